@@ -1,0 +1,337 @@
+/*
+ * The ledger: one file per process that always holds the whole answer.
+ *
+ * Written by the shim inside the target through a shared mapping, read by the CLI at any moment,
+ * also while the target runs and after it was killed. This header is all that the two sides share.
+ *
+ * It is state, not a log: a live buffer has a record while it lives; when it is released the
+ * record is free again. A file grows with the peak of what lives, never with time.
+ *
+ *   offset 0      struct bl_header            4,096 bytes
+ *   offset 4096   struct bl_extent [1024]    16,384 bytes, the first header.extents_used are valid
+ *   then          the extents, each a multiple of 4,096 bytes
+ *
+ * A section is an array of fixed-size records (NAMES: of bytes) laid out over its extents in the
+ * order of the directory; record number n is found by adding up the lengths. An extent never
+ * moves or shrinks. All integers are little-endian and fixed-width; a reference is a record number
+ * or an offset, never a pointer.
+ *
+ * Publication. The writer fills a record, then makes it reachable with a release store: of
+ * header.published[section] (append-only sections), of bl_live.word (live slab), of
+ * header.extents_used (directory). A reader loads those with acquire, and reads nothing that is not
+ * published. Times are CLOCK_MONOTONIC nanoseconds of the machine that ran the target.
+ *
+ * Trust. The reader treats every count, offset and length as hostile: the file may be truncated,
+ * foreign, or written by a process with a wild pointer.
+ *
+ * Crash story. The kernel keeps a shared mapping's pages when a process dies by any signal, so the
+ * ledger of a killed process is as its last instruction left it: at most one operation in flight
+ * per thread is half done. A half-done alloc leaves a record without BL_LIVE_BIT (not counted); a
+ * half-done release leaves a block recorded that is about to be freed, or freed and not yet
+ * counted. Space is reserved by posix_fallocate before it is mapped, so a full disk is an error
+ * code in the writer and never SIGBUS. What could not be placed in the file is held in the target's
+ * private memory instead: its extent has BL_EXTENT_PRIVATE, occupies its record numbers, and cannot
+ * be read. After power loss the file is as the filesystem kept it; the trust rule covers that.
+ */
+#ifndef BL_LEDGER_FORMAT_H
+#define BL_LEDGER_FORMAT_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BL_MAGIC          "BUFLEAK" /* 8 bytes with the NUL */
+#define BL_VERSION_FORMAT 1u
+
+#define BL_PAGE         4096u
+#define BL_EXTENTS_MAX  1024u
+#define BL_CLASSES_MAX  64u
+#define BL_SHARDS       32u /* counters of one class are spread over this many cache lines */
+#define BL_LOSSES_MAX   64u
+#define BL_SECTIONS_MAX 32u
+#define BL_BUILD_ID_MAX 32u
+
+/* incompatible_flags: a reader that does not know a set bit must refuse the file */
+#define BL_INCOMPAT_KNOWN 0u
+
+enum bl_section {
+    BL_SECTION_NAMES = 0,    /* bytes; see struct bl_name */
+    BL_SECTION_MODULES = 1,  /* struct bl_module; number 0 = unknown module */
+    BL_SECTION_FRAMES = 2,   /* struct bl_frame, the stack trie; number 0 = root, the empty stack */
+    BL_SECTION_THREADS = 3,  /* struct bl_thread; number 0 = unknown thread */
+    BL_SECTION_CLASSES = 4,  /* struct bl_class */
+    BL_SECTION_COUNTERS = 5, /* struct bl_counters, the same number as the class */
+    BL_SECTION_LIVE = 6,     /* struct bl_live; number 0 is never used */
+    BL_SECTION_HOOKS = 7,    /* struct bl_hook */
+    BL_SECTION_COUNT = 8,
+};
+
+/* Causes of loss: X(name in JSON, what it means to the person who reads the report). Append only:
+ * the position is the index into header.losses. */
+#define BL_LOSSES(X)                                                                               \
+    X(events_reentrant, "operations by a signal handler that interrupted the shim, not recorded")  \
+    X(buffers_no_memory, "buffers not recorded: no private memory for the index")                  \
+    X(buffers_no_space, "buffers not recorded: the live table is full")                            \
+    X(buffers_replaced, "buffers whose end was not seen: their address was given out again")       \
+    X(blocks_before_start, "blocks allocated before tracking began, not recorded")                 \
+    X(frees_unknown, "frees of blocks that were not recorded")                                     \
+    X(stacks_truncated, "stacks cut at the depth limit")                                           \
+    X(stacks_unrooted, "stacks that end in code without unwind information")                       \
+    X(stacks_fallback, "stacks taken by the slow unwinder")                                        \
+    X(stacks_dropped, "stacks not recorded: the stack table is full or out of memory")             \
+    X(modules_dropped, "modules not recorded: the module table is full or out of memory")          \
+    X(names_dropped, "names not recorded: the name pool is full or out of memory")                 \
+    X(threads_dropped, "threads not recorded: the thread table is full or out of memory")          \
+    X(ledger_private_bytes, "bytes of the ledger kept in private memory: no space in the file")    \
+    X(ledger_no_file, "ledgers without a file: the directory could not be used")                   \
+    X(snapshots_failed, "snapshots that could not be written")                                     \
+    X(snapshots_inexact, "snapshots copied without stopping writers: no memory for a pause")       \
+    X(helper_missing, "helper threads that could not be started: signals go unanswered")           \
+    X(forks_unseen, "forks that bypassed the C library: the child started with an empty ledger")   \
+    X(inherited_dropped, "buffers of the parent that the forked child could not take over")        \
+    X(arena_failures, "private memory mappings refused by the system")                             \
+    X(capture_busy, "stacks not taken: a signal arrived inside the unwinder")                      \
+    X(signals_not_taken, "snapshot signals that could not be hooked")
+
+enum bl_loss {
+#define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
+    BL_LOSSES(BL_LOSS_ENUM)
+#undef BL_LOSS_ENUM
+        BL_LOSS_COUNT,
+};
+static_assert(BL_LOSS_COUNT <= BL_LOSSES_MAX, "losses fit the header");
+
+/* header.state */
+enum bl_state {
+    BL_STATE_RUNNING = 1, /* or killed: the reader asks the kernel whether the process is there */
+    BL_STATE_EXITED = 2,  /* exit_kind and exit_status say how */
+    BL_STATE_EXECED = 3,  /* replaced itself by another program, which has its own ledger if any */
+};
+
+/* header.exit_kind */
+enum bl_exit_kind {
+    BL_EXIT_NONE = 0,
+    BL_EXIT_EXIT = 1,       /* exit() or return from main */
+    BL_EXIT_UNDERSCORE = 2, /* _exit(), _Exit() */
+    BL_EXIT_QUICK = 3,      /* quick_exit() */
+    BL_EXIT_ABORT = 4,      /* abort() */
+};
+
+/* header.snapshot_reason; also JSON process.reason */
+enum bl_reason {
+    BL_REASON_LIVE = 0, /* not a snapshot: the ledger itself */
+    BL_REASON_SIGNAL = 1,
+    BL_REASON_DUMP = 2,
+    BL_REASON_EXIT = 3,
+    BL_REASON_LIMIT = 4,
+};
+
+/* header.flags */
+#define BL_FLAG_FORKED    0x1u /* made at a fork: buffers born before forked_ns are inherited */
+#define BL_FLAG_INEXACT   0x2u /* snapshot copied while writers went on */
+#define BL_FLAG_NO_HELPER 0x4u /* nobody answers requests in this process */
+#define BL_FLAG_QUIET     0x8u
+#define BL_FLAG_AT_EXIT   0x10u
+#define BL_FLAG_FOLLOW    0x20u
+#define BL_FLAG_MMAP      0x40u /* class mmap is on */
+
+struct bl_header {
+    char magic[8];               /*    0 */
+    uint32_t version;            /*    8 BL_VERSION_FORMAT */
+    uint32_t incompatible_flags; /*   12 */
+    uint32_t header_size;        /*   16 sizeof(struct bl_header) */
+    uint32_t flags;              /*   20 BL_FLAG_* */
+    uint32_t pid;                /*   24 as the process sees itself */
+    uint32_t ppid;               /*   28 */
+    uint32_t uid;                /*   32 effective, at the start */
+    uint32_t parent_pid;         /*   36 the process it was forked from, with BL_FLAG_FORKED */
+    uint64_t pid_namespace;      /*   40 inode of /proc/self/ns/pid; 0 unknown */
+    uint64_t proc_start_ticks;   /*   48 field 22 of /proc/PID/stat; 0 unknown */
+    uint64_t start_realtime_ns;  /*   56 CLOCK_REALTIME when the ledger was made */
+    uint64_t start_ns;           /*   64 CLOCK_MONOTONIC at the same moment */
+    uint64_t forked_ns;          /*   72 */
+    uint8_t boot_id[16];         /*   80 of the kernel; zero unknown */
+    char comm[16];               /*   96 */
+    char tool_version[16];       /*  112 */
+    uint32_t exe_name;           /*  128 in NAMES */
+    uint32_t cmdline_name;       /*  132 in NAMES, arguments separated by NUL */
+    uint32_t options_name;       /*  136 in NAMES, BUFLEAK_OPTIONS as given */
+    uint32_t depth_frames;       /*  140 */
+    uint64_t sample_bytes;       /*  144 1 = every buffer */
+    uint64_t interval_ns;        /*  152 */
+    int32_t signal;              /*  160 0 = none */
+    uint32_t reserved0;          /*  164 */
+
+    /* how it ended */
+    uint32_t state;        /*  168 enum bl_state, atomic */
+    uint32_t exit_kind;    /*  172 */
+    int32_t exit_status;   /*  176 */
+    uint32_t reserved1;    /*  180 */
+    uint64_t end_ns;       /*  184 */
+    uint64_t heartbeat_ns; /*  192 the helper thread's last turn */
+
+    /* a snapshot is a copy of the file with these set */
+    uint32_t snapshot_number; /* 200 N of the file name; 0 in the ledger itself */
+    uint32_t snapshot_reason; /* 204 enum bl_reason */
+    uint64_t snapshot_ns;     /* 208 the moment the copy stands for */
+
+    /* Control words. wake is a futex (shared) that the helper thread waits on: a requester adds one
+     * to dump_requests, adds one to wake, and wakes. The helper makes the snapshot, stores its
+     * outcome, then sets dump_served to the request count it answered, and wakes dump_served. */
+    uint32_t wake;            /*  216 futex */
+    uint32_t dump_requests;   /*  220 atomic, by anyone who may write the file */
+    uint32_t dump_served;     /*  224 futex */
+    uint32_t signal_requests; /*  228 atomic, by the signal handler */
+    uint32_t signal_served;   /*  232 */
+    uint32_t snapshots;       /*  236 the highest N written so far */
+    int32_t snapshot_error;   /*  240 errno of the latest attempt, 0 = written */
+    uint32_t extents_used;    /*  244 release */
+
+    uint64_t published[BL_SECTIONS_MAX]; /* 248 records (NAMES: bytes) of each section, release */
+    uint64_t losses[BL_LOSSES_MAX];      /* 504 enum bl_loss, relaxed adds */
+    uint8_t reserved2[3080];             /* 1016 */
+};
+static_assert(offsetof(struct bl_header, state) == 168, "header layout");
+static_assert(offsetof(struct bl_header, wake) == 216, "header layout");
+static_assert(offsetof(struct bl_header, losses) == 504, "header layout");
+static_assert(sizeof(struct bl_header) == BL_PAGE, "header is one page");
+
+#define BL_EXTENT_PRIVATE 0x1u /* held in the target's memory; offset is 0 */
+
+struct bl_extent {
+    uint64_t offset;  /* 0 in the file, a multiple of BL_PAGE */
+    uint32_t pages;   /* 8 length in BL_PAGE */
+    uint16_t section; /* 12 enum bl_section */
+    uint16_t flags;   /* 14 BL_EXTENT_* */
+};
+static_assert(sizeof(struct bl_extent) == 16, "extent layout");
+
+#define BL_EXTENTS_OFFSET BL_PAGE
+#define BL_EXTENTS_END    (BL_EXTENTS_OFFSET + BL_EXTENTS_MAX * 16u)
+
+/* A name is referred to by the offset of this struct in NAMES; 0 = no name. Entries are 4-byte
+ * aligned and never cross an extent; gaps are skipped because nothing refers to them. */
+struct bl_name {
+    uint32_t length; /* of text, without the NUL that follows it */
+    char text[];
+};
+static_assert(sizeof(struct bl_name) == 4, "name layout");
+
+#define BL_MODULE_MAIN 0x1u /* the executable */
+#define BL_MODULE_SHIM 0x2u /* libbufleak.so itself: its frames are not shown */
+#define BL_MODULE_VDSO 0x4u
+
+struct bl_module {
+    uint32_t path_name;                /*  0 in NAMES */
+    uint32_t generation;               /*  4 counts unloads before this module was seen */
+    uint8_t build_id[BL_BUILD_ID_MAX]; /*  8 */
+    uint32_t build_id_length;          /* 40 0 = none */
+    uint32_t flags;                    /* 44 BL_MODULE_* */
+    uint64_t map_start;                /* 48 */
+    uint64_t map_end;                  /* 56 */
+    uint64_t load_bias;                /* 64 address = load_bias + ELF virtual address */
+    uint64_t first_seen_ns;            /* 72 */
+    uint64_t unloaded_ns;              /* 80 0 = still there, as far as known */
+    uint64_t reserved;                 /* 88 */
+};
+static_assert(sizeof(struct bl_module) == 96, "module layout");
+
+#define BL_FRAME_MODULE_MASK 0x00ffffffu
+#define BL_FRAME_EXACT       0x01000000u /* the address itself; else it is a return address */
+#define BL_FRAME_TRUNCATED   0x02000000u /* outermost recorded frame, there were more (depth) */
+#define BL_FRAME_UNROOTED    0x04000000u /* outermost recorded frame, unwinding stopped here */
+
+/* One node of the stack trie. A stack is named by its innermost frame; the parent is the caller. */
+struct bl_frame {
+    uint32_t parent; /* 0 frame number, always lower than this one's; 0 = outermost */
+    uint32_t module; /* 4 module number and BL_FRAME_* */
+    uint64_t offset; /* 8 ELF virtual address in the module; absolute where the module is 0 */
+};
+static_assert(sizeof(struct bl_frame) == 16, "frame layout");
+
+#define BL_THREAD_ENDED 0x1u
+
+struct bl_thread {
+    uint32_t tid;      /*  0 */
+    uint32_t flags;    /*  4 */
+    uint64_t start_ns; /*  8 when first seen */
+    char name[16];     /* 16 as of the last look */
+};
+static_assert(sizeof(struct bl_thread) == 32, "thread layout");
+
+struct bl_class {
+    uint32_t name;          /*  0 in NAMES */
+    uint32_t flags;         /*  4 */
+    uint64_t settled_bytes; /*  8 live bytes that the shards have reported so far, see below */
+    uint64_t peak_bytes;    /* 16 highest settled_bytes: at most 2 % below the true peak */
+    uint8_t reserved[40];
+};
+static_assert(sizeof(struct bl_class) == 64, "class layout");
+
+/* One cache line; a shard is written under that shard's lock only. Sums wrap modulo 2^64. */
+struct bl_counter {
+    uint64_t allocs;        /*  0 buffers recorded */
+    uint64_t alloc_bytes;   /*  8 */
+    uint64_t frees;         /* 16 recorded buffers ended */
+    uint64_t free_bytes;    /* 24 live bytes = alloc_bytes - free_bytes */
+    uint64_t retains;       /* 32 */
+    uint64_t releases;      /* 40 */
+    uint64_t over_releases; /* 48 */
+    int64_t unsettled;      /* 56 live bytes not yet added to bl_class.settled_bytes */
+};
+static_assert(sizeof(struct bl_counter) == 64, "counter layout");
+
+struct bl_counters {
+    struct bl_counter shard[BL_SHARDS];
+};
+static_assert(sizeof(struct bl_counters) == 2048, "counters layout");
+
+/* bl_live.word: bit 0 live, bits 1-7 generation, bits 8-15 class, bits 16-63 size in bytes. A
+ * reader that loads the same word before and after the other fields has a whole record. */
+#define BL_LIVE_BIT              1ull
+#define BL_LIVE_GENERATION_SHIFT 1
+#define BL_LIVE_GENERATION_MASK  0x7full
+#define BL_LIVE_CLASS_SHIFT      8
+#define BL_LIVE_CLASS_MASK       0xffull
+#define BL_LIVE_SIZE_SHIFT       16
+#define BL_LIVE_SIZE_MAX         0xffffffffffffull
+
+struct bl_live {
+    uint64_t word;     /*  0 release store last when it is born, first when it ends */
+    uint64_t address;  /*  8 */
+    uint64_t birth_ns; /* 16 clock ticks of at most 4 ms */
+    uint32_t stack;    /* 24 frame number; 0 = none. In a free record: the next free one */
+    uint32_t thread;   /* 28 thread number */
+};
+static_assert(sizeof(struct bl_live) == 32, "live layout");
+
+enum bl_hook_method {
+    BL_HOOK_NONE = 0,
+    BL_HOOK_SYMBOL = 1,
+    BL_HOOK_ENTRY = 2,
+    BL_HOOK_IMPORT = 3,
+    BL_HOOK_BYTECODE = 4,
+};
+
+struct bl_hook {
+    uint32_t function_name; /*  0 in NAMES */
+    uint32_t class_number;  /*  4 */
+    uint32_t method;        /*  8 enum bl_hook_method */
+    uint32_t why_name;      /* 12 in NAMES: why it is not hooked or what is unseen; 0 = nothing */
+    uint32_t module_name;   /* 16 in NAMES: file the function is in */
+    uint32_t reserved[3];
+};
+static_assert(sizeof(struct bl_hook) == 32, "hook layout");
+
+/* File names in the ledger directory. NAME is comm with every byte outside [A-Za-z0-9_+-] turned
+ * into '_'; START is start_realtime_ns / 1000 in decimal. The file is created with O_EXCL.
+ *   NAME.PID.START.ledger      the ledger
+ *   NAME.PID.START.ledger.N    snapshot N, complete when it appears (written as .ledger.N.part)
+ *   PID.START.spool/           ledgers and snapshots made after the process changed its user
+ * A process that can use no directory keeps its ledger in a memfd named BL_MEMFD_NAME, which is
+ * found in /proc/PID/fd while it runs. */
+#define BL_MEMFD_NAME    "bufleak-ledger"
+#define BL_LEDGER_SUFFIX ".ledger"
+#define BL_SPOOL_SUFFIX  ".spool"
+
+#endif
