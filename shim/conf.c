@@ -1,1 +1,180 @@
-#include "ledger_format.h"
+#include "conf.h"
+#include "sigsafe.h"
+
+#include <signal.h>
+#include <string.h>
+
+struct value {
+    const char *text;
+    size_t length;
+};
+
+void bl_conf_defaults(struct bl_conf *conf)
+{
+    *conf = (struct bl_conf){
+        .depth_frames = BL_DEPTH_DEFAULT,
+        .sample_bytes = 1,
+        .interval_ns = 1000000000u,
+        .signal = SIGUSR1,
+        .follow = true,
+        .at_exit = true,
+    };
+}
+
+static bool equals(struct value v, const char *word)
+{
+    return strlen(word) == v.length && memcmp(v.text, word, v.length) == 0;
+}
+
+static bool parse_flag(struct value v, bool *ret_flag)
+{
+    bool on = equals(v, "1") || equals(v, "true") || equals(v, "yes") || equals(v, "on");
+    bool off = equals(v, "0") || equals(v, "false") || equals(v, "no") || equals(v, "off");
+    if (on || off)
+        *ret_flag = on;
+    return on || off;
+}
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* digits followed by one of the units */
+static bool parse_scaled(struct value v, const struct unit *units, uint64_t *ret_value)
+{
+    const char *at = v.text;
+    uint64_t number;
+    if (!bl_parse_u64(&at, &number) || at > v.text + v.length)
+        return false;
+    struct value rest = {at, (size_t)(v.text + v.length - at)};
+    for (; units->name; units++) {
+        if (equals(rest, units->name))
+            return !__builtin_mul_overflow(number, units->factor, ret_value);
+    }
+    return false;
+}
+
+static bool parse_size(struct value v, uint64_t *ret_bytes)
+{
+    static const struct unit units[] = {
+        {"", 1},          {"B", 1},          {"K", 1 << 10},   {"k", 1 << 10}, {"KiB", 1 << 10},
+        {"M", 1 << 20},   {"m", 1 << 20},    {"MiB", 1 << 20}, {"G", 1 << 30}, {"g", 1 << 30},
+        {"GiB", 1 << 30}, {"T", 1ull << 40}, {NULL, 0},
+    };
+    return parse_scaled(v, units, ret_bytes);
+}
+
+static bool parse_time(struct value v, uint64_t *ret_ns)
+{
+    static const struct unit units[] = {
+        {"ms", 1000000u},    {"s", 1000000000u},    {"", 1000000000u},
+        {"m", 60000000000u}, {"h", 3600000000000u}, {NULL, 0},
+    };
+    return parse_scaled(v, units, ret_ns);
+}
+
+static bool parse_signal(struct value v, int *ret_signal)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } names[] = {{"USR1", SIGUSR1},   {"USR2", SIGUSR2}, {"HUP", SIGHUP},   {"QUIT", SIGQUIT},
+                 {"WINCH", SIGWINCH}, {"URG", SIGURG},   {"PROF", SIGPROF}, {"VTALRM", SIGVTALRM},
+                 {"IO", SIGIO},       {"PWR", SIGPWR},   {"TRAP", SIGTRAP}, {"ALRM", SIGALRM},
+                 {"XCPU", SIGXCPU},   {"XFSZ", SIGXFSZ}, {"SYS", SIGSYS},   {"TERM", SIGTERM},
+                 {"INT", SIGINT}};
+    if (v.length > 3 && memcmp(v.text, "SIG", 3) == 0) {
+        v.text += 3;
+        v.length -= 3;
+    }
+    if (equals(v, "none")) {
+        *ret_signal = 0;
+        return true;
+    }
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(names); i++) {
+        if (equals(v, names[i].name)) {
+            *ret_signal = names[i].number;
+            return true;
+        }
+    }
+    int base = 0;
+    if (v.length > 6 && memcmp(v.text, "RTMIN+", 6) == 0) {
+        base = SIGRTMIN;
+        v.text += 6;
+        v.length -= 6;
+    }
+    const char *at = v.text;
+    uint64_t number;
+    if (!bl_parse_u64(&at, &number) || at != v.text + v.length)
+        return false;
+    number += (uint64_t)base;
+    if (number < 1 || number > (uint64_t)SIGRTMAX || number == SIGKILL || number == SIGSTOP)
+        return false;
+    *ret_signal = (int)number;
+    return true;
+}
+
+static bool parse_count(struct value v, uint64_t low, uint64_t high, uint32_t *ret_count)
+{
+    const char *at = v.text;
+    uint64_t number;
+    if (!bl_parse_u64(&at, &number) || at != v.text + v.length || number < low || number > high)
+        return false;
+    *ret_count = (uint32_t)number;
+    return true;
+}
+
+/* Stores one option. Returns NULL, or what would have been accepted. */
+static const char *set_option(struct bl_conf *conf, struct value key, struct value v)
+{
+    static const char flag[] = "0 or 1";
+    uint64_t number = 0;
+    if (equals(key, "depth"))
+        return parse_count(v, 1, BL_DEPTH_MAX, &conf->depth_frames) ? NULL : "frames, 1 to 512";
+    if (equals(key, "signal"))
+        return parse_signal(v, &conf->signal) ? NULL : "a signal name or number, or none";
+    if (equals(key, "sample")) {
+        bool ok = parse_size(v, &number) && number >= 1 && number <= 1ull << 40;
+        conf->sample_bytes = ok ? number : conf->sample_bytes;
+        return ok ? NULL : "1 (every buffer) or a mean number of bytes, for example 512K";
+    }
+    if (equals(key, "interval")) {
+        bool ok = parse_time(v, &number) && number >= 10000000u && number <= 3600000000000u;
+        conf->interval_ns = ok ? number : conf->interval_ns;
+        return ok ? NULL : "a time from 10ms to 1h";
+    }
+    if (equals(key, "follow"))
+        return parse_flag(v, &conf->follow) ? NULL : flag;
+    if (equals(key, "at_exit"))
+        return parse_flag(v, &conf->at_exit) ? NULL : flag;
+    if (equals(key, "quiet"))
+        return parse_flag(v, &conf->quiet) ? NULL : flag;
+    if (equals(key, "mmap"))
+        return parse_flag(v, &conf->mmap) ? NULL : flag;
+    if (equals(key, "fault_arena"))
+        return parse_count(v, 0, 1000000, &conf->fault_arena) ? NULL : "a count";
+    return "depth, signal, sample, interval, follow, at_exit, quiet, mmap";
+}
+
+int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *error, void *context)
+{
+    int errors = 0;
+    const char *at = options ? options : "";
+    while (*at) {
+        size_t length = strcspn(at, ":");
+        const char *equal = memchr(at, '=', length);
+        const char *accepted = "key=value";
+        if (equal) {
+            struct value key = {at, (size_t)(equal - at)};
+            struct value v = {equal + 1, length - key.length - 1};
+            accepted = set_option(conf, key, v);
+        }
+        if (length > 0 && accepted) {
+            errors++;
+            error(context, at, length, accepted);
+        }
+        at += length + (at[length] == ':');
+    }
+    return errors;
+}

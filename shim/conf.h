@@ -1,0 +1,36 @@
+/*
+ * BUFLEAK_OPTIONS: colon-separated key=value.
+ *
+ * Owns nothing: the result is the caller's. Called once from the constructor, before any thread.
+ * Allocates nothing. Errors: each unknown key or bad value is reported through the callback and the
+ * default kept; parsing goes on.
+ */
+#ifndef BL_CONF_H
+#define BL_CONF_H
+
+#include "compiler.h"
+
+#define BL_DEPTH_MAX     512u
+#define BL_DEPTH_DEFAULT 64u
+
+struct bl_conf {
+    uint32_t depth_frames;
+    uint64_t sample_bytes; /* 1 = every buffer; else mean bytes between recorded blocks */
+    uint64_t interval_ns;
+    int signal; /* 0 = none */
+    bool follow;
+    bool at_exit;
+    bool quiet;
+    bool mmap;
+    uint32_t fault_arena; /* for tests: every n-th mapping of private memory fails; 0 = none */
+};
+
+/* what: the offending "key=value" (length bytes); accepted: what would have been understood. */
+typedef void bl_conf_error_fn(void *context, const char *what, size_t length, const char *accepted);
+
+void bl_conf_defaults(struct bl_conf *conf);
+/* options may be NULL. Returns the number of errors reported. */
+int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *error,
+                  void *context);
+
+#endif

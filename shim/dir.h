@@ -1,0 +1,38 @@
+/*
+ * The ledger directory: found, made, checked, and files in it.
+ *
+ * Owns one directory descriptor, kept open so that chroot, chdir and a later loss of the path do
+ * not matter. Private: 0700, owned by the effective user, no symlink as its last component.
+ * Threads: bl_dir_init in the constructor; the rest under the helper's or the fork's serialization.
+ * Signal context: bl_dir_create_file and below are async-signal-safe. Errors: -errno.
+ */
+#ifndef BL_DIR_H
+#define BL_DIR_H
+
+#include "compiler.h"
+
+#define BL_DIR_PATH_MAX 512u
+#define BL_DIR_NAME_MAX 128u
+
+/* Tries $BUFLEAK_DIR or the default of the user; where that cannot be used, the user's directory
+ * under /tmp. Returns 0 (bl_dir_path tells which) or -errno of the first choice, with *ret_tried
+ * naming it. 1 means the second choice was taken. */
+int bl_dir_init(const char *bufleak_dir, const char *xdg_runtime_dir, const char **ret_tried);
+/* Path as messages should give it; empty if there is no directory. */
+const char *bl_dir_path(void);
+int bl_dir_fd(void); /* -1 if there is none */
+bool bl_dir_owns_fd(int fd);
+
+/* Creates a file (0600, O_EXCL, close-on-exec, high descriptor). Returns the descriptor or -errno.
+ */
+int bl_dir_create_file(const char *name);
+int bl_dir_rename(const char *from, const char *to);
+void bl_dir_unlink(const char *name);
+
+/* The process is about to become uid:gid and would lose the right to create files: make a spool
+ * directory that the new user owns, inside the present one, and use it from now on. */
+int bl_dir_change_user(const char *spool_name, uint32_t uid, uint32_t gid);
+/* Moves the directory's descriptor off `fd`, which the application is about to replace. */
+void bl_dir_vacate_fd(int fd);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * Per-thread state that must be reachable in one instruction, and the guard against re-entry.
+ *
+ * guard counts how deep this thread is inside the shim. While it is non-zero (a lock may be held, a
+ * stack is being walked) every interposed function of this thread passes straight through; the
+ * events of a signal handler that lands there are counted as events_reentrant. `internal` marks the
+ * shim's own calls into libc (dlopen, pthread_create): what those allocate is not the target's.
+ * Threads: own thread only. Signal context: a handler sees and restores a consistent count.
+ */
+#ifndef BL_GUARD_H
+#define BL_GUARD_H
+
+#include "compiler.h"
+
+struct bl_thread_state;
+
+struct bl_tls {
+    uint32_t guard;
+    uint32_t internal;
+    struct bl_thread_state *thread; /* threads.h; NULL before the first event and at thread exit */
+    void *recorded;                 /* address the latest alloc event of this thread recorded */
+    void *detached; /* address whose record an outer wrapper (delete) has already ended */
+    bool exiting;   /* the thread's destructors have run: no new state for it */
+};
+
+extern BL_TLS struct bl_tls bl_tls;
+
+BL_INLINE void bl_guard_enter(void)
+{
+    bl_tls.guard++;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+BL_INLINE void bl_guard_leave(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    bl_tls.guard--;
+}
+
+BL_INLINE void bl_guard_enter_internal(void)
+{
+    bl_tls.internal++;
+    bl_guard_enter();
+}
+
+BL_INLINE void bl_guard_leave_internal(void)
+{
+    bl_guard_leave();
+    bl_tls.internal--;
+}
+
+#endif

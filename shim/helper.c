@@ -1,0 +1,177 @@
+#include "helper.h"
+#include "clock.h"
+#include "dir.h"
+#include "guard.h"
+#include "ledger.h"
+#include "losses.h"
+#include "real.h"
+#include "say.h"
+#include "signals.h"
+#include "snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define SAY_EVERY_NS 1000000000u
+
+static pthread_t thread;
+static bool runs;
+static uint32_t tid;      /* atomic; 0 until the thread has begun */
+static uint32_t stopping; /* atomic */
+static const char *ledger_base;
+static uint64_t beat_ns;
+static uint64_t said_ns;
+
+static void say_snapshot(int error, uint32_t number)
+{
+    char buffer[BL_DIR_PATH_MAX + 256];
+    struct bl_text t;
+    uint64_t now = bl_clock_read(CLOCK_MONOTONIC);
+    if (said_ns && now - said_ns < SAY_EVERY_NS)
+        return;
+    said_ns = now;
+    bl_text_init(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "bufleak: ");
+    bl_text_bytes(&t, bl_header->comm, strnlen(bl_header->comm, sizeof bl_header->comm));
+    bl_text_str(&t, "[");
+    bl_text_u64(&t, bl_header->pid);
+    if (error) {
+        bl_text_str(&t, "]: snapshot not written to ");
+        bl_text_str(&t, *bl_dir_path() ? bl_dir_path() : "a ledger directory");
+        bl_text_str(&t, ": ");
+        const char *why = strerrorname_np(-error);
+        bl_text_str(&t, why ? why : "error");
+        bl_text_str(&t, "; the live ledger can be read: bufleak report --live ");
+    } else {
+        bl_text_str(&t, "]: snapshot ");
+        bl_text_u64(&t, number);
+        bl_text_str(&t, " in ");
+        bl_text_str(&t, bl_dir_path());
+        bl_text_str(&t, "/");
+        bl_text_str(&t, ledger_base);
+        bl_text_str(&t, ".");
+        bl_text_u64(&t, number);
+        bl_text_str(&t, "; read it with: bufleak report ");
+    }
+    bl_text_u64(&t, bl_header->pid);
+    bl_say(&t);
+}
+
+static void make_snapshot(enum bl_reason reason)
+{
+    uint32_t number = bl_header->snapshots + 1;
+    int error = bl_snapshot_write(ledger_base, reason, number);
+    if (!error)
+        bl_store_release(&bl_header->snapshots, number);
+    bl_store_release(&bl_header->snapshot_error, -error);
+    say_snapshot(error, number);
+}
+
+/* All requests that came before are answered by one snapshot. */
+static void answer_requests(void)
+{
+    uint32_t dumps = bl_load_acquire(&bl_header->dump_requests);
+    uint32_t signals = bl_load_acquire(&bl_header->signal_requests);
+    bool dump = dumps != bl_header->dump_served;
+    bool signal = signals != bl_header->signal_served;
+    if (dump || signal)
+        make_snapshot(dump ? BL_REASON_DUMP : BL_REASON_SIGNAL);
+    bl_store_release(&bl_header->signal_served, signals);
+    if (dump) {
+        bl_store_release(&bl_header->dump_served, dumps);
+        bl_sys_futex_wake(&bl_header->dump_served);
+    }
+}
+
+static void *helper_main(void *unused)
+{
+    (void)unused;
+    bl_tls.internal = 1; /* for good: what this thread does is not the target's */
+    bl_guard_enter();
+    bl_sys3(SYS_prctl, PR_SET_NAME, (long)"bufleak", 0);
+    bl_store_release(&tid, bl_sys_gettid());
+    while (!bl_load_acquire(&stopping)) {
+        uint32_t seen = bl_load_acquire(&bl_header->wake);
+        if (bl_signals_collect())
+            make_snapshot(BL_REASON_SIGNAL);
+        answer_requests();
+        bl_store_relaxed(&bl_header->heartbeat_ns, bl_clock_read(CLOCK_MONOTONIC));
+        struct timespec timeout = {.tv_sec = (time_t)(beat_ns / 1000000000u),
+                                   .tv_nsec = (long)(beat_ns % 1000000000u)};
+        if (!bl_load_acquire(&stopping))
+            bl_sys_futex_wait(&bl_header->wake, seen, &timeout);
+    }
+    return NULL;
+}
+
+static int create_thread(void)
+{
+    /* Static TLS of the target's libraries lies on every thread's stack: a small one may not do. */
+    static const size_t sizes[] = {192u << 10, 1u << 20, 0};
+    int error = EAGAIN;
+    for (size_t i = 0; error && i < BL_ARRAY_LENGTH(sizes); i++) {
+        pthread_attr_t attr;
+        pthread_attr_init(&attr);
+        if (sizes[i])
+            pthread_attr_setstacksize(&attr, sizes[i]);
+        error = bl_real.pthread_create(&thread, &attr, helper_main, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    return error;
+}
+
+void bl_helper_start(const char *base, uint64_t interval_ns)
+{
+    if (runs)
+        return;
+    int saved = errno;
+    ledger_base = base;
+    beat_ns = interval_ns;
+    bl_guard_enter_internal();
+    /* All signals but 32 and 33, which glibc needs in every thread to cancel and to change users.
+     */
+    uint64_t all = ~(3ull << 31);
+    uint64_t old = 0;
+    bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof all);
+    bl_store_relaxed(&stopping, 0);
+    bl_store_relaxed(&tid, 0);
+    runs = create_thread() == 0;
+    bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof old);
+    if (runs) {
+        __atomic_fetch_and(&bl_header->flags, ~BL_FLAG_NO_HELPER, __ATOMIC_RELAXED);
+    } else {
+        bl_losses_add(BL_LOSS_helper_missing, 1);
+        __atomic_fetch_or(&bl_header->flags, BL_FLAG_NO_HELPER, __ATOMIC_RELAXED);
+    }
+    bl_guard_leave_internal();
+    errno = saved;
+}
+
+void bl_helper_stop(void)
+{
+    if (!runs)
+        return;
+    int saved = errno;
+    bl_guard_enter_internal();
+    bl_store_release(&stopping, 1);
+    __atomic_fetch_add(&bl_header->wake, 1, __ATOMIC_RELEASE);
+    bl_sys_futex_wake(&bl_header->wake);
+    pthread_join(thread, NULL);
+    uint32_t pid = bl_sys_getpid();
+    while (bl_sys3(SYS_tgkill, pid, bl_load_acquire(&tid), 0) == 0)
+        bl_sys3(SYS_sched_yield, 0, 0, 0);
+    runs = false;
+    bl_guard_leave_internal();
+    errno = saved;
+}
+
+bool bl_helper_runs(void)
+{
+    return runs;
+}
+
+void bl_helper_after_fork(void)
+{
+    runs = false;
+}

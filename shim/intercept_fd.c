@@ -1,0 +1,96 @@
+/*
+ * Descriptors: the shim's own survive the application's close, closefrom and close_range, and make
+ * room when it wants their numbers. To the application they are not open.
+ */
+#include "dir.h"
+#include "ledger.h"
+#include "real.h"
+#include "say.h"
+#include "sigsafe.h"
+#include "snapshot.h"
+#include "track.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define OURS_MAX 4u
+
+static bool is_ours(int fd)
+{
+    return fd > 2 && (bl_ledger_owns_fd(fd) || bl_dir_owns_fd(fd) || bl_say_owns_fd(fd) ||
+                      bl_snapshot_owns_fd(fd));
+}
+
+BL_EXPORT int close(int fd)
+{
+    if (BL_UNLIKELY(is_ours(fd)) && !bl_tls.internal) {
+        errno = EBADF;
+        return -1;
+    }
+    if (!bl_real_ready())
+        return bl_sys_close(fd);
+    return bl_real.close(fd);
+}
+
+static int close_one_range(unsigned first, unsigned last, int flags)
+{
+    if (first > last)
+        return 0;
+    if (bl_real.close_range)
+        return bl_real.close_range(first, last, flags);
+    errno = ENOSYS;
+    return -1;
+}
+
+BL_EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+    unsigned at = first;
+    if (!bl_real_ready() || first > last)
+        return bl_real_known ? bl_real.close_range(first, last, flags) : 0;
+    /* CLOSE_RANGE_CLOEXEC (4) does no harm to ours, they have it */
+    for (unsigned fd = first; !(flags & 4) && fd <= last && fd < 1024; fd++) {
+        if (!is_ours((int)fd))
+            continue;
+        int result = fd > at ? close_one_range(at, fd - 1, flags) : 0;
+        if (result != 0)
+            return result;
+        at = fd + 1;
+    }
+    return close_one_range(at, last, flags);
+}
+
+BL_EXPORT void closefrom(int first)
+{
+    if (close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0) != 0 && bl_real.closefrom)
+        bl_real.closefrom(first);
+}
+
+static bool make_room(int from, int to)
+{
+    if (BL_UNLIKELY(is_ours(from)) && !bl_tls.internal) {
+        errno = EBADF;
+        return false;
+    }
+    if (BL_UNLIKELY(is_ours(to)) && from != to) {
+        bl_guard_enter_internal();
+        bl_ledger_vacate_fd(to);
+        bl_dir_vacate_fd(to);
+        bl_say_vacate_fd(to);
+        bl_guard_leave_internal();
+    }
+    return true;
+}
+
+BL_EXPORT int dup2(int from, int to)
+{
+    if (!bl_real_ready() || !make_room(from, to))
+        return -1;
+    return bl_real.dup2(from, to);
+}
+
+BL_EXPORT int dup3(int from, int to, int flags)
+{
+    if (!bl_real_ready() || !make_room(from, to))
+        return -1;
+    return bl_real.dup3(from, to, flags);
+}

@@ -1,0 +1,273 @@
+/*
+ * Processes, threads and users: what the shim must see to keep each process's ledger right.
+ * Façades over process.h and threads.h.
+ */
+#include "arena.h"
+#include "process.h"
+#include "real.h"
+#include "threads.h"
+#include "track.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define READY() ((void)bl_real_ready())
+
+/* ---- fork ---- */
+
+BL_EXPORT pid_t fork(void)
+{
+    READY();
+    pid_t pid = bl_real.fork();
+    if (pid == 0)
+        bl_process_after_fork_in_child();
+    return pid;
+}
+
+/* Runs no handlers: the child finds out at its first event. */
+BL_EXPORT pid_t _Fork(void)
+{
+    READY();
+    return bl_real._Fork();
+}
+
+/* The parent ends inside libc, by an _exit we cannot see: say so before. */
+BL_EXPORT int daemon(int nochdir, int noclose)
+{
+    READY();
+    bl_process_mark_exit(BL_EXIT_UNDERSCORE, 0);
+    int result = bl_real.daemon(nochdir, noclose);
+    int saved = errno;
+    if (result < 0 || !bl_process_is_self())
+        bl_process_unmark_exit();
+    bl_process_after_fork_in_child();
+    errno = saved;
+    return result;
+}
+
+/* ---- exec ---- */
+
+static int failed(int result)
+{
+    bl_process_unmark_exec();
+    return result;
+}
+
+BL_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+    READY();
+    bl_process_mark_exec();
+    return failed(bl_real.execve(path, argv, envp));
+}
+
+BL_EXPORT int execv(const char *path, char *const argv[])
+{
+    READY();
+    bl_process_mark_exec();
+    return failed(bl_real.execv(path, argv));
+}
+
+BL_EXPORT int execvp(const char *file, char *const argv[])
+{
+    READY();
+    bl_process_mark_exec();
+    return failed(bl_real.execvp(file, argv));
+}
+
+BL_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    READY();
+    bl_process_mark_exec();
+    return failed(bl_real.execvpe(file, argv, envp));
+}
+
+BL_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
+{
+    READY();
+    bl_process_mark_exec();
+    return failed(bl_real.fexecve(fd, argv, envp));
+}
+
+BL_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    READY();
+    bl_process_mark_exec();
+    return failed(bl_real.execveat(fd, path, argv, envp, flags));
+}
+
+/* The list forms: the arguments become a vector on the stack, as in libc. */
+static size_t count_arguments(va_list *rest)
+{
+    size_t n = 1;
+    while (va_arg(*rest, char *))
+        n++;
+    return n;
+}
+
+#define COLLECT(first)                                                                             \
+    va_list rest;                                                                                  \
+    va_start(rest, first);                                                                         \
+    size_t count = count_arguments(&rest);                                                         \
+    va_end(rest);                                                                                  \
+    char **argv = __builtin_alloca((count + 1) * sizeof *argv);                                    \
+    va_start(rest, first);                                                                         \
+    argv[0] = (char *)(uintptr_t)(first);                                                          \
+    for (size_t i = 1; i <= count; i++)                                                            \
+    argv[i] = va_arg(rest, char *)
+
+BL_EXPORT int execl(const char *path, const char *first, ...)
+{
+    COLLECT(first);
+    va_end(rest);
+    return execv(path, argv);
+}
+
+BL_EXPORT int execlp(const char *file, const char *first, ...)
+{
+    COLLECT(first);
+    va_end(rest);
+    return execvp(file, argv);
+}
+
+BL_EXPORT int execle(const char *path, const char *first, ...)
+{
+    COLLECT(first);
+    char *const *envp = va_arg(rest, char *const *);
+    va_end(rest);
+    return execve(path, argv, envp);
+}
+
+/* ---- end ---- */
+
+BL_EXPORT void _exit(int status)
+{
+    READY();
+    bl_process_mark_exit(BL_EXIT_UNDERSCORE, status);
+    bl_real._exit(status);
+    __builtin_unreachable();
+}
+
+BL_EXPORT void _Exit(int status)
+{
+    READY();
+    bl_process_mark_exit(BL_EXIT_UNDERSCORE, status);
+    bl_real._Exit(status);
+    __builtin_unreachable();
+}
+
+BL_EXPORT void quick_exit(int status)
+{
+    READY();
+    bl_process_mark_exit(BL_EXIT_QUICK, status);
+    bl_real.quick_exit(status);
+    __builtin_unreachable();
+}
+
+BL_EXPORT void abort(void)
+{
+    READY();
+    bl_process_mark_exit(BL_EXIT_ABORT, 0);
+    bl_real.abort();
+    __builtin_unreachable();
+}
+
+/* ---- user ---- */
+
+BL_EXPORT int setuid(uid_t uid)
+{
+    READY();
+    bl_process_change_user(uid);
+    return bl_real.setuid(uid);
+}
+
+BL_EXPORT int seteuid(uid_t uid)
+{
+    READY();
+    bl_process_change_user(uid);
+    return bl_real.seteuid(uid);
+}
+
+BL_EXPORT int setreuid(uid_t real, uid_t effective)
+{
+    READY();
+    bl_process_change_user(effective);
+    return bl_real.setreuid(real, effective);
+}
+
+BL_EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+    READY();
+    bl_process_change_user(effective);
+    return bl_real.setresuid(real, effective, saved);
+}
+
+/* ---- namespaces: the kernel refuses some to a process of two threads ---- */
+
+BL_EXPORT int unshare(int flags)
+{
+    READY();
+    bool paused = bl_process_pause_helper();
+    int result = bl_real.unshare(flags);
+    if (paused)
+        bl_process_resume_helper();
+    return result;
+}
+
+BL_EXPORT int setns(int fd, int type)
+{
+    READY();
+    bool paused = bl_process_pause_helper();
+    int result = bl_real.setns(fd, type);
+    if (paused)
+        bl_process_resume_helper();
+    return result;
+}
+
+/* ---- threads ---- */
+
+struct start {
+    void *(*routine)(void *);
+    void *argument;
+};
+
+static void *thread_main(void *p)
+{
+    struct start start = *(struct start *)p;
+    bl_guard_enter_internal();
+    bl_arena_free(p, sizeof start);
+    bl_guard_leave_internal();
+    bl_threads_enter();
+    return start.routine(start.argument);
+}
+
+BL_EXPORT int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr,
+                             void *(*routine)(void *), void *argument)
+{
+    READY();
+    struct start *start = NULL;
+    if (bl_track_begun && bl_load_relaxed(bl_track_state) != BL_TRACK_OFF) {
+        bl_guard_enter_internal();
+        start = bl_arena_alloc(sizeof *start);
+        bl_guard_leave_internal();
+    }
+    if (!start)
+        return bl_real.pthread_create(ret_thread, attr, routine, argument);
+    *start = (struct start){routine, argument};
+    int error = bl_real.pthread_create(ret_thread, attr, thread_main, start);
+    if (error) {
+        bl_guard_enter_internal();
+        bl_arena_free(start, sizeof *start);
+        bl_guard_leave_internal();
+    }
+    return error;
+}
+
+/* ---- start ---- */
+
+__attribute__((constructor)) static void start(void)
+{
+    bl_process_start();
+}

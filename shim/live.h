@@ -1,0 +1,51 @@
+/*
+ * The live table: one record per live buffer.
+ *
+ * The record is in the ledger's LIVE section, where the reader scans it; the index from address to
+ * record is a uthash per shard, in private memory, sharded by a hash of the address. Memory per
+ * live buffer: 32 bytes in the ledger, 80 private (a uthash handle is 56), plus buckets.
+ *
+ * Invariant: an address is in the index exactly while its record has BL_LIVE_BIT. The counters of a
+ * shard change under its lock together with the records. A record is ended BEFORE the real free, so
+ * that another thread that is given the address at once meets no old record.
+ * Threads: any; BL_RANK_LIVE inside. Needs the guard. Signal context: safe under the guard.
+ * Errors: a buffer that cannot be recorded is counted by cause; nothing else happens.
+ * The rest of the shim sees only this interface: the table behind it can be exchanged.
+ */
+#ifndef BL_LIVE_H
+#define BL_LIVE_H
+
+#include "compiler.h"
+#include "ledger_format.h"
+
+struct bl_buffer {
+    uint64_t address;
+    uint64_t size_bytes;
+    uint64_t birth_ns;
+    uint32_t stack;
+    uint32_t thread;
+    uint8_t class_number;
+};
+
+/* Registers a class. Before any event. Returns its number or -errno. */
+int bl_live_add_class(const char *name);
+/* Records a new buffer. An address that is still recorded had an end we did not see: that one is
+ * ended and counted in buffers_replaced. */
+void bl_live_insert(const struct bl_buffer *buffer);
+/* Ends the record of address. Returns false if there is none. ret_buffer may be NULL. */
+bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
+/* Undoes a remove: the buffer lives on as it was, counters too. */
+void bl_live_restore(const struct bl_buffer *buffer);
+/* Reads without ending. */
+bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer);
+
+/* All shards, in rank order: writers stop. */
+void bl_live_lock(void);
+void bl_live_unlock(void);
+void bl_live_reset_lock(void);
+/* In a forked child: counts start from what was inherited. */
+void bl_live_rebase_counters(void);
+/* In a child whose ledger starts empty. */
+void bl_live_reset(void);
+
+#endif

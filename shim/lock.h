@@ -1,0 +1,69 @@
+/*
+ * A mutex of one word on futex, because pthread mutexes cannot be made anew in a forked child and
+ * other libraries interpose them.
+ *
+ * Whoever takes a lock has the thread's guard set (guard.h), so a signal handler that allocates
+ * while the lock is held passes through instead of deadlocking. Not recursive.
+ * Ranks: a thread that holds a lock takes only locks of a higher rank. bl_process takes all of them
+ * in rank order before a fork.
+ */
+#ifndef BL_LOCK_H
+#define BL_LOCK_H
+
+#include "sigsafe.h"
+
+#include <linux/futex.h>
+
+enum bl_lock_rank {
+    BL_RANK_LIVE,    /* live.c, one per shard, taken in index order */
+    BL_RANK_SLAB,    /* live.c: unused records */
+    BL_RANK_REGIONS, /* regions.c */
+    BL_RANK_STACKS,  /* stacks.c, one per shard, then the trie */
+    BL_RANK_MODULES, /* modules.c */
+    BL_RANK_THREADS, /* threads.c */
+    BL_RANK_NAMES,   /* names.c */
+    BL_RANK_LEDGER,  /* ledger.c: growth of a section */
+    BL_RANK_ARENA,   /* arena.c: leaf */
+};
+
+struct bl_lock {
+    uint32_t word; /* 0 free, 1 held, 2 held and waited for */
+};
+
+#define BL_LOCK_INIT                                                                               \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+BL_INLINE void bl_lock_take(struct bl_lock *lock)
+{
+    uint32_t seen = 0;
+    if (BL_LIKELY(__atomic_compare_exchange_n(&lock->word, &seen, 1, false, __ATOMIC_ACQUIRE,
+                                              __ATOMIC_RELAXED)))
+        return;
+    /* Critical sections are tens of nanoseconds: look again before sleeping. */
+    for (int spin = 0; spin < 100; spin++) {
+        __builtin_ia32_pause();
+        seen = 0;
+        if (bl_load_relaxed(&lock->word) == 0 &&
+            __atomic_compare_exchange_n(&lock->word, &seen, 1, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return;
+    }
+    while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+        bl_sys4(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, 2, 0);
+}
+
+BL_INLINE void bl_lock_give(struct bl_lock *lock)
+{
+    if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+        bl_sys3(SYS_futex, (long)&lock->word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+/* In a forked child, where the holder no longer exists. */
+BL_INLINE void bl_lock_reset(struct bl_lock *lock)
+{
+    bl_store_relaxed(&lock->word, 0);
+}
+
+#endif

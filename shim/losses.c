@@ -1,0 +1,13 @@
+#include "losses.h"
+
+static uint64_t early[BL_LOSSES_MAX];
+uint64_t *bl_losses_at = early;
+
+void bl_losses_attach(uint64_t *counters)
+{
+    if (bl_losses_at == early) {
+        for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
+            bl_add_relaxed(&counters[i], early[i]);
+    }
+    bl_losses_at = counters;
+}

@@ -1,0 +1,17 @@
+/*
+ * The name pool: texts that records refer to by offset. Append-only, not deduplicated: callers name
+ * a thing once. Threads: any, BL_RANK_NAMES inside. Needs the guard. Errors: 0 (no name), counted.
+ */
+#ifndef BL_NAMES_H
+#define BL_NAMES_H
+
+#include "compiler.h"
+
+uint32_t bl_names_add(const char *text, size_t length);
+uint32_t bl_names_add_str(const char *text);
+
+void bl_names_lock(void);
+void bl_names_unlock(void);
+void bl_names_reset_lock(void);
+
+#endif

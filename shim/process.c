@@ -1,0 +1,618 @@
+#include "process.h"
+#include "arena.h"
+#include "clock.h"
+#include "dir.h"
+#include "helper.h"
+#include "ledger.h"
+#include "losses.h"
+#include "modules.h"
+#include "names.h"
+#include "real.h"
+#include "regions.h"
+#include "say.h"
+#include "sigsafe.h"
+#include "signals.h"
+#include "snapshot.h"
+#include "stacks.h"
+#include "track.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define NAME_TRIES 16
+
+static char file_base[BL_DIR_NAME_MAX]; /* NAME.PID.START.ledger, also when there is no file */
+static char spool_name[BL_DIR_NAME_MAX];
+static uint32_t *state_page; /* wiped by the kernel in a child of fork */
+static uint32_t fallback_state;
+static bool fork_ready; /* between prepare and child: all locks are held */
+
+/* ---- identity ---- */
+
+static void read_comm(char comm[16])
+{
+    memset(comm, 0, 16);
+    long n = bl_sys_read_file("/proc/self/comm", comm, 16);
+    if (n <= 0)
+        bl_sys3(SYS_prctl, PR_GET_NAME, (long)comm, 0);
+    comm[15] = '\0';
+    char *newline = strchr(comm, '\n');
+    if (newline)
+        *newline = '\0';
+}
+
+static uint64_t read_start_ticks(void)
+{
+    char stat[1024];
+    if (bl_sys_read_file("/proc/self/stat", stat, sizeof stat) <= 0)
+        return 0;
+    const char *at = strrchr(stat, ')'); /* comm may hold anything */
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    uint64_t ticks = 0;
+    if (at) {
+        at++;
+        bl_parse_u64(&at, &ticks);
+    }
+    return ticks;
+}
+
+static uint64_t read_pid_namespace(void)
+{
+    char link[64] = {0};
+    uint64_t inode = 0;
+    bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)link, sizeof link - 1);
+    const char *at = strchr(link, '[');
+    if (at) {
+        at++;
+        bl_parse_u64(&at, &inode);
+    }
+    return inode;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void read_boot_id(uint8_t id[16])
+{
+    char text[64];
+    size_t nibble = 0;
+    memset(id, 0, 16);
+    if (bl_sys_read_file("/proc/sys/kernel/random/boot_id", text, sizeof text) <= 0)
+        return;
+    for (const char *at = text; *at && nibble < 32; at++) {
+        int digit = hex_digit(*at);
+        if (digit >= 0) {
+            id[nibble / 2] = (uint8_t)(id[nibble / 2] << 4 | digit);
+            nibble++;
+        }
+    }
+}
+
+/* What is different in every process, also in a forked child. */
+static void fill_identity(struct bl_header *h)
+{
+    h->pid = bl_sys_getpid();
+    h->ppid = (uint32_t)bl_sys3(SYS_getppid, 0, 0, 0);
+    h->uid = (uint32_t)bl_sys3(SYS_geteuid, 0, 0, 0);
+    h->proc_start_ticks = read_start_ticks();
+    h->pid_namespace = read_pid_namespace();
+    h->start_realtime_ns = bl_clock_read(CLOCK_REALTIME);
+    h->start_ns = bl_clock_read(CLOCK_MONOTONIC);
+    h->state = BL_STATE_RUNNING;
+    h->exit_kind = BL_EXIT_NONE;
+    h->exit_status = 0;
+    h->end_ns = 0;
+    h->dump_requests = 0;
+    h->dump_served = 0;
+    h->signal_requests = 0;
+    h->signal_served = 0;
+    h->snapshots = 0;
+    h->snapshot_error = 0;
+    read_comm(h->comm);
+}
+
+static void fill_options(struct bl_header *h, const struct bl_conf *conf)
+{
+    memcpy(h->magic, BL_MAGIC, sizeof h->magic);
+    h->version = BL_VERSION_FORMAT;
+    h->header_size = sizeof *h;
+    strncpy(h->tool_version, BL_VERSION, sizeof h->tool_version - 1);
+    h->depth_frames = conf->depth_frames;
+    h->sample_bytes = conf->sample_bytes;
+    h->interval_ns = conf->interval_ns;
+    h->signal = conf->signal;
+    h->flags = (conf->quiet ? BL_FLAG_QUIET : 0u) | (conf->at_exit ? BL_FLAG_AT_EXIT : 0u) |
+               (conf->follow ? BL_FLAG_FOLLOW : 0u) | (conf->mmap ? BL_FLAG_MMAP : 0u);
+    read_boot_id(h->boot_id);
+}
+
+static bool is_name_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '+';
+}
+
+static void make_file_base(const struct bl_header *h, uint32_t attempt)
+{
+    struct bl_text t;
+    bl_text_init(&t, file_base, sizeof file_base);
+    for (const char *c = h->comm; *c; c++)
+        bl_text_bytes(&t, is_name_char(*c) ? c : "_", 1);
+    bl_text_str(&t, ".");
+    bl_text_u64(&t, h->pid);
+    bl_text_str(&t, ".");
+    bl_text_u64(&t, h->start_realtime_ns / 1000 + attempt);
+    struct bl_text s;
+    bl_text_init(&s, spool_name, sizeof spool_name);
+    bl_text_u64(&s, h->pid);
+    bl_text_str(&s, ".");
+    bl_text_u64(&s, h->start_realtime_ns / 1000 + attempt);
+    bl_text_str(&s, BL_SPOOL_SUFFIX);
+    bl_text_str(&t, BL_LEDGER_SUFFIX);
+}
+
+/* ---- messages ---- */
+
+static void say_prefix(struct bl_text *t, char *buffer, size_t size)
+{
+    bl_text_init(t, buffer, size);
+    bl_text_str(t, "bufleak: ");
+    bl_text_bytes(t, bl_header->comm, strnlen(bl_header->comm, sizeof bl_header->comm));
+    bl_text_str(t, "[");
+    bl_text_u64(t, bl_header->pid ? bl_header->pid : bl_sys_getpid());
+    bl_text_str(t, "]: ");
+}
+
+static void say_bad_option(void *context, const char *what, size_t length, const char *accepted)
+{
+    char buffer[512];
+    struct bl_text t;
+    (void)context;
+    bl_text_init(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "bufleak: BUFLEAK_OPTIONS: '");
+    bl_text_bytes(&t, what, length < 100 ? length : 100);
+    bl_text_str(&t, "' is not understood, the default is used; accepted: ");
+    bl_text_str(&t, accepted);
+    bl_say_always(&t);
+}
+
+static void say_directory(int error, const char *tried)
+{
+    char buffer[2 * BL_DIR_PATH_MAX];
+    struct bl_text t;
+    const char *why = error == 1 ? NULL : strerrorname_np(-error);
+    say_prefix(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "the ledger directory ");
+    bl_text_str(&t, tried);
+    bl_text_str(&t, " cannot be used");
+    if (error == 1) {
+        bl_text_str(&t, " by this user; using ");
+        bl_text_str(&t, bl_dir_path());
+    } else {
+        bl_text_str(&t, " (");
+        bl_text_str(&t, why ? why : "error");
+        bl_text_str(&t, "): the ledger is kept in memory and ends with the process; it must be "
+                        "yours alone (chmod 700), set BUFLEAK_DIR to another");
+    }
+    bl_say(&t);
+}
+
+/* Is there a ledger of process pid in the directory? Then the tree has a head that speaks for it.
+ */
+static bool has_ledger(uint32_t pid)
+{
+    char buffer[4096] BL_ALIGNED(8);
+    char part[32];
+    struct bl_text t;
+    bl_text_init(&t, part, sizeof part);
+    bl_text_str(&t, ".");
+    bl_text_u64(&t, pid);
+    bl_text_str(&t, ".");
+    long fd = bl_sys4(SYS_openat, bl_dir_fd(), (long)".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool found = false;
+    long n = 0;
+    while (fd >= 0 && !found &&
+           (n = bl_sys3(SYS_getdents64, fd, (long)buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < n && !found;) {
+            struct {
+                uint64_t ino;
+                int64_t off;
+                uint16_t length;
+                uint8_t type;
+                char name[];
+            } const *entry = (const void *)(buffer + at);
+            found = strstr(entry->name, part) != NULL;
+            at += entry->length;
+        }
+    }
+    if (fd >= 0)
+        bl_sys_close((int)fd);
+    return found;
+}
+
+static void say_end(void)
+{
+    char buffer[BL_DIR_PATH_MAX + 256];
+    struct bl_text t;
+    uint32_t flags = bl_header->flags;
+    if (!(flags & BL_FLAG_AT_EXIT) || (flags & (BL_FLAG_FORKED | BL_FLAG_QUIET)) ||
+        !*bl_ledger_name() || has_ledger(bl_header->ppid))
+        return;
+    say_prefix(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "ended; its ledger is ");
+    bl_text_str(&t, bl_dir_path());
+    bl_text_str(&t, "/");
+    bl_text_str(&t, bl_ledger_name());
+    bl_text_str(&t, "; read it with: bufleak report ");
+    bl_text_u64(&t, bl_header->pid);
+    bl_say(&t);
+}
+
+/* ---- end ---- */
+
+bool bl_process_is_self(void)
+{
+    return bl_header->pid == bl_sys_getpid();
+}
+
+void bl_process_mark_exit(enum bl_exit_kind kind, int status)
+{
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
+        return;
+    bool first = bl_load_relaxed(&bl_header->state) != BL_STATE_EXITED;
+    bl_header->exit_kind = (uint32_t)kind;
+    bl_header->exit_status = status & 0xff;
+    bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
+    bl_store_release(&bl_header->state, BL_STATE_EXITED);
+    if (first)
+        say_end();
+}
+
+void bl_process_unmark_exit(void)
+{
+    if (bl_process_is_self())
+        bl_store_release(&bl_header->state, BL_STATE_RUNNING);
+}
+
+static void on_exit_status(int status, void *unused)
+{
+    (void)unused;
+    bl_process_mark_exit(BL_EXIT_EXIT, status);
+}
+
+void bl_process_mark_exec(void)
+{
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
+        return;
+    bl_signals_before_exec();
+    bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
+    bl_store_release(&bl_header->state, BL_STATE_EXECED);
+}
+
+void bl_process_unmark_exec(void)
+{
+    if (!bl_process_is_self() || bl_load_relaxed(&bl_header->state) != BL_STATE_EXECED)
+        return;
+    bl_store_release(&bl_header->state, BL_STATE_RUNNING);
+    bl_signals_after_failed_exec();
+}
+
+/* ---- user ---- */
+
+void bl_process_change_user(uid_t uid)
+{
+    if (uid == (uid_t)-1 || uid == 0 || bl_sys3(SYS_geteuid, 0, 0, 0) != 0 || !bl_process_is_self())
+        return;
+    uint32_t gid = (uint32_t)bl_sys3(SYS_getegid, 0, 0, 0);
+    bl_guard_enter_internal();
+    bl_ledger_lock();
+    bl_dir_change_user(spool_name, uid, gid);
+    bl_ledger_unlock();
+    bl_guard_leave_internal();
+}
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    bl_guard_enter();
+    fork_ready = bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
+    if (!fork_ready)
+        return;
+    bl_live_lock();
+    bl_regions_lock();
+    bl_stacks_lock();
+    bl_modules_lock();
+    bl_threads_lock();
+    bl_names_lock();
+    bl_ledger_lock();
+    bl_arena_lock();
+    bl_ledger_fork_prepare();
+}
+
+static void after_fork_in_parent(void)
+{
+    if (fork_ready) {
+        bl_ledger_fork_parent();
+        bl_arena_unlock();
+        bl_ledger_unlock();
+        bl_names_unlock();
+        bl_threads_unlock();
+        bl_modules_unlock();
+        bl_stacks_unlock();
+        bl_regions_unlock();
+        bl_live_unlock();
+    }
+    bl_guard_leave();
+}
+
+static void reset_locks(void)
+{
+    bl_live_reset_lock();
+    bl_regions_reset_lock();
+    bl_stacks_reset_lock();
+    bl_modules_reset_lock();
+    bl_names_reset_lock();
+    bl_ledger_reset_lock();
+    bl_arena_reset_lock();
+}
+
+static void fill_child(uint32_t parent)
+{
+    struct bl_header *h = bl_header;
+    h->parent_pid = parent;
+    h->forked_ns = h->start_ns;
+    h->flags = (h->flags & ~BL_FLAG_NO_HELPER) | BL_FLAG_FORKED;
+    memset(h->losses, 0, sizeof h->losses);
+}
+
+/* Only system calls here: other libraries' locks may still be those of threads that are no more. */
+static void after_fork_in_child(void)
+{
+    bl_store_relaxed(state_page, fork_ready ? BL_TRACK_HELPER : BL_TRACK_OFF);
+    if (fork_ready) {
+        uint32_t parent = bl_header->pid;
+        struct bl_header child = *bl_header;
+        bl_snapshot_after_fork();
+        bl_helper_after_fork();
+        fill_identity(&child);
+        make_file_base(&child, 0);
+        reset_locks();
+        if (bl_ledger_fork_child(file_base) == 0) {
+            fill_identity(bl_header);
+            fill_child(parent);
+            bl_threads_after_fork();
+            bl_live_rebase_counters();
+        } else {
+            bl_store_relaxed(state_page, BL_TRACK_OFF);
+        }
+    }
+    bl_guard_leave();
+}
+
+void bl_process_after_fork_in_child(void)
+{
+    uint32_t expected = BL_TRACK_HELPER;
+    if (__atomic_compare_exchange_n(bl_track_state, &expected, BL_TRACK_ON, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED))
+        bl_helper_start(file_base, bl_track_conf.interval_ns);
+}
+
+/* A child of a fork that libc did not make: nothing of the parent's tables can be trusted to be
+ * whole. */
+static void start_after_unseen_fork(void)
+{
+    struct bl_header fresh = *bl_header;
+    bl_store_relaxed(state_page, BL_TRACK_OFF);
+    reset_locks();
+    bl_snapshot_after_fork();
+    bl_helper_after_fork();
+    bl_ledger_forget();
+    bl_live_reset();
+    bl_regions_reset();
+    bl_stacks_reset();
+    bl_modules_reset();
+    fill_options(bl_header, &bl_track_conf);
+    fill_identity(bl_header);
+    bl_header->parent_pid = fresh.pid;
+    bl_header->forked_ns = bl_header->start_ns;
+    bl_header->flags |= BL_FLAG_FORKED;
+    make_file_base(bl_header, 0);
+    if (bl_ledger_create(file_base, bl_dir_fd() >= 0) != 0)
+        return;
+    bl_losses_add(BL_LOSS_forks_unseen, 1);
+    bl_live_add_class("heap");
+    if (bl_track_conf.mmap)
+        bl_live_add_class("mmap");
+    bl_threads_after_fork();
+    bl_store_relaxed(state_page, BL_TRACK_HELPER);
+}
+
+static void attend(void)
+{
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_FORKED)
+        start_after_unseen_fork();
+    bl_process_after_fork_in_child();
+}
+
+/* ---- helper ---- */
+
+bool bl_process_pause_helper(void)
+{
+    if (!bl_helper_runs() || !bl_process_is_self())
+        return false;
+    bl_helper_stop();
+    return true;
+}
+
+void bl_process_resume_helper(void)
+{
+    bl_helper_start(file_base, bl_track_conf.interval_ns);
+}
+
+/* ---- start ---- */
+
+static void make_state_page(void)
+{
+    state_page = bl_sys_map(BL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!state_page)
+        state_page = &fallback_state;
+    else
+        bl_sys3(SYS_madvise, (long)state_page, BL_PAGE, MADV_WIPEONFORK);
+    bl_store_relaxed(state_page, BL_TRACK_OFF);
+    bl_track_state = state_page;
+}
+
+static int create_ledger(void)
+{
+    const char *tried = "";
+    int error = bl_dir_init(getenv("BUFLEAK_DIR"), getenv("XDG_RUNTIME_DIR"), &tried);
+    fill_options(bl_header, &bl_track_conf);
+    fill_identity(bl_header);
+    if (error)
+        say_directory(error, tried);
+    for (uint32_t attempt = 0;; attempt++) {
+        make_file_base(bl_header, attempt);
+        if (attempt == NAME_TRIES || bl_dir_fd() < 0)
+            break;
+        int fd = bl_dir_create_file(file_base); /* is the name free? */
+        if (fd != -EEXIST) {
+            if (fd >= 0) {
+                bl_sys_close(fd);
+                bl_dir_unlink(file_base);
+            }
+            break;
+        }
+    }
+    return bl_ledger_create(file_base, bl_dir_fd() >= 0);
+}
+
+static void fill_names(void)
+{
+    char buffer[4096];
+    long n = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)buffer, sizeof buffer);
+    if (n > 0)
+        bl_header->exe_name = bl_names_add(buffer, (size_t)n);
+    n = bl_sys_read_file("/proc/self/cmdline", buffer, sizeof buffer);
+    if (n > 0)
+        bl_header->cmdline_name = bl_names_add(buffer, (size_t)n);
+    const char *options = getenv("BUFLEAK_OPTIONS");
+    if (options)
+        bl_header->options_name = bl_names_add_str(options);
+}
+
+static void (*libunwind_flush)(void *, uint64_t, uint64_t);
+static void **libunwind_space;
+
+static void flush_libunwind(void)
+{
+    if (libunwind_flush && libunwind_space)
+        libunwind_flush(*libunwind_space, 0, 0);
+}
+
+/* libunwind stays out of the target's sight: linked, it would interpose backtrace and _Unwind_*. */
+static void open_libunwind(void)
+{
+    void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return;
+    int (*backtrace)(void **, int) = NULL;
+    *(void **)(void *)&backtrace = dlsym(library, "unw_backtrace");
+    *(void **)(void *)&libunwind_flush = dlsym(library, "_Ux86_64_flush_cache");
+    libunwind_space = dlsym(library, "_ULx86_64_local_addr_space");
+    void *pcs[8];
+    if (backtrace)
+        backtrace(pcs, 8); /* its tables and pools are made now, not in the first malloc */
+    bl_capture_set_fallback(backtrace, flush_libunwind);
+}
+
+static void prime_capture(void)
+{
+    struct bl_thread_state *t = bl_threads_current();
+    struct bl_origin here = BL_ORIGIN_HERE();
+    struct bl_walk walk;
+    if (!t)
+        return;
+    bl_capture_walk(t, &here, bl_track_conf.depth_frames, &walk);
+}
+
+/* follow=0: children must not be tracked, so they must not be preloaded. */
+static void stop_following(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    char kept[4096];
+    struct bl_text t;
+    if (!preload)
+        return;
+    bl_text_init(&t, kept, sizeof kept);
+    while (*preload) {
+        size_t length = strcspn(preload, ": ");
+        if (length > 0 && !memmem(preload, length, "libbufleak", 10)) {
+            if (t.at > t.start)
+                bl_text_str(&t, ":");
+            bl_text_bytes(&t, preload, length);
+        }
+        preload += length + (preload[length] != '\0');
+    }
+    if (t.at > t.start)
+        setenv("LD_PRELOAD", kept, 1);
+    else
+        unsetenv("LD_PRELOAD");
+}
+
+static bool start_recording(void)
+{
+    bl_arena_set_fault(bl_track_conf.fault_arena);
+    if (create_ledger() != 0)
+        return false;
+    int heap = bl_live_add_class("heap");
+    int mapped = bl_track_conf.mmap ? bl_live_add_class("mmap") : (int)BL_CLASS_MMAP;
+    if (heap != (int)BL_CLASS_HEAP || mapped != (int)BL_CLASS_MMAP)
+        return false;
+    fill_names();
+    bl_threads_init();
+    bl_modules_init();
+    bl_real_record_hooks();
+    open_libunwind();
+    prime_capture();
+    return true;
+}
+
+void bl_process_start(void)
+{
+    int saved = errno;
+    bl_guard_enter_internal();
+    bl_real_resolve();
+    make_state_page();
+    bl_conf_defaults(&bl_track_conf);
+    bl_say_init(false);
+    bl_conf_parse(&bl_track_conf, getenv("BUFLEAK_OPTIONS"), say_bad_option, NULL);
+    bl_say_init(bl_track_conf.quiet);
+    if (!bl_track_conf.follow)
+        stop_following();
+    bool ok = start_recording();
+    if (ok) {
+        bl_track_attend = attend;
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        on_exit(on_exit_status, NULL);
+        bl_signals_init(bl_track_conf.signal);
+        bl_helper_start(file_base, bl_track_conf.interval_ns);
+    }
+    bl_guard_leave_internal();
+    if (ok) {
+        bl_track_begun = true;
+        bl_store_relaxed(bl_track_state, BL_TRACK_ON);
+    }
+    errno = saved;
+}

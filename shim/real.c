@@ -1,0 +1,129 @@
+#include "real.h"
+#include "ledger.h"
+#include "names.h"
+#include "sigsafe.h"
+
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BOOT_REGIONS      64u
+#define BOOT_REGION_BYTES (1u << 20)
+
+struct boot_header {
+    size_t size;
+    size_t padding; /* keeps blocks 16-byte aligned */
+};
+
+struct bl_real bl_real;
+bool bl_real_known;
+uintptr_t bl_boot_low;
+uintptr_t bl_boot_high;
+
+static uint32_t resolving;
+static struct {
+    uintptr_t start;
+    uintptr_t end;
+} boot_regions[BOOT_REGIONS];
+static uint32_t boot_region_count;
+static uintptr_t boot_at;
+static uintptr_t boot_end;
+
+bool bl_real_resolve(void)
+{
+    if (__atomic_exchange_n(&resolving, 1, __ATOMIC_ACQ_REL))
+        return bl_load_acquire(&bl_real_known);
+#define X(kind, name, type, params) *(void **)(void *)&bl_real.name = dlsym(RTLD_NEXT, #name);
+#include "hooks.def"
+#undef X
+    bl_store_release(&bl_real_known, true);
+    return true;
+}
+
+void *bl_real_find_late(const char *name)
+{
+    static const char *const libraries[] = {"libstdc++.so.6", "libc++abi.so.1", "libc++.so.1"};
+    void *symbol = dlsym(RTLD_NEXT, name);
+    for (size_t i = 0; !symbol && i < BL_ARRAY_LENGTH(libraries); i++) {
+        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+        if (library)
+            symbol = dlsym(library, name);
+    }
+    return symbol;
+}
+
+static bool boot_grow(size_t bytes)
+{
+    if (boot_region_count == BOOT_REGIONS)
+        return false;
+    if (bytes < BOOT_REGION_BYTES)
+        bytes = BOOT_REGION_BYTES;
+    bytes = (bytes + 4095u) & ~(size_t)4095u;
+    void *region = bl_sys_map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!region)
+        return false;
+    boot_at = (uintptr_t)region;
+    boot_end = boot_at + bytes;
+    boot_regions[boot_region_count].start = boot_at;
+    boot_regions[boot_region_count++].end = boot_end;
+    if (!bl_boot_high || boot_at < bl_boot_low)
+        bl_boot_low = boot_at;
+    if (boot_end > bl_boot_high)
+        bl_boot_high = boot_end;
+    return true;
+}
+
+void *bl_boot_alloc(size_t alignment, size_t size)
+{
+    if (alignment < 16)
+        alignment = 16;
+    size_t worst = size + sizeof(struct boot_header) + alignment;
+    if (worst < size || (boot_end - boot_at < worst && !boot_grow(worst)))
+        return NULL;
+    uintptr_t at = (boot_at + sizeof(struct boot_header) + alignment - 1) & ~(alignment - 1);
+    struct boot_header *header = (struct boot_header *)at - 1; // NOLINT(performance-no-int-to-ptr)
+    header->size = size;
+    boot_at = at + size;
+    return header + 1;
+}
+
+bool bl_boot_owns_exactly(const void *p)
+{
+    for (uint32_t i = 0; i < boot_region_count; i++) {
+        if ((uintptr_t)p >= boot_regions[i].start && (uintptr_t)p < boot_regions[i].end)
+            return true;
+    }
+    return false;
+}
+
+size_t bl_boot_size(const void *p)
+{
+    return ((const struct boot_header *)p - 1)->size;
+}
+
+static void record_hook(const char *function, void *real, uint32_t missing_name)
+{
+    uint64_t n = bl_header->published[BL_SECTION_HOOKS];
+    if (bl_ledger_ensure(BL_SECTION_HOOKS, (uint32_t)n + 1) != 0)
+        return;
+    struct bl_hook *hook = bl_ledger_at(BL_SECTION_HOOKS, (uint32_t)n);
+    memset(hook, 0, sizeof *hook);
+    hook->function_name = bl_names_add_str(function);
+    hook->method = BL_HOOK_SYMBOL;
+    hook->why_name = real ? 0 : missing_name;
+    Dl_info info;
+    if (real && dladdr(real, &info) && info.dli_fname)
+        hook->module_name = bl_names_add_str(info.dli_fname);
+    bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
+}
+
+void bl_real_record_hooks(void)
+{
+    uint32_t missing = bl_names_add_str("not in this process: nothing to call");
+#define HOOK_HEAP(name) record_hook(#name, *(void **)(void *)&bl_real.name, missing);
+#define HOOK_MMAP(name)
+#define HOOK_PROC(name)
+#define X(kind, name, type, params) HOOK_##kind(name)
+#include "hooks.def"
+#undef X
+}

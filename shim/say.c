@@ -1,0 +1,62 @@
+#include "say.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static int own_fd = -1;
+static bool known;
+static bool silent;
+static dev_t start_dev;
+static ino_t start_ino;
+
+static bool look(int fd, struct stat *ret_st)
+{
+    return bl_sys4(SYS_newfstatat, fd, (long)"", (long)ret_st, AT_EMPTY_PATH) == 0;
+}
+
+void bl_say_init(bool quiet)
+{
+    struct stat st;
+    silent = quiet;
+    if (known || !look(2, &st))
+        return;
+    known = true;
+    start_dev = st.st_dev;
+    start_ino = st.st_ino;
+    if (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev >> 8 != 1)) {
+        long fd = bl_sys3(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3);
+        own_fd = fd < 0 ? -1 : bl_sys_move_high((int)fd);
+    }
+}
+
+void bl_say_always(struct bl_text *line)
+{
+    struct stat st;
+    int fd = own_fd;
+    bl_text_str(line, "\n");
+    if (line->at == line->end) /* cut: keep it a line */
+        line->at[-1] = '\n';
+    if (fd < 0 && known && look(2, &st) && st.st_dev == start_dev && st.st_ino == start_ino)
+        fd = 2;
+    if (fd >= 0)
+        bl_sys3(SYS_write, fd, (long)line->start, (long)bl_text_length(line));
+}
+
+void bl_say(struct bl_text *line)
+{
+    if (!silent)
+        bl_say_always(line);
+}
+
+bool bl_say_owns_fd(int fd)
+{
+    return fd == own_fd;
+}
+
+void bl_say_vacate_fd(int fd)
+{
+    if (fd != own_fd)
+        return;
+    long moved = bl_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
+    own_fd = moved < 0 ? -1 : (int)moved;
+}

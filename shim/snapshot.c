@@ -1,0 +1,146 @@
+#include "snapshot.h"
+#include "clock.h"
+#include "dir.h"
+#include "guard.h"
+#include "ledger.h"
+#include "live.h"
+#include "losses.h"
+#include "sigsafe.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+/* in the helper's hands */
+static struct {
+    unsigned char *map;
+    uint64_t length;
+    int fd;
+} draft = {.fd = -1};
+
+bool bl_snapshot_owns_fd(int fd)
+{
+    return fd == draft.fd;
+}
+
+static void file_name(struct bl_text *t, char *buffer, size_t size, const char *base,
+                      uint32_t number)
+{
+    bl_text_init(t, buffer, size);
+    bl_text_str(t, base);
+    bl_text_str(t, ".");
+    bl_text_u64(t, number);
+}
+
+static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t number, bool inexact)
+{
+    h->snapshot_number = number;
+    h->snapshot_reason = (uint32_t)reason;
+    h->snapshot_ns = bl_clock_read(CLOCK_MONOTONIC);
+    h->flags |= inexact ? BL_FLAG_INEXACT : 0u;
+}
+
+static void copy_stopped(enum bl_reason reason, uint32_t number)
+{
+    bl_live_lock();
+    bl_ledger_copy(draft.map, draft.length, true);
+    set_header((void *)draft.map, reason, number, false);
+    bl_live_unlock();
+    bl_ledger_copy(draft.map, draft.length, false);
+}
+
+static int write_all(int fd, const unsigned char *from, uint64_t length, uint64_t offset)
+{
+    while (length > 0) {
+        long n = bl_sys4(SYS_pwrite64, fd, (long)from, (long)length, (long)offset);
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        from += n;
+        offset += (uint64_t)n;
+        length -= (uint64_t)n;
+    }
+    return 0;
+}
+
+/* Without memory for a second mapping: writes the ledger out as it changes. */
+static int write_running(enum bl_reason reason, uint32_t number)
+{
+    struct bl_header header = *bl_header;
+    bl_losses_add(BL_LOSS_snapshots_inexact, 1);
+    set_header(&header, reason, number, true);
+    int error = write_all(draft.fd, (void *)&header, sizeof header, 0);
+    const struct bl_extent *extents =
+        (const void *)((const unsigned char *)bl_header + BL_EXTENTS_OFFSET);
+    uint32_t chunk[BL_SECTION_COUNT] = {0};
+    if (!error)
+        error = write_all(draft.fd, (const void *)extents, BL_EXTENTS_MAX * sizeof *extents,
+                          BL_EXTENTS_OFFSET);
+    for (uint32_t i = 0; !error && i < header.extents_used; i++) {
+        const unsigned char *from = bl_chunks[extents[i].section][chunk[extents[i].section]++];
+        if (!(extents[i].flags & BL_EXTENT_PRIVATE))
+            error =
+                write_all(draft.fd, from, (uint64_t)extents[i].pages * BL_PAGE, extents[i].offset);
+    }
+    return error;
+}
+
+static int fill_draft(enum bl_reason reason, uint32_t number)
+{
+    int error = bl_sys_reserve(draft.fd, 0, draft.length);
+    if (error)
+        return error;
+    draft.map =
+        bl_sys_map(draft.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, draft.fd, 0);
+    if (!draft.map)
+        return write_running(reason, number);
+    copy_stopped(reason, number);
+    return 0;
+}
+
+static void drop_draft(void)
+{
+    unsigned char *map = draft.map;
+    int fd = draft.fd;
+    draft.map = NULL;
+    draft.fd = -1;
+    if (map)
+        bl_sys_unmap(map, draft.length);
+    if (fd >= 0)
+        bl_sys_close(fd);
+}
+
+int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
+{
+    char name[BL_DIR_NAME_MAX];
+    char part[BL_DIR_NAME_MAX];
+    struct bl_text t;
+    file_name(&t, name, sizeof name, base, number);
+    file_name(&t, part, sizeof part, base, number);
+    bl_text_str(&t, ".part");
+    int fd = bl_dir_create_file(part);
+    int error = fd < 0 ? fd : 0;
+    if (!error) {
+        draft.fd = fd;
+        draft.length = bl_ledger_length();
+        error = fill_draft(reason, number);
+        drop_draft();
+        if (!error)
+            error = bl_dir_rename(part, name);
+        if (error)
+            bl_dir_unlink(part);
+    }
+    if (error)
+        bl_losses_add(BL_LOSS_snapshots_failed, 1);
+    else if (number > BL_SNAPSHOTS_KEPT) {
+        file_name(&t, name, sizeof name, base, number - BL_SNAPSHOTS_KEPT);
+        bl_dir_unlink(name);
+    }
+    return error;
+}
+
+void bl_snapshot_after_fork(void)
+{
+    drop_draft();
+}

@@ -1,0 +1,218 @@
+#include "stacks.h"
+#include "conf.h"
+#include "ledger.h"
+#include "lock.h"
+#include "losses.h"
+#include "modules.h"
+#include "table.h"
+
+#define SEEN_SHARDS 16u
+#define SEEN_MAX    (1u << 18) /* per shard; a fuller one starts anew, the trie keeps the stacks */
+#define FRAMES_MAX  (1u << 26)
+
+struct seen {
+    uint64_t hash;
+    uint32_t stack;
+    bool oom;
+    UT_hash_handle hh;
+};
+
+struct edge_key {
+    uint32_t parent;
+    uint32_t module; /* with BL_FRAME_* */
+    uint64_t offset;
+};
+
+struct edge {
+    struct edge_key key;
+    uint32_t frame;
+    bool oom;
+    UT_hash_handle hh;
+};
+
+static struct seen_shard {
+    struct bl_lock lock; /* BL_RANK_STACKS */
+    struct seen *set;
+} BL_ALIGNED(64) seen_shards[SEEN_SHARDS];
+
+static struct bl_lock trie_lock = BL_LOCK_INIT; /* BL_RANK_STACKS, after the shards */
+static struct edge *edges;                      /* (trie_lock) */
+
+static struct seen_shard *shard_of(uint64_t hash)
+{
+    return &seen_shards[hash >> 60 & (SEEN_SHARDS - 1)];
+}
+
+static bool find_seen(uint64_t hash, uint32_t *ret_stack)
+{
+    struct seen_shard *shard = shard_of(hash);
+    struct seen *s = NULL;
+    bl_lock_take(&shard->lock);
+    HASH_FIND_BYHASHVALUE(hh, shard->set, &hash, sizeof hash, (unsigned)hash, s);
+    if (s)
+        *ret_stack = s->stack;
+    bl_lock_give(&shard->lock);
+    return s != NULL;
+}
+
+static void clear_seen_locked(struct seen_shard *shard)
+{
+    struct seen *s = NULL;
+    struct seen *next = NULL;
+    HASH_ITER (hh, shard->set, s, next) {
+        HASH_DEL(shard->set, s);
+        bl_arena_free(s, sizeof *s);
+    }
+}
+
+static void add_seen(uint64_t hash, uint32_t stack)
+{
+    struct seen_shard *shard = shard_of(hash);
+    struct seen *found = NULL;
+    struct seen *s = bl_arena_alloc(sizeof *s);
+    if (!s)
+        return; /* found by the trie again next time */
+    *s = (struct seen){.hash = hash, .stack = stack};
+    bl_lock_take(&shard->lock);
+    if (HASH_COUNT(shard->set) >= SEEN_MAX)
+        clear_seen_locked(shard);
+    HASH_FIND_BYHASHVALUE(hh, shard->set, &hash, sizeof hash, (unsigned)hash, found);
+    if (!found)
+        HASH_ADD_BYHASHVALUE(hh, shard->set, hash, sizeof s->hash, (unsigned)hash, s);
+    bl_lock_give(&shard->lock);
+    if (found || s->oom)
+        bl_arena_free(s, sizeof *s);
+}
+
+/* A new trie node. 0: no room. */
+static uint32_t add_frame_locked(const struct edge_key *key)
+{
+    uint64_t used = bl_header->published[BL_SECTION_FRAMES];
+    uint32_t n = used == 0 ? 1u : (uint32_t)used;
+    struct edge *e = n < FRAMES_MAX ? bl_arena_alloc(sizeof *e) : NULL;
+    if (!e)
+        return 0;
+    if (bl_ledger_ensure(BL_SECTION_FRAMES, n + 1) != 0) {
+        bl_arena_free(e, sizeof *e);
+        return 0;
+    }
+    *e = (struct edge){.key = *key, .frame = n};
+    HASH_ADD(hh, edges, key, sizeof e->key, e);
+    if (e->oom) {
+        bl_arena_free(e, sizeof *e);
+        return 0;
+    }
+    struct bl_frame *frame = bl_ledger_at(BL_SECTION_FRAMES, n);
+    *frame = (struct bl_frame){.parent = key->parent, .module = key->module, .offset = key->offset};
+    bl_ledger_publish(BL_SECTION_FRAMES, n + 1);
+    return n;
+}
+
+/* Enters the path keys[count-1] (outermost) .. keys[0]; parents are filled in on the way. */
+static uint32_t enter_path(struct edge_key *keys, uint32_t count)
+{
+    uint32_t frame = 0;
+    bl_lock_take(&trie_lock);
+    for (uint32_t i = count; i-- > 0;) {
+        struct edge *e = NULL;
+        keys[i].parent = frame;
+        HASH_FIND(hh, edges, &keys[i], sizeof keys[i], e);
+        frame = e ? e->frame : add_frame_locked(&keys[i]);
+        if (!frame)
+            break;
+    }
+    bl_lock_give(&trie_lock);
+    return frame;
+}
+
+static void count_flags(const struct bl_walk *w, bool cut)
+{
+    if (cut)
+        bl_losses_add(BL_LOSS_stacks_truncated, 1);
+    if (w->flags & BL_WALK_UNROOTED)
+        bl_losses_add(BL_LOSS_stacks_unrooted, 1);
+    if (w->flags & BL_WALK_FALLBACK)
+        bl_losses_add(BL_LOSS_stacks_fallback, 1);
+}
+
+static uint32_t intern_new(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth)
+{
+    uint32_t total = w->known + w->fresh;
+    uint32_t count = total < depth ? total : depth;
+    bool cut = count < total || (w->flags & BL_WALK_DEEP);
+    size_t bytes = BL_DEPTH_MAX * sizeof(struct edge_key);
+    struct edge_key *keys = bl_arena_alloc(bytes);
+    uint32_t stack = 0;
+    if (keys) {
+        for (uint32_t i = 0; i < count; i++) {
+            bool exact;
+            uint64_t pc = bl_capture_pc(t, w, i, &exact);
+            struct bl_location where = bl_modules_locate(pc);
+            keys[i] = (struct edge_key){
+                .module = where.module | (exact ? BL_FRAME_EXACT : 0u),
+                .offset = where.offset,
+            };
+        }
+        keys[count - 1].module |= cut ? BL_FRAME_TRUNCATED : 0u;
+        keys[count - 1].module |= !cut && (w->flags & BL_WALK_UNROOTED) ? BL_FRAME_UNROOTED : 0u;
+        stack = enter_path(keys, count);
+        bl_arena_free(keys, bytes);
+    }
+    if (!stack)
+        bl_losses_add(BL_LOSS_stacks_dropped, 1);
+    else
+        count_flags(w, cut);
+    return stack;
+}
+
+uint32_t bl_stacks_intern(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth)
+{
+    struct bl_memo *memo = &t->memo[w->hash & (BL_MEMO_SIZE - 1)];
+    if (BL_LIKELY(memo->hash == w->hash && memo->stack))
+        return memo->stack;
+    uint32_t stack = 0;
+    if (!find_seen(w->hash, &stack)) {
+        stack = intern_new(t, w, depth);
+        if (stack)
+            add_seen(w->hash, stack);
+    }
+    *memo = (struct bl_memo){w->hash, stack};
+    return stack;
+}
+
+void bl_stacks_forget_hashes(void)
+{
+    for (unsigned i = 0; i < SEEN_SHARDS; i++) {
+        bl_lock_take(&seen_shards[i].lock);
+        clear_seen_locked(&seen_shards[i]);
+        bl_lock_give(&seen_shards[i].lock);
+    }
+}
+
+void bl_stacks_lock(void)
+{
+    for (unsigned i = 0; i < SEEN_SHARDS; i++)
+        bl_lock_take(&seen_shards[i].lock);
+    bl_lock_take(&trie_lock);
+}
+
+void bl_stacks_unlock(void)
+{
+    bl_lock_give(&trie_lock);
+    for (unsigned i = SEEN_SHARDS; i-- > 0;)
+        bl_lock_give(&seen_shards[i].lock);
+}
+
+void bl_stacks_reset_lock(void)
+{
+    bl_lock_reset(&trie_lock);
+    for (unsigned i = 0; i < SEEN_SHARDS; i++)
+        bl_lock_reset(&seen_shards[i].lock);
+}
+
+void bl_stacks_reset(void)
+{
+    edges = NULL;
+    for (unsigned i = 0; i < SEEN_SHARDS; i++)
+        seen_shards[i].set = NULL;
+}

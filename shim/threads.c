@@ -1,0 +1,175 @@
+#include "threads.h"
+#include "arena.h"
+#include "clock.h"
+#include "ledger.h"
+#include "lock.h"
+#include "losses.h"
+#include "sigsafe.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#define THREADS_MAX (1u << 20)
+
+extern void *__libc_stack_end; // NOLINT(bugprone-reserved-identifier): the dynamic loader's
+
+static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_THREADS */
+static struct bl_thread_state *free_states;
+static struct bl_thread_state *all_states;
+static pthread_key_t key;
+static bool key_made;
+
+static void read_thread_name(char name[16])
+{
+    bl_sys3(SYS_prctl, PR_GET_NAME, (long)name, 0);
+}
+
+static uint32_t record_thread(uint32_t tid)
+{
+    struct bl_thread *record = NULL;
+    bl_lock_take(&lock);
+    uint64_t used = bl_header->published[BL_SECTION_THREADS];
+    uint32_t n = used == 0 ? 1u : (uint32_t)used;
+    if (n < THREADS_MAX && bl_ledger_ensure(BL_SECTION_THREADS, n + 1) == 0) {
+        record = bl_ledger_at(BL_SECTION_THREADS, n);
+        memset(record, 0, sizeof *record);
+        record->tid = tid;
+        record->start_ns = bl_clock_event_ns();
+        read_thread_name(record->name);
+        bl_ledger_publish(BL_SECTION_THREADS, n + 1);
+    }
+    bl_lock_give(&lock);
+    if (!record)
+        bl_losses_add(BL_LOSS_threads_dropped, 1);
+    return record ? n : 0;
+}
+
+static struct bl_thread_state *take_state(void)
+{
+    bl_lock_take(&lock);
+    struct bl_thread_state *t = free_states;
+    if (t)
+        free_states = t->next_free;
+    bl_lock_give(&lock);
+    if (t)
+        return t;
+    t = bl_arena_map(sizeof *t);
+    if (!t)
+        return NULL;
+    bl_lock_take(&lock);
+    t->next = all_states;
+    all_states = t;
+    bl_lock_give(&lock);
+    return t;
+}
+
+static struct bl_thread_state *attach(uint64_t low, uint64_t high)
+{
+    struct bl_thread_state *t = take_state();
+    if (!t)
+        return NULL;
+    t->tid = bl_sys_gettid();
+    t->stack_low = low;
+    t->stack_high = high;
+    t->frame_count = 0;
+    t->need_count = 0;
+    t->deep = false;
+    t->sample_left = 0;
+    t->random = (uint64_t)t->tid * 0x9E3779B97F4A7C15u ^ bl_clock_event_ns();
+    t->number = record_thread(t->tid);
+    bl_tls.thread = t;
+    return t;
+}
+
+struct bl_thread_state *bl_threads_current_slow(void)
+{
+    if (bl_tls.exiting)
+        return NULL;
+    return attach(0, 0);
+}
+
+static void detach(struct bl_thread_state *t)
+{
+    bl_tls.thread = NULL;
+    bl_lock_take(&lock);
+    if (t->number) {
+        struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, t->number);
+        read_thread_name(record->name);
+        bl_store_relaxed(&record->flags, BL_THREAD_ENDED);
+    }
+    t->next_free = free_states;
+    free_states = t;
+    bl_lock_give(&lock);
+}
+
+/* glibc calls a key's destructor again while it sets a new value, up to
+ * PTHREAD_DESTRUCTOR_ITERATIONS rounds: hold on until the last, other destructors allocate too. */
+static void on_thread_exit(void *value)
+{
+    uintptr_t round = (uintptr_t)value;
+    bl_guard_enter_internal();
+    if (round < PTHREAD_DESTRUCTOR_ITERATIONS) {
+        pthread_setspecific(key, (void *)(round + 1)); // NOLINT(performance-no-int-to-ptr)
+    } else {
+        bl_tls.exiting = true;
+        if (bl_tls.thread)
+            detach(bl_tls.thread);
+    }
+    bl_guard_leave_internal();
+}
+
+void bl_threads_enter(void)
+{
+    pthread_attr_t attr;
+    void *low = NULL;
+    size_t size = 0;
+    bl_guard_enter_internal();
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        pthread_attr_getstack(&attr, &low, &size);
+        pthread_attr_destroy(&attr);
+    }
+    attach((uint64_t)(uintptr_t)low, (uint64_t)(uintptr_t)low + size);
+    if (key_made)
+        pthread_setspecific(key, (void *)1);
+    bl_guard_leave_internal();
+}
+
+void bl_threads_init(void)
+{
+    key_made = pthread_key_create(&key, on_thread_exit) == 0;
+    struct rlimit limit = {0};
+    bl_sys4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit);
+    uint64_t size = limit.rlim_cur > 1u << 30 ? 1u << 30 : limit.rlim_cur;
+    uint64_t high = ((uint64_t)(uintptr_t)__libc_stack_end + 15u) & ~15ull;
+    attach(high - size, high);
+}
+
+void bl_threads_lock(void)
+{
+    bl_lock_take(&lock);
+}
+
+void bl_threads_unlock(void)
+{
+    bl_lock_give(&lock);
+}
+
+void bl_threads_after_fork(void)
+{
+    struct bl_thread_state *own = bl_tls.thread;
+    free_states = NULL;
+    for (struct bl_thread_state *t = all_states; t; t = t->next) {
+        if (t != own) {
+            t->next_free = free_states;
+            free_states = t;
+        }
+    }
+    bl_lock_reset(&lock);
+    if (own) {
+        own->tid = bl_sys_gettid();
+        own->number = record_thread(own->tid);
+    }
+}

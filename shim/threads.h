@@ -1,0 +1,88 @@
+/*
+ * What the shim keeps for each thread of the target: its number in the ledger, the bounds of its
+ * stack, and the frames of its latest stack (capture.h).
+ *
+ * Owns: the states, in private memory, pooled and reused; the target's TLS holds one pointer.
+ * Threads: a state belongs to its thread; the pool takes BL_RANK_THREADS inside. Needs the guard.
+ * Signal context: safe under the guard. Errors: NULL, when there is no memory.
+ *
+ * Bounds come from pthread_getattr_np in the thread's first function, never lazily: inside malloc
+ * the thread may hold its own pthread lock (the JVM does) and the call would wait for itself.
+ */
+#ifndef BL_THREADS_H
+#define BL_THREADS_H
+
+#include "compiler.h"
+#include "guard.h"
+
+#define BL_FRAMES_MAX 1024u
+#define BL_MEMO_SIZE  2048u
+
+/* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
+ * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
+struct bl_walk_frame {
+    uint64_t sp;
+    uint64_t pc;
+};
+
+struct bl_walk_detail {
+    uint64_t hash;     /* of frames 0 .. k, see stacks.h */
+    uint64_t rbp;      /* value of rbp in frame k */
+    uint64_t rbp_slot; /* where it was loaded from; 0 = a callee had it in the register */
+    bool demands_rbp;  /* unwinding frame k, or further out, uses rbp */
+};
+
+struct bl_scratch_frame {
+    uint64_t sp;
+    uint64_t pc; /* exact addresses are kept as pc + 1, so that pc - 1 is inside the function */
+    uint64_t rbp;
+    uint64_t rbp_slot;
+    bool uses_rbp;
+    bool passes_rbp;
+    bool exact;
+};
+
+struct bl_memo {
+    uint64_t hash;
+    uint32_t stack;
+};
+
+struct bl_thread_state {
+    uint32_t number; /* in the ledger; 0 = not recorded */
+    uint32_t tid;
+    uint64_t stack_low; /* 0 = bounds unknown: every stack is walked in full */
+    uint64_t stack_high;
+    uint32_t epoch; /* of the loaded modules that frames[] was taken under */
+    uint32_t frame_count;
+    uint32_t need_count;
+    bool deep; /* the stack was deeper than BL_FRAMES_MAX: only the innermost frames are walked */
+    int64_t sample_left; /* bytes until the next sampled block */
+    uint64_t random;
+    struct bl_thread_state *next_free; /* (threads lock) */
+    struct bl_thread_state *next;      /* (threads lock) all states */
+    struct bl_walk_frame frames[BL_FRAMES_MAX];
+    struct bl_walk_detail details[BL_FRAMES_MAX];
+    uint16_t need[BL_FRAMES_MAX]; /* the frames that demand rbp and loaded it from a slot */
+    struct bl_scratch_frame scratch[BL_FRAMES_MAX];
+    struct bl_memo memo[BL_MEMO_SIZE];
+};
+
+/* Once, in the constructor, on the main thread. */
+void bl_threads_init(void);
+/* First thing in a new thread: bounds are learnt here. Calls libc. */
+void bl_threads_enter(void);
+/* The state of the calling thread, made on first use. NULL: no memory, or the thread is ending. */
+struct bl_thread_state *bl_threads_current_slow(void);
+BL_INLINE struct bl_thread_state *bl_threads_current(void)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    return BL_LIKELY(t != NULL) ? t : bl_threads_current_slow();
+}
+
+void bl_threads_lock(void);
+void bl_threads_unlock(void);
+/* In a forked child: only the calling thread is left; it is a new one in the ledger. Sets the lock
+ * free. */
+void bl_threads_after_fork(void);
+
+#endif

@@ -1,0 +1,180 @@
+#include "track.h"
+#include "clock.h"
+#include "losses.h"
+#include "modules.h"
+#include "stacks.h"
+
+static uint32_t off = BL_TRACK_OFF;
+uint32_t *bl_track_state = &off;
+struct bl_conf bl_track_conf;
+void (*bl_track_attend)(void);
+bool bl_track_begun;
+
+/* Cold part of enter: false = this event is not recorded. */
+BL_COLD static bool attend(void)
+{
+    uint32_t state = bl_load_relaxed(bl_track_state);
+    if (state == BL_TRACK_OFF)
+        return false;
+    bl_track_attend();
+    return bl_load_relaxed(bl_track_state) != BL_TRACK_OFF;
+}
+
+BL_INLINE bool enter(void)
+{
+    if (BL_UNLIKELY(bl_tls.guard)) {
+        if (!bl_tls.internal)
+            bl_losses_add(BL_LOSS_events_reentrant, 1);
+        return false;
+    }
+    bl_guard_enter();
+    if (BL_UNLIKELY(bl_load_relaxed(bl_track_state) != BL_TRACK_ON) && !attend()) {
+        bl_guard_leave();
+        return false;
+    }
+    return true;
+}
+
+void bl_track_unloaded(void)
+{
+    bool own = bl_tls.guard == 0;
+    if (own)
+        bl_guard_enter();
+    if (bl_modules_check_unloads()) {
+        bl_capture_flush();
+        bl_stacks_forget_hashes();
+    }
+    if (own)
+        bl_guard_leave();
+}
+
+BL_INLINE uint32_t take_stack(struct bl_thread_state *t, const struct bl_origin *o)
+{
+    struct bl_walk walk;
+    /* The loader allocates when it loads a library, perhaps where another one was: glibc unloads
+     * some (gconv) without anyone calling dlclose. */
+    if (BL_UNLIKELY(o->pc - bl_modules_loader_start <
+                    bl_modules_loader_end - bl_modules_loader_start))
+        bl_track_unloaded();
+    bl_capture_walk(t, o, bl_track_conf.depth_frames, &walk);
+    return bl_stacks_intern(t, &walk, bl_track_conf.depth_frames);
+}
+
+/* -ln of a random number in (0, 1]: exponentially distributed with mean 1. */
+static double random_exponential(struct bl_thread_state *t)
+{
+    t->random ^= t->random << 13;
+    t->random ^= t->random >> 7;
+    t->random ^= t->random << 17;
+    uint64_t bits = (t->random >> 11) | 1u; /* of 2^53 */
+    int top = 63 - __builtin_clzll(bits);
+    double m = (double)bits / (double)(1ull << top); /* 1 <= m < 2 */
+    double z = (m - 1) / (m + 1);                    /* ln m = 2 atanh z, z <= 1/3 */
+    double z2 = z * z;
+    double ln_m = 2 * z * (1 + z2 * (1. / 3 + z2 * (1. / 5 + z2 * (1. / 7 + z2 / 9))));
+    return (53 - top) * 0.6931471805599453 - ln_m;
+}
+
+/* Sample points lie on the line of allocated bytes as a Poisson process of the mean distance; a
+ * block is recorded if a point falls into it. */
+BL_COLD static bool sampled(struct bl_thread_state *t, size_t size)
+{
+    t->sample_left -= size > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)size;
+    if (t->sample_left > 0)
+        return false;
+    double mean = (double)bl_track_conf.sample_bytes;
+    while (t->sample_left <= 0)
+        t->sample_left += 1 + (int64_t)(random_exponential(t) * mean);
+    return true;
+}
+
+BL_INLINE void record(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
+{
+    struct bl_thread_state *t = bl_threads_current();
+    if (BL_UNLIKELY(bl_track_conf.sample_bytes > 1) && class_number == BL_CLASS_HEAP &&
+        (!t || !sampled(t, size)))
+        return;
+    struct bl_buffer buffer = {
+        .address = (uint64_t)(uintptr_t)address,
+        .size_bytes = size,
+        .birth_ns = bl_clock_event_ns(),
+        .stack = t ? take_stack(t, o) : 0,
+        .thread = t ? t->number : 0,
+        .class_number = class_number,
+    };
+    if (BL_UNLIKELY(!t))
+        bl_losses_add(BL_LOSS_stacks_dropped, 1);
+    bl_live_insert(&buffer);
+    bl_tls.recorded = address;
+}
+
+void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
+{
+    if (!enter()) {
+        if (!bl_tls.guard && !bl_track_begun)
+            bl_losses_add(BL_LOSS_blocks_before_start, 1);
+        return;
+    }
+    record(address, size, class_number, o);
+    bl_guard_leave();
+}
+
+/* Inside one of our own calls into libc (no lock is held there) libc may free what it allocated for
+ * the target, the text of dlerror for one. */
+static bool forget_in_internal_call(void *address)
+{
+    bool internal = bl_tls.guard && bl_tls.guard == bl_tls.internal &&
+                    bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
+    if (internal) {
+        bl_guard_enter();
+        bl_live_remove((uint64_t)(uintptr_t)address, NULL);
+        bl_guard_leave();
+    }
+    return internal;
+}
+
+void bl_track_free(void *address)
+{
+    if (BL_UNLIKELY(bl_tls.internal) && forget_in_internal_call(address))
+        return;
+    if (!enter())
+        return;
+    if (!bl_live_remove((uint64_t)(uintptr_t)address, NULL) && bl_track_conf.sample_bytes == 1)
+        bl_losses_add(BL_LOSS_frees_unknown, 1);
+    bl_guard_leave();
+}
+
+void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved)
+{
+    ret_moved->known = false;
+    if (!enter())
+        return;
+    ret_moved->known = bl_live_remove((uint64_t)(uintptr_t)old, &ret_moved->buffer);
+    if (!ret_moved->known && bl_track_conf.sample_bytes == 1)
+        bl_losses_add(BL_LOSS_frees_unknown, 1);
+    bl_guard_leave();
+}
+
+void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size_t size,
+                          const struct bl_origin *o)
+{
+    if (!enter())
+        return;
+    if (result)
+        record(result, size, BL_CLASS_HEAP, o);
+    else if (moved->known && size > 0)
+        bl_live_restore(&moved->buffer);
+    bl_guard_leave();
+}
+
+uint32_t bl_track_stack(const struct bl_origin *o)
+{
+    uint32_t stack = 0;
+    if (!enter())
+        return 0;
+    struct bl_thread_state *t = bl_threads_current();
+    if (t)
+        stack = take_stack(t, o);
+    bl_guard_leave();
+    return stack;
+}

@@ -1,0 +1,48 @@
+/*
+ * The policy of the event path: what is done, and in which order, when a buffer is born or ends.
+ *
+ * Order: the guard first; then the stack, with no lock held; then interning; then the live table. A
+ * buffer's record ends before the real free, and is made after the real alloc.
+ * Threads: any. Signal context: an event that interrupts another of the same thread is counted and
+ * passed over. errno is not changed. Errors: none; losses are counted.
+ */
+#ifndef BL_TRACK_H
+#define BL_TRACK_H
+
+#include "capture.h"
+#include "conf.h"
+#include "live.h"
+
+#define BL_CLASS_HEAP 0u
+#define BL_CLASS_MMAP 1u
+
+/* bl_track_state: one word per process that a fork which bypasses the handlers turns to 0 */
+#define BL_TRACK_FORKED 0u /* a child nobody told us about */
+#define BL_TRACK_ON     1u
+#define BL_TRACK_OFF    2u /* before the start, or given up */
+#define BL_TRACK_HELPER 3u /* on, and the helper thread must be started outside of fork */
+
+extern uint32_t *bl_track_state;
+extern struct bl_conf bl_track_conf;
+/* What to do about BL_TRACK_FORKED and BL_TRACK_HELPER: set by the process layer. */
+extern void (*bl_track_attend)(void);
+extern bool bl_track_begun; /* tracking has been switched on once */
+
+void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
+void bl_track_free(void *address);
+
+/* realloc: begin takes the record out, end puts the new block in, or the old one back. */
+struct bl_track_moved {
+    struct bl_buffer buffer;
+    bool known;
+};
+void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved);
+void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size_t size,
+                          const struct bl_origin *o);
+
+/* The stack of the caller as a frame number; for events that are not buffers' births. */
+uint32_t bl_track_stack(const struct bl_origin *o);
+/* A library may have been unloaded: take every cached meaning of an address anew. */
+void bl_track_unloaded(void);
+
+#endif
