@@ -10,17 +10,18 @@
 
 #define BATCH 32u /* records a shard takes from the common stock at a time */
 
+/* One cache line. The table is uthash's; its list in order of insertion is not kept, because every
+ * delete would touch two more lines: the two list pointers are free for our use. */
 struct node {
-    uint64_t address; /* key */
-    uint32_t next_free;
-    bool oom;
-    UT_hash_handle hh;
+    UT_hash_handle hh; /* prev: the record's number; in a free node, the next free one's */
+    uint64_t address;  /* key */
 };
+static_assert(sizeof(struct node) == 64, "a node is a cache line");
 
 static struct shard {
     struct bl_lock lock; /* BL_RANK_LIVE */
     uint32_t free_head;  /* record number, 0 = none */
-    struct node *table;
+    struct node head;    /* head.hh.tbl is the table, NULL until the first insert */
 } BL_ALIGNED(64) shards[BL_SHARDS];
 
 static struct bl_lock slab_lock = BL_LOCK_INIT; /* BL_RANK_SLAB */
@@ -46,10 +47,14 @@ BL_INLINE struct node *node_at(uint32_t record)
     return &node_chunks[p.chunk][p.record];
 }
 
-BL_INLINE uint32_t record_of(const struct node *n)
+BL_INLINE uint32_t number_in(const struct node *n)
 {
-    /* a node has no room for its own number to spare: free ones link, used ones keep it there */
-    return n->next_free;
+    return (uint32_t)(uintptr_t)n->hh.prev;
+}
+
+BL_INLINE void set_number(struct node *n, uint32_t number)
+{
+    n->hh.prev = (void *)(uintptr_t)number; // NOLINT(performance-no-int-to-ptr)
 }
 
 /* Makes the nodes of the chunk that holds `record`. */
@@ -88,7 +93,7 @@ static bool refill_locked(struct shard *s)
         return false;
     }
     for (uint32_t r = end; r-- > first;) {
-        node_at(r)->next_free = s->free_head;
+        set_number(node_at(r), s->free_head);
         s->free_head = r;
     }
     return true;
@@ -183,28 +188,73 @@ BL_INLINE void end_record(struct bl_live *r)
 static struct node *find_locked(const struct place *p, uint64_t address)
 {
     struct node *n = NULL;
-    HASH_FIND_BYHASHVALUE(hh, p->shard->table, &address, sizeof address, p->hash, n);
+    struct node *head = &p->shard->head;
+    if (BL_LIKELY(head->hh.tbl != NULL))
+        HASH_FIND_BYHASHVALUE(hh, head, &address, sizeof address, p->hash, n);
     return n;
+}
+
+/* Growth is ours, at one element a bucket: uthash's own, by chain length, stops for good when it
+ * thinks the hash is bad. Without memory chains get longer. */
+static bool prepare_table_locked(struct shard *s)
+{
+    bool oom = false;
+    struct node *head = &s->head;
+    if (BL_UNLIKELY(!head->hh.tbl)) {
+        HASH_MAKE_TABLE(hh, head, oom);
+        if (oom) {
+            head->hh.tbl = NULL;
+            return false;
+        }
+        head->hh.tbl->noexpand = 1;
+    }
+    if (BL_UNLIKELY(head->hh.tbl->num_items >= head->hh.tbl->num_buckets)) {
+        HASH_EXPAND_BUCKETS(&head->hh, head->hh.tbl, oom);
+        head->hh.tbl->noexpand = 1;
+    }
+    return true;
+}
+
+static void link_locked(struct shard *s, struct node *n, unsigned hash)
+{
+    bool oom = false; /* not set: noexpand */
+    unsigned bucket;
+    UT_hash_table *table = s->head.hh.tbl;
+    n->hh.tbl = table;
+    n->hh.key = &n->address;
+    n->hh.keylen = sizeof n->address;
+    n->hh.hashv = hash;
+    HASH_TO_BKT(hash, table->num_buckets, bucket);
+    HASH_ADD_TO_BKT(table->buckets[bucket], hh, &n->hh, oom);
+    table->num_items++;
+    (void)oom;
+}
+
+static void unlink_locked(struct shard *s, struct node *n)
+{
+    unsigned bucket;
+    UT_hash_table *table = s->head.hh.tbl;
+    HASH_TO_BKT(n->hh.hashv, table->num_buckets, bucket);
+    HASH_DEL_IN_BKT(table->buckets[bucket], &n->hh);
+    table->num_items--;
 }
 
 /* Puts a free record into the index under address. NULL: no room, counted. */
 static struct bl_live *add_locked(const struct place *p, uint64_t address)
 {
     struct shard *s = p->shard;
+    if (BL_UNLIKELY(!prepare_table_locked(s))) {
+        bl_losses_add(BL_LOSS_buffers_no_memory, 1);
+        return NULL;
+    }
     if (BL_UNLIKELY(!s->free_head) && !refill_locked(s))
         return NULL;
     uint32_t record = s->free_head;
     struct node *n = node_at(record);
-    uint32_t next = n->next_free;
+    s->free_head = number_in(n);
+    set_number(n, record);
     n->address = address;
-    n->oom = false;
-    HASH_ADD_BYHASHVALUE(hh, s->table, address, sizeof n->address, p->hash, n);
-    if (BL_UNLIKELY(n->oom)) {
-        bl_losses_add(BL_LOSS_buffers_no_memory, 1);
-        return NULL;
-    }
-    s->free_head = next;
-    n->next_free = record;
+    link_locked(s, n, p->hash);
     return bl_ledger_at(BL_SECTION_LIVE, record);
 }
 
@@ -222,7 +272,7 @@ void bl_live_insert(const struct bl_buffer *buffer)
     bl_lock_take(&p.shard->lock);
     struct node *n = find_locked(&p, buffer->address);
     if (BL_UNLIKELY(n != NULL)) {
-        r = bl_ledger_at(BL_SECTION_LIVE, record_of(n));
+        r = bl_ledger_at(BL_SECTION_LIVE, number_in(n));
         replace_locked(&p, r);
     } else {
         r = add_locked(&p, buffer->address);
@@ -240,14 +290,14 @@ bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
     bl_lock_take(&p.shard->lock);
     struct node *n = find_locked(&p, address);
     if (BL_LIKELY(n != NULL)) {
-        uint32_t record = record_of(n);
+        uint32_t record = number_in(n);
         struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, record);
         if (ret_buffer)
             read_record(r, ret_buffer);
         end_record(r);
         count_end_locked(p.index, class_in(r->word), r->word >> BL_LIVE_SIZE_SHIFT);
-        HASH_DELETE(hh, p.shard->table, n);
-        n->next_free = p.shard->free_head;
+        unlink_locked(p.shard, n);
+        set_number(n, p.shard->free_head);
         p.shard->free_head = record;
     }
     bl_lock_give(&p.shard->lock);
@@ -275,7 +325,7 @@ bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer)
     bl_lock_take(&p.shard->lock);
     const struct node *n = find_locked(&p, address);
     if (n)
-        read_record(bl_ledger_at(BL_SECTION_LIVE, record_of(n)), ret_buffer);
+        read_record(bl_ledger_at(BL_SECTION_LIVE, number_in(n)), ret_buffer);
     bl_lock_give(&p.shard->lock);
     return n != NULL;
 }
@@ -337,6 +387,6 @@ void bl_live_reset(void)
     slab_used = 1;
     for (unsigned i = 0; i < BL_SHARDS; i++) {
         shards[i].free_head = 0;
-        shards[i].table = NULL;
+        shards[i].head.hh.tbl = NULL;
     }
 }
