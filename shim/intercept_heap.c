@@ -69,6 +69,7 @@ BL_EXPORT void free(void *p)
 {
     if (!p || is_boot(p) || !bl_real_ready())
         return;
+    __builtin_prefetch((const char *)p - 16, 1); /* the allocator's header, while we look p up */
     /* operator delete has ended the record already, and calls us with the same address */
     if (BL_LIKELY(bl_tls.detached != p))
         bl_track_free(p);

@@ -1,9 +1,10 @@
 /*
  * The live table: one record per live buffer.
  *
- * The record is in the ledger's LIVE section, where the reader scans it; the index from address to
- * record is a uthash per shard, in private memory, sharded by a hash of the address. Memory per
- * live buffer: 32 bytes in the ledger, 80 private (a uthash handle is 56), plus buckets.
+ * The record is in the ledger's LIVE section, where the reader scans it. The index from address to
+ * record is a page map in private memory, with a uthash per shard for the addresses it cannot hold.
+ * Shards are by a hash of the address. Memory per live buffer: 32 bytes in the ledger, 4 of link,
+ * and 4 for every 16 bytes of address space that buffers lie in (a quarter of the heap at most).
  *
  * Invariant: an address is in the index exactly while its record has BL_LIVE_BIT. The counters of a
  * shard change under its lock together with the records. A record is ended BEFORE the real free, so
@@ -38,6 +39,9 @@ bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
 void bl_live_restore(const struct bl_buffer *buffer);
 /* Reads without ending. */
 bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer);
+
+/* Starts loading what insert or remove of this address will touch. */
+void bl_live_prefetch(uint64_t address);
 
 /* All shards, in rank order: writers stop. */
 void bl_live_lock(void);

@@ -91,6 +91,7 @@ BL_COLD static bool sampled(struct bl_thread_state *t, size_t size)
 BL_INLINE void record(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
 {
     struct bl_thread_state *t = bl_threads_current();
+    bl_live_prefetch((uint64_t)(uintptr_t)address);
     if (BL_UNLIKELY(bl_track_conf.sample_bytes > 1) && class_number == BL_CLASS_HEAP &&
         (!t || !sampled(t, size)))
         return;
