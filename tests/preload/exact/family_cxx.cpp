@@ -226,7 +226,9 @@ NOINLINE void throw_and_catch()
 
 } // namespace
 
-int main()
+// With any argument nothing is asked for that cannot be had: mimalloc's operator new, being written
+// in C, aborts instead of throwing.
+int main(int argc, char **)
 {
     take_plain();
     take_aligned();
@@ -234,7 +236,8 @@ int main()
     for (size_t i = 1; i <= 3; i++)
         take_containers(i);
     release_all_ways();
-    fail_all_ways();
+    if (argc == 1)
+        fail_all_ways();
     throw_and_catch();
     printf("{");
     print_sites(sites, SITES, __FILE__);
