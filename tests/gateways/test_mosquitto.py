@@ -5,7 +5,7 @@ import signal
 import sys
 
 from harness import compare, runner
-from harness.box import free_port, wait_for
+from harness.box import free_port, program, wait_for
 from harness.mqtt import Delivery
 
 MESSAGES = 10_000
@@ -35,7 +35,7 @@ def scenario(run):
     data = box.make_dir("data", "mosquitto")
     user = "user mosquitto" if os.geteuid() == 0 else ""
     config = box.write("mosquitto.conf", CONFIG.format(port=port, dir=data, user=user))
-    launcher = box.spawn(["mosquitto", "-d", "-c", str(config)])
+    launcher = box.spawn([program("mosquitto"), "-d", "-c", str(config)])
     run.outcome.exits["launcher"] = box.wait_exit(launcher)
     broker = box.wait_pid_file("data/pid")
     box.wait_listening(port)

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 
-from .box import free_port, wait_for
+from .box import free_port, program, wait_for
 
 FILLER = "0123456789abcdef" * 16
 FILE_BYTES = 200_000
@@ -52,7 +52,7 @@ class Backend:
                            CONFIG.format(dir=root, port=self.port, filler=FILLER))
         env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
         with open(root / "out", "wb") as out:
-            self.process = subprocess.Popen(["nginx", "-c", config], env=env, stdout=out,
+            self.process = subprocess.Popen([program("nginx"), "-c", config], env=env, stdout=out,
                                             stderr=out, stdin=subprocess.DEVNULL)
         box.helpers.add(self.process.pid)
         try:

@@ -55,6 +55,14 @@ def free_port(kind=socket.SOCK_STREAM):
             return port
 
 
+def program(name):
+    """The full path of a server, also where an ordinary user's PATH lacks /usr/sbin."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise FileNotFoundError(f"{name} is not installed (scripts/setup test installs it)")
+    return path
+
+
 class Process:
     """One line of the process table, read once."""
 
@@ -187,11 +195,14 @@ class Box:
             return pid if pid != other_than and os.path.exists(f"/proc/{pid}") else None
         return wait_for(read, f"the pid in {name}")
 
-    def wait_listening(self, port, seconds=10.0):
-        def connects():
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-        wait_for(connects, f"port {port} to listen", seconds)
+    def wait_listening(self, *ports, seconds=10.0):
+        """Read from the kernel's table: a probing connection would show in logs and descriptors."""
+        def listening():
+            lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+            found = {int(line.split()[1].split(":")[1], 16) for line in lines
+                     if line.split()[3] == "0A"}
+            return found.issuperset(ports)
+        wait_for(listening, f"ports {ports} to listen", seconds)
 
     def zombies(self):
         """Dead processes that a process of the gateway does not collect."""

@@ -11,6 +11,7 @@ VOLATILE = [
     (re.compile(r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?\]"), "TIME"),
     (re.compile(r"\w{3} +\d+ \d\d:\d\d:\d\d"), "TIME"),
     (re.compile(r"127\.0\.0\.1:\d+|127\.0\.0\.1 \d{4,5}"), "PEER"),
+    (re.compile(r"\bport \d{4,5}"), "PORT"),
 ]
 
 
