@@ -177,6 +177,16 @@ class Box:
         return wait_for(lambda: (lambda found: found if len(found) == count else None)
                         (self.children(pid)), f"{count} children of {pid}", seconds)
 
+    def wait_started(self, pid, seconds=10.0, quiet_polls=20):
+        """Awaits that a server which does not say when it is ready starts no more threads and
+        opens nothing more."""
+        seen = []
+
+        def quiet():
+            seen.append((len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd"))))
+            return len(seen) >= quiet_polls and len(set(seen[-quiet_polls:])) == 1
+        wait_for(quiet, f"{pid} to be ready", seconds)
+
     def wait_exit(self, pid, seconds=15.0):
         """The exit status of a process as a shell gives it: 0..255, or 128 + signal."""
         def ended():

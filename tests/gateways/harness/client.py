@@ -34,7 +34,7 @@ class Connection:
         self.sock = None
         self.stream = None
 
-    def _open(self):
+    def open(self):
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:
@@ -54,7 +54,7 @@ class Connection:
 
     def ask(self, request):
         if self.sock is None:
-            self._open()
+            self.open()
         try:
             self.sock.sendall(request)
             status_line = self.stream.readline()

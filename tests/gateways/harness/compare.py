@@ -56,7 +56,7 @@ def descriptors(box, pid):
         except FileNotFoundError:
             continue
         target = target.replace(str(box.ledger_dir), "LEDGERS").replace(str(box.dir), "DIR")
-        found[int(name)] = re.sub(r"\[\d+\]", "", target)
+        found[int(name)] = re.sub(r"\[\d+\]|\.\d+(?= \(deleted\))", "", target)
     return found
 
 
@@ -79,8 +79,10 @@ def descriptor_difference(reference, tracked, shim_extra_max=4):
     problems = []
     for number in [n for n in sorted(got) if n > highest and n >= 256]:
         shim[number] = got.pop(number)
-    if sorted(wanted.values()) != sorted(got.values()):
-        problems.append(f"without the shim {sorted(wanted.items())}, with it {sorted(got.items())}")
+    difference = log_difference(list(wanted.values()), list(got.values()))
+    if difference:
+        problems += difference + [f"without the shim: {sorted(wanted.items())}",
+                                  f"with it: {sorted(got.items())}"]
     if len(shim) > shim_extra_max:
         problems.append(f"the shim holds {shim}")
     low = {n: t for n, t in shim.items() if n < 256}

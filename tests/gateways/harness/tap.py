@@ -27,7 +27,7 @@ class Tap:
 
     def note(self, text):
         for line in str(text).splitlines()[:60]:
-            print(f"# {line[:400]}")
+            print(f"# {line[:1500]}")
         sys.stdout.flush()
 
     def finish(self):
