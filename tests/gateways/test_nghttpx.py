@@ -54,7 +54,7 @@ class Nghttpx:
         self.master = self.box.wait_pid_file("nghttpx/pid")
         self.worker, = self.box.wait_children(self.master, 1)
         self.box.wait_listening(self.port, self.tls_port)
-        wait_for(lambda: len(os.listdir(f"/proc/{self.worker}/task")) >= 3, "worker threads")
+        self.box.wait_started(self.worker)
         self.run.expect(launcher, self.master, self.worker)
 
     def rotate_logs(self):

@@ -84,14 +84,14 @@ class Ledgers:
 
 
 def leaks_at(report, file_name):
-    """(buffers, bytes, {lines}) that the report says were allocated in a file of that name."""
+    """(buffers, bytes, {lines}) of what the report says was allocated by a line of that file, which
+    is the innermost frame of the stack."""
     count = size = 0
     lines = set()
     for group in report["groups"]:
-        for frame in group["alloc"]["frames"]:
-            if (frame.get("file") or "").endswith(file_name):
-                count += group["count"]
-                size += group["bytes"]
-                lines.add(frame["line"])
-                break
+        site = (group["alloc"]["frames"] or [{}])[0]
+        if (site.get("file") or "").endswith(file_name):
+            count += group["count"]
+            size += group["bytes"]
+            lines.add(site["line"])
     return count, size, lines
