@@ -71,8 +71,12 @@ class Haproxy:
             text = open(f"/proc/{worker}/status", encoding="ascii").read()
             uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M)[1])
             command = open(f"/proc/{self.master}/cmdline", "rb").read()
-            return (uid != 0 or os.geteuid() != 0) and b"-sf" not in command
+            master_waits = any("eventpoll" in os.readlink(f"/proc/{self.master}/fd/{number}")
+                               for number in os.listdir(f"/proc/{self.master}/fd"))
+            return (uid != 0 or os.geteuid() != 0) and b"-sf" not in command and master_waits
         wait_for(settled, "haproxy to settle")
+        for pid in (self.master, worker):
+            self.box.wait_started(pid)
         self.box.wait_listening(self.port, self.tls_port)
 
     def reload(self):

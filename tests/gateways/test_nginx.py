@@ -69,6 +69,8 @@ class Nginx:
         self.master = self.box.wait_pid_file("nginx/pid")
         self.workers = self.box.wait_children(self.master, WORKERS)
         self.box.wait_listening(self.port, self.tls_port)
+        for pid in self.all():
+            self.box.wait_started(pid)
         self.run.expect(launcher, self.master, *self.workers)
 
     def all(self):
