@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+"""nginx: daemon with two workers as another user, TLS and HTTP/2, our filter module, and all its
+own uses of signals: USR1 reopens the logs, HUP reloads, USR2 and QUIT replace the program."""
+import collections
+import os
+import re
+import signal
+import sys
+
+from harness import client, compare, runner
+from harness.backend import FILLER, Backend
+from harness.box import certificate, free_port, program, wait_for
+from harness.ledgers import leaks_at
+
+MODULE = "ngx_http_body_copy_filter_module.c"
+WORKERS = 2
+REQUESTS = 10_000
+BODIES = 600
+
+CONFIG = """
+load_module {module};
+{user}
+worker_processes {workers};
+pid {dir}/pid;
+error_log {dir}/error.log notice;
+events {{ worker_connections 1024; }}
+http {{
+    log_format plain '$request_method $uri $server_protocol $status $body_bytes_sent';
+    access_log {dir}/access.log plain;
+    keepalive_requests 1000000;
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+    uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+    upstream backend {{ server 127.0.0.1:{backend}; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        listen 127.0.0.1:{tls_port} ssl http2 backlog=1024;
+        ssl_certificate {cert};
+        ssl_certificate_key {key};
+        location / {{
+            body_copy on;
+            proxy_pass http://backend;
+            add_header X-Worker $pid;
+        }}
+    }}
+}}
+"""
+
+# Who sent a signal and which process ended: numbers of processes.
+PIDS = [(re.compile(r"\d+#\d+"), "PID"), (re.compile(r"(process|from|signal) \d+"), r"\1 N"),
+        (re.compile(r"getrlimit.*"), "getrlimit")]
+# Two signals of the same kind that arrive close together are one to the receiver.
+MERGED = [re.compile(r"signal \w+ \((SIGCHLD|SIGIO)\)")]
+
+
+class Nginx:
+    def __init__(self, run, module):
+        self.run, self.box = run, run.box
+        self.port, self.tls_port = free_port(), free_port()
+        root = self.box.make_dir("nginx")
+        _, key, cert = certificate(self.box)
+        user = "user www-data;" if os.geteuid() == 0 else ""
+        self.config = self.box.write("nginx/nginx.conf", CONFIG.format(
+            module=module, dir=root, port=self.port, tls_port=self.tls_port, key=key, cert=cert,
+            workers=WORKERS, user=user, backend=run.backend.port))
+
+    def start(self):
+        launcher = self.box.spawn([program("nginx"), "-c", str(self.config)])
+        self.run.outcome.exits["launcher"] = self.box.wait_exit(launcher)
+        self.master = self.box.wait_pid_file("nginx/pid")
+        self.workers = self.box.wait_children(self.master, WORKERS)
+        self.box.wait_listening(self.port, self.tls_port)
+        for pid in self.all():
+            self.box.wait_started(pid)
+        self.run.expect(launcher, self.master, *self.workers)
+
+    def all(self):
+        return [self.master, *self.workers]
+
+    def reopen_logs(self):
+        """SIGUSR1 to the master, which passes it on; the effect is awaited in every process."""
+        log, old = self.box.path("nginx/access.log"), self.box.path("nginx/access.log.1")
+        log.rename(old)
+        known = {pid: self.run.ledgers.snapshots(pid) for pid in self.all()} \
+            if self.run.tracked else {}
+        os.kill(self.master, signal.SIGUSR1)
+
+        def reopened():
+            return all(log.exists() and self._holds(pid, log) and not self._holds(pid, old)
+                       for pid in self.all())
+        wait_for(reopened, "every process to reopen the access log")
+        return {pid: self.run.ledgers.wait_snapshot(pid, known[pid]) for pid in known}
+
+    def _holds(self, pid, path):
+        return str(path) in {os.path.realpath(f"/proc/{pid}/fd/{n}")
+                             for n in os.listdir(f"/proc/{pid}/fd")}
+
+    def reload(self):
+        old = self.workers
+        os.kill(self.master, signal.SIGHUP)
+
+        def replaced():
+            now = self.box.children(self.master)
+            return now if len(now) == WORKERS and not set(now) & set(old) else None
+        self.workers = wait_for(replaced, "new workers after the reload", 15)
+        self.run.expect(*self.workers)
+
+    def upgrade(self):
+        """SIGUSR2: the master forks, and the child becomes the new program and master; then QUIT
+        ends the old one. The two listen on the same sockets meanwhile."""
+        old_master = self.master
+        os.kill(old_master, signal.SIGUSR2)
+        new_master = self.box.wait_pid_file("nginx/pid", other_than=old_master)
+        new_workers = self.box.wait_children(new_master, WORKERS)
+        os.kill(old_master, signal.SIGQUIT)
+        self.run.outcome.exits["old master"] = self.box.wait_exit(old_master)
+        self.master, self.workers = new_master, new_workers
+        self.run.expect(new_master, programs=2)
+        self.run.expect(*new_workers)
+
+
+def count_by_worker(counter):
+    def add(answer):
+        counter[int(answer.headers["x-worker"])] += 1
+    return add
+
+
+def logs_are_reopened_while_serving(run, nginx):
+    load = client.Load(nginx.port, client.echo_requests(REQUESTS, large_file=run.backend.file))
+    load.start()
+    wait_for(lambda: load.right > REQUESTS // 10 or load.failures, "requests to flow")
+    snapshots = nginx.reopen_logs()
+    run.claim(load.right < REQUESTS, "SIGUSR1 came while requests flowed", load.right)
+    run.served("requests, with SIGUSR1 in the middle", load.wait(), REQUESTS)
+    for pid, entry in snapshots.items():
+        run.snapshot_is_good(entry, pid, "signal", "SIGUSR1 makes a snapshot in "
+                             + ("the master" if pid == nginx.master else "a worker"))
+    run.claim(run.box.path("nginx/access.log").stat().st_size > 0,
+              "the reopened log is being written")
+
+
+def tls_is_served(run, nginx):
+    load = client.Load(nginx.tls_port, client.echo_requests(1000, first=REQUESTS), tls=True)
+    run.served("requests over TLS", load.start().wait(), 1000)
+    wanted = len(f"x|{FILLER}") * 5000
+    run.counted("answers and bytes over HTTP/2",
+                client.h2load(f"https://127.0.0.1:{nginx.tls_port}/echo/x", 5000), (5000, wanted))
+
+
+def forgotten_bodies_are_counted(run, nginx):
+    """Bodies that the filter forgets, and as many that it frees, spread over both workers; the
+    workers go on serving while they are asked."""
+    leaked = collections.Counter()
+    kept = client.Load(nginx.port, client.body_requests(BODIES, forbid_keeping=False))
+    forgotten = client.Load(nginx.port, client.body_requests(BODIES, forbid_keeping=True),
+                            on_answer=count_by_worker(leaked))
+    kept.start(), forgotten.start()
+    run.served("bodies copied and freed", kept.wait(), BODIES)
+    run.served("bodies copied and forgotten", forgotten.wait(), BODIES)
+    run.equal(sum(leaked.values()), BODIES, "the forgotten bodies are counted by worker")
+    if not run.tracked:
+        return
+    background = client.Load(nginx.port, client.echo_requests(1_000_000))
+    background.start()
+    try:
+        for pid in nginx.workers:
+            entry = run.ledgers.signal_and_wait(pid)
+            count, _, lines = leaks_at(run.ledgers.report(entry.path), MODULE)
+            run.equal((count, len(lines)), (leaked[pid], 1 if leaked[pid] else 0),
+                      f"the snapshot of a worker under load has its {leaked[pid]} forgotten bodies, "
+                      f"all from one line of the module")
+    finally:
+        background.stop()
+    run.claim(not background.failures, "the requests meanwhile were answered", background.failures)
+
+
+def programs_are_replaced_while_serving(run, nginx):
+    load = client.Load(nginx.port, client.echo_requests(1_000_000, first=20_000)).start()
+    nginx.reload()
+    before_upgrade = load.right
+    nginx.upgrade()
+    wait_for(lambda: load.right > before_upgrade + 500 or load.failures, "requests to flow")
+    load.stop()
+    run.claim(load.right > 0 and not load.failures,
+              "every request during reload and binary upgrade was answered",
+              f"{load.right} right, {load.failures[:5]}")
+
+
+def scenario(run):
+    run.backend = Backend(run.box)
+    nginx = Nginx(run, run.args.build / "tests/gateways/nginx/ngx_http_body_copy_leaking.so")
+    nginx.start()
+    for role, pid in [("master", nginx.master), ("worker", nginx.workers[0])]:
+        run.note_descriptors(f"{role} at start", pid)
+    logs_are_reopened_while_serving(run, nginx)
+    tls_is_served(run, nginx)
+    forgotten_bodies_are_counted(run, nginx)
+    if run.tracked:
+        for pid in nginx.all():
+            entry = run.ledgers.dump_and_wait(pid)
+            run.snapshot_is_good(entry, pid, "dump", "bufleak dump makes a snapshot")
+    for role, pid in [("master", nginx.master), ("worker", nginx.workers[0])]:
+        run.note_descriptors(f"{role} after serving", pid, f"{role} at start")
+    programs_are_replaced_while_serving(run, nginx)
+    for role, pid in [("master", nginx.master), ("worker", nginx.workers[0])]:
+        run.note_descriptors(f"{role} after the upgrade", pid, f"{role} at start")
+    run.equal(run.box.wait_no_zombies(), [], "no zombie")
+    os.kill(nginx.master, signal.SIGQUIT)
+    run.outcome.exits["new master"] = run.box.wait_exit(nginx.master)
+    run.outcome.merged = MERGED
+    run.outcome.logs["error.log"] = compare.read_log(run.box.path("nginx/error.log"), PIDS)
+    run.outcome.logs["output"] = run.read_output()
+
+
+if __name__ == "__main__":
+    sys.exit(runner.main("nginx", scenario))
