@@ -1,0 +1,96 @@
+#include "commands.h"
+
+#include "report.h"
+#include "text.h"
+
+#include <stdio.h>
+
+static const char help[] =
+    "Usage: bufleak report [OPTIONS] [PID|LEDGER|SNAPSHOT]\n"
+    "Shows which buffers are unreleased, and where they were allocated.\n"
+    "\n"
+    "A PID shows the latest snapshot of that process, or its live ledger when there is none;\n"
+    "a process that has ended is shown as it ended. Without a target: the newest ledger.\n"
+    "\n"
+    "  --live                the process as it is now, also when there are snapshots\n"
+    "  --snapshot N          that snapshot\n" BL_REPORT_HELP "  --help                this text\n";
+
+static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
+                                             {"live", no_argument, NULL, BL_ARGS_OWN},
+                                             {"snapshot", required_argument, NULL, BL_ARGS_OWN + 1},
+                                             BL_REPORT_LONG_OPTIONS,
+                                             {NULL, 0, NULL, 0}};
+
+struct request {
+    struct bl_target_choice choice;
+    struct bl_report_options report;
+    bool wants_help;
+};
+
+static int take_option(struct request *request, int code, char **argv, struct bl_error *error)
+{
+    uint64_t number;
+    switch (code) {
+    case '?':
+    case ':':
+        return bl_args_refuse(error, code, argv, "report");
+    case BL_ARGS_HELP:
+        request->wants_help = true;
+        return 0;
+    case BL_ARGS_OWN:
+        request->choice.ledger_only = true;
+        return 0;
+    case BL_ARGS_OWN + 1:
+        if (bl_text_parse_number(optarg, UINT32_MAX, &number) && number > 0) {
+            request->choice.snapshot = (uint32_t)number;
+            return 0;
+        }
+        bl_args_bad_value(error, "--snapshot", optarg, "a number from 1");
+        return BL_CODE_USAGE;
+    default:
+        if (bl_report_take_option(&request->report, code, optarg, error) < 0)
+            return BL_CODE_USAGE;
+        return 0;
+    }
+}
+
+static int parse(struct request *request, int argc, char **argv, struct bl_error *error)
+{
+    int code;
+    while ((code = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        int outcome = take_option(request, code, argv, error);
+        if (outcome != 0)
+            return outcome;
+    }
+    if (argc - optind > 1) {
+        bl_error_set(error, "report takes one target, not %d; see `bufleak report --help`",
+                     argc - optind);
+        return BL_CODE_USAGE;
+    }
+    if (request->choice.ledger_only && request->choice.snapshot > 0) {
+        bl_error_set(error, "--live and --snapshot exclude each other");
+        return BL_CODE_USAGE;
+    }
+    request->choice.argument = optind < argc ? argv[optind] : NULL;
+    return 0;
+}
+
+int bl_cmd_report(int argc, char **argv, struct bl_error *error)
+{
+    struct request request = {0};
+    int code = parse(&request, argc, argv, error);
+    if (code != 0)
+        return code;
+    if (request.wants_help) {
+        fputs(help, stdout);
+        return BL_CODE_FINE;
+    }
+    struct bl_target target;
+    if (bl_target_open(&request.choice, &target, error) < 0)
+        return BL_CODE_FAILED;
+    if (target.was_searched)
+        bl_say("reading %s", target.path);
+    int outcome = bl_report_write(stdout, &target, &request.report, error);
+    bl_target_deinit(&target);
+    return outcome < 0 ? BL_CODE_FAILED : BL_CODE_FINE;
+}

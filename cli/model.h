@@ -1,0 +1,112 @@
+/*
+ * What a report says, in numbers: classes with their sums and live buffers put into groups.
+ *
+ * One pass over the live buffers adds them up per (class, stack, group key); everything after that
+ * works on the few distinct sums, so a million buffers cost one hash lookup each. No symbol is
+ * looked up here except through the caller's `keep_stack`.
+ *
+ * Owns what it allocates; borrows the reader, which must live longer.
+ */
+#ifndef BL_MODEL_H
+#define BL_MODEL_H
+
+#include "error.h"
+#include "proc.h"
+#include "reader.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BL_MODEL_FRAMES_MAX 1024 /* of one stack; a hostile file can chain millions */
+#define BL_MODEL_OWN_MAX    16
+
+enum bl_group_by {
+    BL_GROUP_SITE, /* the caller's innermost own frame */
+    BL_GROUP_STACK,
+    BL_GROUP_MODULE,
+    BL_GROUP_SIZE,
+    BL_GROUP_THREAD,
+    BL_GROUP_AGE,
+};
+
+/* What makes a process's past tense: decided from the header and the kernel. */
+enum bl_process_state {
+    BL_PROCESS_RUNNING,
+    BL_PROCESS_EXITED,
+    BL_PROCESS_KILLED,
+    BL_PROCESS_REPLACED, /* by another program, with exec */
+};
+
+struct bl_model_options {
+    enum bl_group_by group_by;
+    const char *class_name; /* NULL: all */
+    uint64_t min_age_ns;
+    uint64_t min_bytes;                /* of a group */
+    size_t top;                        /* 0: all */
+    const char *own[BL_MODEL_OWN_MAX]; /* patterns for the modules that are the user's own */
+    size_t own_count;
+    /* Only stacks for which this answers true; NULL: all. */
+    bool (*keep_stack)(void *context, uint32_t stack);
+    void *keep_context;
+};
+
+struct bl_class_sums {
+    char name[64];
+    uint32_t number;
+    uint64_t live_count;
+    uint64_t live_bytes;
+    uint64_t peak_bytes;
+    uint64_t allocs;
+    uint64_t retains;
+    uint64_t releases; /* buffers that ended */
+    uint64_t over_releases;
+};
+
+struct bl_group {
+    uint32_t class_number;
+    uint32_t stack; /* of most of its bytes */
+    uint64_t stack_count;
+    uint64_t count; /* estimated when the ledger is sampled */
+    uint64_t bytes;
+    uint64_t recorded;  /* records behind these numbers */
+    uint64_t inherited; /* of count: born in the parent, before the fork */
+    uint64_t oldest_ns; /* ages */
+    uint64_t youngest_ns;
+    uint64_t key; /* size in bytes, thread number, module number, or index of the age range */
+};
+
+struct bl_model {
+    const struct bl_reader *reader;
+    enum bl_group_by group_by;
+    enum bl_process_state state;
+    bool is_sampled; /* numbers are estimates */
+    uint64_t now_ns; /* the moment the numbers stand for */
+    uint64_t uptime_ns;
+    struct bl_class_sums classes[BL_CLASSES_MAX];
+    size_t class_count;
+    struct bl_group *groups; /* worst first; only the first `shown` are asked for */
+    size_t group_count;
+    size_t shown;
+    uint64_t buffers_unreadable; /* alive, but recorded in the target's private memory */
+};
+
+/* `is_running`: the kernel still has the process that wrote the ledger. */
+int bl_model_create(struct bl_model **ret_model, const struct bl_reader *reader, bool is_running,
+                    const struct bl_model_options *options, struct bl_error *error);
+void bl_model_destroy(struct bl_model *model);
+
+/* The class's name, "?" when the file does not say. */
+const char *bl_model_class_name(const struct bl_model *model, uint32_t class_number);
+
+/* Frame numbers of a stack, innermost first, without the shim's own; returns how many were stored,
+ * at most `max`. */
+size_t bl_model_stack(const struct bl_reader *reader, uint32_t stack, uint32_t *out, size_t max);
+
+/* Is this a module whose code allocates for others: C and C++ libraries, allocators, the loader? */
+bool bl_model_is_runtime(const char *module_path);
+
+/* "1s-10s", "1d and more" for the key of an age group. */
+const char *bl_model_age_range(uint64_t key);
+
+#endif

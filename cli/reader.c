@@ -1,0 +1,576 @@
+#include "reader.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK_BYTES (1u << 20)
+
+/* One extent's share of a section. */
+struct part {
+    uint64_t first;
+    uint64_t count;
+    uint8_t *data; /* NULL: in the target's private memory */
+};
+
+struct section {
+    struct part *parts;
+    size_t part_count;
+    uint64_t count; /* published, and within the extents */
+    uint64_t private_count;
+};
+
+struct bl_reader {
+    struct bl_header header;
+    struct section sections[BL_SECTION_COUNT];
+    struct bl_live *live;
+    size_t live_count;
+    size_t live_room;
+    uint64_t damage;
+};
+
+/* What is needed while the file is open. */
+struct source {
+    int fd;
+    const char *path;
+    struct bl_error *error;
+    uint64_t size;
+    struct bl_header header;
+    struct bl_extent extents[BL_EXTENTS_MAX];
+    uint32_t extent_count;
+    uint64_t bytes_planned; /* over all sections, at most the file's size: bounds overlaps */
+    uint64_t bytes_loaded;  /* at most the machine's memory: a sparse file can claim anything */
+};
+
+static const uint32_t record_sizes[BL_SECTION_COUNT] = {
+    [BL_SECTION_NAMES] = 1,
+    [BL_SECTION_MODULES] = sizeof(struct bl_module),
+    [BL_SECTION_FRAMES] = sizeof(struct bl_frame),
+    [BL_SECTION_THREADS] = sizeof(struct bl_thread),
+    [BL_SECTION_CLASSES] = sizeof(struct bl_class),
+    [BL_SECTION_COUNTERS] = sizeof(struct bl_counters),
+    [BL_SECTION_LIVE] = sizeof(struct bl_live),
+    [BL_SECTION_HOOKS] = sizeof(struct bl_hook),
+};
+
+static int read_exactly(struct source *source, void *out, uint64_t length, uint64_t offset)
+{
+    uint8_t *to = out;
+    while (length > 0) {
+        size_t step = length < CHUNK_BYTES ? (size_t)length : CHUNK_BYTES;
+        ssize_t got = pread(source->fd, to, step, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return bl_error_set(source->error, "cannot read %s: %s", source->path, strerror(errno));
+        if (got == 0)
+            return bl_error_set(source->error, "%s is truncated: it ends at byte %llu",
+                                source->path, (unsigned long long)offset);
+        to += got;
+        offset += (uint64_t)got;
+        length -= (uint64_t)got;
+    }
+    return 0;
+}
+
+static int check_header(const struct bl_header *header, const char *path, struct bl_error *error)
+{
+    if (memcmp(header->magic, BL_MAGIC, sizeof(header->magic)) != 0)
+        return bl_error_set(error, "%s is not a bufleak ledger", path);
+    if (header->version > BL_VERSION_FORMAT)
+        return bl_error_set(error,
+                            "%s was written by a newer bufleak (ledger format %u, this program "
+                            "reads up to %u): upgrade bufleak to read it",
+                            path, header->version, BL_VERSION_FORMAT);
+    if (header->version == 0)
+        return bl_error_set(error, "%s is damaged: its format version is 0", path);
+    if (header->incompatible_flags & ~BL_INCOMPAT_KNOWN)
+        return bl_error_set(error,
+                            "%s uses a ledger feature this program does not know (flags 0x%x): "
+                            "upgrade bufleak to read it",
+                            path, header->incompatible_flags);
+    if (header->header_size != sizeof(struct bl_header))
+        return bl_error_set(error, "%s is damaged: its header says it has %u bytes, not %zu", path,
+                            header->header_size, sizeof(struct bl_header));
+    return 0;
+}
+
+int bl_reader_read_header(int fd, const char *path, struct bl_header *ret_header,
+                          struct bl_error *error)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return bl_error_set(error, "cannot read %s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return bl_error_set(error, "%s is not a file: give a PID, a ledger or a snapshot", path);
+    struct bl_header header = {0};
+    struct source source = {.fd = fd, .path = path, .error = error};
+    size_t length = status.st_size < BL_PAGE ? (size_t)status.st_size : BL_PAGE;
+    if (length == 0)
+        return bl_error_set(error, "%s is empty: no ledger was written to it", path);
+    if (read_exactly(&source, &header, length, 0) < 0)
+        return -1;
+    if (length < BL_PAGE && memcmp(header.magic, BL_MAGIC, sizeof(header.magic)) == 0)
+        return bl_error_set(error, "%s is truncated: it ends inside the header", path);
+    if (check_header(&header, path, error) < 0)
+        return -1;
+    *ret_header = header;
+    return 0;
+}
+
+/* A fresh look at the header, the directory and the size, in the order that makes every published
+ * extent lie inside the file. */
+static int refresh(struct source *source)
+{
+    if (read_exactly(source, &source->header, sizeof(source->header), 0) < 0)
+        return -1;
+    if (check_header(&source->header, source->path, source->error) < 0)
+        return -1;
+    source->extent_count = source->header.extents_used;
+    if (source->extent_count > BL_EXTENTS_MAX)
+        return bl_error_set(source->error,
+                            "%s is damaged: it says it has %u extents, %u is the most",
+                            source->path, source->extent_count, BL_EXTENTS_MAX);
+    if (read_exactly(source, source->extents,
+                     source->extent_count * (uint64_t)sizeof(struct bl_extent),
+                     BL_EXTENTS_OFFSET) < 0)
+        return -1;
+    struct stat status;
+    if (fstat(source->fd, &status) < 0)
+        return bl_error_set(source->error, "cannot read %s: %s", source->path, strerror(errno));
+    source->size = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int check_extent(struct source *source, uint32_t number)
+{
+    const struct bl_extent *extent = &source->extents[number];
+    uint64_t length = (uint64_t)extent->pages * BL_PAGE;
+    if (extent->flags & BL_EXTENT_PRIVATE)
+        return 0;
+    if (extent->offset % BL_PAGE != 0 || extent->offset < BL_EXTENTS_END)
+        return bl_error_set(source->error, "%s is damaged: extent %u starts at byte %llu",
+                            source->path, number, (unsigned long long)extent->offset);
+    if (extent->offset > source->size || length > source->size - extent->offset)
+        return bl_error_set(source->error,
+                            "%s is truncated: extent %u ends at byte %llu and the file at %llu",
+                            source->path, number, (unsigned long long)(extent->offset + length),
+                            (unsigned long long)source->size);
+    source->bytes_planned += length;
+    if (source->bytes_planned > source->size)
+        return bl_error_set(source->error, "%s is damaged: its extents hold more than the file",
+                            source->path);
+    return 0;
+}
+
+/* How many records of a section its extents can hold. */
+static int measure(struct source *source, enum bl_section section, uint64_t *ret_capacity,
+                   size_t *ret_parts)
+{
+    uint64_t capacity = 0;
+    size_t parts = 0;
+    for (uint32_t i = 0; i < source->extent_count; i++) {
+        if (source->extents[i].section != (uint16_t)section)
+            continue;
+        if (check_extent(source, i) < 0)
+            return -1;
+        capacity += (uint64_t)source->extents[i].pages * BL_PAGE / record_sizes[section];
+        parts++;
+    }
+    *ret_capacity = capacity;
+    *ret_parts = parts;
+    return 0;
+}
+
+/* The header is copied while the target writes to it: a count may be newer than the directory that
+ * was copied just before it, so look again before calling it damage. */
+static int settle(struct source *source, enum bl_section section, uint64_t *ret_count,
+                  size_t *ret_parts, uint64_t *damage)
+{
+    uint64_t planned_before = source->bytes_planned;
+    for (int attempt = 0;; attempt++) {
+        uint64_t capacity;
+        source->bytes_planned = planned_before;
+        if (refresh(source) < 0 || measure(source, section, &capacity, ret_parts) < 0)
+            return -1;
+        uint64_t published = source->header.published[section];
+        if (published <= capacity && published < UINT32_MAX) {
+            *ret_count = published;
+            return 0;
+        }
+        if (attempt == 3) {
+            *ret_count = capacity < UINT32_MAX ? capacity : UINT32_MAX - 1;
+            ++*damage;
+            return 0;
+        }
+    }
+}
+
+/* Lays the published records out over the extents; data is still to be read. */
+static int plan(struct source *source, enum bl_section which, struct section *section,
+                uint64_t *damage)
+{
+    size_t parts;
+    if (settle(source, which, &section->count, &parts, damage) < 0)
+        return -1;
+    section->parts = calloc(parts ? parts : 1, sizeof(struct part));
+    if (!section->parts)
+        return bl_error_set(source->error, "not enough memory to read %s", source->path);
+    uint64_t first = 0;
+    for (uint32_t i = 0; i < source->extent_count; i++) {
+        const struct bl_extent *extent = &source->extents[i];
+        if (extent->section != (uint16_t)which)
+            continue;
+        uint64_t room = (uint64_t)extent->pages * BL_PAGE / record_sizes[which];
+        uint64_t left = section->count - first;
+        struct part *part = &section->parts[section->part_count++];
+        part->first = first;
+        part->count = left < room ? left : room;
+        if (extent->flags & BL_EXTENT_PRIVATE)
+            section->private_count += part->count;
+        first += part->count;
+    }
+    return 0;
+}
+
+/* Offset in the file of the n-th extent of a section. */
+static uint64_t part_offset(const struct source *source, enum bl_section which, size_t n,
+                            bool *ret_private)
+{
+    for (uint32_t i = 0; i < source->extent_count; i++) {
+        if (source->extents[i].section != (uint16_t)which || n-- > 0)
+            continue;
+        *ret_private = source->extents[i].flags & BL_EXTENT_PRIVATE;
+        return source->extents[i].offset;
+    }
+    *ret_private = true;
+    return 0;
+}
+
+static int load(struct source *source, struct bl_reader *reader, enum bl_section which)
+{
+    const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    struct section *section = &reader->sections[which];
+    if (plan(source, which, section, &reader->damage) < 0)
+        return -1;
+    for (size_t i = 0; i < section->part_count; i++) {
+        struct part *part = &section->parts[i];
+        uint64_t length = part->count * record_sizes[which];
+        bool is_private;
+        uint64_t offset = part_offset(source, which, i, &is_private);
+        if (is_private || length == 0)
+            continue;
+        source->bytes_loaded += length;
+        part->data = source->bytes_loaded <= memory ? malloc(length) : NULL;
+        if (!part->data)
+            return bl_error_set(source->error, "not enough memory to read %s (%llu bytes)",
+                                source->path, (unsigned long long)length);
+        if (read_exactly(source, part->data, length, offset) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int keep_live(struct bl_reader *reader, const struct bl_live *record)
+{
+    if (reader->live_count == reader->live_room) {
+        size_t room = reader->live_room ? reader->live_room * 2 : 4096;
+        struct bl_live *grown = realloc(reader->live, room * sizeof(*grown));
+        if (!grown)
+            return -1;
+        reader->live = grown;
+        reader->live_room = room;
+    }
+    reader->live[reader->live_count++] = *record;
+    return 0;
+}
+
+/* A record that changed between the two copies is being born or ending: look again at it alone, and
+ * leave it out when it does not stand still. */
+static bool reread_whole(struct source *source, uint64_t offset, struct bl_live *ret_record)
+{
+    struct bl_live first;
+    for (int attempt = 0; attempt < 8; attempt++) {
+        if (read_exactly(source, &first, sizeof(first), offset) < 0 ||
+            read_exactly(source, ret_record, sizeof(*ret_record), offset) < 0)
+            return false;
+        if (memcmp(&first, ret_record, sizeof(first)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Two copies of the same records, taken one after the other: a record that is the same in both and
+ * live was whole in both, whichever way the kernel copied. */
+static int scan_chunk(struct source *source, struct bl_reader *reader, struct bl_live *copies,
+                      size_t count, uint64_t offset)
+{
+    struct bl_live *again = copies + CHUNK_BYTES / sizeof(struct bl_live);
+    if (read_exactly(source, copies, count * sizeof(*copies), offset) < 0)
+        return -1;
+    bool still = source->header.snapshot_number != 0;
+    if (!still && read_exactly(source, again, count * sizeof(*again), offset) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct bl_live record = copies[i];
+        if (!still && memcmp(&copies[i], &again[i], sizeof(record)) != 0 &&
+            !reread_whole(source, offset + i * sizeof(record), &record))
+            continue;
+        if ((record.word & BL_LIVE_BIT) && keep_live(reader, &record) < 0)
+            return bl_error_set(source->error, "not enough memory to read %s", source->path);
+    }
+    return 0;
+}
+
+static int load_live(struct source *source, struct bl_reader *reader)
+{
+    struct section *section = &reader->sections[BL_SECTION_LIVE];
+    if (plan(source, BL_SECTION_LIVE, section, &reader->damage) < 0)
+        return -1;
+    const size_t per_chunk = CHUNK_BYTES / sizeof(struct bl_live);
+    struct bl_live *copies = malloc(2ul * CHUNK_BYTES);
+    if (!copies)
+        return bl_error_set(source->error, "not enough memory to read %s", source->path);
+    int outcome = 0;
+    for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
+        const struct part *part = &section->parts[i];
+        bool is_private;
+        uint64_t offset = part_offset(source, BL_SECTION_LIVE, i, &is_private);
+        /* record 0 is never used */
+        uint64_t at = i == 0 ? 1 : 0;
+        while (!is_private && outcome == 0 && at < part->count) {
+            uint64_t left = part->count - at;
+            size_t count = left < per_chunk ? (size_t)left : per_chunk;
+            outcome = scan_chunk(source, reader, copies, count, offset + at * sizeof(*copies));
+            at += count;
+        }
+    }
+    free(copies);
+    return outcome;
+}
+
+static void *record_at(const struct bl_reader *reader, enum bl_section which, uint32_t number)
+{
+    const struct section *section = &reader->sections[which];
+    if (number >= section->count)
+        return NULL;
+    size_t low = 0;
+    size_t high = section->part_count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (section->parts[middle].first <= number)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct part *part = &section->parts[low];
+    if (!part->data || number - part->first >= part->count)
+        return NULL;
+    return part->data + (number - part->first) * record_sizes[which];
+}
+
+/* Makes every reference in a frame one that can be followed. */
+static void check_frames(struct bl_reader *reader)
+{
+    const struct section *frames = &reader->sections[BL_SECTION_FRAMES];
+    uint64_t module_count = reader->sections[BL_SECTION_MODULES].count;
+    for (size_t i = 0; i < frames->part_count; i++) {
+        const struct part *part = &frames->parts[i];
+        struct bl_frame *frame = (struct bl_frame *)(void *)part->data;
+        for (uint64_t n = 0; frame && n < part->count; n++) {
+            uint64_t number = part->first + n;
+            if (frame[n].parent >= number && frame[n].parent != 0) {
+                frame[n].parent = 0;
+                reader->damage++;
+            }
+            uint32_t module = frame[n].module & BL_FRAME_MODULE_MASK;
+            if (module >= module_count && module != 0) {
+                frame[n].module &= ~BL_FRAME_MODULE_MASK;
+                reader->damage++;
+            }
+        }
+    }
+}
+
+static void check_live(struct bl_reader *reader)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < reader->live_count; i++) {
+        struct bl_live record = reader->live[i];
+        uint64_t class_number = record.word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK;
+        if (class_number >= reader->sections[BL_SECTION_CLASSES].count) {
+            reader->damage++;
+            continue;
+        }
+        if (record.stack >= reader->sections[BL_SECTION_FRAMES].count && record.stack != 0) {
+            record.stack = 0;
+            reader->damage++;
+        }
+        if (record.thread >= reader->sections[BL_SECTION_THREADS].count && record.thread != 0) {
+            record.thread = 0;
+            reader->damage++;
+        }
+        reader->live[kept++] = record;
+    }
+    reader->live_count = kept;
+}
+
+static int load_all(struct source *source, struct bl_reader *reader, enum bl_reader_scope scope)
+{
+    static const enum bl_section after_live[] = {BL_SECTION_THREADS, BL_SECTION_FRAMES,
+                                                 BL_SECTION_MODULES, BL_SECTION_HOOKS};
+    if (scope == BL_READER_ALL && load_live(source, reader) < 0)
+        return -1;
+    if (load(source, reader, BL_SECTION_COUNTERS) < 0 ||
+        load(source, reader, BL_SECTION_CLASSES) < 0)
+        return -1;
+    for (size_t i = 0; scope == BL_READER_ALL && i < sizeof(after_live) / sizeof(*after_live); i++)
+        if (load(source, reader, after_live[i]) < 0)
+            return -1;
+    if (load(source, reader, BL_SECTION_NAMES) < 0)
+        return -1;
+    check_frames(reader);
+    check_live(reader);
+    reader->header = source->header;
+    return 0;
+}
+
+int bl_reader_create(struct bl_reader **ret_reader, int fd, const char *path,
+                     enum bl_reader_scope scope, struct bl_error *error)
+{
+    struct bl_header header;
+    if (bl_reader_read_header(fd, path, &header, error) < 0)
+        return -1;
+    struct bl_reader *reader = calloc(1, sizeof(*reader));
+    struct source *source = calloc(1, sizeof(*source));
+    int outcome = -1;
+    if (!reader || !source) {
+        bl_error_set(error, "not enough memory to read %s", path);
+    } else {
+        source->fd = fd;
+        source->path = path;
+        source->error = error;
+        source->header = header;
+        outcome = load_all(source, reader, scope);
+    }
+    free(source);
+    if (outcome < 0)
+        bl_reader_destroy(reader);
+    else
+        *ret_reader = reader;
+    return outcome;
+}
+
+void bl_reader_destroy(struct bl_reader *reader)
+{
+    if (!reader)
+        return;
+    for (int s = 0; s < BL_SECTION_COUNT; s++) {
+        for (size_t i = 0; i < reader->sections[s].part_count; i++)
+            free(reader->sections[s].parts[i].data);
+        free(reader->sections[s].parts);
+    }
+    free(reader->live);
+    free(reader);
+}
+
+const struct bl_header *bl_reader_header(const struct bl_reader *reader)
+{
+    return &reader->header;
+}
+
+uint32_t bl_reader_count(const struct bl_reader *reader, enum bl_section section)
+{
+    return (uint32_t)reader->sections[section].count;
+}
+
+uint64_t bl_reader_private_records(const struct bl_reader *reader, enum bl_section section)
+{
+    return reader->sections[section].private_count;
+}
+
+uint64_t bl_reader_damage(const struct bl_reader *reader)
+{
+    return reader->damage;
+}
+
+const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count)
+{
+    *ret_count = reader->live_count;
+    return reader->live;
+}
+
+const struct bl_frame *bl_reader_frame(const struct bl_reader *reader, uint32_t number)
+{
+    return number ? record_at(reader, BL_SECTION_FRAMES, number) : NULL;
+}
+
+const struct bl_module *bl_reader_module(const struct bl_reader *reader, uint32_t number)
+{
+    return number ? record_at(reader, BL_SECTION_MODULES, number) : NULL;
+}
+
+const struct bl_thread *bl_reader_thread(const struct bl_reader *reader, uint32_t number)
+{
+    return number ? record_at(reader, BL_SECTION_THREADS, number) : NULL;
+}
+
+const struct bl_class *bl_reader_class(const struct bl_reader *reader, uint32_t number)
+{
+    return record_at(reader, BL_SECTION_CLASSES, number);
+}
+
+const struct bl_hook *bl_reader_hook(const struct bl_reader *reader, uint32_t number)
+{
+    return record_at(reader, BL_SECTION_HOOKS, number);
+}
+
+struct bl_counter bl_reader_counter(const struct bl_reader *reader, uint32_t class_number)
+{
+    struct bl_counter sum = {0};
+    const struct bl_counters *counters = record_at(reader, BL_SECTION_COUNTERS, class_number);
+    for (size_t i = 0; counters && i < BL_SHARDS; i++) {
+        const struct bl_counter *shard = &counters->shard[i];
+        sum.allocs += shard->allocs;
+        sum.alloc_bytes += shard->alloc_bytes;
+        sum.frees += shard->frees;
+        sum.free_bytes += shard->free_bytes;
+        sum.retains += shard->retains;
+        sum.releases += shard->releases;
+        sum.over_releases += shard->over_releases;
+    }
+    return sum;
+}
+
+const char *bl_reader_name(const struct bl_reader *reader, uint32_t offset, size_t *ret_length)
+{
+    const struct section *names = &reader->sections[BL_SECTION_NAMES];
+    for (size_t i = 0; offset != 0 && i < names->part_count; i++) {
+        const struct part *part = &names->parts[i];
+        if (offset < part->first || offset - part->first >= part->count)
+            continue;
+        uint64_t at = offset - part->first;
+        uint64_t left = part->count - at;
+        struct bl_name name;
+        if (!part->data || left < sizeof(name))
+            return NULL;
+        memcpy(&name, part->data + at, sizeof(name));
+        if (name.length > left - sizeof(name))
+            return NULL;
+        *ret_length = name.length;
+        return (const char *)part->data + at + sizeof(name);
+    }
+    return NULL;
+}
+
+bool bl_reader_name_text(const struct bl_reader *reader, uint32_t offset, char *out, size_t size)
+{
+    size_t length;
+    const char *raw = bl_reader_name(reader, offset, &length);
+    bl_text_printable(out, size, raw ? raw : "", raw ? length : 0);
+    return raw != NULL;
+}

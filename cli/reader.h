@@ -1,0 +1,70 @@
+/*
+ * Opens a ledger or a snapshot and hands out its records.
+ *
+ * Everything is copied into private memory with pread while the file is open: the file may grow
+ * under us, shrink, or be hostile, and a mapping of a file that shrinks is a SIGBUS. Dependencies
+ * are read last (live buffers, then threads and frames, then modules, then names), each with a
+ * fresh look at the header, so that whatever a record of a running target refers to is there.
+ *
+ * What a caller gets is checked: frame parents are lower than the frame, module, class, thread and
+ * frame numbers exist, names lie inside the pool. A reference that fails becomes 0 ("unknown") and
+ * is counted as damage. Structural faults (no magic, newer version, extents outside the file) make
+ * open fail with one line that says so.
+ */
+#ifndef BL_READER_H
+#define BL_READER_H
+
+#include "error.h"
+#include "ledger_format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bl_reader;
+
+enum bl_reader_scope {
+    BL_READER_SUMMARY, /* classes and counters only: cheap, for lists */
+    BL_READER_ALL,
+};
+
+/* Reads only the header page of `fd` and checks that it is one this program understands. */
+int bl_reader_read_header(int fd, const char *path, struct bl_header *ret_header,
+                          struct bl_error *error);
+
+/* `fd` is borrowed and not used after the call. `path` is for messages. */
+int bl_reader_create(struct bl_reader **ret_reader, int fd, const char *path,
+                     enum bl_reader_scope scope, struct bl_error *error);
+void bl_reader_destroy(struct bl_reader *reader);
+
+const struct bl_header *bl_reader_header(const struct bl_reader *reader);
+
+/* Published and readable records; numbers below this are valid for the accessors below. */
+uint32_t bl_reader_count(const struct bl_reader *reader, enum bl_section section);
+
+/* Records that the target keeps in private memory because its file could not grow. */
+uint64_t bl_reader_private_records(const struct bl_reader *reader, enum bl_section section);
+
+/* References that pointed nowhere; 0 in an intact file. */
+uint64_t bl_reader_damage(const struct bl_reader *reader);
+
+/* The live buffers that were whole when they were read, in no order. */
+const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count);
+
+/* NULL when the number is unknown or the record is in the target's private memory. */
+const struct bl_frame *bl_reader_frame(const struct bl_reader *reader, uint32_t number);
+const struct bl_module *bl_reader_module(const struct bl_reader *reader, uint32_t number);
+const struct bl_thread *bl_reader_thread(const struct bl_reader *reader, uint32_t number);
+const struct bl_class *bl_reader_class(const struct bl_reader *reader, uint32_t number);
+const struct bl_hook *bl_reader_hook(const struct bl_reader *reader, uint32_t number);
+
+/* Sum over the shards of one class; all zero for an unknown class. */
+struct bl_counter bl_reader_counter(const struct bl_reader *reader, uint32_t class_number);
+
+/* Raw bytes, not to be printed as they are; NULL when there is no such name. */
+const char *bl_reader_name(const struct bl_reader *reader, uint32_t offset, size_t *ret_length);
+
+/* The name made printable and NUL-terminated in `out`; false (and "") when there is none. */
+bool bl_reader_name_text(const struct bl_reader *reader, uint32_t offset, char *out, size_t size);
+
+#endif

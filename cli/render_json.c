@@ -1,0 +1,216 @@
+#include "view.h"
+
+#include "text.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const loss_names[] = {
+#define LOSS_NAME(name, text) #name,
+    BL_LOSSES(LOSS_NAME)
+#undef LOSS_NAME
+};
+
+static json_t *whole_number(uint64_t value)
+{
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *make_process(const struct bl_view *view)
+{
+    const struct bl_header *header = view->header;
+    char start[BL_TEXT_NUMBER];
+    json_t *process =
+        json_pack("{s:i, s:s, s:s, s:o, s:s, s:i, s:s}", "pid", (int)view->pid, "comm", view->comm,
+                  "start", bl_text_time(start, header->start_realtime_ns), "uptime_ns",
+                  whole_number(view->model->uptime_ns), "state", bl_view_state(view), "snapshot",
+                  (int)(header->snapshot_number & INT32_MAX), "reason", bl_view_reason(view));
+    if (!process)
+        return NULL;
+    json_object_set_new(process, "ppid", whole_number(header->ppid));
+    json_object_set_new(process, "exit_status",
+                        view->model->state == BL_PROCESS_EXITED ? json_integer(header->exit_status)
+                                                                : json_null());
+    json_object_set_new(process, "replaced_by_exec",
+                        json_boolean(view->model->state == BL_PROCESS_REPLACED));
+    json_object_set_new(process, "forked_from",
+                        header->flags & BL_FLAG_FORKED ? whole_number(header->parent_pid)
+                                                       : json_null());
+    json_object_set_new(process, "sample_bytes", whole_number(header->sample_bytes));
+    json_object_set_new(process, "inexact", json_boolean(header->flags & BL_FLAG_INEXACT));
+    json_object_set_new(process, "ledger", text_or_null(view->path));
+    return process;
+}
+
+static json_t *make_class(const struct bl_class_sums *sums)
+{
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:s, s:n, s:n, s:n, s:n}}",
+                     "name", sums->name, "live_count", whole_number(sums->live_count), "live_bytes",
+                     whole_number(sums->live_bytes), "peak_bytes", whole_number(sums->peak_bytes),
+                     "allocs", whole_number(sums->allocs), "retains", whole_number(sums->retains),
+                     "releases", whole_number(sums->releases), "over_releases",
+                     whole_number(sums->over_releases), "growth", "trend", "unknown", "bytes_per_s",
+                     "step_bytes", "floor_bytes", "to_limit_s");
+}
+
+static json_t *make_frame(const struct bl_symbol *symbol)
+{
+    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "function",
+                     text_or_null(symbol->function), "file", text_or_null(symbol->file), "line",
+                     symbol->line > 0 ? json_integer(symbol->line) : json_null(), "module",
+                     symbol->module, "offset", whole_number(symbol->offset), "inlined",
+                     symbol->inlined ? 1 : 0, "build_id", text_or_null(symbol->build_id));
+}
+
+static json_t *make_frames(const struct bl_view *view, uint32_t stack)
+{
+    uint32_t numbers[BL_MODEL_FRAMES_MAX];
+    size_t count = bl_model_stack(view->reader, stack, numbers, BL_MODEL_FRAMES_MAX);
+    json_t *frames = json_array();
+    for (size_t i = 0; i < count; i++) {
+        size_t inlined = 0;
+        const struct bl_symbol *symbols = bl_symbols_frame(view->symbols, numbers[i], &inlined);
+        for (size_t k = 0; symbols && k < inlined; k++)
+            json_array_append_new(frames, make_frame(&symbols[k]));
+    }
+    return frames;
+}
+
+/* What sets this group apart when it is not its place in the code. */
+static json_t *make_key(const struct bl_view *view, const struct bl_group *group)
+{
+    const struct bl_thread *thread;
+    char name[64] = "";
+    switch (view->model->group_by) {
+    case BL_GROUP_SIZE:
+        return json_pack("{s:o}", "size", whole_number(group->key));
+    case BL_GROUP_AGE:
+        return json_pack("{s:s}", "age", bl_model_age_range(group->key));
+    case BL_GROUP_MODULE:
+        return json_pack("{s:s}", "module", bl_symbols_module(view->symbols, (uint32_t)group->key));
+    case BL_GROUP_THREAD:
+        thread = bl_reader_thread(view->reader, (uint32_t)group->key);
+        if (thread)
+            bl_text_printable(name, sizeof(name), thread->name,
+                              strnlen(thread->name, sizeof(thread->name)));
+        return json_pack("{s:o, s:o}", "thread", thread ? whole_number(thread->tid) : json_null(),
+                         "name", text_or_null(name));
+    case BL_GROUP_SITE:
+    case BL_GROUP_STACK:
+        break;
+    }
+    return json_null();
+}
+
+static json_t *make_group(const struct bl_view *view, const struct bl_group *group)
+{
+    json_t *object =
+        json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:n}", "class",
+                  bl_model_class_name(view->model, group->class_number), "verdict", "unreleased",
+                  "confidence", 0.0, "count", whole_number(group->count), "bytes",
+                  whole_number(group->bytes), "oldest_ns", whole_number(group->oldest_ns),
+                  "youngest_ns", whole_number(group->youngest_ns), "reach", "unknown", "refs");
+    if (!object)
+        return NULL;
+    json_object_set_new(object, "blame", json_pack("{s:s, s:[]}", "op", "alloc", "frames"));
+    json_object_set_new(object, "alloc",
+                        json_pack("{s:o}", "frames", make_frames(view, group->stack)));
+    json_object_set_new(object, "acquires", json_array());
+    json_object_set_new(object, "releases", json_array());
+    json_object_set_new(object, "evidence",
+                        json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text",
+                                  "alive at this moment; not judged whether it will be released"));
+    json_object_set_new(object, "expected_release", json_pack("{s:[]}", "frames"));
+    json_object_set_new(object, "suppressed_by", json_null());
+    json_object_set_new(object, "baseline", json_null());
+    json_object_set_new(object, "inherited", whole_number(group->inherited));
+    json_object_set_new(object, "stacks", whole_number(group->stack_count));
+    json_object_set_new(object, "key", make_key(view, group));
+    return object;
+}
+
+static json_t *make_losses(const struct bl_view *view)
+{
+    json_t *losses = json_object();
+    for (unsigned i = 0; i < BL_LOSS_COUNT; i++)
+        json_object_set_new(losses, loss_names[i], whole_number(view->header->losses[i]));
+    uint64_t unknown = 0;
+    for (unsigned i = BL_LOSS_COUNT; i < BL_LOSSES_MAX; i++)
+        unknown += view->header->losses[i];
+    json_object_set_new(losses, "unknown_cause", whole_number(unknown));
+    json_object_set_new(losses, "buffers_unreadable",
+                        whole_number(view->model->buffers_unreadable));
+    json_object_set_new(losses, "references_damaged", whole_number(bl_reader_damage(view->reader)));
+    return losses;
+}
+
+static json_t *make_hook(const struct bl_view *view, uint32_t number)
+{
+    static const char *const methods[] = {"none", "symbol", "entry", "import", "bytecode"};
+    const struct bl_hook *hook = bl_reader_hook(view->reader, number);
+    char function[256];
+    char why[512];
+    char module[1024];
+    if (!hook)
+        return NULL;
+    bl_reader_name_text(view->reader, hook->function_name, function, sizeof(function));
+    bl_reader_name_text(view->reader, hook->why_name, why, sizeof(why));
+    bl_reader_name_text(view->reader, hook->module_name, module, sizeof(module));
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "class",
+                     bl_model_class_name(view->model, hook->class_number), "function", function,
+                     "method", methods[hook->method <= BL_HOOK_BYTECODE ? hook->method : 0], "why",
+                     text_or_null(why), "module", text_or_null(module));
+}
+
+/* Writes one value and gives it up. A NULL value is memory that ran out while it was made. */
+static bool put(FILE *out, const char *before, json_t *value)
+{
+    if (!value)
+        return false;
+    fputs(before, out);
+    bool done = json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+    json_decref(value);
+    return done || ferror(out);
+}
+
+/* The document is written piece by piece: a hundred thousand groups are never in memory as JSON. */
+static bool write_document(FILE *out, const struct bl_view *view)
+{
+    const struct bl_model *model = view->model;
+    bool done = put(out, "{\"schema\": 1,\n\"tool\": ", json_string("bufleak " BL_VERSION)) &&
+                put(out, ",\n\"process\": ", make_process(view));
+    fputs(",\n\"classes\": [", out);
+    for (size_t i = 0; done && i < model->class_count; i++)
+        done = put(out, i ? ",\n  " : "\n  ", make_class(&model->classes[i]));
+    fputs("],\n\"groups\": [", out);
+    for (size_t i = 0; done && !view->summary_only && i < model->shown; i++)
+        done = put(out, i ? ",\n  " : "\n  ", make_group(view, &model->groups[i]));
+    done = done && put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
+    fputs(",\n\"series\": [],\n\"losses\": ", out);
+    done = done && put(out, "", make_losses(view));
+    fputs(",\n\"hooks\": [", out);
+    const char *before = "\n  ";
+    uint32_t hooks = bl_reader_count(view->reader, BL_SECTION_HOOKS);
+    for (uint32_t i = 0; done && i < hooks; i++) {
+        if (!bl_reader_hook(view->reader, i))
+            continue;
+        done = put(out, before, make_hook(view, i));
+        before = ",\n  ";
+    }
+    fputs("]}\n", out);
+    return done;
+}
+
+int bl_render_json(FILE *out, const struct bl_view *view, struct bl_error *error)
+{
+    if (!write_document(out, view))
+        return bl_error_set(error, "not enough memory to write the report");
+    fflush(out);
+    return 0;
+}

@@ -1,0 +1,449 @@
+#include "view.h"
+
+#include "text.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INDENT 7
+
+static const char *const loss_texts[] = {
+#define LOSS_TEXT(name, text) text,
+    BL_LOSSES(LOSS_TEXT)
+#undef LOSS_TEXT
+};
+
+struct pen {
+    FILE *out;
+    struct bl_term term;
+    const struct bl_view *view;
+};
+
+static const char *style(const struct pen *pen, enum bl_style which)
+{
+    return bl_term_style(&pen->term, which);
+}
+
+static void pad(FILE *out, const char *text, size_t width)
+{
+    size_t used = bl_text_width(text);
+    fprintf(out, "%s%*s", text, (int)(width > used ? width - used : 0), "");
+}
+
+static void pad_left(FILE *out, const char *text, size_t width)
+{
+    size_t used = bl_text_width(text);
+    fprintf(out, "%*s%s", (int)(width > used ? width - used : 0), "", text);
+}
+
+/* Cuts text to `width` columns with an ellipsis; the end is what matters in a path. */
+static void fit(char *out, size_t size, const char *text, size_t width, bool keep_end)
+{
+    size_t columns = bl_text_width(text);
+    if (width == 0 || columns <= width) {
+        snprintf(out, size, "%s", text);
+        return;
+    }
+    size_t skip = keep_end ? columns - (width - 1) : 0;
+    size_t take = width - 1;
+    const char *from = text;
+    while (skip > 0) {
+        from++;
+        if (((unsigned char)*from & 0xc0) != 0x80)
+            skip--;
+    }
+    const char *to = from;
+    while (*to && take > 0) {
+        to++;
+        while (((unsigned char)*to & 0xc0) == 0x80)
+            to++;
+        take--;
+    }
+    snprintf(out, size, "%s%.*s%s", keep_end ? "…" : "", (int)(to - from), from,
+             keep_end ? "" : "…");
+}
+
+static void write_moment(const struct pen *pen)
+{
+    const struct bl_view *view = pen->view;
+    const struct bl_header *header = view->header;
+    char signal[BL_TEXT_NUMBER];
+    if (header->snapshot_number > 0) {
+        const char *by = header->snapshot_reason == BL_REASON_SIGNAL
+                             ? bl_text_signal(signal, header->signal)
+                             : bl_view_reason(view);
+        fprintf(pen->out, "snapshot %u (%s)", header->snapshot_number, by);
+        return;
+    }
+    switch (view->model->state) {
+    case BL_PROCESS_RUNNING:
+        fprintf(pen->out, "live");
+        return;
+    case BL_PROCESS_KILLED:
+        fprintf(pen->out, "killed, or gone without a word");
+        return;
+    case BL_PROCESS_REPLACED:
+        fprintf(pen->out, "replaced by another program (exec)");
+        return;
+    case BL_PROCESS_EXITED:
+        break;
+    }
+    if (header->exit_kind == BL_EXIT_ABORT)
+        fprintf(pen->out, "aborted");
+    else
+        fprintf(pen->out, "exited with status %d", header->exit_status);
+}
+
+static void write_title(const struct pen *pen)
+{
+    const struct bl_view *view = pen->view;
+    char age[BL_TEXT_NUMBER];
+    bool is_running = view->model->state == BL_PROCESS_RUNNING;
+    fprintf(pen->out, "bufleak %s · %s%s[%d]%s · %s %s · ", BL_VERSION, style(pen, BL_STYLE_BOLD),
+            view->comm, (int)view->pid, style(pen, BL_STYLE_PLAIN), is_running ? "up" : "ran",
+            bl_text_age(age, view->model->uptime_ns));
+    write_moment(pen);
+    fprintf(pen->out, "\n");
+}
+
+/* Estimates are marked: nobody should compare them with exact counts. */
+static void write_sampling(const struct pen *pen)
+{
+    char size[BL_TEXT_NUMBER];
+    if (pen->view->model->is_sampled)
+        fprintf(pen->out,
+                "estimates: of the heap, one block per %s on average was recorded (sample=%llu)\n",
+                bl_text_bytes(size, pen->view->header->sample_bytes),
+                (unsigned long long)pen->view->header->sample_bytes);
+}
+
+static void write_classes(const struct pen *pen)
+{
+    const struct bl_model *model = pen->view->model;
+    bool has_history = pen->term.width == 0 || pen->term.width >= 76;
+    bool has_growth = pen->term.width == 0 || pen->term.width >= 52;
+    size_t name_width = 12;
+    for (size_t i = 0; i < model->class_count; i++) {
+        size_t width = bl_text_width(model->classes[i].name);
+        if (width > name_width)
+            name_width = width;
+    }
+    fprintf(pen->out, "\n%s", style(pen, BL_STYLE_DIM));
+    pad(pen->out, "class", name_width);
+    fprintf(pen->out, " %11s %11s", "live", "bytes");
+    fprintf(pen->out, "%s", has_growth ? "   growth" : "");
+    fprintf(pen->out, "%s%s\n", has_history ? "         allocs     released" : "",
+            style(pen, BL_STYLE_PLAIN));
+    for (size_t i = 0; i < model->class_count; i++) {
+        const struct bl_class_sums *sums = &model->classes[i];
+        char number[BL_TEXT_NUMBER];
+        pad(pen->out, sums->name, name_width);
+        fprintf(pen->out, " ");
+        pad_left(pen->out, bl_text_count(number, sums->live_count), 11);
+        fprintf(pen->out, " ");
+        pad_left(pen->out, bl_text_bytes(number, sums->live_bytes), 11);
+        fprintf(pen->out, "%s", has_growth ? "   -     " : "");
+        if (has_history) {
+            fprintf(pen->out, " ");
+            pad_left(pen->out, bl_text_count(number, sums->allocs), 14);
+            fprintf(pen->out, " ");
+            pad_left(pen->out, bl_text_count(number, sums->releases), 12);
+        }
+        fprintf(pen->out, "\n");
+    }
+    if (model->class_count == 0)
+        fprintf(pen->out, "(the ledger has no class yet)\n");
+}
+
+__attribute__((format(printf, 2, 3))) static void write_warning(const struct pen *pen,
+                                                                const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(pen->out, "  %s", style(pen, BL_STYLE_BAD));
+    vfprintf(pen->out, format, arguments);
+    fprintf(pen->out, "%s\n", style(pen, BL_STYLE_PLAIN));
+    va_end(arguments);
+}
+
+/* What the numbers above do not contain, before anybody draws conclusions from them. */
+static void write_losses(const struct pen *pen)
+{
+    const struct bl_view *view = pen->view;
+    char number[BL_TEXT_NUMBER];
+    uint64_t damage = bl_reader_damage(view->reader);
+    uint64_t any = damage | view->model->buffers_unreadable;
+    for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
+        any |= view->header->losses[i];
+    if (any == 0 && !(view->header->flags & BL_FLAG_INEXACT))
+        return;
+    fprintf(pen->out, "\nlosses and limits:\n");
+    for (unsigned i = 0; i < BL_LOSSES_MAX; i++) {
+        uint64_t count = view->header->losses[i];
+        if (count == 0)
+            continue;
+        bl_text_count(number, count);
+        if (i < BL_LOSS_COUNT)
+            write_warning(pen, "%s %s", number, loss_texts[i]);
+        else
+            write_warning(pen, "%s of a cause this version does not know (number %u)", number, i);
+    }
+    if (view->model->buffers_unreadable > 0)
+        write_warning(pen,
+                      "%s entries of the live table are in the program's private memory and "
+                      "cannot be listed",
+                      bl_text_count(number, view->model->buffers_unreadable));
+    if (view->header->flags & BL_FLAG_INEXACT)
+        write_warning(pen, "copied while the program ran on: single buffers may be missing or "
+                           "already released");
+    if (damage > 0)
+        write_warning(pen, "the file is damaged: %s references in it point nowhere",
+                      bl_text_count(number, damage));
+}
+
+static const char *method_name(uint32_t method)
+{
+    static const char *const names[] = {"none", "symbol", "entry", "import", "bytecode"};
+    return names[method <= BL_HOOK_BYTECODE ? method : 0];
+}
+
+static void write_hooks(const struct pen *pen)
+{
+    const struct bl_view *view = pen->view;
+    bool has_title = false;
+    uint32_t count = bl_reader_count(view->reader, BL_SECTION_HOOKS);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bl_hook *hook = bl_reader_hook(view->reader, i);
+        char function[256];
+        char why[512];
+        if (!hook ||
+            !bl_reader_name_text(view->reader, hook->function_name, function, sizeof(function)))
+            continue;
+        bl_reader_name_text(view->reader, hook->why_name, why, sizeof(why));
+        if (!view->show_hooks && hook->method != BL_HOOK_NONE && !*why)
+            continue;
+        if (!has_title)
+            fprintf(pen->out, "\nhooks:\n");
+        has_title = true;
+        fprintf(pen->out, "  ");
+        pad(pen->out, function, 28);
+        fprintf(pen->out, " %-8s %s%s%s\n", method_name(hook->method),
+                bl_model_class_name(view->model, hook->class_number), *why ? "  " : "", why);
+    }
+}
+
+/* Left and right column of a frame's line. */
+struct frame_line {
+    char what[512];
+    char where[640];
+};
+
+static void describe(const struct bl_symbol *symbol, struct frame_line *line)
+{
+    unsigned long long offset = symbol->offset;
+    if (!symbol->function)
+        snprintf(line->what, sizeof(line->what), "%s+0x%llx", symbol->module, offset);
+    else
+        snprintf(line->what, sizeof(line->what), "%s", symbol->function);
+    if (symbol->file && symbol->line > 0)
+        snprintf(line->where, sizeof(line->where), "%s:%d%s", symbol->file, symbol->line,
+                 symbol->inlined ? " (inlined)" : "");
+    else if (symbol->function)
+        snprintf(line->where, sizeof(line->where), "%s+0x%llx%s", symbol->module, offset,
+                 symbol->inlined ? " (inlined)" : "");
+    else if (*symbol->build_id)
+        snprintf(line->where, sizeof(line->where), "build-id %s", symbol->build_id);
+    else
+        line->where[0] = '\0';
+}
+
+static void write_frame(const struct pen *pen, const struct bl_symbol *symbol, size_t what_width)
+{
+    struct frame_line line;
+    char what[512];
+    char where[640];
+    describe(symbol, &line);
+    size_t limit = pen->term.width;
+    if (limit > 0 && bl_text_width(line.where) + what_width + INDENT + 2 > limit) {
+        size_t room = limit > INDENT + 12 ? limit - INDENT - 2 : 10;
+        what_width = what_width < room / 2 ? what_width : room / 2;
+        fit(where, sizeof(where), line.where, room - what_width, true);
+    } else {
+        snprintf(where, sizeof(where), "%s", line.where);
+    }
+    fit(what, sizeof(what), line.what, what_width, false);
+    fprintf(pen->out, "%*s", INDENT, "");
+    if (*where) {
+        pad(pen->out, what, what_width);
+        fprintf(pen->out, "  %s%s%s\n", style(pen, BL_STYLE_DIM), where,
+                style(pen, BL_STYLE_PLAIN));
+    } else {
+        fprintf(pen->out, "%s\n", what);
+    }
+}
+
+static size_t widest_function(const struct pen *pen, const uint32_t *frames, size_t count)
+{
+    size_t widest = 12;
+    for (size_t i = 0; i < count; i++) {
+        size_t inlined;
+        const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
+        for (size_t k = 0; symbols && k < inlined; k++) {
+            struct frame_line line;
+            describe(&symbols[k], &line);
+            size_t width = bl_text_width(line.what);
+            if (width > widest)
+                widest = width;
+        }
+    }
+    size_t most = pen->term.width ? pen->term.width / 2 : 60;
+    return widest < most ? widest : most;
+}
+
+/* The frames of libc and the like that a stack begins with go into one line: people look for their
+ * own frame first. Returns how many were taken. */
+static size_t write_runtime(const struct pen *pen, const uint32_t *frames, size_t count)
+{
+    size_t taken = 0;
+    for (; taken < count; taken++) {
+        size_t inlined;
+        const struct bl_symbol *symbols =
+            bl_symbols_frame(pen->view->symbols, frames[taken], &inlined);
+        if (!symbols || !bl_model_is_runtime(symbols->path))
+            break;
+    }
+    if (taken == count)
+        return 0;
+    for (size_t i = 0; i < taken; i++) {
+        size_t inlined;
+        const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
+        const struct bl_symbol *outer = symbols ? &symbols[inlined - 1] : NULL;
+        fprintf(pen->out, "%s", i == 0 ? ", through " : ", ");
+        if (outer && outer->function)
+            fprintf(pen->out, "%s (%s)", outer->function, outer->module);
+        else if (outer)
+            fprintf(pen->out, "%s+0x%llx", outer->module, (unsigned long long)outer->offset);
+    }
+    return taken;
+}
+
+static void write_stack(const struct pen *pen, uint32_t stack)
+{
+    uint32_t frames[BL_MODEL_FRAMES_MAX];
+    size_t count = bl_model_stack(pen->view->reader, stack, frames, BL_MODEL_FRAMES_MAX);
+    size_t first = write_runtime(pen, frames, count);
+    size_t what_width = widest_function(pen, frames + first, count - first);
+    fprintf(pen->out, "\n");
+    for (size_t i = first; i < count; i++) {
+        size_t inlined;
+        const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
+        for (size_t k = 0; symbols && k < inlined; k++)
+            write_frame(pen, &symbols[k], what_width);
+    }
+    const struct bl_frame *last =
+        count > 0 ? bl_reader_frame(pen->view->reader, frames[count - 1]) : NULL;
+    if (!last)
+        fprintf(pen->out, "%*s(no stack was recorded)\n", INDENT, "");
+    else if (last->module & BL_FRAME_TRUNCATED)
+        fprintf(pen->out, "%*s… deeper callers were cut at %u frames (depth)\n", INDENT, "",
+                pen->view->header->depth_frames);
+    else if (last->module & BL_FRAME_UNROOTED)
+        fprintf(pen->out, "%*s… no unwind information beyond this frame\n", INDENT, "");
+}
+
+static void write_key(const struct pen *pen, const struct bl_group *group)
+{
+    char number[BL_TEXT_NUMBER];
+    char name[64] = "";
+    const struct bl_thread *thread;
+    switch (pen->view->model->group_by) {
+    case BL_GROUP_SIZE:
+        fprintf(pen->out, " · %s bytes each", bl_text_count(number, group->key));
+        break;
+    case BL_GROUP_AGE:
+        fprintf(pen->out, " · %s old", bl_model_age_range(group->key));
+        break;
+    case BL_GROUP_MODULE:
+        fprintf(pen->out, " · %s", bl_symbols_module(pen->view->symbols, (uint32_t)group->key));
+        break;
+    case BL_GROUP_THREAD:
+        thread = bl_reader_thread(pen->view->reader, (uint32_t)group->key);
+        if (thread)
+            bl_text_printable(name, sizeof(name), thread->name,
+                              strnlen(thread->name, sizeof(thread->name)));
+        fprintf(pen->out, thread ? " · thread %u%s%s%s" : " · thread unknown",
+                thread ? thread->tid : 0, *name ? " (" : "", name, *name ? ")" : "");
+        break;
+    case BL_GROUP_SITE:
+    case BL_GROUP_STACK:
+        break;
+    }
+}
+
+static void write_group(const struct pen *pen, size_t index)
+{
+    const struct bl_model *model = pen->view->model;
+    const struct bl_group *group = &model->groups[index];
+    char count[BL_TEXT_NUMBER];
+    char bytes[BL_TEXT_NUMBER];
+    char oldest[BL_TEXT_NUMBER];
+    char youngest[BL_TEXT_NUMBER];
+    fprintf(pen->out, "\n%s%zu. unreleased · %s%s", style(pen, BL_STYLE_BOLD), index + 1,
+            bl_model_class_name(model, group->class_number), style(pen, BL_STYLE_PLAIN));
+    write_key(pen, group);
+    fprintf(pen->out, " · %s%s buffer%s, %s%s", model->is_sampled ? "~" : "",
+            bl_text_count(count, group->count), group->count == 1 ? "" : "s",
+            model->is_sampled ? "~" : "", bl_text_bytes(bytes, group->bytes));
+    if (group->recorded == 1)
+        fprintf(pen->out, " · %s old", bl_text_age(oldest, group->oldest_ns));
+    else
+        fprintf(pen->out, " · oldest %s · youngest %s", bl_text_age(oldest, group->oldest_ns),
+                bl_text_age(youngest, group->youngest_ns));
+    if (group->inherited > 0)
+        fprintf(pen->out, " · %s inherited at fork", bl_text_count(count, group->inherited));
+    fprintf(pen->out, "\n     allocated at%s",
+            group->stack_count > 1 ? " (the heaviest of several stacks)" : "");
+    write_stack(pen, group->stack);
+    if (group->stack_count > 1)
+        fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
+                style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
+                group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
+}
+
+static void write_groups(const struct pen *pen)
+{
+    const struct bl_model *model = pen->view->model;
+    char count[BL_TEXT_NUMBER];
+    char bytes[BL_TEXT_NUMBER];
+    for (size_t i = 0; i < model->shown; i++)
+        write_group(pen, i);
+    if (model->group_count == 0)
+        fprintf(pen->out, "\nno unreleased buffers to show\n");
+    uint64_t rest = 0;
+    for (size_t i = model->shown; i < model->group_count; i++)
+        rest += model->groups[i].bytes;
+    if (model->shown < model->group_count)
+        fprintf(pen->out, "\n%s%s more groups with %s (--top 0 shows all)%s\n",
+                style(pen, BL_STYLE_DIM), bl_text_count(count, model->group_count - model->shown),
+                bl_text_bytes(bytes, rest), style(pen, BL_STYLE_PLAIN));
+    const char *path;
+    for (size_t n = 0; (path = bl_symbols_mismatch(pen->view->symbols, n)); n++)
+        fprintf(pen->out,
+                "\nno names from %s: the file is not the one the program loaded "
+                "(build-id differs)\n",
+                path);
+}
+
+void bl_render_text(FILE *out, const struct bl_view *view)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out), .view = view};
+    write_title(&pen);
+    write_sampling(&pen);
+    write_classes(&pen);
+    write_losses(&pen);
+    write_hooks(&pen);
+    if (!view->summary_only)
+        write_groups(&pen);
+    fflush(out);
+}

@@ -1,0 +1,188 @@
+#include "report.h"
+
+#include "text.h"
+#include "view.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TOP_TEXT 20
+#define TOP_JSON 1000
+
+static int take_group(struct bl_report_options *options, const char *value, struct bl_error *error)
+{
+    static const char *const names[] = {
+        [BL_GROUP_SITE] = "site", [BL_GROUP_STACK] = "stack",   [BL_GROUP_MODULE] = "module",
+        [BL_GROUP_SIZE] = "size", [BL_GROUP_THREAD] = "thread", [BL_GROUP_AGE] = "age"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(value, names[i]) != 0)
+            continue;
+        options->model.group_by = (enum bl_group_by)i;
+        return 0;
+    }
+    return bl_args_bad_value(error, "--group", value, "site, stack, module, size, thread or age");
+}
+
+static int take_own(struct bl_report_options *options, const char *value, struct bl_error *error)
+{
+    if (options->model.own_count == BL_MODEL_OWN_MAX)
+        return bl_error_set(error, "--own may be given %d times at most", BL_MODEL_OWN_MAX);
+    options->model.own[options->model.own_count++] = value;
+    return 0;
+}
+
+static int take_match(struct bl_report_options *options, const char *value, struct bl_error *error)
+{
+    regex_t regex;
+    char why[128];
+    int code = regcomp(&regex, value, REG_EXTENDED | REG_NOSUB);
+    if (code != 0) {
+        regerror(code, &regex, why, sizeof(why));
+        return bl_error_set(error, "--match does not accept \"%s\": %s", value, why);
+    }
+    regfree(&regex);
+    options->match = value;
+    return 0;
+}
+
+static int take_format(struct bl_report_options *options, const char *value, struct bl_error *error)
+{
+    options->is_json = strcmp(value, "json") == 0;
+    if (!options->is_json && strcmp(value, "text") != 0)
+        return bl_args_bad_value(error, "--format", value, "text or json");
+    return 0;
+}
+
+static int take_top(struct bl_report_options *options, const char *value, struct bl_error *error)
+{
+    uint64_t number;
+    if (!bl_text_parse_number(value, UINT32_MAX, &number))
+        return bl_args_bad_value(error, "--top", value, "a number, 0 for all");
+    options->model.top = (size_t)number;
+    options->has_top = true;
+    return 0;
+}
+
+int bl_report_take_option(struct bl_report_options *options, int code, const char *value,
+                          struct bl_error *error)
+{
+    switch (code - BL_ARGS_REPORT) {
+    case 0:
+        return take_format(options, value, error);
+    case 1:
+        return take_group(options, value, error);
+    case 2:
+        options->model.class_name = value;
+        return 0;
+    case 3:
+        if (bl_text_parse_age(value, &options->model.min_age_ns))
+            return 0;
+        return bl_args_bad_value(error, "--min-age", value,
+                                 "an age such as 250ms, 10s, 5m, 2h, 7d");
+    case 4:
+        if (bl_text_parse_size(value, &options->model.min_bytes))
+            return 0;
+        return bl_args_bad_value(error, "--min-bytes", value, "a size such as 512, 64K, 1M, 2G");
+    case 5:
+        return take_match(options, value, error);
+    case 6:
+        return take_top(options, value, error);
+    case 7:
+        return take_own(options, value, error);
+    case 8:
+        options->show_hooks = true;
+        return 0;
+    default:
+        return bl_error_set(error, "option %d is not one of a report", code);
+    }
+}
+
+struct filter {
+    const struct bl_reader *reader;
+    struct bl_symbols *symbols;
+    regex_t regex;
+};
+
+static bool matches(const struct filter *filter, const struct bl_symbol *symbol)
+{
+    return (symbol->function && regexec(&filter->regex, symbol->function, 0, NULL, 0) == 0) ||
+           (symbol->file && regexec(&filter->regex, symbol->file, 0, NULL, 0) == 0) ||
+           regexec(&filter->regex, symbol->module, 0, NULL, 0) == 0;
+}
+
+static bool keep_matching(void *context, uint32_t stack)
+{
+    struct filter *filter = context;
+    uint32_t frames[BL_MODEL_FRAMES_MAX];
+    size_t count = bl_model_stack(filter->reader, stack, frames, BL_MODEL_FRAMES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        size_t inlined = 0;
+        const struct bl_symbol *symbols = bl_symbols_frame(filter->symbols, frames[i], &inlined);
+        for (size_t k = 0; symbols && k < inlined; k++)
+            if (matches(filter, &symbols[k]))
+                return true;
+    }
+    return false;
+}
+
+static int make_model(struct bl_model **ret_model, const struct bl_target *target,
+                      const struct bl_reader *reader, struct bl_symbols *symbols,
+                      const struct bl_report_options *options, struct bl_error *error)
+{
+    struct bl_model_options model_options = options->model;
+    struct filter filter = {.reader = reader, .symbols = symbols};
+    if (!options->has_top)
+        model_options.top = options->is_json ? TOP_JSON : TOP_TEXT;
+    if (options->match) {
+        if (regcomp(&filter.regex, options->match, REG_EXTENDED | REG_NOSUB) != 0)
+            return bl_error_set(error, "--match does not accept \"%s\"", options->match);
+        model_options.keep_stack = keep_matching;
+        model_options.keep_context = &filter;
+    }
+    int outcome = bl_model_create(ret_model, reader, target->is_running, &model_options, error);
+    if (options->match)
+        regfree(&filter.regex);
+    return outcome;
+}
+
+static int render(FILE *out, const struct bl_view *view, bool is_json, struct bl_error *error)
+{
+    if (is_json)
+        return bl_render_json(out, view, error);
+    bl_render_text(out, view);
+    return 0;
+}
+
+int bl_report_write(FILE *out, const struct bl_target *target,
+                    const struct bl_report_options *options, struct bl_error *error)
+{
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = NULL;
+    struct bl_model *model = NULL;
+    const struct bl_proc *process = target->is_running ? &target->process : NULL;
+    int outcome = bl_reader_create(&reader, target->fd, target->path, BL_READER_ALL, error);
+    if (outcome == 0)
+        outcome = bl_symbols_create(&symbols, reader, process, error);
+    if (outcome == 0)
+        outcome = make_model(&model, target, reader, symbols, options, error);
+    if (outcome == 0) {
+        struct bl_view view = {
+            .path = target->path,
+            .header = bl_reader_header(reader),
+            .reader = reader,
+            .model = model,
+            .symbols = symbols,
+            .pid = process ? process->pid : (pid_t)bl_reader_header(reader)->pid,
+            .show_hooks = options->show_hooks,
+            .summary_only = options->summary_only,
+        };
+        bl_text_printable(view.comm, sizeof(view.comm), view.header->comm,
+                          strnlen(view.header->comm, sizeof(view.header->comm)));
+        outcome = render(out, &view, options->is_json, error);
+    }
+    bl_model_destroy(model);
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    return outcome;
+}

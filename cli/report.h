@@ -1,0 +1,60 @@
+/*
+ * One report of one target: reader, model, symbols and a renderer put together, and the options
+ * that `report` and `run` share.
+ */
+#ifndef BL_REPORT_H
+#define BL_REPORT_H
+
+#include "args.h"
+#include "error.h"
+#include "model.h"
+#include "target.h"
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+struct bl_report_options {
+    struct bl_model_options model;
+    const char *match; /* NULL: all stacks */
+    bool is_json;
+    bool show_hooks;
+    bool summary_only;
+    bool has_top; /* model.top was given */
+};
+
+/* getopt_long entries; codes start at BL_ARGS_REPORT. */
+#define BL_REPORT_LONG_OPTIONS                                                                     \
+    {"format", required_argument, NULL, BL_ARGS_REPORT},                                           \
+        {"group", required_argument, NULL, BL_ARGS_REPORT + 1},                                    \
+        {"class", required_argument, NULL, BL_ARGS_REPORT + 2},                                    \
+        {"min-age", required_argument, NULL, BL_ARGS_REPORT + 3},                                  \
+        {"min-bytes", required_argument, NULL, BL_ARGS_REPORT + 4},                                \
+        {"match", required_argument, NULL, BL_ARGS_REPORT + 5},                                    \
+        {"top", required_argument, NULL, BL_ARGS_REPORT + 6},                                      \
+        {"own", required_argument, NULL, BL_ARGS_REPORT + 7},                                      \
+    {                                                                                              \
+        "hooks", no_argument, NULL, BL_ARGS_REPORT + 8                                             \
+    }
+
+#define BL_REPORT_HELP                                                                             \
+    "  --format text|json    how to write the report (default text)\n"                             \
+    "  --group BY            site (default), stack, module, size, thread or age\n"                 \
+    "  --class NAME          only this class of buffers\n"                                         \
+    "  --min-age AGE         only buffers at least this old: 250ms, 10s, 5m, 2h, 7d\n"             \
+    "  --min-bytes SIZE      only groups with at least this much: 512, 64K, 1M\n"                  \
+    "  --match REGEX         only stacks with a function, file or module that matches\n"           \
+    "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
+    "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
+    "  --hooks               list every intercepted function\n"
+
+/* Takes one option of the table above; other codes are not for it. Returns 0, or -1 with a message
+ * for a value that is not accepted. */
+int bl_report_take_option(struct bl_report_options *options, int code, const char *value,
+                          struct bl_error *error);
+
+/* Reads the target and writes its report to `out`. */
+int bl_report_write(FILE *out, const struct bl_target *target,
+                    const struct bl_report_options *options, struct bl_error *error);
+
+#endif

@@ -1,0 +1,529 @@
+#include "symbols.h"
+
+#include "text.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <uthash.h>
+
+/* From the C++ runtime this program is linked with. */
+extern char *__cxa_demangle(const char *mangled, char *out, size_t *length, int *status);
+
+#define SCOPES_MAX 64
+
+struct unit_range {
+    Dwarf_Addr start;
+    Dwarf_Addr end;
+    Dwarf_Off unit;
+};
+
+struct module {
+    char *path; /* printable */
+    const char *name;
+    char build_id[BL_BUILD_ID_MAX * 2 + 1];
+    bool was_opened;
+    bool is_mismatch;
+    Dwfl *dwfl;
+    Dwfl_Module *file;
+    GElf_Addr bias; /* address in dwfl = ELF address + bias */
+    bool has_ranges;
+    struct unit_range *ranges;
+    size_t range_count;
+};
+
+/* Frames of many stacks share few places; the exact flag decides which instruction is meant. */
+struct place {
+    uint64_t offset;
+    uint32_t module;
+    uint32_t is_exact;
+};
+
+struct entry {
+    struct place place;
+    size_t count;
+    struct bl_symbol *symbols;
+    UT_hash_handle hh;
+};
+
+struct bl_symbols {
+    const struct bl_reader *reader;
+    pid_t process;
+    struct module *modules;
+    uint32_t module_count;
+    struct entry *entries;
+    struct timespec started;
+    bool was_announced;
+};
+
+/* The callbacks of every module; dwfl keeps a pointer to them. find_debuginfo looks beside the
+ * file, under /usr/lib/debug, and asks debuginfod where the user configured one. */
+static char *debuginfo_path;
+static const Dwfl_Callbacks callbacks = {
+    .find_elf = dwfl_build_id_find_elf,
+    .find_debuginfo = dwfl_standard_find_debuginfo,
+    .section_address = dwfl_offline_section_address,
+    .debuginfo_path = &debuginfo_path,
+};
+
+static void name_module(struct module *module, const struct bl_reader *reader,
+                        const struct bl_module *record)
+{
+    char path[PATH_MAX] = "";
+    if (record)
+        bl_reader_name_text(reader, record->path_name, path, sizeof(path));
+    module->path = strdup(*path ? path : "?");
+    if (!module->path)
+        return;
+    const char *slash = strrchr(module->path, '/');
+    module->name = slash && slash[1] ? slash + 1 : module->path;
+    for (uint32_t i = 0; record && i < record->build_id_length && i < BL_BUILD_ID_MAX; i++)
+        snprintf(module->build_id + i * 2u, 3, "%02x", record->build_id[i]);
+}
+
+int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *reader,
+                      const struct bl_proc *process, struct bl_error *error)
+{
+    struct bl_symbols *symbols = calloc(1, sizeof(*symbols));
+    if (!symbols)
+        return bl_error_set(error, "not enough memory for symbols");
+    symbols->reader = reader;
+    symbols->process = process ? process->pid : 0;
+    clock_gettime(CLOCK_MONOTONIC, &symbols->started);
+    uint32_t count = bl_reader_count(reader, BL_SECTION_MODULES);
+    symbols->module_count = count ? count : 1;
+    symbols->modules = calloc(symbols->module_count, sizeof(*symbols->modules));
+    bool named = symbols->modules != NULL;
+    for (uint32_t i = 0; named && i < symbols->module_count; i++) {
+        name_module(&symbols->modules[i], reader, bl_reader_module(reader, i));
+        named = symbols->modules[i].path != NULL;
+    }
+    if (!named) {
+        bl_symbols_destroy(symbols);
+        return bl_error_set(error, "not enough memory for symbols");
+    }
+    *ret_symbols = symbols;
+    return 0;
+}
+
+static void free_symbols(struct bl_symbol *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++) {
+        free((char *)(uintptr_t)list[i].function);
+        free((char *)(uintptr_t)list[i].file);
+    }
+    free(list);
+}
+
+void bl_symbols_destroy(struct bl_symbols *symbols)
+{
+    if (!symbols)
+        return;
+    struct entry *entry;
+    struct entry *next;
+    HASH_ITER (hh, symbols->entries, entry, next) {
+        HASH_DEL(symbols->entries, entry);
+        free_symbols(entry->symbols, entry->count);
+        free(entry);
+    }
+    for (uint32_t i = 0; symbols->modules && i < symbols->module_count; i++) {
+        free(symbols->modules[i].path);
+        free(symbols->modules[i].ranges);
+        if (symbols->modules[i].dwfl)
+            dwfl_end(symbols->modules[i].dwfl);
+    }
+    free(symbols->modules);
+    free(symbols);
+}
+
+/* Debug information of large programs takes its time; say what is going on after a second. */
+static void announce(struct bl_symbols *symbols, const struct module *module)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double elapsed = (double)(now.tv_sec - symbols->started.tv_sec) +
+                     (double)(now.tv_nsec - symbols->started.tv_nsec) / 1e9;
+    if (elapsed < 1 || !isatty(STDERR_FILENO))
+        return;
+    symbols->was_announced = true;
+    bl_say("reading the symbols of %s", module->name);
+}
+
+static int open_regular(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat status;
+    if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static bool has_build_id(Dwfl_Module *file, const struct bl_module *record)
+{
+    const unsigned char *bits;
+    GElf_Addr address;
+    int length = dwfl_module_build_id(file, &bits, &address);
+    if (record->build_id_length == 0)
+        return true;
+    return length > 0 && (uint32_t)length == record->build_id_length &&
+           record->build_id_length <= BL_BUILD_ID_MAX &&
+           memcmp(bits, record->build_id, record->build_id_length) == 0;
+}
+
+/* Takes `path` when it is the very file the process had. */
+static bool try_file(struct module *module, const struct bl_module *record, const char *path)
+{
+    int fd = open_regular(path);
+    if (fd < 0)
+        return false;
+    Dwfl *dwfl = dwfl_begin(&callbacks);
+    Dwfl_Module *file = NULL;
+    GElf_Addr bias = 0;
+    if (dwfl) {
+        dwfl_report_begin(dwfl);
+        file = dwfl_report_offline(dwfl, path, path, fd);
+        dwfl_report_end(dwfl, NULL, NULL);
+    }
+    if (!file)
+        close(fd);
+    if (file && dwfl_module_getelf(file, &bias) && has_build_id(file, record)) {
+        module->dwfl = dwfl;
+        module->file = file;
+        module->bias = bias;
+        return true;
+    }
+    module->is_mismatch |= file != NULL;
+    if (dwfl)
+        dwfl_end(dwfl);
+    return false;
+}
+
+/* The file is gone or another one is in its place: ask for it by its build-id. */
+static void try_build_id(struct module *module, const struct bl_module *record)
+{
+    if (record->build_id_length == 0 || record->build_id_length > BL_BUILD_ID_MAX ||
+        record->map_end <= record->load_bias || record->map_start < record->load_bias)
+        return;
+    Dwfl *dwfl = dwfl_begin(&callbacks);
+    if (!dwfl)
+        return;
+    dwfl_report_begin(dwfl);
+    Dwfl_Module *file = dwfl_report_module(dwfl, module->name, record->map_start, record->map_end);
+    if (file)
+        dwfl_module_report_build_id(file, record->build_id, record->build_id_length, 0);
+    dwfl_report_end(dwfl, NULL, NULL);
+    GElf_Addr bias = 0;
+    if (file && dwfl_module_getelf(file, &bias)) {
+        module->dwfl = dwfl;
+        module->file = file;
+        module->bias = bias;
+        module->is_mismatch = false;
+    } else {
+        dwfl_end(dwfl);
+    }
+}
+
+static void open_module(struct bl_symbols *symbols, uint32_t number)
+{
+    struct module *module = &symbols->modules[number];
+    const struct bl_module *record = bl_reader_module(symbols->reader, number);
+    size_t length = 0;
+    const char *raw = record ? bl_reader_name(symbols->reader, record->path_name, &length) : NULL;
+    char path[PATH_MAX];
+    char inside[PATH_MAX + 32];
+    module->was_opened = true;
+    if (!raw || length == 0 || length >= sizeof(path) || raw[0] != '/')
+        return;
+    memcpy(path, raw, length);
+    path[length] = '\0';
+    announce(symbols, module);
+    if (try_file(module, record, path))
+        return;
+    if (symbols->process > 0) {
+        snprintf(inside, sizeof(inside), "/proc/%d/root%s", (int)symbols->process, path);
+        if (try_file(module, record, inside))
+            return;
+    }
+    try_build_id(module, record);
+}
+
+static int compare_ranges(const void *left, const void *right)
+{
+    const struct unit_range *a = left;
+    const struct unit_range *b = right;
+    return a->start < b->start ? -1 : a->start > b->start;
+}
+
+static bool add_range(struct module *module, size_t *room, struct unit_range range)
+{
+    if (module->range_count == *room) {
+        *room = *room ? *room * 2 : 64;
+        struct unit_range *grown = realloc(module->ranges, *room * sizeof(*grown));
+        if (!grown)
+            return false;
+        module->ranges = grown;
+    }
+    module->ranges[module->range_count++] = range;
+    return true;
+}
+
+/* clang writes no .debug_aranges: collect the units' ranges ourselves, once. */
+static void collect_ranges(struct module *module, Dwarf *dwarf)
+{
+    size_t room = 0;
+    Dwarf_CU *unit = NULL;
+    Dwarf_Die die;
+    module->has_ranges = true;
+    while (dwarf_get_units(dwarf, unit, &unit, NULL, NULL, &die, NULL) == 0) {
+        Dwarf_Addr base;
+        struct unit_range range = {.unit = dwarf_dieoffset(&die)};
+        ptrdiff_t at = 0;
+        while ((at = dwarf_ranges(&die, at, &base, &range.start, &range.end)) > 0)
+            if (range.end > range.start && !add_range(module, &room, range))
+                return;
+    }
+    if (module->range_count > 0)
+        qsort(module->ranges, module->range_count, sizeof(*module->ranges), compare_ranges);
+}
+
+static Dwarf_Die *find_unit(struct module *module, Dwarf_Addr address, Dwarf_Addr *ret_bias,
+                            Dwarf_Die *storage)
+{
+    Dwarf_Die *unit = dwfl_module_addrdie(module->file, address, ret_bias);
+    if (unit)
+        return unit;
+    Dwarf *dwarf = dwfl_module_getdwarf(module->file, ret_bias);
+    if (!dwarf)
+        return NULL;
+    if (!module->has_ranges)
+        collect_ranges(module, dwarf);
+    address -= *ret_bias;
+    size_t low = 0;
+    size_t high = module->range_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (module->ranges[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || address >= module->ranges[low - 1].end)
+        return NULL;
+    return dwarf_offdie(dwarf, module->ranges[low - 1].unit, storage);
+}
+
+static char *printable_copy(const char *raw)
+{
+    size_t length = strlen(raw);
+    char *copy = malloc(length * 3 + 1);
+    if (copy)
+        bl_text_printable(copy, length * 3 + 1, raw, length);
+    return copy;
+}
+
+static char *readable_name(const char *raw)
+{
+    int status = -1;
+    char *demangled = strncmp(raw, "_Z", 2) == 0 ? __cxa_demangle(raw, NULL, NULL, &status) : NULL;
+    char *copy = printable_copy(demangled && status == 0 ? demangled : raw);
+    free(demangled);
+    return copy;
+}
+
+/* A path below the directory of the compilation is shown from there, as people know it. */
+static char *readable_file(Dwarf_Die *unit, const char *raw)
+{
+    Dwarf_Attribute attribute;
+    const char *home = dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute));
+    size_t length = home ? strlen(home) : 0;
+    if (length > 1 && strncmp(raw, home, length) == 0 && raw[length] == '/')
+        raw += length + 1;
+    while (strncmp(raw, "./", 2) == 0)
+        raw += 2;
+    while (strncmp(raw, "../", 3) == 0)
+        raw += 3;
+    return printable_copy(raw);
+}
+
+static const char *die_name(Dwarf_Die *die)
+{
+    Dwarf_Attribute attribute;
+    const char *name =
+        dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
+    if (!name)
+        name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute));
+    return name ? name : dwarf_diename(die);
+}
+
+static void place_of_call(Dwarf_Die *unit, Dwarf_Die *inlined, struct bl_symbol *caller)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word file;
+    Dwarf_Word line;
+    Dwarf_Files *files;
+    size_t count;
+    if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attribute), &file) != 0 ||
+        dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attribute), &line) != 0 ||
+        dwarf_getsrcfiles(unit, &files, &count) != 0 || file >= count)
+        return;
+    const char *name = dwarf_filesrc(files, file, NULL, NULL);
+    if (name)
+        caller->file = readable_file(unit, name);
+    caller->line = line <= INT_MAX ? (int)line : 0;
+}
+
+static bool is_function(Dwarf_Die *die)
+{
+    int tag = dwarf_tag(die);
+    return tag == DW_TAG_inlined_subroutine || tag == DW_TAG_subprogram ||
+           tag == DW_TAG_entry_point;
+}
+
+/* The chain of functions at an address, innermost first: each inlined one into the next. */
+static size_t find_functions(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die *out, size_t max)
+{
+    Dwarf_Die *scopes = NULL;
+    Dwarf_Die *inner = NULL;
+    int count = dwarf_getscopes(unit, address, &scopes);
+    for (int i = 0; i < count && !inner; i++)
+        if (is_function(&scopes[i]))
+            inner = &scopes[i];
+    /* Scopes by address go on through the abstract origin of an inlined function; scopes by
+     * containment are the callers it was inlined into. */
+    Dwarf_Die *around = NULL;
+    int around_count = inner ? dwarf_getscopes_die(inner, &around) : 0;
+    size_t found = 0;
+    for (int i = 0; i < around_count && found < max; i++)
+        if (is_function(&around[i])) {
+            out[found++] = around[i];
+            if (dwarf_tag(&around[i]) != DW_TAG_inlined_subroutine)
+                break;
+        }
+    free(around);
+    free(scopes);
+    return found;
+}
+
+/* Name of the ELF symbol that covers an address; NULL when none does. */
+static char *elf_symbol(struct module *module, Dwarf_Addr address)
+{
+    GElf_Off offset;
+    GElf_Sym symbol;
+    const char *name =
+        dwfl_module_addrinfo(module->file, address, &offset, &symbol, NULL, NULL, NULL);
+    bool covers = name && *name && (symbol.st_size == 0 || offset < symbol.st_size);
+    return covers ? readable_name(name) : NULL;
+}
+
+static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct entry *entry)
+{
+    Dwarf_Die storage;
+    Dwarf_Addr bias = 0;
+    Dwarf_Die functions[SCOPES_MAX];
+    Dwarf_Die *unit = find_unit(module, address, &bias, &storage);
+    if (!unit)
+        return;
+    Dwarf_Line *line = dwarf_getsrc_die(unit, address - bias);
+    const char *file = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
+    if (file) {
+        entry->symbols[0].file = readable_file(unit, file);
+        dwarf_lineno(line, &entry->symbols[0].line);
+    }
+    size_t count = find_functions(unit, address - bias, functions, SCOPES_MAX);
+    struct bl_symbol *grown =
+        count > 1 ? realloc(entry->symbols, count * sizeof(*grown)) : entry->symbols;
+    if (!grown || count == 0)
+        return;
+    entry->symbols = grown;
+    for (size_t i = 1; i < count; i++)
+        grown[i] = (struct bl_symbol){.module = grown[0].module,
+                                      .path = grown[0].path,
+                                      .build_id = grown[0].build_id,
+                                      .offset = grown[0].offset};
+    entry->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = die_name(&functions[i]);
+        grown[i].function = name ? readable_name(name) : NULL;
+        grown[i].inlined = i + 1 < count;
+        if (i + 1 < count)
+            place_of_call(unit, &functions[i], &grown[i + 1]);
+    }
+}
+
+static struct entry *look_up(struct bl_symbols *symbols, struct place place)
+{
+    struct module *module = &symbols->modules[place.module];
+    struct entry *entry = calloc(1, sizeof(*entry));
+    struct bl_symbol *first = calloc(1, sizeof(*first));
+    if (!entry || !first) {
+        free(entry);
+        free(first);
+        return NULL;
+    }
+    *first = (struct bl_symbol){.module = module->name,
+                                .path = module->path,
+                                .build_id = module->build_id,
+                                .offset = place.offset};
+    *entry = (struct entry){.place = place, .count = 1, .symbols = first};
+    if (place.module == 0)
+        return entry;
+    if (!module->was_opened)
+        open_module(symbols, place.module);
+    if (!module->file)
+        return entry;
+    /* a return address may already belong to the next line or function */
+    Dwarf_Addr address = place.offset + module->bias - (place.is_exact ? 0 : 1);
+    fill_from_dwarf(module, address, entry);
+    struct bl_symbol *outermost = &entry->symbols[entry->count - 1];
+    if (!outermost->function)
+        outermost->function = elf_symbol(module, address);
+    return entry;
+}
+
+const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t number,
+                                         size_t *ret_count)
+{
+    const struct bl_frame *frame = bl_reader_frame(symbols->reader, number);
+    struct place place;
+    memset(&place, 0, sizeof(place));
+    if (frame) {
+        uint32_t module = frame->module & BL_FRAME_MODULE_MASK;
+        place.offset = frame->offset;
+        place.module = module < symbols->module_count ? module : 0;
+        place.is_exact = (frame->module & BL_FRAME_EXACT) != 0;
+    }
+    struct entry *entry;
+    HASH_FIND(hh, symbols->entries, &place, sizeof(place), entry);
+    if (!entry) {
+        entry = look_up(symbols, place);
+        if (!entry)
+            return NULL;
+        HASH_ADD(hh, symbols->entries, place, sizeof(place), entry);
+    }
+    *ret_count = entry->count;
+    return entry->symbols;
+}
+
+const char *bl_symbols_module(struct bl_symbols *symbols, uint32_t module)
+{
+    return symbols->modules[module < symbols->module_count ? module : 0].name;
+}
+
+const char *bl_symbols_mismatch(const struct bl_symbols *symbols, size_t n)
+{
+    for (uint32_t i = 0; i < symbols->module_count; i++)
+        if (symbols->modules[i].is_mismatch && n-- == 0)
+            return symbols->modules[i].path;
+    return NULL;
+}

@@ -1,0 +1,52 @@
+/*
+ * Names and lines for the frames of a ledger, by elfutils.
+ *
+ * A module's file is used only when its build-id is the one the ledger recorded: a program that was
+ * upgraded since gives module+offset, not a wrong name. Looked up where the ledger says, under the
+ * process's own root while it runs, and by build-id (also through debuginfod, when DEBUGINFOD_URLS
+ * is set). Modules are opened and frames looked up on first need, and kept.
+ *
+ * Strings are printable, belong to the bl_symbols and live as long as it does.
+ */
+#ifndef BL_SYMBOLS_H
+#define BL_SYMBOLS_H
+
+#include "error.h"
+#include "proc.h"
+#include "reader.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bl_symbols;
+
+/* One function at one place; several for one frame when functions were inlined. */
+struct bl_symbol {
+    const char *function; /* NULL: unknown */
+    const char *file;     /* NULL: unknown */
+    int line;
+    bool inlined;         /* into the next of the same frame */
+    const char *module;   /* base name; "?" when unknown */
+    const char *path;     /* of the module */
+    const char *build_id; /* in hexadecimal, "" when it has none */
+    uint64_t offset;      /* in the module's ELF addresses */
+};
+
+/* `process`: the running writer of the ledger, or NULL. */
+int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *reader,
+                      const struct bl_proc *process, struct bl_error *error);
+void bl_symbols_destroy(struct bl_symbols *symbols);
+
+/* The functions at a frame, innermost first; at least one. NULL without memory. */
+const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t frame,
+                                         size_t *ret_count);
+
+/* Module names for groups by module; "?" when unknown. */
+const char *bl_symbols_module(struct bl_symbols *symbols, uint32_t module);
+
+/* Modules whose file is not the one the process ran (so that no names were taken from it). Returns
+ * the path of the n-th of those that were needed, NULL after the last. */
+const char *bl_symbols_mismatch(const struct bl_symbols *symbols, size_t n);
+
+#endif

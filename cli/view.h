@@ -1,0 +1,37 @@
+/*
+ * Everything a renderer needs to show one process, gathered from one target.
+ */
+#ifndef BL_VIEW_H
+#define BL_VIEW_H
+
+#include "model.h"
+#include "symbols.h"
+#include "target.h"
+#include "term.h"
+
+#include <stdio.h>
+
+struct bl_view {
+    const char *path;
+    const struct bl_header *header;
+    const struct bl_reader *reader;
+    const struct bl_model *model;
+    struct bl_symbols *symbols;
+    pid_t pid; /* as seen from here while it runs, else as it saw itself */
+    char comm[64];
+    bool show_hooks;
+    bool summary_only; /* no groups */
+};
+
+/* "live", "signal", "dump", "exit" or "limit", as in the JSON. */
+const char *bl_view_reason(const struct bl_view *view);
+
+/* "running", "exited" or "killed", as in the JSON. */
+const char *bl_view_state(const struct bl_view *view);
+
+void bl_render_text(FILE *out, const struct bl_view *view);
+
+/* Fails only without memory. */
+int bl_render_json(FILE *out, const struct bl_view *view, struct bl_error *error);
+
+#endif

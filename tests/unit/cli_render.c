@@ -1,0 +1,230 @@
+/* Reports of made-up ledgers against tests/golden. BUFLEAK_GOLDEN_WRITE=1 writes the golden files
+ * anew; the difference is then for a person to judge. */
+#include "cli_check.h"
+
+#include "ledger_synth.h"
+#include "report.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+#define END    (752 * SECOND)
+
+static struct bl_error error;
+
+static char *report_of(struct synth *synth, const struct bl_report_options *options)
+{
+    size_t size;
+    uint8_t *bytes = synth_bytes(synth, &size);
+    struct bl_target target = {.path = strdup("gateway.4242.1700000000123456.ledger"),
+                               .fd = synth_file(bytes, size)};
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    ck_assert_msg(bl_report_write(out, &target, options, &error) == 0, "%s", error.text);
+    fclose(out);
+    bl_target_deinit(&target);
+    free(bytes);
+    return text;
+}
+
+/* The version changes with every release; the rest of the report does not. */
+static char *without_version(const char *text)
+{
+    char *copy = calloc(1, strlen(text) * 2 + 1);
+    while (*text) {
+        if (strncmp(text, "bufleak " BL_VERSION, strlen("bufleak " BL_VERSION)) == 0) {
+            strcat(copy, "bufleak VERSION");
+            text += strlen("bufleak " BL_VERSION);
+        } else {
+            strncat(copy, text++, 1);
+        }
+    }
+    return copy;
+}
+
+static char *read_whole(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *text = calloc(1, 1 << 20);
+    ck_assert_msg(file != NULL, "%s is missing", path);
+    ck_assert_uint_lt(fread(text, 1, (1 << 20) - 1, file), (1 << 20) - 1);
+    fclose(file);
+    return text;
+}
+
+static void compare(const char *name, struct synth *synth, struct bl_report_options options)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", BL_TEST_GOLDEN, name);
+    char *report = report_of(synth, &options);
+    char *text = without_version(report);
+    if (getenv("BUFLEAK_GOLDEN_WRITE")) {
+        FILE *file = fopen(path, "we");
+        ck_assert_int_ge(fputs(text, file), 0);
+        fclose(file);
+    }
+    char *expected = read_whole(path);
+    ck_assert_msg(strcmp(text, expected) == 0, "%s differs; now it is:\n%s", path, text);
+    free(expected);
+    free(text);
+    free(report);
+}
+
+static struct synth *make_gateway(void)
+{
+    struct synth *synth = synth_create();
+    uint32_t heap = synth_class(synth, "heap");
+    uint32_t mmap = synth_class(synth, "mmap");
+    uint32_t gw =
+        synth_module(synth, "/opt/gone/gateway", "\x01\x23\x45\x67\x89", 5, BL_MODULE_MAIN);
+    uint32_t libc = synth_module(synth, "/opt/gone/libc.so.6", "\xfe\xdc", 2, 0);
+    uint32_t plugin = synth_module(synth, "/opt/gone/cache \xff\n.so", NULL, 0, 0);
+    uint32_t worker = synth_thread(synth, 4250, "worker/0");
+    uint32_t start = synth_frame(synth, 0, libc, 0x27000);
+    uint32_t loop = synth_frame(synth, start, gw, 0x1100);
+    uint32_t other = synth_frame(synth, start, gw, 0x1200);
+    uint32_t filter = synth_frame(synth, loop, plugin, 0x500);
+    uint32_t filter_other = synth_frame(synth, other, plugin, 0x500);
+    uint32_t copy = synth_frame(synth, filter, libc, 0x90000);
+    uint32_t cut = synth_frame(synth, 0, gw | BL_FRAME_TRUNCATED, 0x2000);
+    for (uint32_t i = 0; i < 1204; i++)
+        synth_live(synth, heap, 1024, i % 3 ? copy : filter_other, worker,
+                   3 * SECOND + i * SECOND / 2);
+    synth_live(synth, heap, 500, synth_frame(synth, cut, gw, 0x2100), worker, END - 250000000);
+    synth_live(synth, mmap, 1 << 20, 0, 0, END - SECOND);
+    synth_ended(synth, heap, 3980121, 3980121ull * 77);
+    synth_hook(synth, "malloc", heap, BL_HOOK_SYMBOL, NULL);
+    synth_hook(synth, "pvalloc", heap, BL_HOOK_NONE, "the program has no such function");
+    return synth;
+}
+
+START_TEST(the_report_looks_as_agreed)
+{
+    struct synth *synth = make_gateway();
+    compare("exited.txt", synth, (struct bl_report_options){0});
+    compare("exited.json", synth, (struct bl_report_options){.is_json = true});
+    struct bl_report_options by_stack = {
+        .model.group_by = BL_GROUP_STACK, .model.top = 2, .has_top = true, .show_hooks = true};
+    compare("stacks-top.txt", synth, by_stack);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(losses_sampling_and_inheritance_are_said)
+{
+    struct synth *synth = make_gateway();
+    synth->header.flags = BL_FLAG_FORKED | BL_FLAG_INEXACT;
+    synth->header.forked_ns = 100 * SECOND;
+    synth->header.parent_pid = 4200;
+    synth->header.state = BL_STATE_RUNNING;
+    synth->header.snapshot_number = 2;
+    synth->header.snapshot_reason = BL_REASON_SIGNAL;
+    synth->header.snapshot_ns = END;
+    synth->header.losses[BL_LOSS_stacks_truncated] = 17;
+    synth->header.losses[BL_LOSS_buffers_no_memory] = 1204;
+    synth->header.losses[BL_LOSSES_MAX - 1] = 3;
+    compare("losses.txt", synth, (struct bl_report_options){0});
+    compare("losses.json", synth, (struct bl_report_options){.is_json = true});
+    synth->header.sample_bytes = 524288;
+    compare("sampled.txt", synth, (struct bl_report_options){0});
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(groups_by_size_thread_and_age_are_named)
+{
+    struct synth *synth = make_gateway();
+    compare("by-size.txt", synth, (struct bl_report_options){.model.group_by = BL_GROUP_SIZE});
+    compare("by-thread.txt", synth, (struct bl_report_options){.model.group_by = BL_GROUP_THREAD});
+    compare("by-age.txt", synth, (struct bl_report_options){.model.group_by = BL_GROUP_AGE});
+    compare("by-module.json", synth,
+            (struct bl_report_options){.model.group_by = BL_GROUP_MODULE, .is_json = true});
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(match_keeps_only_stacks_that_have_it)
+{
+    struct synth *synth = make_gateway();
+    struct bl_report_options options = {.match = "^cache", .is_json = true};
+    char *text = report_of(synth, &options);
+    json_t *root = json_loads(text, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "groups")), 1);
+    json_decref(root);
+    free(text);
+    options.match = "nowhere";
+    text = report_of(synth, &options);
+    root = json_loads(text, 0, NULL);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "groups")), 0);
+    json_decref(root);
+    free(text);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(json_has_every_key_of_the_schema)
+{
+    static const char *const paths[][2] = {
+        {NULL, "schema tool process classes groups series losses hooks"},
+        {"process", "pid comm start uptime_ns state snapshot reason"},
+        {"classes", "name live_count live_bytes peak_bytes allocs retains releases over_releases "
+                    "growth"},
+        {"groups", "class verdict confidence count bytes oldest_ns youngest_ns reach refs blame "
+                   "alloc acquires releases evidence expected_release suppressed_by baseline"},
+        {"hooks", "class function method why"}};
+    struct synth *synth = make_gateway();
+    char *text = report_of(synth, &(struct bl_report_options){.is_json = true});
+    json_error_t where;
+    json_t *root = json_loads(text, 0, &where);
+    ck_assert_msg(root != NULL, "%s", where.text);
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        json_t *object = paths[i][0] ? json_object_get(root, paths[i][0]) : root;
+        if (json_is_array(object))
+            object = json_array_get(object, 0);
+        char keys[512];
+        snprintf(keys, sizeof(keys), "%s", paths[i][1]);
+        for (char *key = strtok(keys, " "); key; key = strtok(NULL, " "))
+            ck_assert_msg(json_object_get(object, key) != NULL, "%s is missing", key);
+    }
+    json_t *frame = json_array_get(
+        json_object_get(
+            json_object_get(json_array_get(json_object_get(root, "groups"), 0), "alloc"), "frames"),
+        0);
+    static const char *const frame_keys[] = {"function", "file",   "line",
+                                             "module",   "offset", "inlined"};
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_msg(json_object_get(frame, frame_keys[i]) != NULL, "%s", frame_keys[i]);
+    json_decref(root);
+    free(text);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(an_empty_ledger_is_a_report_too)
+{
+    struct synth *synth = synth_create();
+    compare("empty.txt", synth, (struct bl_report_options){0});
+    compare("empty.json", synth, (struct bl_report_options){.is_json = true});
+    synth_destroy(synth);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cli_render");
+    TCase *tests = tcase_create("render");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, the_report_looks_as_agreed);
+    tcase_add_test(tests, losses_sampling_and_inheritance_are_said);
+    tcase_add_test(tests, groups_by_size_thread_and_age_are_named);
+    tcase_add_test(tests, match_keeps_only_stacks_that_have_it);
+    tcase_add_test(tests, json_has_every_key_of_the_schema);
+    tcase_add_test(tests, an_empty_ledger_is_a_report_too);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}

@@ -1,0 +1,233 @@
+#include "cli_check.h"
+
+#include "ledger_synth.h"
+#include "symbols.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct bl_error error;
+
+/* Build-id and load bias of this very program. */
+struct self {
+    uint8_t build_id[64];
+    uint32_t build_id_length;
+    uintptr_t bias;
+    char path[4096];
+};
+
+static int find_self(struct dl_phdr_info *info, size_t size, void *context)
+{
+    struct self *self = context;
+    (void)size;
+    self->bias = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_NOTE)
+            continue;
+        const char *at = (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+        const char *end = at + info->dlpi_phdr[i].p_memsz;
+        while (at < end) {
+            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)(const void *)at;
+            const char *data = at + sizeof(*note) + (note->n_namesz + 3u) / 4 * 4;
+            if (note->n_type == NT_GNU_BUILD_ID) {
+                memcpy(self->build_id, data, note->n_descsz);
+                self->build_id_length = note->n_descsz;
+            }
+            at = data + (note->n_descsz + 3u) / 4 * 4;
+        }
+    }
+    return 1; /* the first is the program */
+}
+
+static struct self this_program(void)
+{
+    struct self self = {.build_id_length = 0};
+    dl_iterate_phdr(find_self, &self);
+    ssize_t length = readlink("/proc/self/exe", self.path, sizeof(self.path) - 1);
+    ck_assert_int_gt(length, 0);
+    return self;
+}
+
+static struct bl_symbols *symbols_of(struct synth *synth, struct bl_reader **ret_reader)
+{
+    struct bl_symbols *symbols = NULL;
+    size_t size;
+    uint8_t *bytes = synth_bytes(synth, &size);
+    int fd = synth_file(bytes, size);
+    ck_assert_int_eq(bl_reader_create(ret_reader, fd, "test", BL_READER_ALL, &error), 0);
+    ck_assert_int_eq(bl_symbols_create(&symbols, *ret_reader, NULL, &error), 0);
+    close(fd);
+    free(bytes);
+    return symbols;
+}
+
+static void *return_address;
+
+static inline __attribute__((always_inline)) void inlined_into_caller(void)
+{
+    __asm__ volatile("lea 0(%%rip), %0" : "=r"(return_address));
+}
+
+static __attribute__((noinline)) int function_with_inlined(void)
+{
+    inlined_into_caller();
+    return __LINE__ - 1;
+}
+
+START_TEST(inlined_frames_have_function_file_and_line)
+{
+    int line = function_with_inlined();
+    struct self self = this_program();
+    struct synth *synth = synth_create();
+    uint32_t module =
+        synth_module(synth, self.path, self.build_id, self.build_id_length, BL_MODULE_MAIN);
+    uint32_t frame = synth_frame(synth, 0, module, (uintptr_t)return_address - self.bias);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    size_t count = 0;
+    const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(found[0].function, "inlined_into_caller");
+    ck_assert(found[0].inlined);
+    ck_assert_ptr_nonnull(strstr(found[0].file, "cli_symbols.c"));
+    ck_assert_str_eq(found[1].function, "function_with_inlined");
+    ck_assert(!found[1].inlined);
+    ck_assert_ptr_nonnull(strstr(found[1].file, "cli_symbols.c"));
+    ck_assert_int_eq(found[1].line, line);
+    size_t again = 0;
+    ck_assert_ptr_eq(bl_symbols_frame(symbols, frame, &again), found);
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(a_return_address_belongs_to_the_call_before_it)
+{
+    struct self self = this_program();
+    struct synth *synth = synth_create();
+    uint32_t module =
+        synth_module(synth, self.path, self.build_id, self.build_id_length, BL_MODULE_MAIN);
+    uintptr_t start = (uintptr_t)function_with_inlined - self.bias;
+    uint32_t as_return = synth_frame(synth, 0, module, start);
+    uint32_t as_exact = synth_frame(synth, 0, module | BL_FRAME_EXACT, start);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    size_t count;
+    const struct bl_symbol *found = bl_symbols_frame(symbols, as_exact, &count);
+    ck_assert_str_eq(found[count - 1].function, "function_with_inlined");
+    found = bl_symbols_frame(symbols, as_return, &count);
+    ck_assert(!found[count - 1].function ||
+              strcmp(found[count - 1].function, "function_with_inlined") != 0);
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(another_build_gives_no_names)
+{
+    struct self self = this_program();
+    struct synth *synth = synth_create();
+    uint32_t module = synth_module(synth, self.path, "not this build", 14, BL_MODULE_MAIN);
+    uintptr_t start = (uintptr_t)function_with_inlined - self.bias;
+    uint32_t frame = synth_frame(synth, 0, module | BL_FRAME_EXACT, start);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    size_t count;
+    const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_ptr_null(found[0].function);
+    ck_assert_uint_eq(found[0].offset, start);
+    ck_assert_str_eq(found[0].build_id, "6e6f742074686973206275696c64");
+    ck_assert_str_eq(bl_symbols_mismatch(symbols, 0), self.path);
+    ck_assert_ptr_null(bl_symbols_mismatch(symbols, 1));
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(a_library_without_debug_information_gives_its_exported_names)
+{
+    struct synth *synth = synth_create();
+    const char *path = "/usr/lib/x86_64-linux-gnu/libjansson.so.4";
+    if (access(path, R_OK) != 0)
+        path = "/lib/x86_64-linux-gnu/libjansson.so.4";
+    ck_assert_int_eq(access(path, R_OK), 0);
+    struct link_map *map = dlopen(path, RTLD_NOW);
+    ck_assert_ptr_nonnull(map);
+    uintptr_t address = (uintptr_t)dlsym(map, "json_string_value") - map->l_addr;
+    uint32_t module = synth_module(synth, path, NULL, 0, 0);
+    uint32_t frame = synth_frame(synth, 0, module, address + 1);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    size_t count;
+    const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+    ck_assert_str_eq(found[0].function, "json_string_value");
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(cxx_names_are_demangled)
+{
+    struct synth *synth = synth_create();
+    const char *path = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6";
+    struct link_map *map = dlopen(path, RTLD_NOW);
+    ck_assert_ptr_nonnull(map);
+    uintptr_t address = (uintptr_t)dlsym(map, "_ZNSsC1ERKSs") - map->l_addr;
+    uint32_t module = synth_module(synth, path, NULL, 0, 0);
+    uint32_t frame = synth_frame(synth, 0, module, address + 1);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    size_t count;
+    const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+    ck_assert_ptr_nonnull(strstr(found[0].function, "std::"));
+    ck_assert_ptr_null(strstr(found[0].function, "_ZN"));
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(paths_that_are_no_files_are_left_alone)
+{
+    static const char *const paths[] = {
+        "/dev/zero", "/", "relative", "", "/nonexistent/libx.so", "/etc/passwd", "[vdso]"};
+    struct synth *synth = synth_create();
+    uint32_t frames[7];
+    for (size_t i = 0; i < 7; i++)
+        frames[i] = synth_frame(synth, 0, synth_module(synth, paths[i], "id", 2, 0), 0x1234);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    for (size_t i = 0; i < 7; i++) {
+        size_t count;
+        const struct bl_symbol *found = bl_symbols_frame(symbols, frames[i], &count);
+        ck_assert_uint_eq(count, 1);
+        ck_assert_ptr_null(found[0].function);
+    }
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cli_symbols");
+    TCase *tests = tcase_create("symbols");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, inlined_frames_have_function_file_and_line);
+    tcase_add_test(tests, a_return_address_belongs_to_the_call_before_it);
+    tcase_add_test(tests, another_build_gives_no_names);
+    tcase_add_test(tests, a_library_without_debug_information_gives_its_exported_names);
+    tcase_add_test(tests, cxx_names_are_demangled);
+    tcase_add_test(tests, paths_that_are_no_files_are_left_alone);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}

@@ -1,0 +1,231 @@
+#include "ledger_synth.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const size_t record_sizes[BL_SECTION_COUNT] = {1,
+                                                      sizeof(struct bl_module),
+                                                      sizeof(struct bl_frame),
+                                                      sizeof(struct bl_thread),
+                                                      sizeof(struct bl_class),
+                                                      sizeof(struct bl_counters),
+                                                      sizeof(struct bl_live),
+                                                      sizeof(struct bl_hook)};
+
+static void die(const char *what)
+{
+    perror(what);
+    abort();
+}
+
+static uint32_t append(struct synth *synth, enum bl_section section, const void *bytes,
+                       size_t length)
+{
+    size_t at = synth->sections[section].length;
+    uint8_t *grown = synth->sections[section].data;
+    /* grow by doubling: powers of two are exactly the lengths at which room runs out */
+    size_t room = 4096;
+    while (room < at + length)
+        room *= 2;
+    if (at == 0 || room > 4096)
+        grown = realloc(grown, room);
+    if (!grown)
+        die("realloc");
+    memcpy(grown + at, bytes, length);
+    synth->sections[section].data = grown;
+    synth->sections[section].length = at + length;
+    return (uint32_t)(at / record_sizes[section]);
+}
+
+struct synth *synth_create(void)
+{
+    static const struct bl_module no_module;
+    static const struct bl_frame root;
+    static const struct bl_thread no_thread;
+    static const struct bl_live no_live;
+    struct synth *synth = calloc(1, sizeof(*synth));
+    if (!synth)
+        die("calloc");
+    struct bl_header *header = &synth->header;
+    memcpy(header->magic, BL_MAGIC, sizeof(header->magic));
+    header->version = BL_VERSION_FORMAT;
+    header->header_size = sizeof(*header);
+    header->pid = 4242;
+    header->state = BL_STATE_EXITED;
+    header->exit_kind = BL_EXIT_EXIT;
+    header->start_realtime_ns = 1700000000123456789ull;
+    header->start_ns = 1000000000;
+    header->end_ns = 752000000000;
+    header->depth_frames = 64;
+    header->sample_bytes = 1;
+    header->signal = 10;
+    memcpy(header->comm, "gateway", 8);
+    memcpy(header->tool_version, BL_VERSION, sizeof(BL_VERSION));
+    append(synth, BL_SECTION_NAMES, "\0\0\0", 4);
+    append(synth, BL_SECTION_MODULES, &no_module, sizeof(no_module));
+    append(synth, BL_SECTION_FRAMES, &root, sizeof(root));
+    append(synth, BL_SECTION_THREADS, &no_thread, sizeof(no_thread));
+    append(synth, BL_SECTION_LIVE, &no_live, sizeof(no_live));
+    return synth;
+}
+
+void synth_destroy(struct synth *synth)
+{
+    for (int i = 0; i < BL_SECTION_COUNT; i++)
+        free(synth->sections[i].data);
+    free(synth);
+}
+
+uint32_t synth_name(struct synth *synth, const char *text, size_t length)
+{
+    uint32_t prefix = (uint32_t)length;
+    uint32_t at = append(synth, BL_SECTION_NAMES, &prefix, sizeof(prefix));
+    append(synth, BL_SECTION_NAMES, text, length);
+    append(synth, BL_SECTION_NAMES, "\0\0\0\0", 4 - length % 4);
+    return at;
+}
+
+uint32_t synth_module(struct synth *synth, const char *path, const void *build_id,
+                      uint32_t build_id_length, uint32_t flags)
+{
+    struct bl_module module = {.path_name = synth_name(synth, path, strlen(path)),
+                               .build_id_length = build_id_length,
+                               .flags = flags};
+    if (build_id_length > 0)
+        memcpy(module.build_id, build_id, build_id_length);
+    return append(synth, BL_SECTION_MODULES, &module, sizeof(module));
+}
+
+uint32_t synth_frame(struct synth *synth, uint32_t parent, uint32_t module, uint64_t offset)
+{
+    struct bl_frame frame = {.parent = parent, .module = module, .offset = offset};
+    return append(synth, BL_SECTION_FRAMES, &frame, sizeof(frame));
+}
+
+uint32_t synth_thread(struct synth *synth, uint32_t tid, const char *name)
+{
+    struct bl_thread thread = {.tid = tid};
+    memcpy(thread.name, name, strnlen(name, sizeof(thread.name)));
+    return append(synth, BL_SECTION_THREADS, &thread, sizeof(thread));
+}
+
+uint32_t synth_class(struct synth *synth, const char *name)
+{
+    static const struct bl_counters zero;
+    struct bl_class class = {.name = synth_name(synth, name, strlen(name))};
+    append(synth, BL_SECTION_COUNTERS, &zero, sizeof(zero));
+    return append(synth, BL_SECTION_CLASSES, &class, sizeof(class));
+}
+
+void synth_hook(struct synth *synth, const char *function, uint32_t class_number, uint32_t method,
+                const char *why)
+{
+    struct bl_hook hook = {.function_name = synth_name(synth, function, strlen(function)),
+                           .class_number = class_number,
+                           .method = method};
+    if (why)
+        hook.why_name = synth_name(synth, why, strlen(why));
+    append(synth, BL_SECTION_HOOKS, &hook, sizeof(hook));
+}
+
+void *synth_record(struct synth *synth, enum bl_section section, uint32_t number)
+{
+    return synth->sections[section].data + number * record_sizes[section];
+}
+
+uint32_t synth_live(struct synth *synth, uint32_t class_number, uint64_t size, uint32_t stack,
+                    uint32_t thread, uint64_t birth_ns)
+{
+    uint32_t number = (uint32_t)(synth->sections[BL_SECTION_LIVE].length / sizeof(struct bl_live));
+    struct bl_live live = {.word = BL_LIVE_BIT | (uint64_t)class_number << BL_LIVE_CLASS_SHIFT |
+                                   size << BL_LIVE_SIZE_SHIFT,
+                           .address = 0x10000 + number * 64ull,
+                           .birth_ns = birth_ns,
+                           .stack = stack,
+                           .thread = thread};
+    struct bl_counters *counters = synth_record(synth, BL_SECTION_COUNTERS, class_number);
+    counters->shard[number % BL_SHARDS].allocs++;
+    counters->shard[number % BL_SHARDS].alloc_bytes += size;
+    return append(synth, BL_SECTION_LIVE, &live, sizeof(live));
+}
+
+void synth_ended(struct synth *synth, uint32_t class_number, uint64_t count, uint64_t bytes)
+{
+    struct bl_counters *counters = synth_record(synth, BL_SECTION_COUNTERS, class_number);
+    /* allocated under one shard, released under another, as threads do */
+    counters->shard[1].allocs += count;
+    counters->shard[1].alloc_bytes += bytes;
+    counters->shard[2].frees += count;
+    counters->shard[2].free_bytes += bytes;
+}
+
+/* Pages of the next extent of a section with `left` bytes to go. A piece ends at a whole record:
+ * 3 pages are a multiple of every record size. */
+static uint32_t pages_for(const struct synth *synth, size_t left)
+{
+    size_t pages = (left + BL_PAGE - 1) / BL_PAGE;
+    pages = (pages + 2) / 3 * 3;
+    if (synth->extent_pages > 0 && pages > synth->extent_pages)
+        pages = synth->extent_pages;
+    return (uint32_t)pages;
+}
+
+uint8_t *synth_bytes(struct synth *synth, size_t *ret_size)
+{
+    struct bl_extent extents[BL_EXTENTS_MAX] = {0};
+    uint32_t used = 0;
+    size_t size = BL_EXTENTS_END;
+    uint8_t *file = calloc(1, size);
+    for (uint16_t s = 0; s < BL_SECTION_COUNT; s++) {
+        size_t length = synth->sections[s].length;
+        for (size_t at = 0; at < length;) {
+            uint32_t pages = pages_for(synth, length - at);
+            size_t piece = (size_t)pages * BL_PAGE;
+            size_t taken = length - at < piece ? length - at : piece;
+            file = realloc(file, size + piece);
+            if (!file || used == BL_EXTENTS_MAX)
+                die("extents");
+            memset(file + size, 0, piece);
+            memcpy(file + size, synth->sections[s].data + at, taken);
+            extents[used++] = (struct bl_extent){.offset = size, .pages = pages, .section = s};
+            size += piece;
+            at += taken;
+        }
+        synth->header.published[s] = length / record_sizes[s];
+    }
+    if (!file)
+        die("realloc");
+    synth->header.extents_used = used;
+    memcpy(file, &synth->header, sizeof(synth->header));
+    memcpy(file + BL_EXTENTS_OFFSET, extents, sizeof(extents));
+    *ret_size = size;
+    return file;
+}
+
+void synth_write(struct synth *synth, const char *path)
+{
+    size_t size;
+    uint8_t *bytes = synth_bytes(synth, &size);
+    FILE *file = fopen(path, "we");
+    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
+        die(path);
+    free(bytes);
+}
+
+int synth_file(const void *bytes, size_t size)
+{
+    int fd = memfd_create("synth", MFD_CLOEXEC);
+    if (fd < 0)
+        die("memfd_create");
+    for (size_t at = 0; at < size;) {
+        ssize_t put = pwrite(fd, (const uint8_t *)bytes + at, size - at, (off_t)at);
+        if (put < 0)
+            die("pwrite");
+        at += (size_t)put;
+    }
+    return fd;
+}

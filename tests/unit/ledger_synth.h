@@ -1,0 +1,53 @@
+/*
+ * Makes ledgers for tests, without the shim: the second, independent reading of the format.
+ *
+ * Records are collected in growing arrays and laid out by synth_bytes, each section over as many
+ * extents as `extent_pages` asks for, so that tests can also have sections in many pieces. Every
+ * function aborts without memory. The header and the finished bytes may be changed at will.
+ */
+#ifndef LEDGER_SYNTH_H
+#define LEDGER_SYNTH_H
+
+#include "ledger_format.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct synth {
+    struct bl_header header;
+    struct {
+        uint8_t *data;
+        size_t length;
+    } sections[BL_SECTION_COUNT];
+    uint32_t extent_pages; /* 0 = one extent per section */
+};
+
+struct synth *synth_create(void);
+void synth_destroy(struct synth *synth);
+
+uint32_t synth_name(struct synth *synth, const char *text, size_t length);
+uint32_t synth_module(struct synth *synth, const char *path, const void *build_id,
+                      uint32_t build_id_length, uint32_t flags);
+uint32_t synth_frame(struct synth *synth, uint32_t parent, uint32_t module, uint64_t offset);
+uint32_t synth_thread(struct synth *synth, uint32_t tid, const char *name);
+uint32_t synth_class(struct synth *synth, const char *name);
+void synth_hook(struct synth *synth, const char *function, uint32_t class_number, uint32_t method,
+                const char *why);
+
+/* A live buffer, counted as allocated. Returns its record number. */
+uint32_t synth_live(struct synth *synth, uint32_t class_number, uint64_t size, uint32_t stack,
+                    uint32_t thread, uint64_t birth_ns);
+/* Buffers that came and went. */
+void synth_ended(struct synth *synth, uint32_t class_number, uint64_t count, uint64_t bytes);
+
+/* The record itself, to be bent by a test. */
+void *synth_record(struct synth *synth, enum bl_section section, uint32_t number);
+
+/* The finished file; freed by the caller. */
+uint8_t *synth_bytes(struct synth *synth, size_t *ret_size);
+/* Writes it to `path`. */
+void synth_write(struct synth *synth, const char *path);
+/* An open, unlinked file that holds these bytes. */
+int synth_file(const void *bytes, size_t size);
+
+#endif
