@@ -215,7 +215,7 @@ BL_INLINE void *made(void *p, size_t size, struct bl_origin o)
 {
     if (p && bl_tls.recorded != p)
         bl_track_alloc(p, size, BL_CLASS_HEAP, &o);
-    bl_tls.recorded = NULL;
+    bl_tls.recorded = p; /* new[] calls new */
     return p;
 }
 

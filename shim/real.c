@@ -101,7 +101,8 @@ size_t bl_boot_size(const void *p)
     return ((const struct boot_header *)p - 1)->size;
 }
 
-static void record_hook(const char *function, void *real, uint32_t missing_name)
+/* A function that is in no library yet is ours as well, should one bring it. */
+static void record_hook(const char *function, void *real)
 {
     uint64_t n = bl_header->published[BL_SECTION_HOOKS];
     if (bl_ledger_ensure(BL_SECTION_HOOKS, (uint32_t)n + 1) != 0)
@@ -110,7 +111,6 @@ static void record_hook(const char *function, void *real, uint32_t missing_name)
     memset(hook, 0, sizeof *hook);
     hook->function_name = bl_names_add_str(function);
     hook->method = BL_HOOK_SYMBOL;
-    hook->why_name = real ? 0 : missing_name;
     Dl_info info;
     if (real && dladdr(real, &info) && info.dli_fname)
         hook->module_name = bl_names_add_str(info.dli_fname);
@@ -119,8 +119,7 @@ static void record_hook(const char *function, void *real, uint32_t missing_name)
 
 void bl_real_record_hooks(void)
 {
-    uint32_t missing = bl_names_add_str("not in this process: nothing to call");
-#define HOOK_HEAP(name) record_hook(#name, *(void **)(void *)&bl_real.name, missing);
+#define HOOK_HEAP(name) record_hook(#name, *(void **)(void *)&bl_real.name);
 #define HOOK_MMAP(name)
 #define HOOK_PROC(name)
 #define X(kind, name, type, params) HOOK_##kind(name)

@@ -20,12 +20,21 @@
 #define HASH_KEYCMP(a, b, n)             bl_table_compare((a), (b), (n))
 #define HASH_FUNCTION(key, length, hash) ((hash) = bl_table_hash((key), (length)))
 
+/* Its answer to unlucky chains is to stop growing for good; a table of ours grows on. */
+#define uthash_noexpand_fyi(table) ((table)->noexpand = 0)
+
+/* memcpy, because the key is a struct of other types to the compiler */
+BL_INLINE uint64_t bl_table_word(const void *key, size_t i)
+{
+    uint64_t word;
+    memcpy(&word, (const char *)key + i * sizeof word, sizeof word);
+    return word;
+}
+
 BL_INLINE int bl_table_compare(const void *a, const void *b, size_t bytes)
 {
-    const uint64_t *x = a;
-    const uint64_t *y = b;
-    for (size_t i = 0; i < bytes / sizeof *x; i++) {
-        if (x[i] != y[i])
+    for (size_t i = 0; i < bytes / sizeof(uint64_t); i++) {
+        if (bl_table_word(a, i) != bl_table_word(b, i))
             return 1;
     }
     return 0;
@@ -33,10 +42,9 @@ BL_INLINE int bl_table_compare(const void *a, const void *b, size_t bytes)
 
 BL_INLINE unsigned bl_table_hash(const void *key, size_t bytes)
 {
-    const uint64_t *x = key;
     uint64_t h = 0;
-    for (size_t i = 0; i < bytes / sizeof *x; i++) {
-        h = (h ^ x[i]) * 0x9E3779B97F4A7C15u;
+    for (size_t i = 0; i < bytes / sizeof(uint64_t); i++) {
+        h = (h ^ bl_table_word(key, i)) * 0x9E3779B97F4A7C15u;
         h ^= h >> 32;
     }
     return (unsigned)h;
