@@ -19,6 +19,7 @@ struct bl_tls {
     uint32_t internal;
     struct bl_thread_state *thread; /* threads.h; NULL before the first event and at thread exit */
     void *recorded;                 /* address the latest alloc event of this thread recorded */
+    size_t recorded_size;
     void *detached; /* address whose record an outer wrapper (delete) has already ended */
     bool exiting;   /* the thread's destructors have run: no new state for it */
 };

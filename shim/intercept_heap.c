@@ -213,8 +213,13 @@ static void *find_operator(void **slot, const char *name)
 
 BL_INLINE void *made(void *p, size_t size, struct bl_origin o)
 {
-    if (p && bl_tls.recorded != p)
+    if (!p)
+        return NULL;
+    if (bl_tls.recorded != p)
         bl_track_alloc(p, size, BL_CLASS_HEAP, &o);
+    else if (BL_UNLIKELY(bl_tls.recorded_size != size))
+        bl_track_resize(p, size); /* libstdc++ rounds up for an alignment, and 0 to 1 */
+    bl_tls.recorded_size = size;
     bl_tls.recorded = p; /* new[] calls new */
     return p;
 }

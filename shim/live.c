@@ -439,6 +439,24 @@ void bl_live_restore(const struct bl_buffer *buffer)
     bl_lock_give(&p.shard->lock);
 }
 
+void bl_live_resize(uint64_t address, uint64_t size_bytes)
+{
+    struct place p = place_of(address);
+    bl_lock_take(&p.shard->lock);
+    map_word w = index_find_locked(&p, address);
+    if (w) {
+        struct bl_buffer b;
+        read_record(w, &b);
+        struct bl_counter *c = counter_of(b.class_number, p.index);
+        int64_t change = (int64_t)(size_bytes - b.size_bytes);
+        b.size_bytes = size_bytes;
+        put_locked(&p, &b, number_in(w));
+        count(&c->alloc_bytes, (uint64_t)change);
+        settle(c, b.class_number, change);
+    }
+    bl_lock_give(&p.shard->lock);
+}
+
 bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer)
 {
     struct place p = place_of(address);

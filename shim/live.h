@@ -37,6 +37,8 @@ void bl_live_insert(const struct bl_buffer *buffer);
 bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
 /* Undoes a remove: the buffer lives on as it was, counters too. */
 void bl_live_restore(const struct bl_buffer *buffer);
+/* Gives a recorded buffer another size; where it is not recorded, nothing happens. */
+void bl_live_resize(uint64_t address, uint64_t size_bytes);
 /* Reads without ending. */
 bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer);
 

@@ -107,6 +107,7 @@ BL_INLINE void record(void *address, size_t size, uint8_t class_number, const st
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     bl_live_insert(&buffer);
     bl_tls.recorded = address;
+    bl_tls.recorded_size = size;
 }
 
 void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
@@ -117,6 +118,14 @@ void bl_track_alloc(void *address, size_t size, uint8_t class_number, const stru
         return;
     }
     record(address, size, class_number, o);
+    bl_guard_leave();
+}
+
+void bl_track_resize(void *address, size_t size)
+{
+    if (!enter())
+        return;
+    bl_live_resize((uint64_t)(uintptr_t)address, size);
     bl_guard_leave();
 }
 

@@ -31,6 +31,9 @@ extern bool bl_track_begun; /* tracking has been switched on once */
 void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
 void bl_track_free(void *address);
 
+/* The block recorded last by this thread was asked for with another size than it was taken with. */
+void bl_track_resize(void *address, size_t size);
+
 /* realloc: begin takes the record out, end puts the new block in, or the old one back. */
 struct bl_track_moved {
     struct bl_buffer buffer;
