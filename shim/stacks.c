@@ -30,6 +30,18 @@ struct edge {
     UT_hash_handle hh;
 };
 
+/* Lock-free, two ways a set. A TLS handshake alone passes some thousand stacks: more than a memo
+ * per thread should hold. check repeats the hash's upper half, so that a half-written entry does
+ * not match. */
+#define CACHE_SETS (1u << 14)
+
+struct cached {
+    uint64_t hash; /* relaxed atomics, both */
+    uint64_t word; /* bits 0-31 stack, 32-63 check */
+};
+
+static struct cached cache[CACHE_SETS][2];
+
 static struct seen_shard {
     struct bl_lock lock; /* BL_RANK_STACKS */
     struct seen *set;
@@ -37,6 +49,29 @@ static struct seen_shard {
 
 static struct bl_lock trie_lock = BL_LOCK_INIT; /* BL_RANK_STACKS, after the shards */
 static struct edge *edges;                      /* (trie_lock) */
+
+BL_INLINE uint32_t cache_find(uint64_t hash)
+{
+    const struct cached *set = cache[hash & (CACHE_SETS - 1)];
+    for (unsigned way = 0; way < 2; way++) {
+        uint64_t word;
+        if (bl_load_relaxed(&set[way].hash) != hash)
+            continue;
+        word = bl_load_relaxed(&set[way].word);
+        if (word >> 32 == hash >> 32)
+            return (uint32_t)word;
+    }
+    return 0;
+}
+
+BL_INLINE void cache_add(uint64_t hash, uint32_t stack)
+{
+    struct cached *set = cache[hash & (CACHE_SETS - 1)];
+    struct cached *way = &set[hash >> 20 & 1];
+    bl_store_relaxed(&way->word, 0);
+    bl_store_relaxed(&way->hash, hash);
+    bl_store_relaxed(&way->word, (hash >> 32 << 32) | stack);
+}
 
 static struct seen_shard *shard_of(uint64_t hash)
 {
@@ -170,11 +205,15 @@ uint32_t bl_stacks_intern(struct bl_thread_state *t, const struct bl_walk *w, ui
     struct bl_memo *memo = &t->memo[w->hash & (BL_MEMO_SIZE - 1)];
     if (BL_LIKELY(memo->hash == w->hash && memo->stack))
         return memo->stack;
-    uint32_t stack = 0;
-    if (!find_seen(w->hash, &stack)) {
-        stack = intern_new(t, w, depth);
+    uint32_t stack = cache_find(w->hash);
+    if (BL_UNLIKELY(!stack)) {
+        if (!find_seen(w->hash, &stack)) {
+            stack = intern_new(t, w, depth);
+            if (stack)
+                add_seen(w->hash, stack);
+        }
         if (stack)
-            add_seen(w->hash, stack);
+            cache_add(w->hash, stack);
     }
     *memo = (struct bl_memo){w->hash, stack};
     return stack;

@@ -16,7 +16,7 @@
 #include "guard.h"
 
 #define BL_FRAMES_MAX 1024u
-#define BL_MEMO_SIZE  2048u
+#define BL_MEMO_SIZE  1024u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
  * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
