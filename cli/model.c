@@ -561,17 +561,20 @@ static uint64_t last_sign(const struct bl_reader *reader)
     return last;
 }
 
+enum bl_process_state bl_model_state_of(const struct bl_header *header, bool is_running)
+{
+    if (header->state == BL_STATE_EXITED)
+        return BL_PROCESS_EXITED;
+    if (header->state == BL_STATE_EXECED)
+        return BL_PROCESS_REPLACED;
+    /* what a snapshot shows was running, whatever became of it since */
+    return is_running || header->snapshot_number > 0 ? BL_PROCESS_RUNNING : BL_PROCESS_KILLED;
+}
+
 static void place_in_time(struct bl_model *model, bool is_running)
 {
     const struct bl_header *header = bl_reader_header(model->reader);
-    if (header->state == BL_STATE_EXITED)
-        model->state = BL_PROCESS_EXITED;
-    else if (header->state == BL_STATE_EXECED)
-        model->state = BL_PROCESS_REPLACED;
-    else
-        /* what a snapshot shows was running, whatever became of it since */
-        model->state =
-            is_running || header->snapshot_number > 0 ? BL_PROCESS_RUNNING : BL_PROCESS_KILLED;
+    model->state = bl_model_state_of(header, is_running);
     if (header->snapshot_number > 0 && header->snapshot_ns > 0)
         model->now_ns = header->snapshot_ns;
     else if (model->state == BL_PROCESS_RUNNING)

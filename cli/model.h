@@ -38,6 +38,8 @@ enum bl_process_state {
     BL_PROCESS_REPLACED, /* by another program, with exec */
 };
 
+enum bl_process_state bl_model_state_of(const struct bl_header *header, bool is_running);
+
 struct bl_model_options {
     enum bl_group_by group_by;
     const char *class_name; /* NULL: all */

@@ -334,6 +334,9 @@ static char *printable_copy(const char *raw)
 
 static char *readable_name(const char *raw)
 {
+    /* glibc's internal aliases: __GI___strdup is strdup to everybody else */
+    if (strncmp(raw, "__GI_", 5) == 0)
+        raw += 5;
     int status = -1;
     char *demangled = strncmp(raw, "_Z", 2) == 0 ? __cxa_demangle(raw, NULL, NULL, &status) : NULL;
     char *copy = printable_copy(demangled && status == 0 ? demangled : raw);
