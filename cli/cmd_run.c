@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -102,10 +103,10 @@ enum exit_report { EXIT_REPORT_AUTO, EXIT_REPORT_FULL, EXIT_REPORT_SUMMARY, EXIT
 #define DULL_BYTES   (64u << 10)
 #define DULL_BUFFERS 100u
 
-#define LOOK_MS        1000 /* between looks at the process tree */
-#define LOOK_EARLY_MS  100  /* the first, to say soon that something is not tracked */
-#define DAEMON_LOOK_MS 100  /* once the program itself is gone: nobody tells us about its orphans  \
-                             */
+#define LOOK_MS          1000 /* between looks at the process tree */
+#define LOOK_EARLY_MS    100  /* the first, to say soon that something is not tracked */
+#define LOOK_SOON_MS     50   /* once the program itself is gone, and something happened */
+#define LOOKS_TO_BE_SURE 4
 
 /* A process below us that goes without the shim, or may: the first look can come between its exec
  * and its loader. */
@@ -321,25 +322,29 @@ static int start_program(struct run *run, struct bl_error *error)
     return code == ENOENT ? BL_CODE_NOT_FOUND : BL_CODE_NOT_EXECUTABLE;
 }
 
-static const char *signal_option(const struct run *run, char *out, size_t size)
+/* What the program is told for one key of BUFLEAK_OPTIONS; `otherwise` when nothing. */
+static const char *shim_option(const struct run *run, const char *key, const char *otherwise,
+                               char *out, size_t size)
 {
-    const char *found = NULL;
+    const char *found = otherwise;
+    size_t key_length = strlen(key);
     for (const char *item = run->env.options; *item;) {
         size_t length = strcspn(item, ":");
-        if (strncmp(item, "signal=", 7) == 0 && length - 7 < size) {
-            memcpy(out, item + 7, length - 7);
-            out[length - 7] = '\0';
+        if (length > key_length && length - key_length <= size && item[key_length] == '=' &&
+            strncmp(item, key, key_length) == 0) {
+            memcpy(out, item + key_length + 1, length - key_length - 1);
+            out[length - key_length - 1] = '\0';
             found = out;
         }
         item += length + (item[length] == ':');
     }
-    return found ? found : "USR1";
+    return found;
 }
 
 static void announce(struct run *run)
 {
     char name[64];
-    const char *signal = signal_option(run, name, sizeof(name));
+    const char *signal = shim_option(run, "signal", "USR1", name, sizeof(name));
     struct bl_proc process;
     if (run->is_announced)
         return;
@@ -369,7 +374,8 @@ static void write_report(struct run *run, struct bl_target *target, bool summary
         bl_say("cannot write the report: %s", strerror(errno));
 }
 
-static bool open_target(struct bl_target *target, const char *path)
+/* A ledger that is being made has no header yet: only a finished file is worth a word. */
+static bool open_target(struct bl_target *target, const char *path, bool is_finished)
 {
     struct bl_error error = {""};
     *target = (struct bl_target){.fd = bl_ledgers_open(path, false)};
@@ -377,7 +383,7 @@ static bool open_target(struct bl_target *target, const char *path)
         return false;
     target->path = strdup(path);
     if (!target->path || bl_reader_read_header(target->fd, path, &target->header, &error) < 0) {
-        if (*error.text)
+        if (*error.text && is_finished)
             bl_say("%s", error.text);
         bl_target_deinit(target);
         return false;
@@ -393,7 +399,7 @@ static void report_snapshot(struct run *run, struct bl_run_process *process,
     if (file->snapshot <= process->snapshots_done || !bl_run_tree_is_member(&run->tree, process))
         return;
     process->snapshots_done = file->snapshot;
-    if (!open_target(&target, file->path))
+    if (!open_target(&target, file->path, true))
         return;
     write_report(run, &target, false);
     bl_target_deinit(&target);
@@ -455,11 +461,11 @@ static void report_end_of(struct run *run, const struct bl_target *const_target)
 
 /* Reports the end of a process once it has ended; a program replaced by exec goes on under another
  * ledger. */
-static void report_end(struct run *run, struct bl_run_process *process)
+static void report_end(struct run *run, struct bl_run_process *process, bool is_last)
 {
     struct bl_target target;
     if (process->is_done || !process->path || !bl_run_tree_is_member(&run->tree, process) ||
-        !open_target(&target, process->path))
+        !open_target(&target, process->path, is_last))
         return;
     if (!target.is_running) {
         process->is_done = true;
@@ -480,7 +486,7 @@ static void take_events(struct run *run)
                 announce(run);
             break;
         case BL_WATCH_CLOSED:
-            report_end(run, process);
+            report_end(run, process, false);
             break;
         case BL_WATCH_SNAPSHOT:
             report_snapshot(run, process, &event.file);
@@ -503,7 +509,7 @@ static void sweep(struct run *run)
             bl_run_tree_take(&run->tree, &list.files[i]);
     bl_ledgers_deinit(&list);
     for (size_t i = 0; i < run->tree.count; i++)
-        report_end(run, &run->tree.processes[i]);
+        report_end(run, &run->tree.processes[i], true);
 }
 
 static struct suspect *find_suspect(struct run *run, const struct bl_proc *process)
@@ -543,13 +549,13 @@ static void look_at(struct run *run, pid_t pid)
     bl_say("%s[%d] is not tracked: %s", process.comm, (int)pid, why);
 }
 
-static void say_shared_signal(struct run *run, struct bl_run_process *process)
+static void say_shared_signal(struct bl_run_process *process)
 {
     struct bl_target target;
     struct bl_reader *reader = NULL;
     struct bl_error ignored;
     if (process->is_signal_said || process->is_done || !process->is_member || !process->path ||
-        !open_target(&target, process->path))
+        !open_target(&target, process->path, false))
         return;
     if (target.is_running &&
         bl_reader_create(&reader, target.fd, target.path, BL_READER_SUMMARY, &ignored) == 0) {
@@ -570,20 +576,24 @@ static void say_shared_signal(struct run *run, struct bl_run_process *process)
     bl_target_deinit(&target);
 }
 
-/* Looks at everything below us. Returns how many tracked processes live. */
-static size_t look_around(struct run *run)
+struct around {
+    size_t tracked;
+    size_t alive;
+};
+
+/* Looks at everything below us. */
+static struct around look_around(struct run *run)
 {
     pid_t *pids = NULL;
-    size_t tracked = 0;
-    size_t count = bl_proc_descendants(getpid(), &pids);
-    for (size_t i = 0; i < count; i++) {
+    struct around around = {.alive = bl_proc_descendants(getpid(), &pids)};
+    for (size_t i = 0; i < around.alive; i++) {
         look_at(run, pids[i]);
-        tracked += bl_proc_has_shim(pids[i]);
+        around.tracked += bl_proc_has_shim(pids[i]);
     }
     free(pids);
     for (size_t i = 0; i < run->tree.count; i++)
-        say_shared_signal(run, &run->tree.processes[i]);
-    return tracked;
+        say_shared_signal(&run->tree.processes[i]);
+    return around;
 }
 
 static void reap(struct run *run)
@@ -640,28 +650,54 @@ static void say_child_end(const struct run *run, size_t tracked)
                (int)run->child, tracked, tracked == 1 ? "" : "es", tracked == 1 ? "is" : "are");
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* Sleeps until something happens or it is time to look around. */
+static bool await_event(const struct run *run, uint64_t look_ms)
+{
+    struct pollfd fds[] = {{.fd = run->signal_fd, .events = POLLIN},
+                           {.fd = bl_watch_fd(run->watch), .events = POLLIN}};
+    uint64_t now = now_ms();
+    return poll(fds, 2, look_ms > now ? (int)(look_ms - now) : 0) > 0;
+}
+
 /* Until the program and every tracked process it left have ended. */
 static void follow(struct run *run)
 {
+    char value[8];
+    bool is_followed = strcmp(shim_option(run, "follow", "1", value, sizeof(value)), "0") != 0;
     bool end_was_said = false;
-    int timeout_ms = LOOK_EARLY_MS;
+    int doubts = 0;
+    uint64_t look_ms = now_ms() + LOOK_EARLY_MS;
     for (;;) {
-        struct pollfd fds[] = {{.fd = run->signal_fd, .events = POLLIN},
-                               {.fd = bl_watch_fd(run->watch), .events = POLLIN}};
-        int ready = run->child_ended && !end_was_said ? 0 : poll(fds, 2, timeout_ms);
+        bool something = await_event(run, look_ms);
         take_signals(run);
         take_events(run);
-        if (ready != 0 && !run->child_ended)
+        uint64_t now = now_ms();
+        if (run->child_ended && (something || !end_was_said) && look_ms > now + LOOK_SOON_MS)
+            look_ms = end_was_said ? now + LOOK_SOON_MS : now;
+        if (now < look_ms)
             continue;
-        size_t tracked = look_around(run);
-        timeout_ms = run->child_ended ? DAEMON_LOOK_MS : LOOK_MS;
+        struct around around = look_around(run);
+        look_ms = now_ms() + LOOK_MS;
         if (!run->child_ended)
             continue;
         if (!end_was_said)
-            say_child_end(run, tracked);
+            say_child_end(run, is_followed ? around.tracked : 0);
         end_was_said = true;
-        if (tracked == 0)
+        if (around.alive == 0 || !is_followed)
             return;
+        /* between exec and its loader a process is without the shim */
+        doubts = around.tracked > 0 ? 0 : doubts + 1;
+        if (doubts > LOOKS_TO_BE_SURE)
+            return;
+        if (doubts > 0)
+            look_ms = now_ms() + LOOK_SOON_MS;
     }
 }
 

@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 #define COPY_BYTES (1u << 20)
-#define LOOK_NS    200000000ull /* how often a waiting dump looks whether the process is still there \
-                                 */
+#define LOOK_NS                                                                                    \
+    200000000ull /* how often a waiting dump looks whether the process is still there              \
+                  */
 
 /* The header page is shared memory in a file that is not ours: who shortens it sends us SIGBUS. */
 static void on_bus_error(int signal)

@@ -17,6 +17,7 @@ struct sum {
     double count;
     double bytes;
     double inherited;
+    double inherited_bytes;
     uint64_t recorded;
     uint64_t oldest_birth_ns;
     uint64_t youngest_birth_ns;
@@ -337,6 +338,7 @@ static int add_up(struct builder *builder)
         sum->count += weight;
         sum->bytes += weight * size;
         sum->inherited += inherited ? weight : 0;
+        sum->inherited_bytes += inherited ? weight * size : 0;
         sum->recorded++;
         if (record->birth_ns < sum->oldest_birth_ns)
             sum->oldest_birth_ns = record->birth_ns;
@@ -404,6 +406,7 @@ static int merge(struct builder *builder, struct sum_table *groups, uint64_t *st
         group->count += sum->count;
         group->bytes += sum->bytes;
         group->inherited += sum->inherited;
+        group->inherited_bytes += sum->inherited_bytes;
         group->recorded += sum->recorded;
         if (sum->oldest_birth_ns < group->oldest_birth_ns)
             group->oldest_birth_ns = sum->oldest_birth_ns;
@@ -429,6 +432,11 @@ static int compare_groups(const void *left, const void *right)
 {
     const struct bl_group *a = left;
     const struct bl_group *b = right;
+    /* what a child got from its parent is the parent's doing */
+    uint64_t a_own = a->bytes - a->inherited_bytes;
+    uint64_t b_own = b->bytes - b->inherited_bytes;
+    if (a_own != b_own)
+        return a_own > b_own ? -1 : 1;
     if (a->bytes != b->bytes)
         return a->bytes > b->bytes ? -1 : 1;
     if (a->count != b->count)
@@ -463,6 +471,7 @@ static int make_groups(struct builder *builder)
             .bytes = whole(sum->bytes),
             .recorded = sum->recorded,
             .inherited = whole(sum->inherited),
+            .inherited_bytes = whole(sum->inherited_bytes),
             .oldest_ns = age_of(model, sum->oldest_birth_ns),
             .youngest_ns = age_of(model, sum->youngest_birth_ns),
             .key = sum->key,
