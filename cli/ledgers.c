@@ -236,3 +236,69 @@ uint32_t bl_ledgers_find_snapshot(const char *ledger_path, uint32_t wanted, char
     bl_ledgers_deinit(&list);
     return number;
 }
+
+/* The directory part of a path; false when it has none or does not fit. */
+static bool directory_of(const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    if (!slash || length == 0 || length >= size)
+        return false;
+    memcpy(out, path, length);
+    out[length] = '\0';
+    return true;
+}
+
+static bool is_spool(const char *directory)
+{
+    size_t length = strlen(directory);
+    size_t suffix = strlen(BL_SPOOL_SUFFIX);
+    return length > suffix && strcmp(directory + length - suffix, BL_SPOOL_SUFFIX) == 0;
+}
+
+/* NAME.part and NAME.N.part, left by a process that was killed while it wrote them. */
+static void remove_parts(int fd, const char *name, uint64_t *bytes)
+{
+    DIR *directory = fdopendir(dup(fd));
+    struct dirent *entry;
+    size_t length = strlen(name);
+    while (directory && (entry = readdir(directory))) {
+        size_t entry_length = strlen(entry->d_name);
+        struct stat status;
+        bool is_part = strncmp(entry->d_name, name, length) == 0 && entry->d_name[length] == '.' &&
+                       entry_length > 5 && strcmp(entry->d_name + entry_length - 5, ".part") == 0;
+        if (is_part && fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            unlinkat(fd, entry->d_name, 0) == 0)
+            *bytes += (uint64_t)status.st_size;
+    }
+    if (directory)
+        closedir(directory);
+}
+
+int bl_ledgers_remove(const char *path, uint64_t *bytes)
+{
+    char directory[PATH_MAX];
+    struct stat status;
+    if (!directory_of(path, directory, sizeof(directory)))
+        return -EINVAL;
+    int fd = bl_ledgers_open_directory(directory);
+    if (fd < 0)
+        return fd;
+    const char *name = strrchr(path, '/') + 1;
+    int outcome = 0;
+    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || unlinkat(fd, name, 0) < 0)
+        outcome = -errno;
+    else
+        *bytes += (uint64_t)status.st_size;
+    remove_parts(fd, name, bytes);
+    close(fd);
+    return outcome;
+}
+
+void bl_ledgers_remove_spool(const char *path)
+{
+    char directory[PATH_MAX];
+    /* rmdir takes only an empty one */
+    if (directory_of(path, directory, sizeof(directory)) && is_spool(directory))
+        rmdir(directory);
+}

@@ -57,4 +57,11 @@ int bl_ledgers_open(const char *path, bool write);
  * With `wanted` > 0 only that one. ret_path is allocated. */
 uint32_t bl_ledgers_find_snapshot(const char *ledger_path, uint32_t wanted, char **ret_path);
 
+/* Deletes a listed file and what was left half-written of it or its snapshots; the directory must
+ * be our own or that of a spool in it. Adds to *bytes. Returns 0 or -errno. */
+int bl_ledgers_remove(const char *path, uint64_t *bytes);
+
+/* Deletes the spool directory a file was in, if it is one and empty now. */
+void bl_ledgers_remove_spool(const char *path);
+
 #endif

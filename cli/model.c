@@ -17,6 +17,7 @@ struct sum {
     double count;
     double bytes;
     double inherited;
+    double inherited_bytes;
     uint64_t recorded;
     uint64_t oldest_birth_ns;
     uint64_t youngest_birth_ns;
@@ -337,6 +338,7 @@ static int add_up(struct builder *builder)
         sum->count += weight;
         sum->bytes += weight * size;
         sum->inherited += inherited ? weight : 0;
+        sum->inherited_bytes += inherited ? weight * size : 0;
         sum->recorded++;
         if (record->birth_ns < sum->oldest_birth_ns)
             sum->oldest_birth_ns = record->birth_ns;
@@ -404,6 +406,7 @@ static int merge(struct builder *builder, struct sum_table *groups, uint64_t *st
         group->count += sum->count;
         group->bytes += sum->bytes;
         group->inherited += sum->inherited;
+        group->inherited_bytes += sum->inherited_bytes;
         group->recorded += sum->recorded;
         if (sum->oldest_birth_ns < group->oldest_birth_ns)
             group->oldest_birth_ns = sum->oldest_birth_ns;
@@ -429,6 +432,11 @@ static int compare_groups(const void *left, const void *right)
 {
     const struct bl_group *a = left;
     const struct bl_group *b = right;
+    /* what a child got from its parent is the parent's doing */
+    uint64_t a_own = a->bytes - a->inherited_bytes;
+    uint64_t b_own = b->bytes - b->inherited_bytes;
+    if (a_own != b_own)
+        return a_own > b_own ? -1 : 1;
     if (a->bytes != b->bytes)
         return a->bytes > b->bytes ? -1 : 1;
     if (a->count != b->count)
@@ -463,6 +471,7 @@ static int make_groups(struct builder *builder)
             .bytes = whole(sum->bytes),
             .recorded = sum->recorded,
             .inherited = whole(sum->inherited),
+            .inherited_bytes = whole(sum->inherited_bytes),
             .oldest_ns = age_of(model, sum->oldest_birth_ns),
             .youngest_ns = age_of(model, sum->youngest_birth_ns),
             .key = sum->key,
@@ -561,17 +570,20 @@ static uint64_t last_sign(const struct bl_reader *reader)
     return last;
 }
 
+enum bl_process_state bl_model_state_of(const struct bl_header *header, bool is_running)
+{
+    if (header->state == BL_STATE_EXITED)
+        return BL_PROCESS_EXITED;
+    if (header->state == BL_STATE_EXECED)
+        return BL_PROCESS_REPLACED;
+    /* what a snapshot shows was running, whatever became of it since */
+    return is_running || header->snapshot_number > 0 ? BL_PROCESS_RUNNING : BL_PROCESS_KILLED;
+}
+
 static void place_in_time(struct bl_model *model, bool is_running)
 {
     const struct bl_header *header = bl_reader_header(model->reader);
-    if (header->state == BL_STATE_EXITED)
-        model->state = BL_PROCESS_EXITED;
-    else if (header->state == BL_STATE_EXECED)
-        model->state = BL_PROCESS_REPLACED;
-    else
-        /* what a snapshot shows was running, whatever became of it since */
-        model->state =
-            is_running || header->snapshot_number > 0 ? BL_PROCESS_RUNNING : BL_PROCESS_KILLED;
+    model->state = bl_model_state_of(header, is_running);
     if (header->snapshot_number > 0 && header->snapshot_ns > 0)
         model->now_ns = header->snapshot_ns;
     else if (model->state == BL_PROCESS_RUNNING)

@@ -38,6 +38,8 @@ enum bl_process_state {
     BL_PROCESS_REPLACED, /* by another program, with exec */
 };
 
+enum bl_process_state bl_model_state_of(const struct bl_header *header, bool is_running);
+
 struct bl_model_options {
     enum bl_group_by group_by;
     const char *class_name; /* NULL: all */
@@ -71,6 +73,7 @@ struct bl_group {
     uint64_t bytes;
     uint64_t recorded;  /* records behind these numbers */
     uint64_t inherited; /* of count: born in the parent, before the fork */
+    uint64_t inherited_bytes;
     uint64_t oldest_ns; /* ages */
     uint64_t youngest_ns;
     uint64_t key; /* size in bytes, thread number, module number, or index of the age range */
@@ -85,7 +88,7 @@ struct bl_model {
     uint64_t uptime_ns;
     struct bl_class_sums classes[BL_CLASSES_MAX];
     size_t class_count;
-    struct bl_group *groups; /* worst first; only the first `shown` are asked for */
+    struct bl_group *groups; /* worst first, what was inherited last; only the first `shown` are asked for */
     size_t group_count;
     size_t shown;
     uint64_t buffers_unreadable; /* alive, but recorded in the target's private memory */

@@ -168,25 +168,116 @@ static bool is_static(pid_t pid)
     return is_elf && !has_interpreter;
 }
 
-enum bl_proc_preload bl_proc_preload_state(pid_t pid)
+/* -1 when the process is not ours to look at, or has no memory of its own left. */
+static int maps_have_shim(pid_t pid)
 {
     size_t length;
+    char *maps = read_proc_file(pid, "maps", &length);
+    int found = maps && length > 0 ? strstr(maps, "/libbufleak") != NULL : -1;
+    free(maps);
+    return found;
+}
+
+bool bl_proc_has_shim(pid_t pid)
+{
+    return maps_have_shim(pid) == 1;
+}
+
+enum bl_proc_preload bl_proc_preload_state(pid_t pid)
+{
+    /* the mapping first: a program that rewrites its title writes over its environment */
+    int mapped = maps_have_shim(pid);
+    if (mapped == 1)
+        return BL_PROC_MAPPED;
     char *preload = bl_proc_environ(pid, "LD_PRELOAD");
     bool named = preload && strstr(preload, "libbufleak");
     free(preload);
     if (!named)
         return BL_PROC_NO_PRELOAD;
-    char *maps = read_proc_file(pid, "maps", &length);
-    bool readable = maps && length > 0;
-    bool mapped = readable && strstr(maps, "/libbufleak");
-    free(maps);
-    if (!readable)
+    if (mapped < 0)
         return BL_PROC_UNREADABLE;
-    if (mapped)
-        return BL_PROC_MAPPED;
     if (is_static(pid))
         return BL_PROC_STATIC;
     return at_secure(pid) ? BL_PROC_AT_SECURE : BL_PROC_NOT_MAPPED;
+}
+
+bool bl_proc_is_below(pid_t pid, pid_t root)
+{
+    struct bl_proc process;
+    for (int depth = 0; depth < 256 && pid > 0; depth++) {
+        if (pid == root)
+            return true;
+        if (bl_proc_read(pid, &process) < 0)
+            return false;
+        pid = process.ppid;
+    }
+    return false;
+}
+
+struct family {
+    struct relation {
+        pid_t pid;
+        pid_t parent;
+        bool is_below;
+    } * members;
+    size_t count;
+    size_t room;
+};
+
+static bool visit_member(pid_t pid, void *context)
+{
+    struct family *family = context;
+    struct bl_proc process = {0};
+    size_t length;
+    char *text = read_proc_file(pid, "stat", &length);
+    bool known = text && parse_stat(text, &process) && process.state != 'Z';
+    free(text);
+    if (!known)
+        return true;
+    if (family->count == family->room) {
+        size_t room = family->room ? family->room * 2 : 256;
+        struct relation *grown = realloc(family->members, room * sizeof(*grown));
+        if (!grown)
+            return false;
+        family->members = grown;
+        family->room = room;
+    }
+    family->members[family->count++] = (struct relation){.pid = pid, .parent = process.ppid};
+    return true;
+}
+
+static bool is_known(const struct family *family, pid_t pid)
+{
+    for (size_t i = 0; i < family->count; i++)
+        if (family->members[i].pid == pid)
+            return family->members[i].is_below;
+    return false;
+}
+
+size_t bl_proc_descendants(pid_t root, pid_t **ret_pids)
+{
+    struct family family = {0};
+    bl_proc_each(visit_member, &family);
+    size_t found = 0;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < family.count; i++) {
+            struct relation *member = &family.members[i];
+            if (member->is_below || (member->parent != root && !is_known(&family, member->parent)))
+                continue;
+            member->is_below = true;
+            changed = true;
+            found++;
+        }
+    }
+    pid_t *pids = calloc(found + 1, sizeof(*pids));
+    size_t count = 0;
+    for (size_t i = 0; pids && i < family.count; i++)
+        if (family.members[i].is_below)
+            pids[count++] = family.members[i].pid;
+    free(family.members);
+    *ret_pids = pids;
+    return count;
 }
 
 const char *bl_proc_preload_text(enum bl_proc_preload state)
@@ -272,14 +363,25 @@ static bool visit_candidate(pid_t pid, void *context)
     return !search->is_found;
 }
 
-bool bl_proc_find_writer(const struct bl_header *header, struct bl_proc *ret_proc)
+bool bl_proc_is_this_boot(const struct bl_header *header)
 {
     static const uint8_t unknown[16];
     uint8_t boot[16];
-    if (header->state != BL_STATE_RUNNING)
-        return false;
-    if (memcmp(header->boot_id, unknown, 16) != 0 && bl_proc_boot_id(boot) &&
-        memcmp(header->boot_id, boot, 16) != 0)
+    return memcmp(header->boot_id, unknown, 16) == 0 || !bl_proc_boot_id(boot) ||
+           memcmp(header->boot_id, boot, 16) == 0;
+}
+
+bool bl_proc_may_be_hidden(const struct bl_header *header)
+{
+    const uint64_t first_namespace = 0xeffffffc; /* PROC_PID_INIT_INO: sees every process */
+    uint64_t ours = namespace_of(getpid());
+    return header->state == BL_STATE_RUNNING && bl_proc_is_this_boot(header) &&
+           header->pid_namespace != 0 && header->pid_namespace != ours && ours != first_namespace;
+}
+
+bool bl_proc_find_writer(const struct bl_header *header, struct bl_proc *ret_proc)
+{
+    if (header->state != BL_STATE_RUNNING || !bl_proc_is_this_boot(header))
         return false;
     struct search search = {.header = header};
     if (visit_candidate((pid_t)header->pid, &search)) {

@@ -44,6 +44,15 @@ enum bl_proc_preload bl_proc_preload_state(pid_t pid);
 /* The words for a report about BL_PROC_AT_SECURE and the two after it; NULL otherwise. */
 const char *bl_proc_preload_text(enum bl_proc_preload state);
 
+/* Is the shim mapped into the process? False also for one that is not ours to look at. */
+bool bl_proc_has_shim(pid_t pid);
+
+/* Living processes below `root`, without it, in an allocated array. */
+size_t bl_proc_descendants(pid_t root, pid_t **ret_pids);
+
+/* Is `pid` a descendant of `root`, or root itself? */
+bool bl_proc_is_below(pid_t pid, pid_t root);
+
 /* Value of a variable in the environment the process was started with; NULL when unset. */
 char *bl_proc_environ(pid_t pid, const char *name);
 
@@ -53,6 +62,13 @@ bool bl_proc_boot_id(uint8_t ret_id[16]);
 /* Is the process that wrote this ledger still there, and under which number here? A ledger of
  * another boot, of an ended or replaced program answers false. */
 bool bl_proc_find_writer(const struct bl_header *header, struct bl_proc *ret_proc);
+
+/* May the writer be running where we cannot see it? From inside a PID namespace, processes outside
+ * it are invisible, and their ledgers must not be taken for those of dead ones. */
+bool bl_proc_may_be_hidden(const struct bl_header *header);
+
+/* Was the ledger written since this machine started? Its monotonic times are comparable then. */
+bool bl_proc_is_this_boot(const struct bl_header *header);
 
 /* Calls `visit` for every process until it returns false. */
 void bl_proc_each(bool (*visit)(pid_t pid, void *context), void *context);

@@ -24,7 +24,7 @@
 struct bl_reader;
 
 enum bl_reader_scope {
-    BL_READER_SUMMARY, /* classes and counters only: cheap, for lists */
+    BL_READER_SUMMARY, /* classes, counters and hooks only: cheap, for lists */
     BL_READER_ALL,
 };
 

@@ -130,6 +130,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
     json_object_set_new(object, "inherited", whole_number(group->inherited));
+    json_object_set_new(object, "inherited_bytes", whole_number(group->inherited_bytes));
     json_object_set_new(object, "stacks", whole_number(group->stack_count));
     json_object_set_new(object, "key", make_key(view, group));
     return object;

@@ -64,47 +64,16 @@ static void fit(char *out, size_t size, const char *text, size_t width, bool kee
              keep_end ? "" : "…");
 }
 
-static void write_moment(const struct pen *pen)
-{
-    const struct bl_view *view = pen->view;
-    const struct bl_header *header = view->header;
-    char signal[BL_TEXT_NUMBER];
-    if (header->snapshot_number > 0) {
-        const char *by = header->snapshot_reason == BL_REASON_SIGNAL
-                             ? bl_text_signal(signal, header->signal)
-                             : bl_view_reason(view);
-        fprintf(pen->out, "snapshot %u (%s)", header->snapshot_number, by);
-        return;
-    }
-    switch (view->model->state) {
-    case BL_PROCESS_RUNNING:
-        fprintf(pen->out, "live");
-        return;
-    case BL_PROCESS_KILLED:
-        fprintf(pen->out, "killed, or gone without a word");
-        return;
-    case BL_PROCESS_REPLACED:
-        fprintf(pen->out, "replaced by another program (exec)");
-        return;
-    case BL_PROCESS_EXITED:
-        break;
-    }
-    if (header->exit_kind == BL_EXIT_ABORT)
-        fprintf(pen->out, "aborted");
-    else
-        fprintf(pen->out, "exited with status %d", header->exit_status);
-}
-
 static void write_title(const struct pen *pen)
 {
     const struct bl_view *view = pen->view;
     char age[BL_TEXT_NUMBER];
+    char moment[128];
     bool is_running = view->model->state == BL_PROCESS_RUNNING;
-    fprintf(pen->out, "bufleak %s · %s%s[%d]%s · %s %s · ", BL_VERSION, style(pen, BL_STYLE_BOLD),
-            view->comm, (int)view->pid, style(pen, BL_STYLE_PLAIN), is_running ? "up" : "ran",
-            bl_text_age(age, view->model->uptime_ns));
-    write_moment(pen);
-    fprintf(pen->out, "\n");
+    bl_view_moment(moment, sizeof(moment), view->header, view->model->state);
+    fprintf(pen->out, "bufleak %s · %s%s[%d]%s · %s %s · %s\n", BL_VERSION,
+            style(pen, BL_STYLE_BOLD), view->comm, (int)view->pid, style(pen, BL_STYLE_PLAIN),
+            is_running ? "up" : "ran", bl_text_age(age, view->model->uptime_ns), moment);
 }
 
 /* Estimates are marked: nobody should compare them with exact counts. */
@@ -208,6 +177,14 @@ static const char *method_name(uint32_t method)
     return names[method <= BL_HOOK_BYTECODE ? method : 0];
 }
 
+/* Worth a line without being asked for: what is not seen, seen in part, or shared with the
+ * program's own signal handler. A function that this program simply does not have is neither. */
+static bool matters(const struct bl_hook *hook, const char *function, const char *why)
+{
+    return hook->method == BL_HOOK_NONE || (hook->method == BL_HOOK_IMPORT && *why) ||
+           (strncmp(function, "signal:", 7) == 0 && *why);
+}
+
 static void write_hooks(const struct pen *pen)
 {
     const struct bl_view *view = pen->view;
@@ -221,7 +198,7 @@ static void write_hooks(const struct pen *pen)
             !bl_reader_name_text(view->reader, hook->function_name, function, sizeof(function)))
             continue;
         bl_reader_name_text(view->reader, hook->why_name, why, sizeof(why));
-        if (!view->show_hooks && hook->method != BL_HOOK_NONE && !*why)
+        if (!view->show_hooks && !matters(hook, function, why))
             continue;
         if (!has_title)
             fprintf(pen->out, "\nhooks:\n");

@@ -14,6 +14,15 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* FNV-1a; uthash's own switch falls through without saying so, which clang reports here. */
+#define HASH_FUNCTION(key, length, hash)                                                           \
+    do {                                                                                           \
+        const unsigned char *hash_at = (const unsigned char *)(key);                               \
+        (hash) = 2166136261u;                                                                      \
+        for (size_t hash_i = 0; hash_i < (length); hash_i++)                                       \
+            (hash) = ((hash) ^ hash_at[hash_i]) * 16777619u;                                       \
+    } while (0)
 #include <uthash.h>
 
 /* From the C++ runtime this program is linked with. */
@@ -334,6 +343,9 @@ static char *printable_copy(const char *raw)
 
 static char *readable_name(const char *raw)
 {
+    /* glibc's internal aliases: __GI___strdup is strdup to everybody else */
+    if (strncmp(raw, "__GI_", 5) == 0)
+        raw += 5;
     int status = -1;
     char *demangled = strncmp(raw, "_Z", 2) == 0 ? __cxa_demangle(raw, NULL, NULL, &status) : NULL;
     char *copy = printable_copy(demangled && status == 0 ? demangled : raw);

@@ -29,6 +29,10 @@ const char *bl_view_reason(const struct bl_view *view);
 /* "running", "exited" or "killed", as in the JSON. */
 const char *bl_view_state(const struct bl_view *view);
 
+/* "live", "snapshot 2 (SIGUSR1)", "exited with status 0" … */
+void bl_view_moment(char *out, size_t size, const struct bl_header *header,
+                    enum bl_process_state state);
+
 void bl_render_text(FILE *out, const struct bl_view *view);
 
 /* Fails only without memory. */

@@ -1,0 +1,28 @@
+/*
+ * Asks a running process for a snapshot through its ledger, without a signal; and makes the
+ * snapshot from outside when nobody in the process can.
+ *
+ * Writes nothing to the ledger but the control words of its header.
+ */
+#ifndef BL_CONTROL_H
+#define BL_CONTROL_H
+
+#include "error.h"
+#include "target.h"
+
+#include <stdint.h>
+
+enum bl_control_outcome {
+    BL_CONTROL_SERVED = 0,    /* by the process itself: exact */
+    BL_CONTROL_NO_ANSWER = 1, /* within the time given, or there is nobody to answer */
+};
+
+/* Requests a snapshot and waits for it. Returns an outcome above, with *ret_path allocated when it
+ * was served; -1 when the process could not write it, has ended, or must not be asked. */
+int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char **ret_path,
+                       struct bl_error *error);
+
+/* Copies the ledger as the next snapshot while the process runs on. *ret_path is allocated. */
+int bl_control_copy(const struct bl_target *target, char **ret_path, struct bl_error *error);
+
+#endif
