@@ -178,7 +178,8 @@ def main(*claims):
             failures += 1
             text = str(error) if isinstance(error, Failed) else traceback.format_exc()
             print(f'not ok {name}', flush=True)
-            print('\n'.join(f'# {line}' for line in text.splitlines()[:60]), flush=True)
+            # meson shows what a TAP program writes to stderr.
+            print(name, *text.splitlines()[:60], sep='\n# ', file=sys.stderr, flush=True)
     return 1 if failures else 0
 
 
