@@ -115,7 +115,7 @@ def body_requests(count, forbid_keeping, first=0):
     where the client forbids keeping, which is the path on which the filter forgets the copy."""
     more = "Cache-Control: no-store\r\n" if forbid_keeping else ""
     for number in range(first, first + count):
-        body = (f"body {number} " * (1 + number % 40)).encode()
+        body = (f"body {number} " * (1 + number % 40 * 5)).encode()
         checksum = "" if forbid_keeping else f"{zlib.crc32(body):08x}"
         yield (post(f"/echo/{number}", body, more), backend.echo_body(str(number)),
                {"x-body-crc32": checksum})
