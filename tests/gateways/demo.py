@@ -61,12 +61,20 @@ class Screen:
     def say(self, text):
         print(f"   {text}", flush=True)
 
-    def quote(self, text, lines_max=40):
-        lines = text.strip("\n").splitlines()
-        for line in lines[:lines_max]:
-            print(f"   | {line}")
-        if len(lines) > lines_max:
-            print(f"   | ... {len(lines) - lines_max} more lines")
+    def quote(self, text, frames_max=5):
+        """Somebody else's words; of a long stack, only the innermost frames."""
+        frames = 0
+        for line in [*text.strip("\n").splitlines(), ""]:
+            if line.startswith(" " * 7):
+                frames += 1
+                if frames > frames_max:
+                    continue
+            elif frames > frames_max:
+                print(f"   |        ... {frames - frames_max} more frames")
+                frames = 0
+            else:
+                frames = 0
+            print(f"   | {line}".rstrip())
         sys.stdout.flush()
 
     def check(self, holds, sentence, seen=""):
@@ -85,6 +93,7 @@ class Screen:
                 print(f"  {sentence}")
             return 1
         print(self.paint("32;1", "PASS") + f": {self.checks} of {self.checks} checks")
+        print("Your own program: scripts/demo -- COMMAND...")
         return 0
 
 
@@ -106,14 +115,13 @@ class Demo:
             module=build / "tests/gateways/nginx/ngx_http_body_copy_leaking.so",
             user="user www-data;" if os.geteuid() == 0 else "", dir=root, logs=self.logs,
             port=self.port, backend=self.backend.port))
-        self.run_output = self.box.path("run.stderr")
 
     def start(self):
         self.screen.step("The distribution's nginx, started with bufleak run")
         command = [program("nginx"), "-g", "daemon off;", "-c", str(self.config)]
-        self.screen.say(f"$ bufleak run -- nginx -g 'daemon off;' -c {self.config.name}")
-        self.run = self.box.spawn([str(self.cli), "run", "--dir", str(self.box.ledger_dir), "--",
-                                   *command], output="run")
+        self.screen.say(f"$ bufleak run --top 1 -- nginx -g 'daemon off;' -c {self.config.name}")
+        self.run = self.box.spawn([str(self.cli), "run", "--top", "1", "--", *command], output="run",
+                                  variables={"BUFLEAK_DIR": str(self.box.ledger_dir)})
         self.master = self.box.wait_pid_file("nginx/pid")
         self.workers = self.box.wait_children(self.master, 2)
         self.box.wait_listening(self.port)
@@ -149,13 +157,13 @@ class Demo:
             wait_for(lambda: load.right > 500 or load.failures, "requests to flow")
             log.rename(rotated)
             at_signal = load.right
-            shown = self.run_output.stat().st_size + self.box.path("run.stdout").stat().st_size
+            shown = len(self.said_by_run())
             entry = self.ledgers.signal_and_wait(worker)
             wait_for(lambda: log.exists() and log.stat().st_size > 0, "the new log to be written")
             wait_for(lambda: load.right > at_signal + 500 or load.failures, "requests to go on")
         finally:
             load.stop()
-        self.screen.quote(self._said_by_run(worker, shown))
+        self.screen.quote(self._report_of_run(worker, shown))
         self.check_worker(self.ledgers.report(entry.path), worker)
         self.screen.check(not load.failures,
                           f"{load.right:,} requests meanwhile answered rightly", load.failures[:3])
@@ -164,16 +172,19 @@ class Demo:
                           "that worker reopened its log, as nginx does on SIGUSR1: the new file has "
                           "its lines", writers)
 
-    def _said_by_run(self, worker, already_shown):
-        """What bufleak run printed because of the signal."""
-        def text():
-            return self.box.path("run.stdout").read_text() + self.run_output.read_text()
+    def said_by_run(self):
+        return self.box.path("run.stderr").read_text()
+
+    def _report_of_run(self, worker, shown):
+        """The report that bufleak run prints because of the signal, from there on."""
+        def is_there():
+            text = self.said_by_run()[shown:]
+            return f"[{worker}]" in text and f"{MODULE}:{self.line}" in text
         try:
-            wait_for(lambda: f"[{worker}]" in text()[already_shown:] and MODULE in text(),
-                     "the report of bufleak run", 15)
+            wait_for(is_there, "the report of bufleak run", 15)
         except Late:
             self.screen.check(False, "bufleak run prints the report at the signal")
-        return text()[already_shown:]
+        return self.said_by_run()[shown:]
 
     def check_worker(self, report, worker):
         count, _, lines = leaks_at(report, MODULE)
@@ -187,11 +198,10 @@ class Demo:
         self.screen.step(f"{KEPT // 2 + FORGOTTEN_LATER:,} more requests, then kill -QUIT "
                          f"{self.master}: nginx ends")
         self._send_bodies(KEPT // 2, FORGOTTEN_LATER)
-        shown = self.run_output.stat().st_size + self.box.path("run.stdout").stat().st_size
+        shown = len(self.said_by_run())
         os.kill(self.master, signal.SIGQUIT)
         status = self.box.wait_exit(self.run)
-        text = self.box.path("run.stdout").read_text() + self.run_output.read_text()
-        self.screen.quote(text[shown:])
+        self.screen.quote(self.said_by_run()[shown:])
         self.screen.check(status == 0, "bufleak run ends with nginx's own exit status, 0", status)
         total = 0
         for worker in self.workers:
@@ -230,7 +240,7 @@ def main():
         demo.stop()
     except (Late, AssertionError, OSError, StopIteration) as error:
         screen.check(False, "the demonstration ran to its end", error)
-        for path in (demo.run_output, demo.box.path("nginx/error.log")):
+        for path in (demo.box.path("run.stderr"), demo.box.path("nginx/error.log")):
             if path.exists():
                 screen.say(f"{path.name}:")
                 screen.quote(path.read_text(errors="replace")[-3000:])

@@ -28,7 +28,7 @@ Listen 127.0.0.1:{tls_port}
 {modules}
 AcceptFilter http none
 AcceptFilter https none
-ServerLimit {children}
+ServerLimit {slots}
 StartServers {children}
 ThreadsPerChild 8
 ThreadLimit 8
@@ -64,7 +64,7 @@ class Apache:
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
         self.config = self.box.write("apache/httpd.conf", CONFIG.format(
             dir=root, port=self.port, tls_port=self.tls_port, key=key, cert=cert, user=user,
-            modules=modules, backend=run.backend.port, children=CHILDREN))
+            modules=modules, backend=run.backend.port, children=CHILDREN, slots=3 * CHILDREN))
 
     def start(self):
         launcher = self.box.spawn([program("apache2"), "-f", str(self.config), "-k", "start"])
@@ -101,21 +101,20 @@ class Apache:
 def children_are_asked_while_serving(run, apache):
     """A child that blocks SIGUSR1 must still answer it, and must not restart because of it."""
     closing = []
-    load = client.Load(apache.port, client.echo_requests(REQUESTS, "/p", large_file=None),
+    load = client.Load(apache.port, client.echo_requests(REQUESTS, "/p"),
                        on_answer=lambda answer: closing.append(answer.headers.get("connection")))
-    load.start()
-    wait_for(lambda: load.right > REQUESTS // 10 or load.failures, "requests to flow")
-    for pid in apache.children:
-        if run.tracked:
-            entry = run.ledgers.signal_and_wait(pid)
-            run.snapshot_is_good(entry, pid, "signal",
-                                 "SIGUSR1 to a child that blocks it makes a snapshot")
-            entry = run.ledgers.dump_and_wait(pid)
-            run.snapshot_is_good(entry, pid, "dump", "bufleak dump of a child makes a snapshot")
-        else:
-            os.kill(pid, signal.SIGUSR1)
-    run.claim(load.right < REQUESTS, "requests flowed all the while", load.right)
-    run.served("requests, with SIGUSR1 to the children in the middle", load.wait(), REQUESTS)
+    snapshots = []
+    with load.flowing():
+        for pid in apache.children:
+            snapshots.append((pid, "signal", run.send_sigusr1(pid)))
+            if run.tracked:
+                snapshots.append((pid, "dump", run.ledgers.dump_and_wait(pid)))
+        run.claim(load.right < REQUESTS, "requests flowed all the while", load.right)
+    run.served("requests, with SIGUSR1 to the children in the middle", load, REQUESTS)
+    if run.tracked:
+        for pid, reason, entry in snapshots:
+            run.snapshot_is_good(entry, pid, reason, f"a {reason} makes a snapshot of a child that "
+                                 "blocks every signal")
     run.equal(run.box.children(apache.parent), apache.children, "the children are the same")
     run.counted("answers that close the connection", closing.count("close"), 0)
 

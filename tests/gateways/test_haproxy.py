@@ -94,15 +94,14 @@ class Haproxy:
 
 def requests_are_served_and_dumped(run, haproxy):
     load = client.Load(haproxy.port, client.echo_requests(REQUESTS, large_file=run.backend.file))
-    load.start()
-    wait_for(lambda: load.right > REQUESTS // 10 or load.failures, "requests to flow")
-    if run.tracked:
-        for role, pid in [("worker", haproxy.worker), ("master", haproxy.master)]:
-            entry = run.ledgers.dump_and_wait(pid)
-            run.snapshot_is_good(entry, pid, "dump",
-                                 f"bufleak dump of the {role} while serving makes a snapshot")
-    run.claim(load.right < REQUESTS, "requests flowed all the while", load.right)
-    run.served("requests", load.wait(), REQUESTS)
+    with load.flowing():
+        if run.tracked:
+            for role, pid in [("worker", haproxy.worker), ("master", haproxy.master)]:
+                entry = run.ledgers.dump_and_wait(pid)
+                run.snapshot_is_good(entry, pid, "dump",
+                                     f"bufleak dump of the {role} while serving makes a snapshot")
+        run.claim(load.right < REQUESTS, "requests flowed all the while", load.right)
+    run.served("requests", load, REQUESTS)
 
 
 def tls_is_served(run, haproxy):

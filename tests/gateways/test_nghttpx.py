@@ -54,6 +54,8 @@ class Nghttpx:
         self.master = self.box.wait_pid_file("nghttpx/pid")
         self.worker, = self.box.wait_children(self.master, 1)
         self.box.wait_listening(self.port, self.tls_port)
+        wait_for(lambda: "Created worker thread #1" in
+                 self.box.path("nghttpx/error.log").read_text(), "the worker's threads")
         self.box.wait_started(self.worker)
         self.run.expect(launcher, self.master, self.worker)
 
@@ -71,15 +73,11 @@ class Nghttpx:
 
 def logs_are_reopened_while_serving(run, nghttpx):
     load = client.Load(nghttpx.port, client.echo_requests(REQUESTS, large_file=run.backend.file))
-    load.start()
-    wait_for(lambda: load.right > REQUESTS // 10 or load.failures, "requests to flow")
-    of_master = nghttpx.rotate_logs()
-    if run.tracked:
-        of_worker = run.ledgers.signal_and_wait(nghttpx.worker)
-    else:
-        os.kill(nghttpx.worker, signal.SIGUSR1)
-    run.claim(load.right < REQUESTS, "SIGUSR1 came while requests flowed", load.right)
-    run.served("requests over HTTP/1.1, with SIGUSR1 in the middle", load.wait(), REQUESTS)
+    with load.flowing():
+        of_master = nghttpx.rotate_logs()
+        of_worker = run.send_sigusr1(nghttpx.worker)
+        run.claim(load.right < REQUESTS, "SIGUSR1 came while requests flowed", load.right)
+    run.served("requests over HTTP/1.1, with SIGUSR1 in the middle", load, REQUESTS)
     if run.tracked:
         run.snapshot_is_good(of_master, nghttpx.master, "signal",
                              "SIGUSR1 to the master makes a snapshot")

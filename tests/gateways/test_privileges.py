@@ -69,15 +69,12 @@ def dropped_preload_is_told(run, what, arm):
     shutil.copy(run.args.build / "tests/gateways/privileges/privileges-victim", copy)
     copy.chmod(0o755)
     arm(copy)
-    if not run.ledger_dir_is_strangers:
-        run.box.ledger_dir.mkdir(mode=0o700)
-        shutil.chown(run.box.ledger_dir, STRANGER)
-        run.ledger_dir_is_strangers = True
     output = f"run-{copy.name}"
     run.box.shim, shim = None, run.box.shim  # bufleak run is what sets the preload here
     try:
-        wrapper = run.box.spawn([str(run.args.cli), "run", "--dir", str(run.box.ledger_dir), "--",
-                                 str(copy), "alloc", "10"], output=output, user=STRANGER)
+        wrapper = run.box.spawn([run.box.path("cli/bufleak"), "run", "--", copy, "alloc", "10"],
+                                output=output, user=STRANGER,
+                                variables={"BUFLEAK_DIR": str(run.box.ledger_dir)})
     finally:
         run.box.shim = shim
     pid = wait_ready(run)
@@ -130,7 +127,12 @@ def drops(run):
     if os.geteuid() != 0:
         run.tap.skip("dropped preload", "needs root")
         return
-    run.ledger_dir_is_strangers = False
+    run.box.ledger_dir.mkdir(mode=0o700)
+    shutil.chown(run.box.ledger_dir, STRANGER)
+    # The stranger may not be allowed to enter the build directory.
+    for path in (run.args.cli, run.args.shim):
+        run.box.make_dir(path.parent.name)
+        shutil.copy(path, run.box.path(f"{path.parent.name}/{path.name}"))
     dropped_preload_is_told(run, "set-user-ID program", set_user_bit)
     dropped_preload_is_told(run, "program with file capabilities", set_capability)
 

@@ -131,11 +131,12 @@ class Box:
                 env["BUFLEAK_OPTIONS"] = options
         return env
 
-    def spawn(self, command, options="", output="out", **more):
+    def spawn(self, command, options="", output="out", variables=None, **more):
         """Starts the gateway (or a process of its own) with the output in files; returns its pid."""
+        env = {**self.environment(options), **(variables or {})}
         with open(self.path(output + ".stdout"), "wb") as out, \
                 open(self.path(output + ".stderr"), "wb") as err:
-            child = subprocess.Popen(command, env=self.environment(options),
+            child = subprocess.Popen(command, env=env,
                                      stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                      cwd=self.dir, start_new_session=True, **more)
         child.returncode = 0  # reaped here, never by subprocess

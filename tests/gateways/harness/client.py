@@ -4,16 +4,20 @@ A server that shuts down gracefully may close an idle connection at any time. A 
 such a close before the first byte of its answer is sent again on a new connection (and counted);
 anything else that is not exactly the right answer is a failure.
 """
+import contextlib
 import re
 import socket
 import ssl
 import subprocess
 import threading
+import time
 import zlib
 
 from . import backend
+from .box import wait_for
 
 TIMEOUT_SECONDS = 20
+SLOW_SECONDS = 0.002
 
 
 class Closed(Exception):
@@ -111,7 +115,7 @@ def body_requests(count, forbid_keeping, first=0):
     where the client forbids keeping, which is the path on which the filter forgets the copy."""
     more = "Cache-Control: no-store\r\n" if forbid_keeping else ""
     for number in range(first, first + count):
-        body = (f"body {number} " * (1 + number % 40)).encode()
+        body = (f"body {number} " * (1 + number % 40 * 5)).encode()
         checksum = "" if forbid_keeping else f"{zlib.crc32(body):08x}"
         yield (post(f"/echo/{number}", body, more), backend.echo_body(str(number)),
                {"x-body-crc32": checksum})
@@ -129,6 +133,7 @@ class Load:
         self.repeated = 0
         self.failures = []
         self.stopping = False
+        self.slow = False
         self.threads = [threading.Thread(target=self._run, args=(Connection(port, tls),),
                                          daemon=True) for _ in range(threads)]
 
@@ -141,6 +146,20 @@ class Load:
         """Lets each connection finish the request it is at, and no more."""
         self.stopping = True
         return self.wait()
+
+    @contextlib.contextmanager
+    def flowing(self):
+        """Requests flow while the body of the with statement runs: it begins when some were
+        answered, the rest are sent at leisure until it is done, and at its end all are waited for.
+        """
+        self.start()
+        try:
+            wait_for(lambda: self.right > 200 or self.failures, "requests to flow")
+            self.slow = True
+            yield self
+        finally:
+            self.slow = False
+            self.wait()
 
     def wait(self):
         for thread in self.threads:
@@ -160,6 +179,8 @@ class Load:
                 if item is None:
                     break
                 self._one(connection, *item)
+                if self.slow:
+                    time.sleep(SLOW_SECONDS)
         except Exception as error:  # whatever it is, it is a request that was not answered
             with self.lock:
                 self.failures.append(f"{type(error).__name__}: {error}")

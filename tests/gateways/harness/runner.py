@@ -76,6 +76,13 @@ class Run:
                 pass  # the comparison will say which descriptors are too many
         self.outcome.descriptors[role] = compare.descriptors(self.box, pid)
 
+    def send_sigusr1(self, pid):
+        """Sends SIGUSR1; under the shim, returns the snapshot that it makes."""
+        if self.tracked:
+            return self.ledgers.signal_and_wait(pid)
+        os.kill(pid, signal.SIGUSR1)
+        return None
+
     def snapshot_is_good(self, entry, pid, reason, sentence):
         """A snapshot opens, is of that process, was made for that reason, and holds something."""
         try:
