@@ -279,7 +279,7 @@ void bl_live_insert(const struct bl_buffer *buffer)
     }
     if (BL_LIKELY(r != NULL)) {
         fill_record(r, buffer);
-        count_birth_locked(p.index, buffer->class_number, buffer->size_bytes);
+        count_birth_locked(p.index, buffer->class_number, r->word >> BL_LIVE_SIZE_SHIFT);
     }
     bl_lock_give(&p.shard->lock);
 }
