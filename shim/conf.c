@@ -74,42 +74,67 @@ static bool parse_time(struct value v, uint64_t *ret_ns)
     return parse_scaled(v, units, ret_ns);
 }
 
+static bool starts_with(struct value *v, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    if (v->length < length || memcmp(v->text, prefix, length) != 0)
+        return false;
+    v->text += length;
+    v->length -= length;
+    return true;
+}
+
+static bool parse_number(struct value v, uint64_t high, uint64_t *ret_number)
+{
+    const char *at = v.text;
+    uint64_t number;
+    if (!bl_parse_u64(&at, &number) || at != v.text + v.length || number > high)
+        return false;
+    *ret_number = number;
+    return true;
+}
+
+static bool parse_signal_name(struct value v, int *ret_signal)
+{
+    uint64_t distance = 0;
+    int count = SIGRTMAX - SIGRTMIN;
+    for (int n = 1; n < SIGRTMIN; n++) {
+        const char *name = sigabbrev_np(n);
+        if (name && equals(v, name)) {
+            *ret_signal = n;
+            return true;
+        }
+    }
+    if (equals(v, "IO")) {
+        *ret_signal = SIGIO;
+    } else if (equals(v, "RTMIN") ||
+               (starts_with(&v, "RTMIN+") && parse_number(v, (uint64_t)count, &distance))) {
+        *ret_signal = SIGRTMIN + (int)distance;
+    } else if (equals(v, "RTMAX") ||
+               (starts_with(&v, "RTMAX-") && parse_number(v, (uint64_t)count, &distance))) {
+        *ret_signal = SIGRTMAX - (int)distance;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static bool parse_signal(struct value v, int *ret_signal)
 {
-    static const struct {
-        const char *name;
-        int number;
-    } names[] = {{"USR1", SIGUSR1},   {"USR2", SIGUSR2}, {"HUP", SIGHUP},   {"QUIT", SIGQUIT},
-                 {"WINCH", SIGWINCH}, {"URG", SIGURG},   {"PROF", SIGPROF}, {"VTALRM", SIGVTALRM},
-                 {"IO", SIGIO},       {"PWR", SIGPWR},   {"TRAP", SIGTRAP}, {"ALRM", SIGALRM},
-                 {"XCPU", SIGXCPU},   {"XFSZ", SIGXFSZ}, {"SYS", SIGSYS},   {"TERM", SIGTERM},
-                 {"INT", SIGINT}};
-    if (v.length > 3 && memcmp(v.text, "SIG", 3) == 0) {
-        v.text += 3;
-        v.length -= 3;
-    }
+    uint64_t number = 0;
+    int named = 0;
     if (equals(v, "none")) {
         *ret_signal = 0;
         return true;
     }
-    for (size_t i = 0; i < BL_ARRAY_LENGTH(names); i++) {
-        if (equals(v, names[i].name)) {
-            *ret_signal = names[i].number;
-            return true;
-        }
+    starts_with(&v, "SIG");
+    if (!parse_number(v, (uint64_t)SIGRTMAX, &number)) {
+        if (!parse_signal_name(v, &named))
+            return false;
+        number = (uint64_t)named;
     }
-    int base = 0;
-    if (v.length > 6 && memcmp(v.text, "RTMIN+", 6) == 0) {
-        base = SIGRTMIN;
-        v.text += 6;
-        v.length -= 6;
-    }
-    const char *at = v.text;
-    uint64_t number;
-    if (!bl_parse_u64(&at, &number) || at != v.text + v.length)
-        return false;
-    number += (uint64_t)base;
-    if (number < 1 || number > (uint64_t)SIGRTMAX || number == SIGKILL || number == SIGSTOP)
+    bool of_libc = number > 31 && number < (uint64_t)SIGRTMIN;
+    if (number == 0 || number == SIGKILL || number == SIGSTOP || of_libc)
         return false;
     *ret_signal = (int)number;
     return true;
@@ -117,9 +142,8 @@ static bool parse_signal(struct value v, int *ret_signal)
 
 static bool parse_count(struct value v, uint64_t low, uint64_t high, uint32_t *ret_count)
 {
-    const char *at = v.text;
-    uint64_t number;
-    if (!bl_parse_u64(&at, &number) || at != v.text + v.length || number < low || number > high)
+    uint64_t number = 0;
+    if (!parse_number(v, high, &number) || number < low)
         return false;
     *ret_count = (uint32_t)number;
     return true;

@@ -47,7 +47,7 @@ int bl_sys_move_high(int fd)
     /* Not at the very top of a huge limit: the kernel sizes a process's table by its highest
      * number. 1024 is where most programs' soft limit, and select's FD_SETSIZE, end. */
     long top = limit.rlim_cur > 1024 ? 1024 : (long)limit.rlim_cur;
-    for (long low = top - 24; low > fd; low /= 2) {
+    for (long low = top > 48 ? top - 24 : top / 2; low > fd; low /= 2) {
         long moved = bl_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, low);
         if (moved >= 0) {
             bl_sys_close(fd);
