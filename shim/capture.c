@@ -38,6 +38,29 @@ void bl_capture_set_fallback(int (*backtrace)(void **, int), void (*flush)(void)
     fallback_flush = flush;
 }
 
+static int pipe_fds[2] = {-1, -1};
+
+void bl_capture_set_pipe(const int fds[2])
+{
+    pipe_fds[0] = fds[0];
+    pipe_fds[1] = fds[1];
+}
+
+bool bl_capture_owns_fd(int fd)
+{
+    return fd == pipe_fds[0] || fd == pipe_fds[1];
+}
+
+void bl_capture_vacate_fd(int fd)
+{
+    if (!bl_capture_owns_fd(fd))
+        return;
+    fallback_backtrace = NULL;
+    fallback_flush = NULL;
+    pipe_fds[0] = -1;
+    pipe_fds[1] = -1;
+}
+
 void bl_capture_flush(void)
 {
     bl_cfi_flush();

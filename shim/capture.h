@@ -60,5 +60,12 @@ uint64_t bl_capture_pc(const struct bl_thread_state *t, const struct bl_walk *w,
 /* libunwind's unw_backtrace and unw_flush_cache, NULL when it is not there. */
 void bl_capture_set_fallback(int (*backtrace)(void **, int), void (*flush)(void));
 void bl_capture_flush(void);
+/* libunwind tests addresses by writing them to a pipe of its own, which would take the
+ * application's next two descriptor numbers. Its calls of pipe2 land in ours, which moves the pipe
+ * out of the way and names it here. An application that wants one of the numbers gets it: libunwind
+ * is given up. */
+void bl_capture_set_pipe(const int fds[2]);
+bool bl_capture_owns_fd(int fd);
+void bl_capture_vacate_fd(int fd);
 
 #endif

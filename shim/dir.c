@@ -124,9 +124,7 @@ int bl_dir_change_user(const char *spool_name, uint32_t uid, uint32_t gid)
     }
     bl_sys_close(dir_fd);
     dir_fd = bl_sys_move_high(fd);
-    struct bl_text t;
-    bl_text_init(&t, dir_path, sizeof dir_path);
-    t.at = dir_path + strlen(dir_path);
+    struct bl_text t = {dir_path, dir_path + strlen(dir_path), dir_path + sizeof dir_path - 1};
     bl_text_str(&t, "/");
     bl_text_str(&t, spool_name);
     return 0;

@@ -2,6 +2,7 @@
  * Descriptors: the shim's own survive the application's close, closefrom and close_range, and make
  * room when it wants their numbers. To the application they are not open.
  */
+#include "capture.h"
 #include "dir.h"
 #include "ledger.h"
 #include "real.h"
@@ -13,17 +14,15 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define OURS_MAX 4u
-
 static bool is_ours(int fd)
 {
     return fd > 2 && (bl_ledger_owns_fd(fd) || bl_dir_owns_fd(fd) || bl_say_owns_fd(fd) ||
-                      bl_snapshot_owns_fd(fd));
+                      bl_snapshot_owns_fd(fd) || bl_capture_owns_fd(fd));
 }
 
 BL_EXPORT int close(int fd)
 {
-    if (BL_UNLIKELY(is_ours(fd)) && !bl_tls.internal) {
+    if (BL_UNLIKELY(is_ours(fd)) && !bl_tls.guard) {
         errno = EBADF;
         return -1;
     }
@@ -67,7 +66,7 @@ BL_EXPORT void closefrom(int first)
 
 static bool make_room(int from, int to)
 {
-    if (BL_UNLIKELY(is_ours(from)) && !bl_tls.internal) {
+    if (BL_UNLIKELY(is_ours(from)) && !bl_tls.guard) {
         errno = EBADF;
         return false;
     }
@@ -76,9 +75,23 @@ static bool make_room(int from, int to)
         bl_ledger_vacate_fd(to);
         bl_dir_vacate_fd(to);
         bl_say_vacate_fd(to);
+        bl_capture_vacate_fd(to);
         bl_guard_leave_internal();
     }
     return true;
+}
+
+BL_EXPORT int pipe2(int fds[2], int flags)
+{
+    if (!bl_real_ready())
+        return -1;
+    int result = bl_real.pipe2(fds, flags);
+    if (BL_UNLIKELY(bl_tls.guard) && result == 0) {
+        fds[0] = bl_sys_move_high(fds[0]);
+        fds[1] = bl_sys_move_high(fds[1]);
+        bl_capture_set_pipe(fds);
+    }
+    return result;
 }
 
 BL_EXPORT int dup2(int from, int to)

@@ -267,12 +267,15 @@ void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
 
 void bl_ledger_fork_prepare(void)
 {
+    /* Named anew each time: the child before may not have come to rename its own yet. */
+    static uint64_t turn;
     struct bl_text t;
     bl_text_init(&t, heir.name, sizeof heir.name);
     bl_text_str(&t, "fork.");
     bl_text_u64(&t, bl_sys_gettid());
+    bl_text_str(&t, ".");
+    bl_text_u64(&t, bl_header->start_realtime_ns / 1000 + turn++);
     bl_text_str(&t, ".part");
-    bl_dir_unlink(heir.name); /* left by a process of this number that was killed right here */
     struct backing b = make_backing(heir.name, file_length, bl_dir_fd() >= 0, MAP_POPULATE);
     heir.map = b.map;
     heir.length = file_length;
