@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -46,98 +45,6 @@ BL_EXPORT int daemon(int nochdir, int noclose)
     bl_process_after_fork_in_child();
     errno = saved;
     return result;
-}
-
-/* ---- exec ---- */
-
-static int failed(int result)
-{
-    bl_process_unmark_exec();
-    return result;
-}
-
-BL_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
-{
-    READY();
-    bl_process_mark_exec();
-    return failed(bl_real.execve(path, argv, envp));
-}
-
-BL_EXPORT int execv(const char *path, char *const argv[])
-{
-    READY();
-    bl_process_mark_exec();
-    return failed(bl_real.execv(path, argv));
-}
-
-BL_EXPORT int execvp(const char *file, char *const argv[])
-{
-    READY();
-    bl_process_mark_exec();
-    return failed(bl_real.execvp(file, argv));
-}
-
-BL_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
-{
-    READY();
-    bl_process_mark_exec();
-    return failed(bl_real.execvpe(file, argv, envp));
-}
-
-BL_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
-{
-    READY();
-    bl_process_mark_exec();
-    return failed(bl_real.fexecve(fd, argv, envp));
-}
-
-BL_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
-{
-    READY();
-    bl_process_mark_exec();
-    return failed(bl_real.execveat(fd, path, argv, envp, flags));
-}
-
-/* The list forms: the arguments become a vector on the stack, as in libc. */
-static size_t count_arguments(va_list *rest)
-{
-    size_t n = 1;
-    while (va_arg(*rest, char *))
-        n++;
-    return n;
-}
-
-#define COLLECT(first)                                                                             \
-    va_list rest;                                                                                  \
-    va_start(rest, first);                                                                         \
-    size_t count = count_arguments(&rest);                                                         \
-    va_end(rest);                                                                                  \
-    char **argv = __builtin_alloca((count + 1) * sizeof *argv);                                    \
-    va_start(rest, first);                                                                         \
-    argv[0] = (char *)(uintptr_t)(first);                                                          \
-    for (size_t i = 1; i <= count; i++)                                                            \
-    argv[i] = va_arg(rest, char *)
-
-BL_EXPORT int execl(const char *path, const char *first, ...)
-{
-    COLLECT(first);
-    va_end(rest);
-    return execv(path, argv);
-}
-
-BL_EXPORT int execlp(const char *file, const char *first, ...)
-{
-    COLLECT(first);
-    va_end(rest);
-    return execvp(file, argv);
-}
-
-BL_EXPORT int execle(const char *path, const char *first, ...)
-{
-    COLLECT(first);
-    char *const *envp = va_arg(rest, char *const *);
-    va_end(rest);
-    return execve(path, argv, envp);
 }
 
 /* ---- end ---- */

@@ -2,6 +2,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "dir.h"
+#include "environment.h"
 #include "helper.h"
 #include "ledger.h"
 #include "losses.h"
@@ -599,6 +600,7 @@ void bl_process_start(void)
     bl_say_init(false);
     bl_conf_parse(&bl_track_conf, getenv("BUFLEAK_OPTIONS"), say_bad_option, NULL);
     bl_say_init(bl_track_conf.quiet);
+    bl_environment_init(bl_track_conf.follow);
     if (!bl_track_conf.follow)
         stop_following();
     bool ok = start_recording();

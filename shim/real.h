@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/types.h>
 
 struct bl_real {
