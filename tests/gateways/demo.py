@@ -16,7 +16,7 @@ from harness.ledgers import Ledgers, leaks_at
 MODULE = "ngx_http_body_copy_filter_module.c"
 BIRTH = "body copy born here"  # the comment at the line that allocates
 KEPT, FORGOTTEN, FORGOTTEN_LATER = 2000, 1000, 500
-CONNECTIONS = 8
+CONNECTIONS = 24
 LIMIT_SECONDS = 90
 
 CONFIG = """
@@ -32,7 +32,7 @@ http {{
     client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
     uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} reuseport;
         location / {{
             body_copy on;
             proxy_pass http://127.0.0.1:{backend};
@@ -191,8 +191,9 @@ class Demo:
         self.screen.check(count == self.leaked[worker],
                           f"worker {worker}: {self.leaked[worker]:,} bodies forgotten, and the report "
                           f"says {count:,}")
-        self.screen.check(lines == {self.line},
-                          f"the report names {MODULE}:{self.line}", sorted(lines))
+        if self.leaked[worker]:
+            self.screen.check(lines == {self.line}, f"the report names {MODULE}:{self.line}",
+                              sorted(lines))
 
     def stop(self):
         self.screen.step(f"{KEPT // 2 + FORGOTTEN_LATER:,} more requests, then kill -QUIT "

@@ -5,6 +5,7 @@ in both runs.
 """
 import argparse
 import os
+import re
 import signal
 import sys
 import traceback
@@ -16,6 +17,7 @@ from .ledgers import Ledgers
 from .tap import Tap
 
 LIMIT_SECONDS = 90
+ANNOUNCED_FILE = re.compile(r"(/\S+\.ledger(?:\.\d+)?)")
 
 
 class Outcome:
@@ -98,15 +100,16 @@ class Run:
 
     def read_output(self, output="out"):
         """What the gateway wrote to its stdout and stderr. The shim's own lines, one for each
-        snapshot, are checked for their form and left out."""
+        snapshot and end, are kept apart; check_end() looks at what they name."""
         lines = []
         for stream in ("stdout", "stderr"):
-            for line in compare.read_log(self.box.path(f"{output}.{stream}")):
-                if self.tracked and stream == "stderr" and line.startswith("bufleak"):
+            text = self.box.path(f"{output}.{stream}").read_text(errors="replace")
+            for line in text.splitlines():
+                if self.tracked and stream == "stderr" and line.startswith("bufleak: "):
                     self.announcements.append(line)
                 else:
                     lines.append(f"{stream}: {line}")
-        return lines
+        return compare.normalise(lines)
 
     def expect(self, *pids, programs=1):
         for pid in pids:
@@ -138,6 +141,10 @@ class Run:
                 except (AssertionError, ValueError, KeyError) as error:
                     unreadable.append(str(error))
         self.claim(not unreadable, "every ledger opens and names its process", unreadable)
+        untrue = [line for line in self.announcements for path in ANNOUNCED_FILE.findall(line)
+                  if not os.path.exists(path)]
+        self.claim(not untrue, "every file that the shim names on stderr is there",
+                   "\n".join(untrue))
         parts = [str(p) for p in self.box.ledger_dir.rglob("*.part")]
         self.claim(not parts, "no half-written snapshot is left", parts)
 
