@@ -84,7 +84,7 @@ int bl_cmd_dump(int argc, char **argv, struct bl_error *error)
                                       .ledger_only = true};
     if (bl_target_open(&choice, &target, error) < 0)
         return BL_CODE_FAILED;
-    if (!choice.argument)
+    if (!choice.argument && target.is_running)
         bl_say("asking %s[%d]", target.process.comm, (int)target.process.pid);
     code = dump(&target, timeout_ns, error);
     bl_target_deinit(&target);

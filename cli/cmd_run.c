@@ -417,8 +417,9 @@ static bool count_own(const struct bl_target *target, uint64_t *ret_count, uint6
         return false;
     const struct bl_header *header = bl_reader_header(reader);
     const struct bl_live *live = bl_reader_live(reader, &count);
+    uint32_t first_own_thread = bl_model_first_own_thread(reader);
     for (size_t i = 0; i < count; i++) {
-        if ((header->flags & BL_FLAG_FORKED) && live[i].birth_ns < header->forked_ns)
+        if (bl_model_is_inherited(header, first_own_thread, &live[i]))
             continue;
         ++*ret_count;
         *ret_bytes += live[i].word >> BL_LIVE_SIZE_SHIFT;
@@ -632,9 +633,9 @@ static void take_signals(struct run *run)
 {
     struct signalfd_siginfo info;
     while (read(run->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGCHLD)
-            reap(run);
-        else
+        /* first, because a signal for a program that is gone is for what it left */
+        reap(run);
+        if (info.ssi_signo != SIGCHLD)
             forward(run, &info);
     }
 }

@@ -78,9 +78,12 @@ int bl_ledgers_directory(char *out, size_t size, struct bl_error *error)
 int bl_ledgers_open_directory(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
     struct stat status;
+    if (fd < 0) {
+        int code = errno;
+        bool is_link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+        return is_link ? -ELOOP : -code;
+    }
     int outcome = 0;
     if (fstat(fd, &status) < 0)
         outcome = -errno;

@@ -65,8 +65,11 @@ int main(int argc, char **argv)
     opterr = 0;
     int code = run_command(argc, argv, &error);
     /* a report that a full disk cut short must not look complete */
-    errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == BL_CODE_FINE) {
+        /* whoever wrote before has lost the reason: have it said again */
+        errno = 0;
+        putchar('\n');
+        fflush(stdout);
         bl_error_set(&error, "cannot write the output: %s", strerror(errno ? errno : EIO));
         code = BL_CODE_FAILED;
     }

@@ -311,10 +311,34 @@ static int wanted_class(const struct builder *builder, uint32_t *ret_number)
                         builder->options->class_name, *known ? known : "none");
 }
 
+uint32_t bl_model_first_own_thread(const struct bl_reader *reader)
+{
+    const struct bl_header *header = bl_reader_header(reader);
+    if (!(header->flags & BL_FLAG_FORKED))
+        return 0;
+    for (uint32_t n = bl_reader_count(reader, BL_SECTION_THREADS); n-- > 1;) {
+        const struct bl_thread *thread = bl_reader_thread(reader, n);
+        if (thread && thread->tid == header->pid)
+            return n;
+    }
+    return 0;
+}
+
+bool bl_model_is_inherited(const struct bl_header *header, uint32_t first_own_thread,
+                           const struct bl_live *record)
+{
+    if (!(header->flags & BL_FLAG_FORKED))
+        return false;
+    if (first_own_thread > 0 && record->thread > 0)
+        return record->thread < first_own_thread;
+    return record->birth_ns < header->forked_ns;
+}
+
 static int add_up(struct builder *builder)
 {
     struct bl_model *model = builder->model;
     const struct bl_header *header = bl_reader_header(builder->reader);
+    uint32_t first_own_thread = bl_model_first_own_thread(builder->reader);
     uint32_t only_class = UINT32_MAX;
     if (builder->options->class_name && wanted_class(builder, &only_class) < 0)
         return -1;
@@ -334,7 +358,7 @@ static int add_up(struct builder *builder)
         double size = (double)(record->word >> BL_LIVE_SIZE_SHIFT);
         double weight =
             is_sampled_class(model, number) ? sample_weight(header->sample_bytes, size) : 1;
-        bool inherited = (header->flags & BL_FLAG_FORKED) && record->birth_ns < header->forked_ns;
+        bool inherited = bl_model_is_inherited(header, first_own_thread, record);
         sum->count += weight;
         sum->bytes += weight * size;
         sum->inherited += inherited ? weight : 0;

@@ -88,7 +88,8 @@ struct bl_model {
     uint64_t uptime_ns;
     struct bl_class_sums classes[BL_CLASSES_MAX];
     size_t class_count;
-    struct bl_group *groups; /* worst first, what was inherited last; only the first `shown` are asked for */
+    struct bl_group
+        *groups; /* worst first, what was inherited last; only the first `shown` are asked for */
     size_t group_count;
     size_t shown;
     uint64_t buffers_unreadable; /* alive, but recorded in the target's private memory */
@@ -105,6 +106,14 @@ const char *bl_model_class_name(const struct bl_model *model, uint32_t class_num
 /* Frame numbers of a stack, innermost first, without the shim's own; returns how many were stored,
  * at most `max`. */
 size_t bl_model_stack(const struct bl_reader *reader, uint32_t stack, uint32_t *out, size_t max);
+
+/* The first thread of a forked child; buffers recorded under lower numbers are its parent's. Birth
+ * times cannot tell exactly: their clock ticks a few milliseconds apart. 0 when there is none. */
+uint32_t bl_model_first_own_thread(const struct bl_reader *reader);
+
+/* Was the buffer born in the parent, before the fork that made this process? */
+bool bl_model_is_inherited(const struct bl_header *header, uint32_t first_own_thread,
+                           const struct bl_live *record);
 
 /* Is this a module whose code allocates for others: C and C++ libraries, allocators, the loader? */
 bool bl_model_is_runtime(const char *module_path);

@@ -218,6 +218,26 @@ START_TEST(buffers_of_the_parent_are_marked_inherited)
 }
 END_TEST
 
+START_TEST(the_childs_first_thread_separates_within_one_tick)
+{
+    struct places p;
+    struct synth *synth = make_paths(&p);
+    synth->header.flags = BL_FLAG_FORKED;
+    synth->header.forked_ns = 100 * SECOND;
+    synth->header.pid = 4300;
+    uint32_t of_parent = synth_thread(synth, 4242, "parent");
+    uint32_t of_child = synth_thread(synth, 4300, "child");
+    synth_live(synth, p.heap, 10, p.direct, of_parent, 99 * SECOND);
+    synth_live(synth, p.heap, 10, p.direct, of_child, 99 * SECOND);
+    synth_live(synth, p.heap, 10, p.direct, of_child, 101 * SECOND);
+    struct bl_model *model = model_of(synth, &(struct bl_model_options){0});
+    ck_assert_uint_eq(model->groups[0].count, 3);
+    ck_assert_uint_eq(model->groups[0].inherited, 1);
+    bl_model_destroy(model);
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(sampled_blocks_stand_for_more)
 {
     struct places p;
@@ -324,6 +344,7 @@ int main(void)
     tcase_add_test(tests, filters_leave_out_what_they_say);
     tcase_add_test(tests, class_sums_come_from_all_shards);
     tcase_add_test(tests, buffers_of_the_parent_are_marked_inherited);
+    tcase_add_test(tests, the_childs_first_thread_separates_within_one_tick);
     tcase_add_test(tests, sampled_blocks_stand_for_more);
     tcase_add_test(tests, states_follow_the_header_and_the_kernel);
     tcase_add_test(tests, a_million_buffers_take_seconds_at_most);

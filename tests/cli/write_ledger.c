@@ -1,0 +1,50 @@
+/* Writes a made-up ledger for tests that need one without a tracked process:
+ *   write_ledger FILE [PID]            a small ledger of an ended process
+ *   write_ledger FILE huge             a million live buffers on 100,000 stacks */
+#include "ledger_synth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_small(struct synth *synth, uint32_t heap, uint32_t program)
+{
+    uint32_t outer = synth_frame(synth, 0, program, 0x1000);
+    uint32_t inner = synth_frame(synth, outer, program, 0x2000);
+    for (uint64_t i = 0; i < 10; i++)
+        synth_live(synth, heap, 100, inner, 0, 2000000000 + i);
+    synth_ended(synth, heap, 5, 500);
+}
+
+static void add_huge(struct synth *synth, uint32_t heap, uint32_t program)
+{
+    uint32_t root = synth_frame(synth, 0, program, 0x1000);
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint32_t parent = root;
+        for (uint32_t depth = 0; depth < 20; depth++)
+            parent = synth_frame(synth, parent, program, 0x2000 + i * 32 + depth);
+        for (uint32_t k = 0; k < 100; k++) {
+            uint32_t leaf = synth_frame(synth, parent, program, 0x900000 + k * 8);
+            for (uint64_t n = 0; n < 10; n++)
+                synth_live(synth, heap, 64, leaf, 0, 2000000000 + n);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return EXIT_FAILURE;
+    struct synth *synth = synth_create();
+    uint32_t heap = synth_class(synth, "heap");
+    uint32_t program = synth_module(synth, "/nowhere/gateway", "abcdefgh", 8, BL_MODULE_MAIN);
+    if (argc > 2 && strcmp(argv[2], "huge") == 0)
+        add_huge(synth, heap, program);
+    else
+        add_small(synth, heap, program);
+    if (argc > 2 && atoi(argv[2]) > 0)
+        synth->header.pid = (uint32_t)atoi(argv[2]);
+    synth_write(synth, argv[1]);
+    synth_destroy(synth);
+    return EXIT_SUCCESS;
+}
