@@ -20,10 +20,13 @@
 #define HASH_KEYCMP(a, b, n)             bl_table_compare((a), (b), (n))
 #define HASH_FUNCTION(key, length, hash) ((hash) = bl_table_hash((key), (length)))
 
+/* keys are structs of other types: without this their stores may be moved past the loads here */
+typedef uint64_t __attribute__((may_alias)) bl_table_word;
+
 BL_INLINE int bl_table_compare(const void *a, const void *b, size_t bytes)
 {
-    const uint64_t *x = a;
-    const uint64_t *y = b;
+    const bl_table_word *x = a;
+    const bl_table_word *y = b;
     for (size_t i = 0; i < bytes / sizeof *x; i++) {
         if (x[i] != y[i])
             return 1;
@@ -33,7 +36,7 @@ BL_INLINE int bl_table_compare(const void *a, const void *b, size_t bytes)
 
 BL_INLINE unsigned bl_table_hash(const void *key, size_t bytes)
 {
-    const uint64_t *x = key;
+    const bl_table_word *x = key;
     uint64_t h = 0;
     for (size_t i = 0; i < bytes / sizeof *x; i++) {
         h = (h ^ x[i]) * 0x9E3779B97F4A7C15u;
