@@ -105,6 +105,7 @@ BL_INLINE enum step step_out(struct cursor *c, struct bl_scratch_frame *f, uint6
     bl_cfi_rule rule = bl_cfi_lookup(c->pc);
     uint64_t cfa;
     uint64_t slot;
+    bool saved = bl_cfi_rbp_slot(rule) != 0;
     switch (bl_cfi_type_of(rule)) {
     case BL_CFI_RSP:
         cfa = c->sp + (uint64_t)bl_cfi_cfa(rule);
@@ -117,6 +118,7 @@ BL_INLINE enum step step_out(struct cursor *c, struct bl_scratch_frame *f, uint6
         break;
     case BL_CFI_REALIGN:
         f->uses_rbp = true;
+        saved = true; /* at offset 0 as a rule */
         slot = c->rbp;
         if (slot + (uint64_t)bl_cfi_cfa(rule) - c->sp >= high - c->sp)
             return STEP_UNROOTED;
@@ -136,9 +138,8 @@ BL_INLINE enum step step_out(struct cursor *c, struct bl_scratch_frame *f, uint6
     }
     if (BL_UNLIKELY(cfa <= c->sp || cfa > high || (cfa & 7)))
         return STEP_UNROOTED;
-    int64_t slot_offset = bl_cfi_rbp_slot(rule);
-    if (slot_offset) {
-        slot += (uint64_t)slot_offset;
+    if (saved) {
+        slot += (uint64_t)bl_cfi_rbp_slot(rule);
         if (BL_UNLIKELY(slot < c->sp || slot >= cfa))
             return STEP_UNROOTED;
         c->rbp = load(slot);

@@ -25,7 +25,7 @@ enum bl_cfi_type {
 };
 
 /* bits 0-2 type, 3-17 CFA offset / 8 (signed), 18-29 rbp slot offset from the CFA / 8 (signed; from
- * rbp for REALIGN); slot 0 = rbp unchanged */
+ * rbp for REALIGN); slot 0 = rbp unchanged (never so for REALIGN) */
 typedef uint32_t bl_cfi_rule;
 
 BL_INLINE enum bl_cfi_type bl_cfi_type_of(bl_cfi_rule r)
