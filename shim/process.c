@@ -29,6 +29,8 @@
 #define NAME_TRIES 16
 
 static char file_base[BL_DIR_NAME_MAX]; /* NAME.PID.START.ledger, also when there is no file */
+static char
+    ledger_dir[BL_DIR_PATH_MAX]; /* where the file is: the directory may be another by now */
 static char spool_name[BL_DIR_NAME_MAX];
 static uint32_t *state_page; /* wiped by the kernel in a child of fork */
 static uint32_t fallback_state;
@@ -163,6 +165,13 @@ static void make_file_base(const struct bl_header *h, uint32_t attempt)
     bl_text_str(&t, BL_LEDGER_SUFFIX);
 }
 
+static void remember_directory(void)
+{
+    struct bl_text t;
+    bl_text_init(&t, ledger_dir, sizeof ledger_dir);
+    bl_text_str(&t, bl_dir_path());
+}
+
 /* ---- messages ---- */
 
 static void say_prefix(struct bl_text *t, char *buffer, size_t size)
@@ -252,7 +261,7 @@ static void say_end(void)
         return;
     say_prefix(&t, buffer, sizeof buffer);
     bl_text_str(&t, "ended; its ledger is ");
-    bl_text_str(&t, bl_dir_path());
+    bl_text_str(&t, ledger_dir);
     bl_text_str(&t, "/");
     bl_text_str(&t, bl_ledger_name());
     bl_text_str(&t, "; read it with: bufleak report ");
@@ -276,6 +285,7 @@ void bl_process_mark_exit(enum bl_exit_kind kind, int status)
     bl_header->exit_status = status & 0xff;
     bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
     bl_store_release(&bl_header->state, BL_STATE_EXITED);
+    bl_snapshot_abandon();
     if (first)
         say_end();
 }
@@ -389,6 +399,7 @@ static void after_fork_in_child(void)
         bl_helper_after_fork();
         fill_identity(&child);
         make_file_base(&child, 0);
+        remember_directory();
         reset_locks();
         if (bl_ledger_fork_child(file_base) == 0) {
             fill_identity(bl_header);
@@ -430,6 +441,7 @@ static void start_after_unseen_fork(void)
     bl_header->forked_ns = bl_header->start_ns;
     bl_header->flags |= BL_FLAG_FORKED;
     make_file_base(bl_header, 0);
+    remember_directory();
     if (bl_ledger_create(file_base, bl_dir_fd() >= 0) != 0)
         return;
     bl_losses_add(BL_LOSS_forks_unseen, 1);
@@ -496,6 +508,7 @@ static int create_ledger(void)
             break;
         }
     }
+    remember_directory();
     return bl_ledger_create(file_base, bl_dir_fd() >= 0);
 }
 

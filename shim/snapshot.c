@@ -16,6 +16,7 @@ static struct {
     unsigned char *map;
     uint64_t length;
     int fd;
+    char part[BL_DIR_NAME_MAX];
 } draft = {.fd = -1};
 
 bool bl_snapshot_owns_fd(int fd)
@@ -114,12 +115,11 @@ static void drop_draft(void)
 int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
 {
     char name[BL_DIR_NAME_MAX];
-    char part[BL_DIR_NAME_MAX];
     struct bl_text t;
     file_name(&t, name, sizeof name, base, number);
-    file_name(&t, part, sizeof part, base, number);
+    file_name(&t, draft.part, sizeof draft.part, base, number);
     bl_text_str(&t, ".part");
-    int fd = bl_dir_create_file(part);
+    int fd = bl_dir_create_file(draft.part);
     int error = fd < 0 ? fd : 0;
     if (!error) {
         draft.fd = fd;
@@ -127,9 +127,9 @@ int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
         error = fill_draft(reason, number);
         drop_draft();
         if (!error)
-            error = bl_dir_rename(part, name);
+            error = bl_dir_rename(draft.part, name);
         if (error)
-            bl_dir_unlink(part);
+            bl_dir_unlink(draft.part);
     }
     if (error)
         bl_losses_add(BL_LOSS_snapshots_failed, 1);
@@ -138,6 +138,12 @@ int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
         bl_dir_unlink(name);
     }
     return error;
+}
+
+void bl_snapshot_abandon(void)
+{
+    if (bl_load_relaxed(&draft.fd) >= 0)
+        bl_dir_unlink(draft.part);
 }
 
 void bl_snapshot_after_fork(void)

@@ -17,6 +17,8 @@
 
 /* base: the name of the ledger's file without directory. */
 int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number);
+/* The process ends now: a snapshot in the making would stay half-made. */
+void bl_snapshot_abandon(void);
 /* In a forked child: what the parent's helper had in hand is not ours. */
 void bl_snapshot_after_fork(void);
 bool bl_snapshot_owns_fd(int fd);
