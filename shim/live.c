@@ -8,7 +8,9 @@
 
 #include <errno.h>
 
-#define BATCH 32u /* records a shard takes from the common stock at a time */
+/* Unused records move between a shard and the common stock in batches: what one thread allocates
+ * another may free for ever. */
+#define BATCH 128u
 
 /*
  * From address to record number: a map of pages, three levels like a page table, one word for every
@@ -37,8 +39,11 @@ struct directory {
 
 static struct directory *root[1u << ROOT_BITS];
 
-/* What the map cannot hold is in a uthash per shard: addresses that are not multiples of 16 (small
- * blocks of jemalloc), and all others while there is no memory for a leaf. */
+/* What the map cannot hold is in uthash tables, sharded by address: addresses that are not
+ * multiples of 16 (small blocks of jemalloc), and all others while there is no memory for a leaf.
+ */
+#define STRAY_SHARDS 16u
+
 struct stray {
     UT_hash_handle hh;
     uint64_t address; /* key */
@@ -46,28 +51,43 @@ struct stray {
     bool oom;
 };
 
+static struct stray_shard {
+    struct bl_lock lock; /* BL_RANK_STRAYS */
+    struct stray *table; /* (lock); read without it only to see that it is empty */
+} BL_ALIGNED(64) stray_shards[STRAY_SHARDS];
+
+/* A thread works in one shard, so that lock, counters and unused records stay in its cache. */
 static struct shard {
     struct bl_lock lock; /* BL_RANK_LIVE */
     uint32_t free_head;  /* record number, 0 = none */
+    uint32_t free_count;
     uint32_t generation; /* of the next record; its low bits tell a reader of reuse */
-    struct stray *strays;
+    uint32_t index;
 } BL_ALIGNED(64) shards[BL_SHARDS];
 
+static uint32_t shard_turn;                     /* atomic: next thread's shard */
 static struct bl_lock slab_lock = BL_LOCK_INIT; /* BL_RANK_SLAB */
 static uint32_t slab_used = 1;                  /* (slab_lock) record 0 is never used */
+static uint32_t stock_head;                     /* (slab_lock) unused records of no shard */
 static uint32_t *link_chunks[BL_CHUNKS_MAX];    /* (slab_lock) to write */
 
-struct place {
-    struct shard *shard;
-    unsigned hash;
-    uint32_t index;
-};
+static BL_TLS struct shard *own_shard;
 
-BL_INLINE struct place place_of(uint64_t address)
+BL_COLD static struct shard *choose_shard(void)
 {
-    uint64_t h = (address >> 3) * 0x9E3779B97F4A7C15u;
-    uint32_t index = (uint32_t)(h >> 59) & (BL_SHARDS - 1);
-    return (struct place){&shards[index], (unsigned)(h >> 24), index};
+    uint32_t index = bl_add_relaxed(&shard_turn, 1) & (BL_SHARDS - 1);
+    shards[index].index = index;
+    own_shard = &shards[index];
+    return own_shard;
+}
+
+BL_INLINE struct shard *lock_own_shard(void)
+{
+    struct shard *s = own_shard;
+    if (BL_UNLIKELY(!s))
+        s = choose_shard();
+    bl_lock_take(&s->lock);
+    return s;
 }
 
 /* ---- the page map ---- */
@@ -129,14 +149,56 @@ void bl_live_prefetch(uint64_t address)
     __builtin_prefetch(find_slot(address), 1);
 }
 
-/* ---- the index: page map and strays as one ---- */
+/* ---- strays ---- */
 
-static struct stray *find_stray_locked(const struct place *p, uint64_t address)
+BL_INLINE struct stray_shard *stray_shard_of(uint64_t address)
 {
-    struct stray *s = NULL;
-    HASH_FIND_BYHASHVALUE(hh, p->shard->strays, &address, sizeof address, p->hash, s);
-    return s;
+    return &stray_shards[bl_table_hash(&address, sizeof address) >> 28 & (STRAY_SHARDS - 1)];
 }
+
+/* Sets the word of address and returns the one it had. 0 takes it out. oom: it could not be added.
+ */
+BL_NOINLINE static map_word exchange_stray(uint64_t address, map_word word, bool *ret_oom)
+{
+    struct stray_shard *shard = stray_shard_of(address);
+    struct stray *s = NULL;
+    map_word old = 0;
+    *ret_oom = false;
+    bl_lock_take(&shard->lock);
+    HASH_FIND(hh, shard->table, &address, sizeof address, s);
+    if (s) {
+        old = s->word;
+        s->word = word;
+    }
+    if (s && !word) {
+        HASH_DELETE(hh, shard->table, s);
+        bl_arena_free(s, sizeof *s);
+    } else if (!s && word) {
+        s = bl_arena_alloc(sizeof *s);
+        if (s) {
+            *s = (struct stray){.address = address, .word = word};
+            HASH_ADD(hh, shard->table, address, sizeof s->address, s);
+        }
+        *ret_oom = !s || s->oom;
+        if (s && s->oom)
+            bl_arena_free(s, sizeof *s);
+    }
+    bl_lock_give(&shard->lock);
+    return old;
+}
+
+static map_word find_stray(uint64_t address)
+{
+    struct stray_shard *shard = stray_shard_of(address);
+    const struct stray *s = NULL;
+    bl_lock_take(&shard->lock);
+    HASH_FIND(hh, shard->table, &address, sizeof address, s);
+    map_word word = s ? s->word : 0;
+    bl_lock_give(&shard->lock);
+    return word;
+}
+
+/* ---- the index: page map and strays as one ---- */
 
 BL_INLINE map_word make_word(uint32_t record, uint8_t class_number, uint64_t size)
 {
@@ -163,60 +225,43 @@ BL_INLINE uint64_t size_in(map_word w)
     return r->word >> BL_LIVE_SIZE_SHIFT;
 }
 
-/* The word of address, 0 if it is not recorded. */
-BL_INLINE map_word index_find_locked(const struct place *p, uint64_t address)
-{
-    const map_word *slot = find_slot(address);
-    if (BL_LIKELY(slot && *slot))
-        return *slot;
-    if (BL_LIKELY(!p->shard->strays))
-        return 0;
-    const struct stray *s = find_stray_locked(p, address);
-    return s ? s->word : 0;
-}
-
-static bool add_stray_locked(const struct place *p, uint64_t address, map_word word)
-{
-    struct stray *s = bl_arena_alloc(sizeof *s);
-    if (!s)
-        return false;
-    *s = (struct stray){.address = address, .word = word};
-    HASH_ADD_BYHASHVALUE(hh, p->shard->strays, address, sizeof s->address, p->hash, s);
-    bool ok = !s->oom;
-    if (!ok)
-        bl_arena_free(s, sizeof *s);
-    return ok;
-}
-
-/* Adds address, or gives it a new word. */
-BL_INLINE bool index_set_locked(const struct place *p, uint64_t address, map_word word)
+/* An address is the allocator's to give: two threads have it at once only in a broken program,
+ * whose double free must not put one record to two uses. Hence the exchange. */
+BL_INLINE map_word index_take(uint64_t address)
 {
     map_word *slot = find_slot(address);
-    if (BL_UNLIKELY(p->shard->strays != NULL)) {
-        struct stray *s = find_stray_locked(p, address);
-        if (s) {
-            s->word = word;
-            return true;
-        }
-    }
+    if (BL_LIKELY(slot && bl_load_relaxed(slot)))
+        return __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL);
+    bool oom;
+    if (BL_LIKELY(!bl_load_relaxed(&stray_shard_of(address)->table)))
+        return 0;
+    return exchange_stray(address, 0, &oom);
+}
+
+BL_INLINE map_word index_find(uint64_t address)
+{
+    const map_word *slot = find_slot(address);
+    if (BL_LIKELY(slot && bl_load_relaxed(slot)))
+        return bl_load_acquire(slot);
+    return bl_load_relaxed(&stray_shard_of(address)->table) ? find_stray(address) : 0;
+}
+
+/* Enters address under a new word and returns the one it had. */
+BL_INLINE map_word index_put(uint64_t address, map_word word, bool *ret_oom)
+{
+    map_word *slot = find_slot(address);
+    *ret_oom = false;
     if (BL_UNLIKELY(!slot))
         slot = make_slot(address);
     if (BL_UNLIKELY(!slot))
-        return add_stray_locked(p, address, word);
-    *slot = word;
-    return true;
-}
-
-static void index_remove_locked(const struct place *p, uint64_t address)
-{
-    map_word *slot = find_slot(address);
-    if (BL_LIKELY(slot && *slot)) {
-        *slot = 0;
-        return;
+        return exchange_stray(address, word, ret_oom);
+    map_word old = __atomic_exchange_n(slot, word, __ATOMIC_ACQ_REL);
+    /* It may have become a stray while there was no memory for the leaf. */
+    if (BL_UNLIKELY(!old && bl_load_relaxed(&stray_shard_of(address)->table))) {
+        bool oom;
+        old = exchange_stray(address, 0, &oom);
     }
-    struct stray *s = find_stray_locked(p, address);
-    HASH_DELETE(hh, p->shard->strays, s);
-    bl_arena_free(s, sizeof *s);
+    return old;
 }
 
 /* ---- unused records ---- */
@@ -241,32 +286,77 @@ static bool ensure_links_locked(uint32_t record)
     return link_chunks[chunk] != NULL;
 }
 
-/* Gives a shard its next batch of records. Batches never cross a chunk: both are powers of two. */
-static bool refill_locked(struct shard *s)
+/* A batch of records never used before. Batches never cross a chunk: both are powers of two. */
+static bool carve_locked(struct shard *s)
 {
-    bl_lock_take(&slab_lock);
     uint32_t first = slab_used;
     uint32_t end = (first | (BATCH - 1)) + 1;
-    enum bl_loss cause = BL_LOSS_buffers_no_space;
-    bool ok = end > first && bl_ledger_ensure(BL_SECTION_LIVE, end) == 0;
-    if (ok && !ensure_links_locked(first)) {
-        cause = BL_LOSS_buffers_no_memory;
-        ok = false;
-    }
-    if (ok) {
-        slab_used = end;
-        bl_ledger_publish(BL_SECTION_LIVE, end);
-    }
-    bl_lock_give(&slab_lock);
-    if (!ok) {
-        bl_losses_add(cause, 1);
+    if (end < first || bl_ledger_ensure(BL_SECTION_LIVE, end) != 0) {
+        bl_losses_add(BL_LOSS_buffers_no_space, 1);
         return false;
     }
+    if (!ensure_links_locked(first)) {
+        bl_losses_add(BL_LOSS_buffers_no_memory, 1);
+        return false;
+    }
+    slab_used = end;
+    bl_ledger_publish(BL_SECTION_LIVE, end);
     for (uint32_t r = end; r-- > first;) {
         *link_of(r) = s->free_head;
         s->free_head = r;
     }
+    s->free_count += end - first;
     return true;
+}
+
+BL_NOINLINE static bool refill_locked(struct shard *s)
+{
+    bool ok = true;
+    bl_lock_take(&slab_lock);
+    if (!stock_head)
+        ok = carve_locked(s);
+    for (uint32_t i = 0; i < BATCH && stock_head; i++) {
+        uint32_t r = stock_head;
+        stock_head = *link_of(r);
+        *link_of(r) = s->free_head;
+        s->free_head = r;
+        s->free_count++;
+    }
+    bl_lock_give(&slab_lock);
+    return ok;
+}
+
+/* This thread frees what others allocate: its surplus goes back to the stock. */
+BL_NOINLINE static void spill_locked(struct shard *s)
+{
+    uint32_t head = s->free_head;
+    uint32_t tail = head;
+    for (uint32_t i = 1; i < BATCH; i++)
+        tail = *link_of(tail);
+    s->free_head = *link_of(tail);
+    s->free_count -= BATCH;
+    bl_lock_take(&slab_lock);
+    *link_of(tail) = stock_head;
+    stock_head = head;
+    bl_lock_give(&slab_lock);
+}
+
+BL_INLINE uint32_t take_record_locked(struct shard *s)
+{
+    if (BL_UNLIKELY(!s->free_head) && !refill_locked(s))
+        return 0;
+    uint32_t record = s->free_head;
+    s->free_head = *link_of(record);
+    s->free_count--;
+    return record;
+}
+
+BL_INLINE void give_record_locked(struct shard *s, uint32_t record)
+{
+    *link_of(record) = s->free_head;
+    s->free_head = record;
+    if (BL_UNLIKELY(++s->free_count > 2 * BATCH))
+        spill_locked(s);
 }
 
 /* ---- counters ---- */
@@ -357,114 +447,99 @@ static void read_record(map_word w, struct bl_buffer *ret_buffer)
     };
 }
 
-BL_INLINE void end_record_locked(const struct place *p, map_word w)
+/* Ends the record that w names and gives it back. */
+BL_INLINE void end_locked(struct shard *s, map_word w)
 {
     uint64_t size = size_in(w);
     bl_store_release(&record_at(w)->word, 0);
     __atomic_thread_fence(__ATOMIC_RELEASE); /* before the fields are written for the next buffer */
-    count_end_locked(p->index, class_in(w), size);
+    count_end_locked(s->index, class_in(w), size);
+    give_record_locked(s, number_in(w));
 }
 
-/* Records buffer under the given number, which is in the index already or enters it. */
-BL_INLINE bool put_locked(const struct place *p, const struct bl_buffer *b, uint32_t number)
+/* Records buffer and enters it into the index. False: no room, counted. */
+BL_INLINE bool put_locked(struct shard *s, const struct bl_buffer *b)
 {
-    map_word w = make_word(number, b->class_number, recorded_size(b));
-    if (BL_UNLIKELY(!index_set_locked(p, b->address, w))) {
+    uint32_t record = take_record_locked(s);
+    bool oom;
+    if (BL_UNLIKELY(!record))
+        return false;
+    map_word w = make_word(record, b->class_number, recorded_size(b));
+    fill_record_locked(s, record_at(w), b);
+    map_word old = index_put(b->address, w, &oom);
+    if (BL_UNLIKELY(oom)) {
+        bl_store_release(&record_at(w)->word, 0);
+        give_record_locked(s, record);
         bl_losses_add(BL_LOSS_buffers_no_memory, 1);
         return false;
     }
-    fill_record_locked(p->shard, record_at(w), b);
-    return true;
-}
-
-/* Records buffer in an unused record. False: no room, counted. */
-BL_INLINE bool put_new_locked(const struct place *p, const struct bl_buffer *b)
-{
-    struct shard *s = p->shard;
-    if (BL_UNLIKELY(!s->free_head) && !refill_locked(s))
-        return false;
-    uint32_t number = s->free_head;
-    uint32_t next = *link_of(number);
-    if (!put_locked(p, b, number))
-        return false;
-    s->free_head = next;
+    if (BL_UNLIKELY(old)) {
+        bl_losses_add(BL_LOSS_buffers_replaced, 1);
+        end_locked(s, old);
+    }
     return true;
 }
 
 void bl_live_insert(const struct bl_buffer *buffer)
 {
-    struct place p = place_of(buffer->address);
-    bool done;
-    bl_lock_take(&p.shard->lock);
-    map_word w = index_find_locked(&p, buffer->address);
-    if (BL_UNLIKELY(w != 0)) {
-        bl_losses_add(BL_LOSS_buffers_replaced, 1);
-        end_record_locked(&p, w);
-        done = put_locked(&p, buffer, number_in(w));
-    } else {
-        done = put_new_locked(&p, buffer);
-    }
-    if (BL_LIKELY(done))
-        count_birth_locked(p.index, buffer->class_number, recorded_size(buffer));
-    bl_lock_give(&p.shard->lock);
+    struct shard *s = lock_own_shard();
+    if (BL_LIKELY(put_locked(s, buffer)))
+        count_birth_locked(s->index, buffer->class_number, recorded_size(buffer));
+    bl_lock_give(&s->lock);
 }
 
 bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
 {
-    struct place p = place_of(address);
-    bl_lock_take(&p.shard->lock);
-    map_word w = index_find_locked(&p, address);
+    struct shard *s = lock_own_shard();
+    map_word w = index_take(address);
     if (BL_LIKELY(w != 0)) {
         if (ret_buffer)
             read_record(w, ret_buffer);
-        end_record_locked(&p, w);
-        index_remove_locked(&p, address);
-        *link_of(number_in(w)) = p.shard->free_head;
-        p.shard->free_head = number_in(w);
+        end_locked(s, w);
     }
-    bl_lock_give(&p.shard->lock);
+    bl_lock_give(&s->lock);
     return w != 0;
 }
 
 void bl_live_restore(const struct bl_buffer *buffer)
 {
-    struct place p = place_of(buffer->address);
-    bl_lock_take(&p.shard->lock);
-    if (!index_find_locked(&p, buffer->address) && put_new_locked(&p, buffer)) {
-        struct bl_counter *c = counter_of(buffer->class_number, p.index);
+    struct shard *s = lock_own_shard();
+    uint64_t size = recorded_size(buffer);
+    if (!index_find(buffer->address) && put_locked(s, buffer)) {
+        struct bl_counter *c = counter_of(buffer->class_number, s->index);
         count(&c->frees, (uint64_t)-1);
-        count(&c->free_bytes, -recorded_size(buffer));
-        settle(c, buffer->class_number, (int64_t)recorded_size(buffer));
+        count(&c->free_bytes, -size);
+        settle(c, buffer->class_number, (int64_t)size);
     }
-    bl_lock_give(&p.shard->lock);
+    bl_lock_give(&s->lock);
 }
 
 void bl_live_resize(uint64_t address, uint64_t size_bytes)
 {
-    struct place p = place_of(address);
-    bl_lock_take(&p.shard->lock);
-    map_word w = index_find_locked(&p, address);
+    struct shard *s = lock_own_shard();
+    map_word w = index_find(address);
     if (w) {
         struct bl_buffer b;
+        bool oom;
         read_record(w, &b);
-        struct bl_counter *c = counter_of(b.class_number, p.index);
+        struct bl_counter *c = counter_of(b.class_number, s->index);
         int64_t change = (int64_t)(size_bytes - b.size_bytes);
         b.size_bytes = size_bytes;
-        put_locked(&p, &b, number_in(w));
+        fill_record_locked(s, record_at(w), &b);
+        index_put(address, make_word(number_in(w), b.class_number, recorded_size(&b)), &oom);
         count(&c->alloc_bytes, (uint64_t)change);
         settle(c, b.class_number, change);
     }
-    bl_lock_give(&p.shard->lock);
+    bl_lock_give(&s->lock);
 }
 
 bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer)
 {
-    struct place p = place_of(address);
-    bl_lock_take(&p.shard->lock);
-    map_word w = index_find_locked(&p, address);
+    struct shard *s = lock_own_shard();
+    map_word w = index_find(address);
     if (w)
         read_record(w, ret_buffer);
-    bl_lock_give(&p.shard->lock);
+    bl_lock_give(&s->lock);
     return w != 0;
 }
 
@@ -486,10 +561,14 @@ void bl_live_lock(void)
     for (unsigned i = 0; i < BL_SHARDS; i++)
         bl_lock_take(&shards[i].lock);
     bl_lock_take(&slab_lock);
+    for (unsigned i = 0; i < STRAY_SHARDS; i++)
+        bl_lock_take(&stray_shards[i].lock);
 }
 
 void bl_live_unlock(void)
 {
+    for (unsigned i = STRAY_SHARDS; i-- > 0;)
+        bl_lock_give(&stray_shards[i].lock);
     bl_lock_give(&slab_lock);
     for (unsigned i = BL_SHARDS; i-- > 0;)
         bl_lock_give(&shards[i].lock);
@@ -497,6 +576,8 @@ void bl_live_unlock(void)
 
 void bl_live_reset_lock(void)
 {
+    for (unsigned i = 0; i < STRAY_SHARDS; i++)
+        bl_lock_reset(&stray_shards[i].lock);
     bl_lock_reset(&slab_lock);
     for (unsigned i = 0; i < BL_SHARDS; i++)
         bl_lock_reset(&shards[i].lock);
@@ -523,10 +604,13 @@ void bl_live_rebase_counters(void)
 void bl_live_reset(void)
 {
     slab_used = 1;
+    stock_head = 0;
     for (unsigned i = 0; i < 1u << ROOT_BITS; i++)
         root[i] = NULL;
     for (unsigned i = 0; i < BL_SHARDS; i++) {
         shards[i].free_head = 0;
-        shards[i].strays = NULL;
+        shards[i].free_count = 0;
     }
+    for (unsigned i = 0; i < STRAY_SHARDS; i++)
+        stray_shards[i].table = NULL;
 }

@@ -2,9 +2,11 @@
  * The live table: one record per live buffer.
  *
  * The record is in the ledger's LIVE section, where the reader scans it. The index from address to
- * record is a page map in private memory, with a uthash per shard for the addresses it cannot hold.
- * Shards are by a hash of the address. Memory per live buffer: 32 bytes in the ledger, 4 of link,
- * and 4 for every 16 bytes of address space that buffers lie in (a quarter of the heap at most).
+ * record is a page map in private memory, with sharded uthash tables for the addresses it cannot
+ * hold. Memory per live buffer: 32 bytes in the ledger, 4 of link, and 8 for every 16 bytes of
+ * address space around the places where buffers start (half the heap at most). Locks and counters
+ * are sharded by thread, so that threads do not meet; whoever holds all shards has stopped every
+ * writer.
  *
  * Invariant: an address is in the index exactly while its record has BL_LIVE_BIT. The counters of a
  * shard change under its lock together with the records. A record is ended BEFORE the real free, so
