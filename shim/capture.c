@@ -70,7 +70,11 @@ void bl_capture_flush(void)
         fallback_flush();
 }
 
+#ifdef __SANITIZE_ADDRESS__ /* a slot of a frame that is gone may be another one's red zone now */
+__attribute__((noinline, no_sanitize_address)) static uint64_t load(uint64_t address)
+#else
 BL_INLINE uint64_t load(uint64_t address)
+#endif
 {
     // NOLINTNEXTLINE(performance-no-int-to-ptr)
     return *(const volatile uint64_t *)(uintptr_t)address;
