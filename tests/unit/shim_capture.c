@@ -72,10 +72,14 @@ static BL_NOINLINE void probe(void)
     struct bl_thread_state *t = bl_threads_current();
     struct bl_walk walk;
     int n = backtrace(oracle, ORACLE_MAX);
+    int own = 1; /* this frame; a sanitizer's backtrace has one more */
+    while (own < 3 && own < n - 1 && (uint64_t)(uintptr_t)oracle[own] != here.pc)
+        own++;
+    uint32_t frames = (uint32_t)(n - own);
     bl_capture_walk(t, &here, depth_limit, &walk);
-    check_frames(t, &walk, oracle + 1, (uint32_t)n - 1);
+    check_frames(t, &walk, oracle + own, frames);
     if (interning)
-        check_trie(bl_stacks_intern(t, &walk, depth_limit), oracle + 1, (uint32_t)n - 1);
+        check_trie(bl_stacks_intern(t, &walk, depth_limit), oracle + own, frames);
     __atomic_add_fetch(&fallbacks, !!(walk.flags & BL_WALK_FALLBACK), __ATOMIC_RELAXED);
     __atomic_add_fetch(&events, 1, __ATOMIC_RELAXED);
     bl_guard_leave();
