@@ -11,6 +11,8 @@
 #define KEEP_DEEPER_BELOW 6u
 /* Away from the thread's own stack there is no bound to check against but plausibility. */
 #define FRAME_BYTES_MAX (1u << 20)
+/* What a signal leaves alone below the stack pointer of the code it strikes. */
+#define RED_ZONE 128u
 
 /* scratch frames given over to libunwind's addresses */
 #define RAW_FRAMES 128u
@@ -68,7 +70,11 @@ void bl_capture_flush(void)
         fallback_flush();
 }
 
+#ifdef __SANITIZE_ADDRESS__ /* a slot of a frame that is gone may be another one's red zone now */
+__attribute__((noinline, no_sanitize_address)) static uint64_t load(uint64_t address)
+#else
 BL_INLINE uint64_t load(uint64_t address)
+#endif
 {
     // NOLINTNEXTLINE(performance-no-int-to-ptr)
     return *(const volatile uint64_t *)(uintptr_t)address;
@@ -140,7 +146,9 @@ BL_INLINE enum step step_out(struct cursor *c, struct bl_scratch_frame *f, uint6
         return STEP_UNROOTED;
     if (saved) {
         slot += (uint64_t)bl_cfi_rbp_slot(rule);
-        if (BL_UNLIKELY(slot < c->sp || slot >= cfa))
+        /* an epilogue has popped rbp, which its rule does not say: it still lies in the red zone */
+        uint64_t low = f->exact ? c->sp - RED_ZONE : c->sp;
+        if (BL_UNLIKELY(slot < low || slot >= cfa))
             return STEP_UNROOTED;
         c->rbp = load(slot);
         c->rbp_slot = slot;

@@ -114,8 +114,9 @@ static void add_seen(uint64_t hash, uint32_t stack)
     HASH_FIND_BYHASHVALUE(hh, shard->set, &hash, sizeof hash, (unsigned)hash, found);
     if (!found)
         HASH_ADD_BYHASHVALUE(hh, shard->set, hash, sizeof s->hash, (unsigned)hash, s);
+    bool left_out = found || s->oom; /* once in, it is another thread's to free */
     bl_lock_give(&shard->lock);
-    if (found || s->oom)
+    if (left_out)
         bl_arena_free(s, sizeof *s);
 }
 

@@ -235,7 +235,7 @@ START_TEST(threads_that_come_and_go_reuse_memory_and_have_numbers_of_their_own)
         const struct bl_thread *t = bl_ledger_at(BL_SECTION_THREADS, numbers[i]);
         ck_assert_uint_ne(numbers[i], 0);
         ck_assert(i == 0 || numbers[i] != numbers[i - 1]);
-        ck_assert_uint_eq(t->flags, BL_THREAD_ENDED);
+        ck_assert_uint_eq(bl_load_acquire(&t->flags), BL_THREAD_ENDED);
     }
 }
 END_TEST
