@@ -67,9 +67,8 @@ static struct shard {
 
 static uint32_t shard_turn;                     /* atomic: next thread's shard */
 static struct bl_lock slab_lock = BL_LOCK_INIT; /* BL_RANK_SLAB */
-static uint32_t slab_used = 1;                  /* (slab_lock) record 0 is never used */
+static uint32_t slab_used = 1;                  /* (slab_lock) to write; record 0 is never used */
 static uint32_t stock_head;                     /* (slab_lock) unused records of no shard */
-static uint32_t *link_chunks[BL_CHUNKS_MAX];    /* (slab_lock) to write */
 
 static BL_TLS struct shard *own_shard;
 
@@ -266,24 +265,19 @@ BL_INLINE map_word index_put(uint64_t address, map_word word, bool *ret_oom)
 
 /* ---- unused records ---- */
 
-BL_INLINE uint32_t *link_of(uint32_t record)
+/* An unused record links to the next by its stack field: the line is in hand anyway. A link that
+ * was bent through the file ends the list, so nothing outside the slab is ever touched. */
+BL_INLINE uint32_t next_of(uint32_t record)
 {
-    struct bl_chunk_position p = bl_ledger_locate(BL_SECTION_LIVE, record);
-    return &link_chunks[p.chunk][p.record];
+    const struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, record);
+    uint32_t next = bl_load_relaxed(&r->stack);
+    return BL_LIKELY(next < bl_load_relaxed(&slab_used)) ? next : 0;
 }
 
-/* The links of unused records are in private memory: nobody can bend them through the file. */
-static bool ensure_links_locked(uint32_t record)
+BL_INLINE void set_next(uint32_t record, uint32_t next)
 {
-    uint32_t chunk = bl_ledger_locate(BL_SECTION_LIVE, record).chunk;
-    if (link_chunks[chunk])
-        return true;
-    const struct bl_geometry g = bl_geometry[BL_SECTION_LIVE];
-    uint32_t log2 = chunk == 0 ? g.first : g.first + chunk - 1u;
-    if (log2 > g.last)
-        log2 = g.last;
-    link_chunks[chunk] = bl_arena_map(sizeof(uint32_t) << log2);
-    return link_chunks[chunk] != NULL;
+    struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, record);
+    bl_store_relaxed(&r->stack, next);
 }
 
 /* A batch of records never used before. Batches never cross a chunk: both are powers of two. */
@@ -295,14 +289,10 @@ static bool carve_locked(struct shard *s)
         bl_losses_add(BL_LOSS_buffers_no_space, 1);
         return false;
     }
-    if (!ensure_links_locked(first)) {
-        bl_losses_add(BL_LOSS_buffers_no_memory, 1);
-        return false;
-    }
-    slab_used = end;
+    bl_store_relaxed(&slab_used, end);
     bl_ledger_publish(BL_SECTION_LIVE, end);
     for (uint32_t r = end; r-- > first;) {
-        *link_of(r) = s->free_head;
+        set_next(r, s->free_head);
         s->free_head = r;
     }
     s->free_count += end - first;
@@ -317,8 +307,8 @@ BL_NOINLINE static bool refill_locked(struct shard *s)
         ok = carve_locked(s);
     for (uint32_t i = 0; i < BATCH && stock_head; i++) {
         uint32_t r = stock_head;
-        stock_head = *link_of(r);
-        *link_of(r) = s->free_head;
+        stock_head = next_of(r);
+        set_next(r, s->free_head);
         s->free_head = r;
         s->free_count++;
     }
@@ -332,11 +322,11 @@ BL_NOINLINE static void spill_locked(struct shard *s)
     uint32_t head = s->free_head;
     uint32_t tail = head;
     for (uint32_t i = 1; i < BATCH; i++)
-        tail = *link_of(tail);
-    s->free_head = *link_of(tail);
+        tail = next_of(tail);
+    s->free_head = next_of(tail);
     s->free_count -= BATCH;
     bl_lock_take(&slab_lock);
-    *link_of(tail) = stock_head;
+    set_next(tail, stock_head);
     stock_head = head;
     bl_lock_give(&slab_lock);
 }
@@ -346,14 +336,14 @@ BL_INLINE uint32_t take_record_locked(struct shard *s)
     if (BL_UNLIKELY(!s->free_head) && !refill_locked(s))
         return 0;
     uint32_t record = s->free_head;
-    s->free_head = *link_of(record);
+    s->free_head = next_of(record);
     s->free_count--;
     return record;
 }
 
 BL_INLINE void give_record_locked(struct shard *s, uint32_t record)
 {
-    *link_of(record) = s->free_head;
+    set_next(record, s->free_head);
     s->free_head = record;
     if (BL_UNLIKELY(++s->free_count > 2 * BATCH))
         spill_locked(s);
@@ -451,6 +441,7 @@ static void read_record(map_word w, struct bl_buffer *ret_buffer)
 BL_INLINE void end_locked(struct shard *s, map_word w)
 {
     uint64_t size = size_in(w);
+    __builtin_prefetch(record_at(w), 1);
     bl_store_release(&record_at(w)->word, 0);
     __atomic_thread_fence(__ATOMIC_RELEASE); /* before the fields are written for the next buffer */
     count_end_locked(s->index, class_in(w), size);
