@@ -4,11 +4,14 @@
 Every round runs all variants one after the other, so that a change of the machine's mood hits all.
 A variant's figure is the median of its rounds; what it adds is the median of the differences to
 the plain program in the same round. CPU time is the process's own over the timed pairs, all its
-threads included; what heaptrack's other processes (compression) use is not counted.
+threads included. heaptrack needs a second process to make sense of what the first one writes: it is
+measured as users run it, with both (all its processes over N pairs, less the same with one pair),
+and in the program alone.
 """
 import glob
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ TITLES = {
     'plain': 'plain',
     'bufleak': 'bufleak',
     'heaptrack': 'heaptrack',
+    'heaptrack-raw': 'in the program',
     'lsan': 'LSan, cut stacks',
     'lsan-fp': 'LSan, whole stacks',
 }
@@ -34,8 +38,9 @@ def command_of(variant, directory):
     """Returns (command, environment) that runs pairs under this variant."""
     if variant == 'bufleak':
         return [PAIRS], common.shim_environment(directory)
-    if variant == 'heaptrack':
-        return (['heaptrack', '--raw', '-o', os.path.join(directory, 'data'), PAIRS],
+    if variant.startswith('heaptrack'):
+        raw = ['--raw'] if variant == 'heaptrack-raw' else []
+        return (['heaptrack'] + raw + ['-o', os.path.join(directory, 'data'), PAIRS],
                 common.clean_environment(TMPDIR=directory))
     if variant.startswith('lsan'):
         return [f'{PAIRS}-{variant}'], common.clean_environment(**LSAN)
@@ -53,6 +58,7 @@ def measure(variant, threads, live, pairs, order):
     with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
         command, environment = command_of(variant, directory)
         command = command + [str(threads), str(live), str(pairs), order]
+        before = children_cpu_ns()
         run = subprocess.run(command, env=environment, capture_output=True, text=True,
                              stdin=subprocess.DEVNULL, timeout=600, check=False)
         lines = [line for line in run.stdout.splitlines() if line.startswith('{"cpu_ns"')]
@@ -60,10 +66,24 @@ def measure(variant, threads, live, pairs, order):
             raise BenchError(f'{" ".join(command)} ended with {run.returncode}:\n'
                              f'{run.stdout}{run.stderr}')
         result = json.loads(lines[0])
+        result['tree_cpu_ns'] = children_cpu_ns() - before
         result['ledger_bytes'] = ledger_bytes(directory)
         if variant == 'bufleak' and result['ledger_bytes'] == 0:
             raise BenchError('the shim left no ledger: what was measured did not track')
         return result
+
+
+def children_cpu_ns():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return int((usage.ru_utime + usage.ru_stime) * 1e9)
+
+
+def ns_per_pair(variant, threads, live, pairs, order):
+    result = measure(variant, threads, live, pairs, order)
+    if variant != 'heaptrack':
+        return result['cpu_ns'] / result['pairs']
+    start = measure(variant, threads, live, threads, order)
+    return (result['tree_cpu_ns'] - start['tree_cpu_ns']) / (result['pairs'] - start['pairs'])
 
 
 def measure_setting(variants, rounds, setting, pairs):
@@ -73,8 +93,7 @@ def measure_setting(variants, rounds, setting, pairs):
         for variant in variants:
             common.progress(f'{threads} threads, {live:,} live, {order}: '
                             f'round {number + 1} of {rounds}, {TITLES[variant]}')
-            result = measure(variant, threads, live, pairs, order)
-            samples[variant].append(result['cpu_ns'] / result['pairs'])
+            samples[variant].append(ns_per_pair(variant, threads, live, pairs, order))
     return samples
 
 
@@ -133,6 +152,7 @@ def show(report):
         rows.append(cells)
     common.show_table(header, rows)
     print('\nplain: CPU ns per pair; the others: what they add, ± half the range of the rounds.')
+    print('heaptrack: with the process that reads what the program writes; then the program alone.')
     print('LSan without frame pointers records one or two frames; built with them, whole stacks.')
 
     print(f'\nmemory per live block, {report["memory_live"]:,} live, 1 thread (bytes, on top of '
