@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Those after them get their first extent when a class needs it. */
+#define SECTIONS_AT_START (BL_SECTION_HOOKS + 1u)
 #define RANGES_MAX (BL_EXTENTS_MAX + 1u)
 
 struct range {
@@ -74,7 +76,7 @@ static uint32_t chunk_pages(enum bl_section s, uint32_t chunk)
 static uint64_t initial_length(void)
 {
     uint64_t pages = BL_EXTENTS_END / BL_PAGE;
-    for (enum bl_section s = 0; s < BL_SECTION_COUNT; s++)
+    for (enum bl_section s = 0; s < SECTIONS_AT_START; s++)
         pages += chunk_pages(s, 0);
     return pages * BL_PAGE;
 }
@@ -169,8 +171,9 @@ int bl_ledger_create(const char *name, bool try_file)
     header->extents_used = 0;
     bl_header = header;
     uint64_t offset = BL_EXTENTS_END;
-    for (enum bl_section s = 0; s < BL_SECTION_COUNT; s++) {
+    for (enum bl_section s = 0; s < BL_SECTION_COUNT; s++)
         chunk_count[s] = 0;
+    for (enum bl_section s = 0; s < SECTIONS_AT_START; s++) {
         uint64_t bytes = (uint64_t)chunk_pages(s, 0) * BL_PAGE;
         enter_chunk(s, b.map + offset, offset, 0);
         offset += bytes;

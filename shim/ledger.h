@@ -32,6 +32,9 @@ struct bl_geometry {
         [BL_SECTION_COUNTERS] = {sizeof(struct bl_counters), 2, 5},                                \
         [BL_SECTION_LIVE] = {sizeof(struct bl_live), 10, 17},                                      \
         [BL_SECTION_HOOKS] = {sizeof(struct bl_hook), 7, 12},                                      \
+        [BL_SECTION_OBJECTS] = {sizeof(struct bl_object), 6, 16},                                  \
+        [BL_SECTION_EVENTS] = {sizeof(struct bl_event), 7, 17},                                    \
+        [BL_SECTION_LIFECYCLES] = {sizeof(struct bl_lifecycle), 7, 13},                            \
     }
 static const struct bl_geometry bl_geometry[BL_SECTION_COUNT] = BL_GEOMETRY;
 

@@ -63,7 +63,10 @@ enum bl_section {
     BL_SECTION_COUNTERS = 5, /* struct bl_counters, the same number as the class */
     BL_SECTION_LIVE = 6,     /* struct bl_live; number 0 is never used */
     BL_SECTION_HOOKS = 7,    /* struct bl_hook */
-    BL_SECTION_COUNT = 8,
+    BL_SECTION_OBJECTS = 8,  /* struct bl_object; number 0 is never used */
+    BL_SECTION_EVENTS = 9,   /* struct bl_event; number 0 is never used */
+    BL_SECTION_LIFECYCLES = 10, /* struct bl_lifecycle; number 0 is never used */
+    BL_SECTION_COUNT = 11,
 };
 
 /* Causes of loss: X(name in JSON, what it means to the person who reads the report). Append only:
@@ -91,7 +94,14 @@ enum bl_section {
     X(inherited_dropped, "buffers of the parent that the forked child could not take over")        \
     X(arena_failures, "private memory mappings refused by the system")                             \
     X(capture_busy, "stacks not taken: a signal arrived inside the unwinder")                      \
-    X(signals_not_taken, "snapshot signals that could not be hooked")
+    X(signals_not_taken, "snapshot signals that could not be hooked")                              \
+    X(objects_dropped, "reference-counted buffers not recorded: no memory or no space")            \
+    X(events_dropped, "reference events not recorded: no memory or no space")                      \
+    X(events_overflow, "reference events of buffers whose history is full: counted, not kept")     \
+    X(events_unknown, "retains and releases of buffers whose birth was not seen")                  \
+    X(counts_drifted, "buffers whose own reference count differed from the one seen")              \
+    X(lifecycles_dropped, "completed lifecycles not kept: their table is full")                    \
+    X(hooks_refused, "functions of a profile that could not be hooked; see hooks")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -259,12 +269,17 @@ struct bl_thread {
 };
 static_assert(sizeof(struct bl_thread) == 32, "thread layout");
 
+#define BL_CLASS_REFCOUNTED 0x1u /* its buffers are in OBJECTS, not in LIVE */
+
 struct bl_class {
     uint32_t name;          /*  0 in NAMES */
-    uint32_t flags;         /*  4 */
+    uint32_t flags;         /*  4 BL_CLASS_* */
     uint64_t settled_bytes; /*  8 live bytes that the shards have reported so far, see below */
     uint64_t peak_bytes;    /* 16 highest settled_bytes: at most 2 % below the true peak */
-    uint8_t reserved[40];
+    uint32_t own_modules;   /* 24 in NAMES: file name patterns of the class's library, separated by
+                             * blanks; their frames are not the caller's own code */
+    uint32_t profile_name;  /* 28 in NAMES: the profile it came from */
+    uint8_t reserved[32];
 };
 static_assert(sizeof(struct bl_class) == 64, "class layout");
 
@@ -304,6 +319,76 @@ struct bl_live {
     uint32_t thread;   /* 28 thread number */
 };
 static_assert(sizeof(struct bl_live) == 32, "live layout");
+
+/* A live buffer of a reference-counted class. Its operations are a list of events, newest first.
+ * The word is as in bl_live and is published the same way; events and counts of a live object
+ * change while it is read: a reader that finds the same word afterwards has a whole record, whose
+ * latest event may be missing. */
+struct bl_object {
+    uint64_t word;           /*  0 as bl_live.word */
+    uint64_t address;        /*  8 the handle */
+    uint64_t birth_ns;       /* 16 */
+    uint32_t stack;          /* 24 of the birth. In a free record: the next free one */
+    uint32_t thread;         /* 28 */
+    int32_t refs;            /* 32 references seen taken, less those seen given back */
+    uint32_t events;         /* 36 event number, newest; 0 = none */
+    uint32_t event_count;    /* 40 distinct events kept */
+    uint32_t event_overflow; /* 44 operations that found the history full */
+    uint64_t block;          /* 48 heap block that holds the handle, 0 = none known */
+    uint32_t flags;          /* 56 BL_OBJECT_* */
+    int32_t field; /* 60 the object's own count at its latest event, if the profile knows it */
+};
+static_assert(sizeof(struct bl_object) == 64, "object layout");
+
+#define BL_OBJECT_FIELD   0x1u /* field is valid */
+#define BL_OBJECT_DRIFTED 0x2u /* field and refs have differed with nothing in flight */
+
+enum bl_op {
+    BL_OP_ALLOC = 1,
+    BL_OP_RETAIN = 2,
+    BL_OP_RELEASE = 3,
+    BL_OP_END = 4,          /* the final release, or the destroy */
+    BL_OP_OVER_RELEASE = 5, /* release of a dead or unknown handle */
+    BL_OP_RESIZE = 6,
+    BL_OP_TRANSFER = 7, /* became part of another buffer, which answers for it */
+};
+
+/* Equal operations (same op, stack and delta) of one buffer fold into one event. An event is also a
+ * step of a completed lifecycle's exemplar. */
+struct bl_event {
+    uint64_t time_ns;    /*  0 of the latest of the folded ones */
+    uint32_t next;       /*  8 older event; 0 = none. In a free record: the next free one */
+    uint32_t stack;      /* 12 */
+    uint32_t thread;     /* 16 of the latest */
+    int32_t delta;       /* 20 change of the count by one operation */
+    uint32_t folded;     /* 24 how many operations this stands for, at least 1 */
+    uint16_t op;         /* 28 enum bl_op */
+    int16_t count_after; /* 30 references after the latest, clamped */
+};
+static_assert(sizeof(struct bl_event) == 32, "event layout");
+
+#define BL_LIFETIME_BUCKETS 16u
+
+/* How often buffers of one class lived through the same operations (op, stack, delta and how often,
+ * in any order) and ended well. */
+struct bl_lifecycle {
+    uint64_t hash;                           /*  0 of the multiset of operations */
+    uint64_t count;                          /*  8 buffers; 0 = unused record */
+    uint64_t bytes;                          /* 16 */
+    uint64_t min_ns;                         /* 24 lifetimes */
+    uint64_t max_ns;                         /* 32 */
+    uint64_t total_ns;                       /* 40 */
+    uint64_t last_ns;                        /* 48 when the latest of them ended */
+    uint32_t events;                         /* 56 exemplar: event number, newest first */
+    uint32_t event_count;                    /* 60 */
+    uint32_t class_number;                   /* 64 */
+    uint32_t overflow;                       /* 68 operations of the exemplar that were not kept */
+    uint32_t histogram[BL_LIFETIME_BUCKETS]; /* 72 bucket i: lifetimes below 4^i microseconds, the
+                                                last all others */
+    uint64_t reserved[3];                    /* 136 */
+};
+static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
+static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");
 
 enum bl_hook_method {
     BL_HOOK_NONE = 0,

@@ -1,0 +1,57 @@
+/*
+ * References: the live buffers of reference-counted classes, the history of each, and the
+ * lifecycles of those that ended well.
+ *
+ * Each live buffer has a record in OBJECTS and a list of EVENTS; equal operations fold. When it
+ * ends, the multiset of its operations is looked up among the LIFECYCLES: known, it is counted and
+ * the events are free again; new, its events become the exemplar. So the ledger holds what lives
+ * and how siblings ended, bounded, whatever the number of operations.
+ *
+ * Owns: an index from (class, handle) to record, uthash sharded by handle, in the arena; the same
+ * for lifecycles. Threads: any; BL_RANK_LIVE-like shard locks inside. Needs the guard. Signal
+ * context: safe under the guard. Errors: counted by cause.
+ */
+#ifndef BL_REFERENCES_H
+#define BL_REFERENCES_H
+
+#include "compiler.h"
+#include "ledger_format.h"
+
+struct bl_ref_event {
+    uint64_t handle;
+    uint64_t time_ns;
+    uint32_t stack;
+    uint32_t thread;
+    int32_t delta;
+    uint8_t class_number;
+    bool field_known;
+    int32_t field; /* the object's own count after the operation, if known */
+};
+
+struct bl_ref_policy {
+    bool revives;     /* retain at count 0 is a resurrection */
+    bool zero_is_end; /* count 0 ends the buffer; else only bl_refs_end does */
+};
+
+/* What the classes do at count 0; by class number. */
+void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy);
+/* A handle is born. Again at once for the same handle with no event between: the same birth seen
+ * twice, the outermost wins. size in bytes, 0 = unknown. */
+void bl_refs_birth(const struct bl_ref_event *e, uint64_t size, uint64_t block);
+void bl_refs_retain(const struct bl_ref_event *e);
+void bl_refs_release(const struct bl_ref_event *e);
+/* Destroyed, whatever its count. */
+void bl_refs_end(const struct bl_ref_event *e);
+void bl_refs_resize(const struct bl_ref_event *e, uint64_t size);
+/* The handle becomes part of `into`, which answers for it: it leaves the live buffers well. */
+void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into);
+/* The heap block at address is freed: a buffer whose handle it holds is gone. Cheap when it is
+ * none. */
+void bl_refs_block_freed(uint64_t address);
+
+void bl_refs_lock(void);
+void bl_refs_unlock(void);
+void bl_refs_reset_lock(void);
+void bl_refs_reset(void);
+
+#endif
