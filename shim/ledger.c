@@ -10,7 +10,7 @@
 
 /* Those after them get their first extent when a class needs it. */
 #define SECTIONS_AT_START (BL_SECTION_HOOKS + 1u)
-#define RANGES_MAX (BL_EXTENTS_MAX + 1u)
+#define RANGES_MAX        (BL_EXTENTS_MAX + 1u)
 
 struct range {
     unsigned char *start;

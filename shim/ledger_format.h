@@ -341,7 +341,9 @@ struct bl_object {
 static_assert(sizeof(struct bl_object) == 64, "object layout");
 
 #define BL_OBJECT_FIELD   0x1u /* field is valid */
-#define BL_OBJECT_DRIFTED 0x2u /* field and refs have differed with nothing in flight */
+#define BL_OBJECT_DRIFTED 0x2u /* field and refs differed at its latest event */
+#define BL_OBJECT_GHOST                                                                            \
+    0x4u /* not live: released again after its end; both releases are its events */
 
 enum bl_op {
     BL_OP_ALLOC = 1,
@@ -385,7 +387,9 @@ struct bl_lifecycle {
     uint32_t overflow;                       /* 68 operations of the exemplar that were not kept */
     uint32_t histogram[BL_LIFETIME_BUCKETS]; /* 72 bucket i: lifetimes below 4^i microseconds, the
                                                 last all others */
-    uint64_t reserved[3];                    /* 136 */
+    uint32_t alloc_stack;
+    uint32_t reserved1;
+    uint64_t reserved[2]; /* 136 */
 };
 static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
 static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");
