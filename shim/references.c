@@ -499,23 +499,37 @@ static void over_release_locked(const struct spot *at, const struct bl_ref_event
     note_event(o, BL_OP_OVER_RELEASE, e);
 }
 
+static void release_locked(const struct spot *at, struct entry *entry, const struct bl_ref_event *e)
+{
+    const struct bl_ref_policy *policy = &policies[e->class_number & (BL_CLASSES_MAX - 1)];
+    struct bl_object *o = object_at(entry->record);
+    bl_store_relaxed(&o->refs, o->refs + e->delta);
+    bl_counters_add(&bl_counters_of(e->class_number, at->index)->releases, 1);
+    note_event(o, o->refs < 0 ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
+    note_field(o, e);
+    if (policy->zero_is_end && o->refs <= 0)
+        end_locked(at, entry, e, true);
+}
+
 void bl_refs_release(const struct bl_ref_event *e)
 {
     struct spot at = spot_of(e->handle, e->class_number);
-    const struct bl_ref_policy *policy = &policies[e->class_number & (BL_CLASSES_MAX - 1)];
     bl_lock_take(&at.shard->lock);
     struct entry *entry = find_locked(&at);
-    if (entry) {
-        struct bl_object *o = object_at(entry->record);
-        bl_store_relaxed(&o->refs, o->refs + e->delta);
-        bl_counters_add(&bl_counters_of(e->class_number, at.index)->releases, 1);
-        note_event(o, o->refs < 0 ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
-        note_field(o, e);
-        if (policy->zero_is_end && o->refs <= 0)
-            end_locked(&at, entry, e, true);
-    } else {
+    if (entry)
+        release_locked(&at, entry, e);
+    else
         over_release_locked(&at, e);
-    }
+    bl_lock_give(&at.shard->lock);
+}
+
+void bl_refs_release_last(const struct bl_ref_event *e)
+{
+    struct spot at = spot_of(e->handle, e->class_number);
+    bl_lock_take(&at.shard->lock);
+    struct entry *entry = find_locked(&at);
+    if (entry && object_at(entry->record)->refs + e->delta <= 0)
+        release_locked(&at, entry, e);
     bl_lock_give(&at.shard->lock);
 }
 

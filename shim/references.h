@@ -40,6 +40,8 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy);
 void bl_refs_birth(const struct bl_ref_event *e, uint64_t size, uint64_t block);
 void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);
+/* A release that is one only if it gives back the last reference; else nothing is noted. */
+void bl_refs_release_last(const struct bl_ref_event *e);
 /* Destroyed, whatever its count. */
 void bl_refs_end(const struct bl_ref_event *e);
 void bl_refs_resize(const struct bl_ref_event *e, uint64_t size);

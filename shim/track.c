@@ -177,14 +177,27 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
     bl_guard_leave();
 }
 
+bool bl_track_enter(void)
+{
+    return enter();
+}
+
+void bl_track_leave(void)
+{
+    bl_guard_leave();
+}
+
+uint32_t bl_track_stack_entered(const struct bl_origin *o)
+{
+    struct bl_thread_state *t = bl_threads_current();
+    return t ? take_stack(t, o) : 0;
+}
+
 uint32_t bl_track_stack(const struct bl_origin *o)
 {
-    uint32_t stack = 0;
     if (!enter())
         return 0;
-    struct bl_thread_state *t = bl_threads_current();
-    if (t)
-        stack = take_stack(t, o);
+    uint32_t stack = bl_track_stack_entered(o);
     bl_guard_leave();
     return stack;
 }
