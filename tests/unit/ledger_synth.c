@@ -22,17 +22,22 @@ static void die(const char *what)
     abort();
 }
 
+/* Room doubles, so that a million records are not copied a million times. */
+static size_t room_for(size_t length)
+{
+    size_t room = 4096;
+    while (room < length)
+        room *= 2;
+    return room;
+}
+
 static uint32_t append(struct synth *synth, enum bl_section section, const void *bytes,
                        size_t length)
 {
     size_t at = synth->sections[section].length;
     uint8_t *grown = synth->sections[section].data;
-    /* grow by doubling: powers of two are exactly the lengths at which room runs out */
-    size_t room = 4096;
-    while (room < at + length)
-        room *= 2;
-    if (at == 0 || room > 4096)
-        grown = realloc(grown, room);
+    if (at == 0 || room_for(at + length) > room_for(at))
+        grown = realloc(grown, room_for(at + length));
     if (!grown)
         die("realloc");
     memcpy(grown + at, bytes, length);
