@@ -234,7 +234,7 @@ static int parse(struct run *run, int argc, char **argv, struct bl_error *error)
     const char *inherited = getenv("BUFLEAK_OPTIONS");
     int code;
     if (inherited && strlen(inherited) < sizeof(run->env.options))
-        strcpy(run->env.options, inherited);
+        memcpy(run->env.options, inherited, strlen(inherited) + 1);
     while ((code = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
         int outcome = take_option(run, code, argc, argv, error);
         if (outcome != 0)

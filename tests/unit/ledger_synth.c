@@ -185,7 +185,7 @@ uint8_t *synth_bytes(struct synth *synth, size_t *ret_size)
     uint32_t used = 0;
     size_t size = BL_EXTENTS_END;
     uint8_t *file = calloc(1, size);
-    for (uint16_t s = 0; s < BL_SECTION_COUNT; s++) {
+    for (unsigned s = 0; s < BL_SECTION_COUNT; s++) {
         size_t length = synth->sections[s].length;
         for (size_t at = 0; at < length;) {
             uint32_t pages = pages_for(synth, length - at);
@@ -196,7 +196,8 @@ uint8_t *synth_bytes(struct synth *synth, size_t *ret_size)
                 die("extents");
             memset(file + size, 0, piece);
             memcpy(file + size, synth->sections[s].data + at, taken);
-            extents[used++] = (struct bl_extent){.offset = size, .pages = pages, .section = s};
+            extents[used++] =
+                (struct bl_extent){.offset = size, .pages = pages, .section = (uint16_t)s};
             size += piece;
             at += taken;
         }
