@@ -397,6 +397,9 @@ static int prune(const struct request *request, struct bl_error *error)
             printf("removed %s[%d] %s: %zu file%s\n", row->comm, (int)row->pid, state_name(row),
                    pruned.files - before_row, pruned.files - before_row == 1 ? "" : "s");
     }
+    char own[PATH_MAX];
+    if (outcome == 0 && bl_ledgers_directory(own, sizeof(own), error) == 0)
+        pruned.files += bl_ledgers_remove_unborn(own, &pruned.bytes);
     if (outcome == 0 && request->is_json) {
         json_t *root = json_pack("{s:i, s:s, s:O, s:I}", "schema", 1, "tool", "bufleak " BL_VERSION,
                                  "removed", pruned.removed, "bytes", (json_int_t)pruned.bytes);
