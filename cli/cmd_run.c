@@ -42,8 +42,6 @@ static const char help[] =
     "  --mmap                track mmap'd regions as well\n"
     "  --no-follow           do not track children\n"
     "  --no-at-exit          do nothing at exit\n"
-    "  --limit SIZE          make a snapshot when this much is alive\n"
-    "  --limit-action ACT    and then: report or fail\n"
     "  --profiles LIST       profiles of buffer classes, by name or path (default auto)\n"
     "  --no-quiet            let the tracked program announce its snapshots on "
     "stderr\n" BL_REPORT_HELP "  --help                this text\n"
@@ -51,7 +49,7 @@ static const char help[] =
     "BUFLEAK_OPTIONS of the environment is kept where no option replaces it.\n";
 
 /* How an option of the shim is checked before it is passed on. */
-enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_ACTION, CHECK_NONE };
+enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_NONE };
 
 static const struct {
     const char *key;
@@ -62,8 +60,6 @@ static const struct {
     {"signal", CHECK_SIGNAL, "a signal's name or number, or none"},
     {"sample", CHECK_SIZE, "a size such as 1, 64K, 512K"},
     {"interval", CHECK_AGE, "an age such as 500ms, 1s, 1m"},
-    {"limit", CHECK_SIZE, "a size such as 100M, 2G"},
-    {"limit_action", CHECK_ACTION, "report or fail"},
     {"profiles", CHECK_NONE, "names and paths"},
 };
 
@@ -83,9 +79,7 @@ static const struct option long_options[] = {
     {"signal", required_argument, NULL, OWN_VALUES + 1},
     {"sample", required_argument, NULL, OWN_VALUES + 2},
     {"interval", required_argument, NULL, OWN_VALUES + 3},
-    {"limit", required_argument, NULL, OWN_VALUES + 4},
-    {"limit-action", required_argument, NULL, OWN_VALUES + 5},
-    {"profiles", required_argument, NULL, OWN_VALUES + 6},
+    {"profiles", required_argument, NULL, OWN_VALUES + 4},
     {"follow", optional_argument, NULL, OWN_SWITCH_ON},
     {"at-exit", optional_argument, NULL, OWN_SWITCH_ON + 1},
     {"quiet", optional_argument, NULL, OWN_SWITCH_ON + 2},
@@ -153,8 +147,6 @@ static bool is_accepted(enum option_check check, const char *value)
         return bl_text_parse_size(value, &number) && number > 0;
     case CHECK_AGE:
         return bl_text_parse_age(value, &number) && number > 0;
-    case CHECK_ACTION:
-        return strcmp(value, "report") == 0 || strcmp(value, "fail") == 0;
     case CHECK_NONE:
         break;
     }
@@ -165,9 +157,7 @@ static int take_value(struct run *run, size_t which, const char *value, struct b
 {
     if (!is_accepted(shim_options[which].check, value)) {
         char option[32];
-        const char *name = shim_options[which].key;
-        snprintf(option, sizeof(option), "--%s",
-                 strcmp(name, "limit_action") ? name : "limit-action");
+        snprintf(option, sizeof(option), "--%s", shim_options[which].key);
         bl_args_bad_value(error, option, value, shim_options[which].accepted);
         return BL_CODE_USAGE;
     }
@@ -234,7 +224,7 @@ static int parse(struct run *run, int argc, char **argv, struct bl_error *error)
     const char *inherited = getenv("BUFLEAK_OPTIONS");
     int code;
     if (inherited && strlen(inherited) < sizeof(run->env.options))
-        strcpy(run->env.options, inherited);
+        memcpy(run->env.options, inherited, strlen(inherited) + 1);
     while ((code = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
         int outcome = take_option(run, code, argc, argv, error);
         if (outcome != 0)
@@ -528,6 +518,20 @@ static struct suspect *find_suspect(struct run *run, const struct bl_proc *proce
     return &grown[run->suspect_count++];
 }
 
+/* Why a process goes without the shim; NULL when it does not, or nothing can be said. One that we
+ * may not look at although it is below us runs with other credentials than ours. */
+static const char *why_untracked(const struct run *run, pid_t pid, enum bl_proc_preload state)
+{
+    if (state != BL_PROC_UNREADABLE)
+        return bl_proc_preload_text(state);
+    for (size_t i = 0; i < run->tree.count; i++)
+        if (run->tree.processes[i].is_member && run->tree.processes[i].pid == (uint32_t)pid &&
+            !run->tree.processes[i].is_done)
+            return NULL;
+    return "it runs with other credentials (setuid or file capabilities): the kernel dropped "
+           "LD_PRELOAD (AT_SECURE)";
+}
+
 static void look_at(struct run *run, pid_t pid)
 {
     struct bl_proc process;
@@ -540,8 +544,8 @@ static void look_at(struct run *run, pid_t pid)
         return;
     memcpy(suspect->comm, process.comm, sizeof(suspect->comm));
     enum bl_proc_preload state = bl_proc_preload_state(pid);
-    const char *why = bl_proc_preload_text(state);
-    bool is_sure = state != BL_PROC_NOT_MAPPED || suspect->why == why;
+    const char *why = why_untracked(run, pid, state);
+    bool is_sure = state == BL_PROC_STATIC || state == BL_PROC_AT_SECURE || suspect->why == why;
     suspect->why = why;
     suspect->is_fine = state == BL_PROC_MAPPED;
     if (!why || !is_sure)

@@ -314,7 +314,9 @@ static_assert(sizeof(struct bl_counters) == 2048, "counters layout");
 struct bl_live {
     uint64_t word;     /*  0 release store last when it is born, first when it ends */
     uint64_t address;  /*  8 */
-    uint64_t birth_ns; /* 16 clock ticks of at most 4 ms */
+    uint64_t birth_ns; /* 16 in clock ticks of at most 4 ms, so a birth may seem to precede a fork
+                        * that it followed: the threads tell, a forked child's own begin with the
+                        * first whose tid is the pid */
     uint32_t stack;    /* 24 frame number; 0 = none. In a free record: the next free one */
     uint32_t thread;   /* 28 thread number */
 };

@@ -218,6 +218,18 @@ static void say_directory(int error, const char *tried)
     bl_say(&t);
 }
 
+static void say_no_file(void)
+{
+    char buffer[BL_DIR_PATH_MAX + 256];
+    struct bl_text t;
+    say_prefix(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "no file could be made in ");
+    bl_text_str(&t, bl_dir_path());
+    bl_text_str(&t, ", is it full or read-only? The ledger is kept in memory and ends with the "
+                    "process; set BUFLEAK_DIR to another directory");
+    bl_say(&t);
+}
+
 /* Is there a ledger of process pid in the directory? Then the tree has a head that speaks for it.
  */
 static bool has_ledger(uint32_t pid)
@@ -509,7 +521,10 @@ static int create_ledger(void)
         }
     }
     remember_directory();
-    return bl_ledger_create(file_base, bl_dir_fd() >= 0);
+    error = bl_ledger_create(file_base, bl_dir_fd() >= 0);
+    if (!error && bl_dir_fd() >= 0 && !*bl_ledger_name())
+        say_no_file();
+    return error;
 }
 
 static void fill_names(void)
