@@ -238,7 +238,8 @@ int bl_ledger_ensure(enum bl_section s, uint32_t count)
 static bool is_hot(uint16_t section)
 {
     return section == BL_SECTION_LIVE || section == BL_SECTION_COUNTERS ||
-           section == BL_SECTION_CLASSES;
+           section == BL_SECTION_CLASSES || section == BL_SECTION_OBJECTS ||
+           section == BL_SECTION_EVENTS || section == BL_SECTION_LIFECYCLES;
 }
 
 void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)

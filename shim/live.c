@@ -24,9 +24,10 @@
 #define LEAF_BITS      18u
 #define LEAF_SHIFT     4u
 
-/* bits 0-31 record number, 0 = none; 32-37 class; 38-63 size, or SIZE_IN_RECORD */
+/* bits 0-31 record number, 0 = none; 32-37 class; 38-62 size, or SIZE_IN_RECORD; 63 held */
 typedef uint64_t map_word;
-#define SIZE_IN_RECORD ((1u << 26) - 1)
+#define SIZE_IN_RECORD ((1u << 25) - 1)
+#define HELD           (1ull << 63)
 
 struct leaf {
     map_word word[1u << LEAF_BITS]; /* 2 MiB for 4 MiB of addresses */
@@ -216,7 +217,7 @@ BL_INLINE uint8_t class_in(map_word w)
 
 BL_INLINE uint64_t size_in(map_word w)
 {
-    uint64_t size = w >> 38;
+    uint64_t size = w >> 38 & SIZE_IN_RECORD;
     if (BL_LIKELY(size != SIZE_IN_RECORD))
         return size;
     const struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, number_in(w));
@@ -428,7 +429,7 @@ void bl_live_insert(const struct bl_buffer *buffer)
     bl_lock_give(&s->lock);
 }
 
-bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
+enum bl_removed bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
 {
     struct shard *s = lock_own_shard();
     map_word w = index_take(address);
@@ -438,7 +439,19 @@ bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
         end_locked(s, w);
     }
     bl_lock_give(&s->lock);
-    return w != 0;
+    if (!w)
+        return BL_REMOVED_NONE;
+    return w & HELD ? BL_REMOVED_HELD : BL_REMOVED;
+}
+
+void bl_live_hold(uint64_t address)
+{
+    struct shard *s = lock_own_shard();
+    map_word w = index_find(address);
+    bool oom;
+    if (w)
+        index_put(address, w | HELD, &oom);
+    bl_lock_give(&s->lock);
 }
 
 void bl_live_restore(const struct bl_buffer *buffer)

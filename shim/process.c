@@ -8,7 +8,9 @@
 #include "losses.h"
 #include "modules.h"
 #include "names.h"
+#include "profile_hooks.h"
 #include "real.h"
+#include "references.h"
 #include "regions.h"
 #include "say.h"
 #include "sigsafe.h"
@@ -353,6 +355,7 @@ static void before_fork(void)
     fork_ready = bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
     if (!fork_ready)
         return;
+    bl_refs_lock();
     bl_live_lock();
     bl_regions_lock();
     bl_stacks_lock();
@@ -376,12 +379,14 @@ static void after_fork_in_parent(void)
         bl_stacks_unlock();
         bl_regions_unlock();
         bl_live_unlock();
+        bl_refs_unlock();
     }
     bl_guard_leave();
 }
 
 static void reset_locks(void)
 {
+    bl_refs_reset_lock();
     bl_live_reset_lock();
     bl_regions_reset_lock();
     bl_stacks_reset_lock();
@@ -443,6 +448,7 @@ static void start_after_unseen_fork(void)
     bl_snapshot_after_fork();
     bl_helper_after_fork();
     bl_ledger_forget();
+    bl_refs_reset();
     bl_live_reset();
     bl_regions_reset();
     bl_stacks_reset();
@@ -615,6 +621,7 @@ static bool start_recording(void)
     bl_real_record_hooks();
     open_libunwind();
     prime_capture();
+    bl_profile_hooks_start(bl_track_conf.profiles, bl_track_conf.profiles_length);
     return true;
 }
 

@@ -105,7 +105,7 @@ static void dispatch(const struct watched *w, struct bl_ref_event *e,
     switch (w->f.role) {
     case BL_ROLE_ALLOC:
         read_count(w, e);
-        bl_refs_birth(e, value_at(&w->f.size, call, e->handle), 0);
+        bl_refs_birth(e, value_at(&w->f.size, call, e->handle));
         break;
     case BL_ROLE_RETAIN:
         read_count(w, e);
@@ -242,8 +242,10 @@ static int register_class(struct application *a, struct known_class *k)
     class->flags |= BL_CLASS_REFCOUNTED;
     class->own_modules = bl_names_add_str(own);
     class->profile_name = bl_names_add_str(a->profile->name);
-    bl_refs_set_policy((uint8_t)k->number, (struct bl_ref_policy){.revives = k->c.revives,
-                                                                  .zero_is_end = k->c.zero_is_end});
+    bl_refs_set_policy((uint8_t)k->number,
+                       (struct bl_ref_policy){.revives = k->c.revives,
+                                              .zero_is_end = k->c.zero_is_end,
+                                              .ends_by_free = k->c.ends_by_free});
     a->profile->applied[k - a->classes] = true;
     return k->number;
 }

@@ -1,5 +1,6 @@
 #include "references.h"
 #include "counters.h"
+#include "live.h"
 #include "lock.h"
 #include "losses.h"
 #include "table.h"
@@ -15,7 +16,7 @@
 
 struct slab {
     enum bl_section section;
-    struct bl_lock lock; /* BL_RANK_SLAB */
+    struct bl_lock lock; /* BL_RANK_REFS, inside of all others here */
     uint32_t used;       /* (lock) record 0 is never used */
     uint32_t free_head;  /* (lock) */
 };
@@ -77,7 +78,7 @@ struct entry {
 };
 
 static struct shard {
-    struct bl_lock lock; /* BL_RANK_LIVE */
+    struct bl_lock lock; /* BL_RANK_REFS */
     struct entry *table; /* (lock) */
 } BL_ALIGNED(64) shards[SHARDS];
 
@@ -190,7 +191,7 @@ struct lifecycle_entry {
     bool oom;
 };
 
-static struct bl_lock lifecycle_lock = BL_LOCK_INIT; /* BL_RANK_STRAYS: all below */
+static struct bl_lock lifecycle_lock = BL_LOCK_INIT; /* BL_RANK_REFS, inside a shard: all below */
 static struct lifecycle_entry *lifecycles;
 static uint32_t lifecycle_used = 1;
 static uint32_t lifecycle_hand = 1;
@@ -329,6 +330,7 @@ static void complete(const struct bl_object *o, uint8_t class_number, uint64_t s
 struct tombstone {
     uint64_t key;
     uint64_t time_ns;
+    uint64_t size;
     uint32_t birth_stack;
     uint32_t end_stack;
     uint32_t end_thread;
@@ -385,6 +387,7 @@ static void end_locked(const struct spot *at, struct entry *entry, const struct 
     bl_store_release(&o->word, 0);
     *tombstone_of(at) = (struct tombstone){.key = at->key,
                                            .time_ns = e->time_ns,
+                                           .size = size,
                                            .birth_stack = o->stack,
                                            .end_stack = e->stack,
                                            .end_thread = e->thread};
@@ -397,9 +400,11 @@ static void end_locked(const struct spot *at, struct entry *entry, const struct 
     slab_give(&objects, record);
 }
 
-static void birth_locked(const struct spot *at, const struct bl_ref_event *e, uint64_t size,
-                         uint64_t block)
+static void birth_locked(const struct spot *at, const struct bl_ref_event *e, uint64_t size)
 {
+    struct bl_buffer block;
+    bool held = policies[e->class_number & (BL_CLASSES_MAX - 1)].ends_by_free &&
+                bl_live_find(e->handle, &block);
     uint32_t record = slab_take(&objects);
     struct entry *entry = record ? add_locked(at, record) : NULL;
     if (!entry) {
@@ -409,7 +414,9 @@ static void birth_locked(const struct spot *at, const struct bl_ref_event *e, ui
         return;
     }
     tombstone_of(at)->key = 0;
-    fill_object(object_at(record), e, size, block, 0);
+    fill_object(object_at(record), e, size, held ? e->handle : 0, 0);
+    if (held)
+        bl_live_hold(e->handle);
     bl_counters_birth(at->index, e->class_number, size);
 }
 
@@ -418,7 +425,7 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
     policies[class_number & (BL_CLASSES_MAX - 1)] = policy;
 }
 
-void bl_refs_birth(const struct bl_ref_event *e, uint64_t size, uint64_t block)
+void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
 {
     struct spot at = spot_of(e->handle, e->class_number);
     bl_lock_take(&at.shard->lock);
@@ -432,7 +439,7 @@ void bl_refs_birth(const struct bl_ref_event *e, uint64_t size, uint64_t block)
             bl_losses_add(BL_LOSS_buffers_replaced, 1);
             end_locked(&at, entry, e, false);
         }
-        birth_locked(&at, e, size, block);
+        birth_locked(&at, e, size);
     }
     bl_lock_give(&at.shard->lock);
 }
@@ -454,10 +461,24 @@ static void note_field(struct bl_object *o, const struct bl_ref_event *e)
     bl_losses_add(BL_LOSS_counts_drifted, drifts ? 1 : (uint64_t)-1);
 }
 
+/* A pool keeps a buffer whose count fell to 0 and takes it into use again by a retain. */
+static void revive_locked(const struct spot *at, const struct bl_ref_event *e)
+{
+    const struct tombstone *t = tombstone_of(at);
+    if (!policies[e->class_number & (BL_CLASSES_MAX - 1)].revives || t->key != at->key)
+        return;
+    struct bl_ref_event birth = *e;
+    birth.stack = t->birth_stack;
+    birth.delta = 0;
+    birth_locked(at, &birth, t->size);
+}
+
 void bl_refs_retain(const struct bl_ref_event *e)
 {
     struct spot at = spot_of(e->handle, e->class_number);
     bl_lock_take(&at.shard->lock);
+    if (!find_locked(&at))
+        revive_locked(&at, e);
     struct entry *entry = find_locked(&at);
     if (entry) {
         struct bl_object *o = object_at(entry->record);
@@ -575,6 +596,26 @@ void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into)
         end_locked(&at, entry, e, true);
     }
     bl_lock_give(&at.shard->lock);
+}
+
+void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
+{
+    uint64_t classes = bl_header->published[BL_SECTION_CLASSES];
+    for (uint32_t k = 0; k < classes && k < BL_CLASSES_MAX; k++) {
+        if (!policies[k].ends_by_free)
+            continue;
+        struct bl_ref_event e = {.handle = address, .time_ns = now_ns, .class_number = (uint8_t)k};
+        struct spot at = spot_of(address, (uint8_t)k);
+        bl_lock_take(&at.shard->lock);
+        struct entry *entry = find_locked(&at);
+        if (entry && object_at(entry->record)->block == address) {
+            bool well = object_at(entry->record)->refs <= 0;
+            if (!well)
+                bl_losses_add(BL_LOSS_counts_drifted, 1);
+            end_locked(&at, entry, &e, well);
+        }
+        bl_lock_give(&at.shard->lock);
+    }
 }
 
 /* ---- locks ---- */

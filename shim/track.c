@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "losses.h"
 #include "modules.h"
+#include "references.h"
 #include "stacks.h"
 
 static uint32_t off = BL_TRACK_OFF;
@@ -149,7 +150,10 @@ void bl_track_free(void *address)
         return;
     if (!enter())
         return;
-    if (!bl_live_remove((uint64_t)(uintptr_t)address, NULL) && bl_track_conf.sample_bytes == 1)
+    enum bl_removed removed = bl_live_remove((uint64_t)(uintptr_t)address, NULL);
+    if (BL_UNLIKELY(removed == BL_REMOVED_HELD))
+        bl_refs_block_freed((uint64_t)(uintptr_t)address, bl_clock_event_ns());
+    if (BL_UNLIKELY(removed == BL_REMOVED_NONE) && bl_track_conf.sample_bytes == 1)
         bl_losses_add(BL_LOSS_frees_unknown, 1);
     bl_guard_leave();
 }
