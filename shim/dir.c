@@ -27,7 +27,7 @@ bool bl_dir_owns_fd(int fd)
 /* 0 if the open directory is ours alone. */
 static int check_private(int fd)
 {
-    struct stat st;
+    struct stat st = {0};
     long r = bl_sys4(SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH);
     if (r < 0)
         return (int)r;

@@ -236,7 +236,7 @@ static void say_no_file(void)
  */
 static bool has_ledger(uint32_t pid)
 {
-    char buffer[4096] BL_ALIGNED(8);
+    char buffer[4096] BL_ALIGNED(8) = {0};
     char part[32];
     struct bl_text t;
     bl_text_init(&t, part, sizeof part);

@@ -20,7 +20,7 @@ static bool look(int fd, struct stat *ret_st)
 
 void bl_say_init(bool quiet)
 {
-    struct stat st;
+    struct stat st = {0};
     silent = quiet;
     if (known || !look(2, &st))
         return;
@@ -62,7 +62,7 @@ static void write_line(int fd, const char *text, size_t length)
 
 void bl_say_always(struct bl_text *line)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = own_fd;
     bl_text_str(line, "\n");
     if (line->at == line->end) /* cut: keep it a line */

@@ -25,7 +25,8 @@ static void remove_directory(void)
     struct dirent *e;
     while (d && (e = readdir(d)) != NULL)
         unlinkat(dirfd(d), e->d_name, 0);
-    closedir(d);
+    if (d)
+        closedir(d);
     rmdir(directory);
 }
 

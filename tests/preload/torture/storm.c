@@ -55,7 +55,8 @@ static int open_descriptors(void)
     DIR *d = opendir("/proc/self/fd");
     while (d && readdir(d))
         count++;
-    closedir(d);
+    if (d)
+        closedir(d);
     return count - 3; /* ., .. and its own */
 }
 
