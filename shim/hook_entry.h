@@ -50,10 +50,8 @@ int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_sp
  * path: file name of the object, or NULL for all in load order. Returns its address, 0 if there is
  * none; an IFUNC gives its target. */
 uint64_t bl_hook_entry_find(const char *path, const char *name, size_t *ret_size);
-/* on_change is called, with no lock of the shim held, whenever the loader has mapped or unmapped
+/* changed is called, with no lock of the shim held, whenever the loader has mapped or unmapped
  * objects and before constructors of new ones run. */
-int bl_hook_entry_watch(void (*on_change)(void), const char **ret_why);
-/* In a forked child: descriptors for writing code are the parent's. */
-void bl_hook_entry_after_fork(void);
+int bl_hook_entry_watch(void (*changed)(void), const char **ret_why);
 
 #endif
