@@ -621,15 +621,14 @@ static void take_function(struct parser *p, struct span keyword, enum bl_role ro
     p->function.role = role;
     p->function.null_ok = true;
     p->function.stack_words = 8;
+    struct span name = next_word(p);
+    bool fine = take_name(p, name, p->function.name, "the name of a function");
+    for (struct span word = next_word(p); fine && word.length > 0; word = next_word(p))
+        fine = take_function_word(p, word, &said);
+    fine = fine && settle_function(p, name, &said);
     /* also of a line with an error: that the class has such a function is not in doubt */
     note_function(p);
-    struct span name = next_word(p);
-    if (!take_name(p, name, p->function.name, "the name of a function"))
-        return;
-    for (struct span word = next_word(p); word.length > 0; word = next_word(p))
-        if (!take_function_word(p, word, &said))
-            return;
-    if (!settle_function(p, name, &said) || p->class_broken)
+    if (!fine || p->class_broken)
         return;
     p->function.class_index = p->classes - 1;
     if (p->sink->on_function)

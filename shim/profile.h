@@ -20,15 +20,15 @@
 #define BL_PROFILE_DEREFS_MAX  3u
 
 enum bl_role {
-    BL_ROLE_ALLOC,    /* a handle is born, with one reference unless `count` says otherwise */
-    BL_ROLE_RETAIN,   /* references are added */
-    BL_ROLE_RELEASE,  /* references are given back */
-    BL_ROLE_DESTROY,  /* the buffer is gone, whatever its count */
-    BL_ROLE_RESIZE,   /* its size changes; where the handle's place holds another one afterwards,
-                       * the old one lost a reference and the new one was born */
-    BL_ROLE_REPLACE,  /* where the handle's place holds another one after the call, the old one lost
-                       * a reference, and `into`, if given, gained one. (Births by inner calls are
-                       * seen as such.) */
+    BL_ROLE_ALLOC,   /* a handle is born, with one reference unless `count` says otherwise */
+    BL_ROLE_RETAIN,  /* references are added */
+    BL_ROLE_RELEASE, /* references are given back */
+    BL_ROLE_DESTROY, /* the buffer is gone, whatever its count */
+    BL_ROLE_RESIZE,  /* its size changes; with `into` it may have moved there (NULL: the call failed
+                      * and nothing has changed) */
+    BL_ROLE_REPLACE, /* where the handle's place holds another one after the call, the one before
+                      * it has lost a reference, and `into`, if given, has gained one. Births and
+                      * releases by inner calls are seen as such. */
     BL_ROLE_TRANSFER, /* ownership passes into another buffer, which answers for it */
     BL_ROLE_STEAL,    /* a release that also returns the content when it was the last reference */
     BL_ROLE_CLEAR,    /* the buffers it owns (`owner`) are gone; it stays */
@@ -64,18 +64,19 @@ struct bl_profile_class {
     bool recycles;     /* born again while live: its end was one that cannot be seen, and well */
     bool inlined;      /* retains and releases are inlined into callers: only births, destroys and
                         * the field are seen, refs and field differ without being adrift */
-    struct bl_place field; /* the object's own count: BL_WHERE_FIELD, or NONE */
+    /* The object's own count: BL_WHERE_FIELD, or NONE. Offsets are those of one version: a class
+     * whose first birth observed after the call shows another count there has no field. */
+    struct bl_place field;
 };
 
-/* When a call counts; several may hold at once. Those on the result make it a post hook. */
+/* When a call counts; several may hold at once. Those on the result make it a post hook. NEW, of an
+ * alloc: the handle is not live; else it is one of old, whose retain was seen by itself. */
 #define BL_WHEN_ZERO        0x1u /* it returned 0 (an int) */
 #define BL_WHEN_NONZERO     0x2u /* it returned another int */
 #define BL_WHEN_NONNEGATIVE 0x4u /* it returned an int of 0 or more */
-#define BL_WHEN_FIELD       0x8u /* the object's own count, as seen by the hook, is not 0 */
-#define BL_WHEN_NEW                                                                                \
-    0x10u /* alloc: the handle is not live: else it is one of old, whose                           \
-           * retain was seen by itself */
-#define BL_WHEN_RESULT (BL_WHEN_ZERO | BL_WHEN_NONZERO | BL_WHEN_NONNEGATIVE)
+#define BL_WHEN_FIELD       0x8u /* the object's own count, as the hook sees it, is above 0 */
+#define BL_WHEN_NEW         0x10u
+#define BL_WHEN_RESULT      (BL_WHEN_ZERO | BL_WHEN_NONZERO | BL_WHEN_NONNEGATIVE)
 
 struct bl_profile_function {
     char name[BL_PROFILE_NAME_MAX];

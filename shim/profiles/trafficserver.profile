@@ -3,7 +3,6 @@
 class ts-iobuffer
     library traffic_server
     end destroy
-    # TSIOBufferCreate need not call the other
     alloc   TSIOBufferCreate       handle=result
     alloc   TSIOBufferSizedCreate  handle=result
     destroy TSIOBufferDestroy      handle=arg1
@@ -49,9 +48,9 @@ class ts-mloc
     retain  TSMimeHdrFieldGet                 handle=result
     retain  TSMimeHdrFieldNext                handle=result
     retain  TSMimeHdrFieldNextDup             handle=result
+    # TSMimeHdrFieldClone calls it
     retain  TSMimeHdrFieldCreate              handle=*arg3 when=zero
     retain  TSMimeHdrFieldCreateNamed         handle=*arg5 when=zero
-    retain  TSMimeHdrFieldClone               handle=*arg6 when=zero
     retain  TSUrlCreate                       handle=*arg2 when=zero
     retain  TSUrlClone                        handle=*arg4 when=zero
     release TSHandleMLocRelease               handle=arg3
