@@ -16,7 +16,7 @@
 #include <link.h>
 #include <string.h>
 
-#define CLASSES_PER_PROFILE 16u
+#define CLASSES_PER_PROFILE BL_PROFILE_CLASSES_MAX
 #define PROFILES_MAX        32u
 #define FILE_BYTES          (64u << 10)
 #define PATH_BYTES          512u
@@ -54,13 +54,25 @@ static uint64_t argument(const struct bl_hook_call *call, int64_t n)
     return n > 6 ? call->stack_args[n - 7] : 0;
 }
 
+static uint64_t narrow(uint64_t value, uint8_t width)
+{
+    return width >= 1 && width < 8 ? value & ((1ull << 8 * width) - 1) : value;
+}
+
 static uint64_t load_field(uint64_t object, const struct bl_place *p)
 {
     // NOLINTNEXTLINE(performance-no-int-to-ptr)
     const char *at = (const char *)(uintptr_t)(object + (uint64_t)p->n);
     uint64_t value = 0;
-    if (object && p->m >= 1 && p->m <= 8)
-        memcpy(&value, at, (size_t)p->m);
+    if (object && p->width >= 1 && p->width <= 8)
+        memcpy(&value, at, p->width);
+    return value;
+}
+
+static uint64_t follow(uint64_t value, uint8_t derefs)
+{
+    for (; derefs > 0 && value; derefs--)
+        value = *(const uint64_t *)(uintptr_t)value; // NOLINT(performance-no-int-to-ptr)
     return value;
 }
 
@@ -68,24 +80,65 @@ static uint64_t value_at(const struct bl_place *p, const struct bl_hook_call *ca
 {
     switch (p->where) {
     case BL_WHERE_RESULT:
-        return call->result;
+        return narrow(follow(call->result, p->derefs), p->width);
     case BL_WHERE_ARG:
-        return argument(call, p->n);
-    case BL_WHERE_ARG_DEREF: {
-        uint64_t at = argument(call, p->n);
-        // NOLINTNEXTLINE(performance-no-int-to-ptr)
-        return at ? *(const uint64_t *)(uintptr_t)at : 0;
-    }
+        return narrow(follow(argument(call, p->n), p->derefs), p->width);
     case BL_WHERE_CONST:
         return (uint64_t)p->n;
     case BL_WHERE_PRODUCT:
-        return argument(call, p->n) * argument(call, p->m);
+        return narrow(argument(call, p->n), p->width) * narrow(argument(call, p->m), p->width);
     case BL_WHERE_FIELD:
         return load_field(handle, p);
     case BL_WHERE_NONE:
     default:
         return 0;
     }
+}
+
+/* Does this call count? */
+static bool applies(const struct watched *w, const struct bl_hook_call *call, uint64_t handle)
+{
+    int result = (int)call->result;
+    unsigned when = w->f.when;
+    if ((when & BL_WHEN_ZERO && result != 0) || (when & BL_WHEN_NONZERO && result == 0) ||
+        (when & BL_WHEN_NONNEGATIVE && result < 0))
+        return false;
+    if (when & BL_WHEN_FIELD && (int32_t)load_field(handle, &w->field) <= 0)
+        return false;
+    return !(when & BL_WHEN_NEW) || !bl_refs_known(handle, w->class_number);
+}
+
+/* ---- calls that stand for the calls inside them ---- */
+
+static bool gives_back(enum bl_role role)
+{
+    return role == BL_ROLE_RELEASE || role == BL_ROLE_DESTROY || role == BL_ROLE_STEAL;
+}
+
+/* Forgets wrappings whose frames have been left, also by longjmp or an exception. */
+static void drop_left(uint64_t sp)
+{
+    while (bl_tls.wrapping_count > 0 && bl_tls.wrappings[bl_tls.wrapping_count - 1].sp <= sp)
+        bl_tls.wrapping_count--;
+}
+
+static bool is_inner(const struct watched *w, uint64_t handle, uint64_t sp)
+{
+    drop_left(sp);
+    for (uint32_t i = 0; i < bl_tls.wrapping_count; i++) {
+        if (bl_tls.wrappings[i].handle == handle &&
+            bl_tls.wrappings[i].gives_back == gives_back(w->f.role))
+            return true;
+    }
+    return false;
+}
+
+static void enter_wrapping(const struct watched *w, uint64_t handle, uint64_t sp)
+{
+    if (!w->f.wraps || bl_tls.wrapping_count == BL_WRAPPINGS)
+        return;
+    bl_tls.wrappings[bl_tls.wrapping_count++] =
+        (struct bl_wrapping){.handle = handle, .sp = sp, .gives_back = gives_back(w->f.role)};
 }
 
 /* The object's own count as it will be once this call is through. A release may free the object: it
@@ -130,19 +183,11 @@ static void dispatch(const struct watched *w, struct bl_ref_event *e,
     case BL_ROLE_TRANSFER:
         bl_refs_transfer(e, value_at(&w->f.into, call, e->handle));
         break;
-    case BL_ROLE_REPLACE: {
-        /* the slot's buffer gives back a reference, the new one has one more */
-        struct bl_ref_event taken = *e;
-        taken.handle = value_at(&w->f.into, call, e->handle);
-        if (taken.handle)
-            bl_refs_retain(&taken);
-        e->delta = -e->delta;
-        if (e->handle)
-            bl_refs_release(e);
-        break;
-    }
+    case BL_ROLE_REPLACE:
+    case BL_ROLE_CLEAR:
+    case BL_ROLE_COUNT:
     default:
-        break;
+        break; /* refused when the function was to be hooked */
     }
 }
 
@@ -151,9 +196,14 @@ static void on_call(void *context, const struct bl_hook_call *call)
     const struct watched *w = context;
     uint64_t handle = value_at(&w->f.handle, call, 0);
     int64_t count = (int64_t)value_at(&w->f.count, call, handle);
-    if ((!handle && w->f.role != BL_ROLE_REPLACE) || count == 0 || !bl_track_enter())
+    if (!handle || count == 0 || !bl_track_enter())
         return;
     int saved = errno;
+    if (is_inner(w, handle, call->origin.sp) || !applies(w, call, handle)) {
+        errno = saved;
+        bl_track_leave();
+        return;
+    }
     struct bl_ref_event e = {
         .handle = handle,
         .time_ns = bl_clock_event_ns(),
@@ -163,6 +213,7 @@ static void on_call(void *context, const struct bl_hook_call *call)
         .class_number = w->class_number,
     };
     dispatch(w, &e, call);
+    enter_wrapping(w, handle, call->origin.sp);
     errno = saved;
     bl_track_leave();
 }
@@ -281,6 +332,8 @@ static void take_function(void *context, const struct bl_profile_function *f)
     if (register_class(a, k) < 0)
         return;
     const char *why = address ? no_hooks_why : "the library has no function of this name";
+    if (f->role == BL_ROLE_REPLACE || f->role == BL_ROLE_CLEAR || f->owner.where != BL_WHERE_NONE)
+        why = "this version does not follow replaced, cleared or owned buffers";
     struct watched *w = why ? NULL : bl_arena_alloc(sizeof *w);
     if (w) {
         *w = (struct watched){.f = *f,

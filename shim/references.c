@@ -90,6 +90,11 @@ struct spot {
     uint32_t index;
 };
 
+BL_INLINE const struct bl_ref_policy *policy_of(uint8_t class_number)
+{
+    return &policies[class_number & (BL_CLASSES_MAX - 1)];
+}
+
 BL_INLINE struct spot spot_of(uint64_t handle, uint8_t class_number)
 {
     uint64_t key = handle ^ (uint64_t)class_number << 56;
@@ -403,8 +408,7 @@ static void end_locked(const struct spot *at, struct entry *entry, const struct 
 static void birth_locked(const struct spot *at, const struct bl_ref_event *e, uint64_t size)
 {
     struct bl_buffer block;
-    bool held = policies[e->class_number & (BL_CLASSES_MAX - 1)].ends_by_free &&
-                bl_live_find(e->handle, &block);
+    bool held = policy_of(e->class_number)->ends_by_free && bl_live_find(e->handle, &block);
     uint32_t record = slab_take(&objects);
     struct entry *entry = record ? add_locked(at, record) : NULL;
     if (!entry) {
@@ -435,10 +439,11 @@ void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
         /* the same birth, told by an outer function: that one is what the caller called */
         bl_store_relaxed(&o->stack, e->stack);
     } else {
-        if (entry) {
+        bool well = policy_of(e->class_number)->recycles;
+        if (entry && !well)
             bl_losses_add(BL_LOSS_buffers_replaced, 1);
-            end_locked(&at, entry, e, false);
-        }
+        if (entry)
+            end_locked(&at, entry, e, well);
         birth_locked(&at, e, size);
     }
     bl_lock_give(&at.shard->lock);
@@ -449,7 +454,7 @@ void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
  * now. */
 static void note_field(struct bl_object *o, const struct bl_ref_event *e)
 {
-    if (!e->field_known)
+    if (!e->field_known || policy_of(e->class_number)->inlined)
         return;
     bool drifts = e->field != o->refs;
     bool drifted = (o->flags & BL_OBJECT_DRIFTED) != 0;
@@ -461,16 +466,31 @@ static void note_field(struct bl_object *o, const struct bl_ref_event *e)
     bl_losses_add(BL_LOSS_counts_drifted, drifts ? 1 : (uint64_t)-1);
 }
 
-/* A pool keeps a buffer whose count fell to 0 and takes it into use again by a retain. */
+/* A retain of a handle that is not live. A pool keeps a buffer whose count fell to 0 and takes it
+ * into use again this way; a class may also say that births cannot all be seen. */
 static void revive_locked(const struct spot *at, const struct bl_ref_event *e)
 {
     const struct tombstone *t = tombstone_of(at);
-    if (!policies[e->class_number & (BL_CLASSES_MAX - 1)].revives || t->key != at->key)
-        return;
+    const struct bl_ref_policy *policy = policy_of(e->class_number);
     struct bl_ref_event birth = *e;
-    birth.stack = t->birth_stack;
-    birth.delta = 0;
-    birth_locked(at, &birth, t->size);
+    if (policy->revives && t->key == at->key) {
+        birth.stack = t->birth_stack;
+        birth.delta = 0;
+        birth_locked(at, &birth, t->size);
+    } else if (policy->adopts) {
+        birth.stack = 0;
+        birth.delta = e->field_known ? e->field - e->delta : 0;
+        birth_locked(at, &birth, 0);
+    }
+}
+
+bool bl_refs_known(uint64_t handle, uint8_t class_number)
+{
+    struct spot at = spot_of(handle, class_number);
+    bl_lock_take(&at.shard->lock);
+    bool known = find_locked(&at) != NULL;
+    bl_lock_give(&at.shard->lock);
+    return known;
 }
 
 void bl_refs_retain(const struct bl_ref_event *e)
@@ -522,7 +542,7 @@ static void over_release_locked(const struct spot *at, const struct bl_ref_event
 
 static void release_locked(const struct spot *at, struct entry *entry, const struct bl_ref_event *e)
 {
-    const struct bl_ref_policy *policy = &policies[e->class_number & (BL_CLASSES_MAX - 1)];
+    const struct bl_ref_policy *policy = policy_of(e->class_number);
     struct bl_object *o = object_at(entry->record);
     bl_store_relaxed(&o->refs, o->refs + e->delta);
     bl_counters_add(&bl_counters_of(e->class_number, at->index)->releases, 1);

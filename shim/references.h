@@ -31,6 +31,9 @@ struct bl_ref_event {
 struct bl_ref_policy {
     bool revives;      /* a retain after the end brings it back: pools reset buffers this way */
     bool zero_is_end;  /* count 0 ends the buffer; else only bl_refs_end does */
+    bool adopts;       /* a retain of an unknown handle makes it known */
+    bool recycles;     /* born again while live: its end could not be seen, and was well */
+    bool inlined;      /* most operations cannot be seen: the field differs without drift */
     bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
 };
 
@@ -39,6 +42,8 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy);
 /* A handle is born. Again at once for the same handle with no event between: the same birth seen
  * twice, the outermost wins. size in bytes, 0 = unknown. */
 void bl_refs_birth(const struct bl_ref_event *e, uint64_t size);
+/* Is the handle live? */
+bool bl_refs_known(uint64_t handle, uint8_t class_number);
 void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);
 /* A release that is one only if it gives back the last reference; else nothing is noted. */
