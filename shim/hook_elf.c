@@ -298,20 +298,22 @@ static bool search_file(const struct object *o, const char *name, ElfW(Sym) * re
 
 /* ---- from name to address ---- */
 
-/* A resolver may use what relocation has yet to fill in. One relative relocation shows whether it
- * has happened; an object without any does not say, and is taken as relocated if it has none at
- * all. */
+/* A resolver may use what relocation has yet to fill in. A relative relocation that has its value
+ * shows that it has happened; one that has not may be data that was written since. */
 static bool is_relocated(const struct object *o, const struct dynamic *d)
 {
+    bool any = false;
     for (uint64_t n = 0; n < d->relocation_bytes / sizeof(ElfW(Rela)); n++) {
         const ElfW(Rela) *r = &d->relocations[n];
         if (ELF64_R_TYPE(r->r_info) != R_X86_64_RELATIVE)
             continue;
+        any = true;
         uint64_t value;
         memcpy(&value, memory_at(o->bias + r->r_offset), sizeof value);
-        return value == o->bias + (uint64_t)r->r_addend;
+        if (value == o->bias + (uint64_t)r->r_addend)
+            return true;
     }
-    return d->relocation_bytes == 0;
+    return !any;
 }
 
 static uint64_t resolve(const struct object *o, const struct dynamic *d, const ElfW(Sym) * s,
