@@ -174,6 +174,20 @@ static void remember_directory(void)
     bl_text_str(&t, bl_dir_path());
 }
 
+static void fill_names(void)
+{
+    char buffer[4096];
+    long n = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)buffer, sizeof buffer);
+    if (n > 0)
+        bl_header->exe_name = bl_names_add(buffer, (size_t)n);
+    n = bl_sys_read_file("/proc/self/cmdline", buffer, sizeof buffer);
+    if (n > 0)
+        bl_header->cmdline_name = bl_names_add(buffer, (size_t)n);
+    const char *options = getenv("BUFLEAK_OPTIONS");
+    if (options)
+        bl_header->options_name = bl_names_add_str(options);
+}
+
 /* ---- messages ---- */
 
 static void say_prefix(struct bl_text *t, char *buffer, size_t size)
@@ -290,6 +304,11 @@ bool bl_process_is_self(void)
     return bl_header->pid == bl_sys_getpid();
 }
 
+bool bl_process_is_vfork_child(void)
+{
+    return bl_load_relaxed(bl_track_state) == BL_TRACK_ON && !bl_process_is_self();
+}
+
 void bl_process_mark_exit(enum bl_exit_kind kind, int status)
 {
     if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
@@ -318,19 +337,22 @@ static void on_exit_status(int status, void *unused)
 
 void bl_process_mark_exec(void)
 {
-    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
         return;
-    bl_signals_before_exec();
+    bl_signals_before_exec(); /* in a vfork child too: its actions are its own */
+    if (!bl_process_is_self())
+        return;
     bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
     bl_store_release(&bl_header->state, BL_STATE_EXECED);
 }
 
 void bl_process_unmark_exec(void)
 {
-    if (!bl_process_is_self() || bl_load_relaxed(&bl_header->state) != BL_STATE_EXECED)
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
         return;
-    bl_store_release(&bl_header->state, BL_STATE_RUNNING);
-    bl_signals_after_failed_exec();
+    bl_signals_after_exec();
+    if (bl_process_is_self() && bl_load_relaxed(&bl_header->state) == BL_STATE_EXECED)
+        bl_store_release(&bl_header->state, BL_STATE_RUNNING);
 }
 
 /* ---- user ---- */
@@ -352,6 +374,9 @@ void bl_process_change_user(uid_t uid)
 static void before_fork(void)
 {
     bl_guard_enter();
+    uint32_t state = bl_load_relaxed(bl_track_state);
+    if (state == BL_TRACK_FORKED || state == BL_TRACK_HELPER)
+        bl_track_attend(); /* a child that forks before its first event */
     fork_ready = bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
     if (!fork_ready)
         return;
@@ -401,6 +426,7 @@ static void fill_child(uint32_t parent)
     struct bl_header *h = bl_header;
     h->parent_pid = parent;
     h->forked_ns = h->start_ns;
+    bl_clock_floor_ns = h->start_ns;
     h->flags = (h->flags & ~BL_FLAG_NO_HELPER) | BL_FLAG_FORKED;
     memset(h->losses, 0, sizeof h->losses);
 }
@@ -457,12 +483,14 @@ static void start_after_unseen_fork(void)
     fill_identity(bl_header);
     bl_header->parent_pid = fresh.pid;
     bl_header->forked_ns = bl_header->start_ns;
+    bl_clock_floor_ns = bl_header->start_ns;
     bl_header->flags |= BL_FLAG_FORKED;
     make_file_base(bl_header, 0);
     remember_directory();
     if (bl_ledger_create(file_base, bl_dir_fd() >= 0) != 0)
         return;
     bl_losses_add(BL_LOSS_forks_unseen, 1);
+    fill_names();
     bl_live_add_class("heap");
     if (bl_track_conf.mmap)
         bl_live_add_class("mmap");
@@ -531,20 +559,6 @@ static int create_ledger(void)
     if (!error && bl_dir_fd() >= 0 && !*bl_ledger_name())
         say_no_file();
     return error;
-}
-
-static void fill_names(void)
-{
-    char buffer[4096];
-    long n = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)buffer, sizeof buffer);
-    if (n > 0)
-        bl_header->exe_name = bl_names_add(buffer, (size_t)n);
-    n = bl_sys_read_file("/proc/self/cmdline", buffer, sizeof buffer);
-    if (n > 0)
-        bl_header->cmdline_name = bl_names_add(buffer, (size_t)n);
-    const char *options = getenv("BUFLEAK_OPTIONS");
-    if (options)
-        bl_header->options_name = bl_names_add_str(options);
 }
 
 static void (*libunwind_flush)(void *, uint64_t, uint64_t);

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-static int own_fd = -1;
+static struct bl_own_fd own = BL_OWN_FD_NONE;
 static bool known;
 static bool silent;
 static dev_t start_dev;
@@ -29,7 +29,7 @@ void bl_say_init(bool quiet)
     start_ino = st.st_ino;
     if (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev >> 8 != 1)) {
         long fd = bl_sys3(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3);
-        own_fd = fd < 0 ? -1 : bl_sys_move_high((int)fd);
+        bl_own_fd_set(&own, fd < 0 ? -1 : bl_sys_move_high((int)fd));
     }
 }
 
@@ -63,7 +63,7 @@ static void write_line(int fd, const char *text, size_t length)
 void bl_say_always(struct bl_text *line)
 {
     struct stat st = {0};
-    int fd = own_fd;
+    int fd = bl_own_fd_valid(&own) ? own.fd : -1;
     bl_text_str(line, "\n");
     if (line->at == line->end) /* cut: keep it a line */
         line->at[-1] = '\n';
@@ -81,13 +81,10 @@ void bl_say(struct bl_text *line)
 
 bool bl_say_owns_fd(int fd)
 {
-    return fd == own_fd;
+    return bl_own_fd_is(&own, fd);
 }
 
 void bl_say_vacate_fd(int fd)
 {
-    if (fd != own_fd)
-        return;
-    long moved = bl_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
-    own_fd = moved < 0 ? -1 : (int)moved;
+    bl_own_fd_vacate(&own, fd);
 }

@@ -4,7 +4,7 @@
 #include "names.h"
 #include "real.h"
 #include "sigsafe.h"
-#include "guard.h"
+#include "track.h"
 
 #include <errno.h>
 #include <string.h>
@@ -125,8 +125,20 @@ static void tell_hook(const struct sigaction *a)
     bl_store_relaxed(&hook->why_name, has_function(a) ? shared_name : 0);
 }
 
+/* In a vfork child: the memory is the parent's, the kernel's actions are its own. */
+static int act_in_vfork_child(const struct sigaction *action, struct sigaction *ret_old)
+{
+    struct sigaction old = *current();
+    int result = action ? bl_real.sigaction(bl_signals_number, action, NULL) : 0;
+    if (result == 0 && ret_old)
+        *ret_old = old;
+    return result;
+}
+
 int bl_signals_action(const struct sigaction *action, struct sigaction *ret_old)
 {
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_ON && bl_header->pid != bl_sys_getpid())
+        return act_in_vfork_child(action, ret_old);
     struct sigaction wanted = {0};
     int result = 0;
     if (action)
@@ -193,7 +205,7 @@ void bl_signals_before_exec(void)
         bl_real.sigaction(bl_signals_number, current(), NULL);
 }
 
-void bl_signals_after_failed_exec(void)
+void bl_signals_after_exec(void)
 {
     int saved = errno;
     if (bl_signals_number)

@@ -33,6 +33,7 @@ void bl_signals_note_wait(const sigset_t *set);
 bool bl_signals_collect(void);
 /* An exec inherits SIG_IGN but not handlers: show the kernel what the application wanted. */
 void bl_signals_before_exec(void);
-void bl_signals_after_failed_exec(void);
+/* It failed, or another process did it (posix_spawn). errno is kept. */
+void bl_signals_after_exec(void);
 
 #endif

@@ -84,8 +84,7 @@ def run_with(directory, options='quiet=0'):
     with Running([victim('steady'), 'wait'], environment(directory, options)) as target:
         pid = int(target.line())
         target.tell()
-        out, err = target.process.communicate(timeout=50)
-        status = target.process.returncode
+        status, out, err = target.end()
     return subprocess.CompletedProcess([], status, out, err), pid
 
 
@@ -199,8 +198,8 @@ def expect_in_memory(directory, why):
         wait_until(lambda: ledger.Ledger(path).header.losses.get('snapshots_failed'),
                    'the failed snapshot to be counted')
         target.tell()
-        out, err = target.process.communicate(timeout=50)
-        expect_same(subprocess.CompletedProcess([], target.process.returncode, out, err), why)
+        status, out, err = target.end()
+        expect_same(subprocess.CompletedProcess([], status, out, err), why)
     lines = err.splitlines()
     expect_equal(len(lines), 2, f'{why}: lines on stderr {lines}')
     expect(directory in lines[0] and 'kept in memory' in lines[0], f'{why}: stderr {lines}')

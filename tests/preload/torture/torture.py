@@ -19,7 +19,7 @@ import traceback
 import ledger
 
 SCALE = float(os.environ.get('BUFLEAK_TEST_SCALE', '1'))
-PATIENCE_S = 50  # for what must come; reached only when it does not
+PATIENCE_S = 20  # for what must come; reached only when it does not
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -91,9 +91,10 @@ class Running:
 
     def __init__(self, command, env, **options):
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        bufsize=1, **options)
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                                        **options)
         self.pid = self.process.pid
+        self.pending = b''
 
     def __enter__(self):
         return self
@@ -107,18 +108,24 @@ class Running:
                 pipe.close()
 
     def line(self):
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
-        expect(ready, f'victim {self.pid} says nothing')
-        return self.process.stdout.readline().rstrip('\n')
+        """The next line; what there is when stdout ends."""
+        while b'\n' not in self.pending:
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
+            expect(ready, f'victim {self.pid} says nothing more than {self.pending}')
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                break
+            self.pending += data
+        text, _, self.pending = self.pending.partition(b'\n')
+        return text.decode()
 
     def tell(self, text=''):
-        self.process.stdin.write(text + '\n')
-        self.process.stdin.flush()
+        self.process.stdin.write(text.encode() + b'\n')
 
     def end(self):
         """Closes stdin and returns (status, rest of stdout, stderr)."""
         out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out, err
+        return self.process.returncode, (self.pending + out).decode(), err.decode()
 
 
 def the_ledger(directory, pid=None):
