@@ -72,10 +72,13 @@ static int show(const char *name, struct bl_error *error)
 
 /* ---- check ---- */
 
+#define ERRORS_SHOWN 20u
+
 struct check {
     const char *path;
     unsigned classes;
     unsigned functions;
+    unsigned errors;
 };
 
 static void count_class(void *context, const struct bl_profile_class *c)
@@ -92,7 +95,9 @@ static void count_function(void *context, const struct bl_profile_function *f)
 
 static void say_error(void *context, unsigned line, unsigned column, const char *what)
 {
-    bl_say("%s:%u:%u: %s", ((struct check *)context)->path, line, column, what);
+    struct check *check = context;
+    if (check->errors++ < ERRORS_SHOWN)
+        bl_say("%s:%u:%u: %s", check->path, line, column, what);
 }
 
 /* Returns the bytes read, or -1. */
@@ -143,8 +148,11 @@ static int check_file(const char *path, char *buffer, struct bl_error *error)
     size_t length = 0;
     if (read_profile(path, buffer, &length, error) < 0)
         return -1;
-    if (bl_profile_parse(buffer, length, &sink) > 0)
+    if (bl_profile_parse(buffer, length, &sink) > 0) {
+        if (check.errors > ERRORS_SHOWN)
+            bl_say("%s: and %u more errors", path, check.errors - ERRORS_SHOWN);
         return 1;
+    }
     if (check.classes == 0)
         return bl_error_set(error, "%s names no class: a profile begins with `class NAME`", path);
     printf("%s: %u class%s, %u function%s\n", path, check.classes, check.classes == 1 ? "" : "es",
