@@ -236,8 +236,10 @@ static void write_rows(const struct bl_reader *reader)
         class_number = row.class_number;
         const char *what = unseen(&row);
         whole += *what == '\0';
-        printf("  %-32s %-8s%s%s\n", row.function, method_name(row.method), *what ? "  " : "",
-               what);
+        if (*what)
+            printf("  %-32s %-8s  %s\n", row.function, method_name(row.method), what);
+        else
+            printf("  %-32s %s\n", row.function, method_name(row.method));
     }
     if (functions == 0)
         puts("no profile was applied: none of its libraries is there, or profiles=none was given");
