@@ -61,6 +61,7 @@ struct row {
     uint64_t start_realtime_ns;
     uint64_t live_count;
     uint64_t live_bytes;
+    uint64_t ledger_bytes;
     unsigned snapshots;
     char path[PATH_MAX]; /* printable */
     char problem[256];   /* why nothing else is known; "" */
@@ -130,6 +131,7 @@ static void fill_row(struct row *row)
     struct bl_error error = {""};
     struct stat status;
     row->pid = (pid_t)row->file->pid;
+    row->ledger_bytes = (uint64_t)row->file->size;
     bl_text_printable(row->path, sizeof(row->path), row->file->path, strlen(row->file->path));
     int fd = bl_ledgers_open(row->file->path, false);
     if (fd < 0 || fstat(fd, &status) < 0)
@@ -251,7 +253,7 @@ static json_t *row_to_json(const struct row *row)
         "ended_ns",
         row->state == BL_PROCESS_RUNNING ? json_null() : json_integer((json_int_t)row->ended_ns),
         "live_count", (json_int_t)row->live_count, "live_bytes", (json_int_t)row->live_bytes,
-        "ledger_bytes", (json_int_t)row->file->size, "snapshots", (int)row->snapshots, "ledger",
+        "ledger_bytes", (json_int_t)row->ledger_bytes, "snapshots", (int)row->snapshots, "ledger",
         row->path, "forked_from", row->parent_pid ? json_integer(row->parent_pid) : json_null(),
         "problem", *row->problem ? json_string(row->problem) : json_null());
 }
@@ -281,22 +283,51 @@ static int write_json(const struct listing *listing, const struct untracked_list
     return outcome < 0 ? bl_error_set(error, "cannot write the list") : 0;
 }
 
-static void write_row(const struct row *row)
+#define WIDE_COLUMNS   90 /* before the path, with all columns */
+#define NARROW_COLUMNS 66 /* without the ledger's size and the number of snapshots */
+
+/* The path gets what the terminal has left. */
+static void write_path(const struct bl_term *term, const char *path)
 {
+    char fitted[PATH_MAX];
+    bool is_narrow = term->width > 0 && term->width < WIDE_COLUMNS + 40;
+    size_t used = is_narrow ? NARROW_COLUMNS : WIDE_COLUMNS;
+    if (term->width > 0 && term->width < used + 8)
+        return;
+    bl_text_fit(fitted, sizeof(fitted), path, term->width > 0 ? term->width - used : 0, true);
+    printf("  %s", fitted);
+}
+
+static void write_columns(const struct bl_term *term, const char *const texts[7])
+{
+    bool is_narrow = term->width > 0 && term->width < WIDE_COLUMNS + 40;
+    printf("%-8s %-16s %-9s %-14s %12s", texts[0], texts[1], texts[2], texts[3], texts[4]);
+    if (!is_narrow)
+        printf(" %11s %9s", texts[5], texts[6]);
+}
+
+static void write_row(const struct bl_term *term, const struct row *row)
+{
+    char pid[BL_TEXT_NUMBER];
     char since[BL_TEXT_NUMBER + 16];
     char number[BL_TEXT_NUMBER];
     char size[BL_TEXT_NUMBER];
+    char snapshots[BL_TEXT_NUMBER];
+    snprintf(pid, sizeof(pid), "%d", (int)row->pid);
     if (*row->problem) {
-        printf("%-8d %-16s %s\n", (int)row->pid, "?", row->problem);
+        printf("%-8s %-16s %s\n", pid, "?", row->problem);
         return;
     }
     if (row->state == BL_PROCESS_RUNNING)
         snprintf(since, sizeof(since), "up %s", bl_text_age(number, row->age_ns));
     else
         snprintf(since, sizeof(since), "%s ago", bl_text_age(number, row->ended_ns));
-    printf("%-8d %-16s %-9s %-14s %12s %11s %9u  %s\n", (int)row->pid, row->comm, state_name(row),
-           since, bl_text_bytes(number, row->live_bytes),
-           bl_text_bytes(size, (uint64_t)row->file->size), row->snapshots, row->path);
+    snprintf(snapshots, sizeof(snapshots), "%u", row->snapshots);
+    write_columns(term, (const char *[]){pid, row->comm, state_name(row), since,
+                                         bl_text_bytes(number, row->live_bytes),
+                                         bl_text_bytes(size, row->ledger_bytes), snapshots});
+    write_path(term, row->path);
+    putchar('\n');
 }
 
 static void write_text(const struct listing *listing, const struct untracked_list *untracked,
@@ -304,12 +335,14 @@ static void write_text(const struct listing *listing, const struct untracked_lis
 {
     struct bl_term term = bl_term_of(stdout);
     size_t hidden = 0;
-    printf("%s%-8s %-16s %-9s %-14s %12s %11s %9s  %s%s\n", bl_term_style(&term, BL_STYLE_DIM),
-           "PID", "NAME", "STATE", "UP OR ENDED", "UNRELEASED", "LEDGER", "SNAPSHOTS", "PATH",
-           bl_term_style(&term, BL_STYLE_PLAIN));
+    fputs(bl_term_style(&term, BL_STYLE_DIM), stdout);
+    write_columns(&term, (const char *[]){"PID", "NAME", "STATE", "UP OR ENDED", "UNRELEASED",
+                                          "LEDGER", "SNAPSHOTS"});
+    write_path(&term, "PATH");
+    printf("%s\n", bl_term_style(&term, BL_STYLE_PLAIN));
     for (size_t i = 0; i < listing->count; i++) {
         if (is_shown(&listing->rows[i], all))
-            write_row(&listing->rows[i]);
+            write_row(&term, &listing->rows[i]);
         else
             hidden++;
     }
@@ -364,6 +397,9 @@ static int prune(const struct request *request, struct bl_error *error)
             printf("removed %s[%d] %s: %zu file%s\n", row->comm, (int)row->pid, state_name(row),
                    pruned.files - before_row, pruned.files - before_row == 1 ? "" : "s");
     }
+    char own[PATH_MAX];
+    if (outcome == 0 && bl_ledgers_directory(own, sizeof(own), error) == 0)
+        pruned.files += bl_ledgers_remove_unborn(own, &pruned.bytes);
     if (outcome == 0 && request->is_json) {
         json_t *root = json_pack("{s:i, s:s, s:O, s:I}", "schema", 1, "tool", "bufleak " BL_VERSION,
                                  "removed", pruned.removed, "bytes", (json_int_t)pruned.bytes);

@@ -234,7 +234,7 @@ static int parse(struct run *run, int argc, char **argv, struct bl_error *error)
     const char *inherited = getenv("BUFLEAK_OPTIONS");
     int code;
     if (inherited && strlen(inherited) < sizeof(run->env.options))
-        strcpy(run->env.options, inherited);
+        memcpy(run->env.options, inherited, strlen(inherited) + 1);
     while ((code = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
         int outcome = take_option(run, code, argc, argv, error);
         if (outcome != 0)
@@ -528,6 +528,20 @@ static struct suspect *find_suspect(struct run *run, const struct bl_proc *proce
     return &grown[run->suspect_count++];
 }
 
+/* Why a process goes without the shim; NULL when it does not, or nothing can be said. One that we
+ * may not look at although it is below us runs with other credentials than ours. */
+static const char *why_untracked(const struct run *run, pid_t pid, enum bl_proc_preload state)
+{
+    if (state != BL_PROC_UNREADABLE)
+        return bl_proc_preload_text(state);
+    for (size_t i = 0; i < run->tree.count; i++)
+        if (run->tree.processes[i].is_member && run->tree.processes[i].pid == (uint32_t)pid &&
+            !run->tree.processes[i].is_done)
+            return NULL;
+    return "it runs with other credentials (setuid or file capabilities): the kernel dropped "
+           "LD_PRELOAD (AT_SECURE)";
+}
+
 static void look_at(struct run *run, pid_t pid)
 {
     struct bl_proc process;
@@ -540,8 +554,8 @@ static void look_at(struct run *run, pid_t pid)
         return;
     memcpy(suspect->comm, process.comm, sizeof(suspect->comm));
     enum bl_proc_preload state = bl_proc_preload_state(pid);
-    const char *why = bl_proc_preload_text(state);
-    bool is_sure = state != BL_PROC_NOT_MAPPED || suspect->why == why;
+    const char *why = why_untracked(run, pid, state);
+    bool is_sure = state == BL_PROC_STATIC || state == BL_PROC_AT_SECURE || suspect->why == why;
     suspect->why = why;
     suspect->is_fine = state == BL_PROC_MAPPED;
     if (!why || !is_sure)

@@ -292,7 +292,7 @@ int bl_control_copy(const struct bl_target *target, char **ret_path, struct bl_e
 {
     char base[PATH_MAX];
     char part[PATH_MAX + 32];
-    struct bl_header header;
+    struct bl_header header = {0};
     if (name_base(target, base, sizeof(base), error) < 0)
         return -1;
     snprintf(part, sizeof(part), "%s.%d.part", base, (int)getpid());

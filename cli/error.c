@@ -13,6 +13,7 @@ int bl_error_set(struct bl_error *error, const char *format, ...)
     char raw[sizeof(error->text)];
     va_list arguments;
     va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is the line above
     vsnprintf(raw, sizeof(raw), format, arguments);
     va_end(arguments);
     bl_text_printable(error->text, sizeof(error->text), raw, strlen(raw));
@@ -25,6 +26,7 @@ void bl_say(const char *format, ...)
     char line[2048];
     va_list arguments;
     va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is the line above
     vsnprintf(raw, sizeof(raw), format, arguments);
     va_end(arguments);
     bl_text_printable(line, sizeof(line), raw, strlen(raw));

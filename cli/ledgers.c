@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 void bl_ledgers_deinit(struct bl_ledger_list *list)
@@ -304,4 +305,43 @@ void bl_ledgers_remove_spool(const char *path)
     /* rmdir takes only an empty one */
     if (directory_of(path, directory, sizeof(directory)) && is_spool(directory))
         rmdir(directory);
+}
+
+static bool is_unborn(const char *name)
+{
+    char tid[16];
+    char path[32];
+    size_t length = strlen(name);
+    if (length < 5 || strncmp(name, "fork.", 5) != 0 || strcmp(name + length - 5, ".part") != 0)
+        return false;
+    size_t digits = strspn(name + 5, "0123456789");
+    if (digits == 0 || digits >= sizeof(tid) || name[5 + digits] != '.')
+        return false;
+    memcpy(tid, name + 5, digits);
+    tid[digits] = '\0';
+    snprintf(path, sizeof(path), "/proc/%s", tid);
+    return access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+size_t bl_ledgers_remove_unborn(const char *directory, uint64_t *bytes)
+{
+    int fd = bl_ledgers_open_directory(directory);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    struct stat status;
+    size_t count = 0;
+    while (entries && (entry = readdir(entries))) {
+        /* a child may still be about to give it its name: that takes no second */
+        if (!is_unborn(entry->d_name) ||
+            fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            time(NULL) - status.st_mtime < 60 || unlinkat(fd, entry->d_name, 0) < 0)
+            continue;
+        *bytes += (uint64_t)status.st_size;
+        count++;
+    }
+    if (entries)
+        closedir(entries);
+    else if (fd >= 0)
+        close(fd);
+    return count;
 }

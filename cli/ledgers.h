@@ -61,6 +61,10 @@ uint32_t bl_ledgers_find_snapshot(const char *ledger_path, uint32_t wanted, char
  * be our own or that of a spool in it. Adds to *bytes. Returns 0 or -errno. */
 int bl_ledgers_remove(const char *path, uint64_t *bytes);
 
+/* Deletes ledgers that were being made for a child when its parent was killed in the middle of fork
+ * (fork.TID.N.part), once that thread is gone. Returns how many; adds to *bytes. */
+size_t bl_ledgers_remove_unborn(const char *directory, uint64_t *bytes);
+
 /* Deletes the spool directory a file was in, if it is one and empty now. */
 void bl_ledgers_remove_spool(const char *path);
 

@@ -121,13 +121,13 @@ static struct sum *find_sum(struct sum_table *table, uint32_t class_number, uint
         return NULL;
     uint64_t at = hash_sum(class_number, stack, key);
     uint32_t slot;
-    while ((slot = table->slots[at & (table->slot_count - 1)])) {
+    while (table->sums && (slot = table->slots[at & (table->slot_count - 1)])) {
         struct sum *sum = &table->sums[slot - 1];
         if (sum->stack == stack && sum->class_number == class_number && sum->key == key)
             return sum;
         at++;
     }
-    if (table->count == table->room && !grow_sums(table))
+    if ((table->count == table->room && !grow_sums(table)) || !table->sums)
         return NULL;
     struct sum *sum = &table->sums[table->count++];
     *sum = (struct sum){
@@ -501,7 +501,7 @@ static int make_groups(struct builder *builder)
             .key = sum->key,
         };
     }
-    if (outcome == 0 && model->group_count > 0)
+    if (outcome == 0 && model->groups && model->group_count > 0)
         qsort(model->groups, model->group_count, sizeof(*model->groups), compare_groups);
     free(stack_counts);
     free(groups.sums);

@@ -168,12 +168,12 @@ static bool is_static(pid_t pid)
     return is_elf && !has_interpreter;
 }
 
-/* -1 when the process is not ours to look at, or has no memory of its own left. */
+/* -1 when the process is not ours to look at. One that is ending has no maps, which can be read. */
 static int maps_have_shim(pid_t pid)
 {
     size_t length;
     char *maps = read_proc_file(pid, "maps", &length);
-    int found = maps && length > 0 ? strstr(maps, "/libbufleak") != NULL : -1;
+    int found = maps ? strstr(maps, "/libbufleak") != NULL : -1;
     free(maps);
     return found;
 }
@@ -189,13 +189,13 @@ enum bl_proc_preload bl_proc_preload_state(pid_t pid)
     int mapped = maps_have_shim(pid);
     if (mapped == 1)
         return BL_PROC_MAPPED;
+    if (mapped < 0)
+        return BL_PROC_UNREADABLE;
     char *preload = bl_proc_environ(pid, "LD_PRELOAD");
     bool named = preload && strstr(preload, "libbufleak");
     free(preload);
     if (!named)
         return BL_PROC_NO_PRELOAD;
-    if (mapped < 0)
-        return BL_PROC_UNREADABLE;
     if (is_static(pid))
         return BL_PROC_STATIC;
     return at_secure(pid) ? BL_PROC_AT_SECURE : BL_PROC_NOT_MAPPED;

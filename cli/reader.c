@@ -150,6 +150,7 @@ static int check_extent(struct source *source, uint32_t number)
 {
     const struct bl_extent *extent = &source->extents[number];
     uint64_t length = (uint64_t)extent->pages * BL_PAGE;
+    unsigned long long end = extent->offset + length;
     if (extent->flags & BL_EXTENT_PRIVATE)
         return 0;
     if (extent->offset % BL_PAGE != 0 || extent->offset < BL_EXTENTS_END)
@@ -158,8 +159,7 @@ static int check_extent(struct source *source, uint32_t number)
     if (extent->offset > source->size || length > source->size - extent->offset)
         return bl_error_set(source->error,
                             "%s is truncated: extent %u ends at byte %llu and the file at %llu",
-                            source->path, number, (unsigned long long)(extent->offset + length),
-                            (unsigned long long)source->size);
+                            source->path, number, end, (unsigned long long)source->size);
     source->bytes_planned += length;
     if (source->bytes_planned > source->size)
         return bl_error_set(source->error, "%s is damaged: its extents hold more than the file",

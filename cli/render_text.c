@@ -37,33 +37,6 @@ static void pad_left(FILE *out, const char *text, size_t width)
     fprintf(out, "%*s%s", (int)(width > used ? width - used : 0), "", text);
 }
 
-/* Cuts text to `width` columns with an ellipsis; the end is what matters in a path. */
-static void fit(char *out, size_t size, const char *text, size_t width, bool keep_end)
-{
-    size_t columns = bl_text_width(text);
-    if (width == 0 || columns <= width) {
-        snprintf(out, size, "%s", text);
-        return;
-    }
-    size_t skip = keep_end ? columns - (width - 1) : 0;
-    size_t take = width - 1;
-    const char *from = text;
-    while (skip > 0) {
-        from++;
-        if (((unsigned char)*from & 0xc0) != 0x80)
-            skip--;
-    }
-    const char *to = from;
-    while (*to && take > 0) {
-        to++;
-        while (((unsigned char)*to & 0xc0) == 0x80)
-            to++;
-        take--;
-    }
-    snprintf(out, size, "%s%.*s%s", keep_end ? "…" : "", (int)(to - from), from,
-             keep_end ? "" : "…");
-}
-
 static void write_title(const struct pen *pen)
 {
     const struct bl_view *view = pen->view;
@@ -129,8 +102,9 @@ __attribute__((format(printf, 2, 3))) static void write_warning(const struct pen
                                                                 const char *format, ...)
 {
     va_list arguments;
-    va_start(arguments, format);
     fprintf(pen->out, "  %s", style(pen, BL_STYLE_BAD));
+    va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is the line above
     vfprintf(pen->out, format, arguments);
     fprintf(pen->out, "%s\n", style(pen, BL_STYLE_PLAIN));
     va_end(arguments);
@@ -245,11 +219,11 @@ static void write_frame(const struct pen *pen, const struct bl_symbol *symbol, s
     if (limit > 0 && bl_text_width(line.where) + what_width + INDENT + 2 > limit) {
         size_t room = limit > INDENT + 12 ? limit - INDENT - 2 : 10;
         what_width = what_width < room / 2 ? what_width : room / 2;
-        fit(where, sizeof(where), line.where, room - what_width, true);
+        bl_text_fit(where, sizeof(where), line.where, room - what_width, true);
     } else {
         snprintf(where, sizeof(where), "%s", line.where);
     }
-    fit(what, sizeof(what), line.what, what_width, false);
+    bl_text_fit(what, sizeof(what), line.what, what_width, false);
     fprintf(pen->out, "%*s", INDENT, "");
     if (*where) {
         pad(pen->out, what, what_width);
@@ -278,30 +252,30 @@ static size_t widest_function(const struct pen *pen, const uint32_t *frames, siz
     return widest < most ? widest : most;
 }
 
-/* The frames of libc and the like that a stack begins with go into one line: people look for their
- * own frame first. Returns how many were taken. */
+/* The frames of libc and the like that a stack begins with are only named by the function that was
+ * called: people look for their own frame first. Grouped by stack, all frames are shown. Returns
+ * how many were left out. */
 static size_t write_runtime(const struct pen *pen, const uint32_t *frames, size_t count)
 {
+    const struct bl_symbol *called = NULL;
     size_t taken = 0;
-    for (; taken < count; taken++) {
+    for (; taken < count && pen->view->model->group_by != BL_GROUP_STACK; taken++) {
         size_t inlined;
         const struct bl_symbol *symbols =
             bl_symbols_frame(pen->view->symbols, frames[taken], &inlined);
         if (!symbols || !bl_model_is_runtime(symbols->path))
             break;
+        called = &symbols[inlined - 1];
     }
-    if (taken == count)
+    if (!called || taken == count)
         return 0;
-    for (size_t i = 0; i < taken; i++) {
-        size_t inlined;
-        const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
-        const struct bl_symbol *outer = symbols ? &symbols[inlined - 1] : NULL;
-        fprintf(pen->out, "%s", i == 0 ? ", through " : ", ");
-        if (outer && outer->function)
-            fprintf(pen->out, "%s (%s)", outer->function, outer->module);
-        else if (outer)
-            fprintf(pen->out, "%s+0x%llx", outer->module, (unsigned long long)outer->offset);
-    }
+    if (called->function)
+        fprintf(pen->out, ", through %s (%s)", called->function, called->module);
+    else
+        fprintf(pen->out, ", through %s+0x%llx", called->module,
+                (unsigned long long)called->offset);
+    if (taken > 1)
+        fprintf(pen->out, " and %zu more", taken - 1);
     return taken;
 }
 
@@ -401,9 +375,10 @@ static void write_groups(const struct pen *pen)
     for (size_t i = model->shown; i < model->group_count; i++)
         rest += model->groups[i].bytes;
     if (model->shown < model->group_count)
-        fprintf(pen->out, "\n%s%s more groups with %s (--top 0 shows all)%s\n",
+        fprintf(pen->out, "\n%s%s more group%s with %s (--top 0 shows all)%s\n",
                 style(pen, BL_STYLE_DIM), bl_text_count(count, model->group_count - model->shown),
-                bl_text_bytes(bytes, rest), style(pen, BL_STYLE_PLAIN));
+                model->group_count - model->shown == 1 ? "" : "s", bl_text_bytes(bytes, rest),
+                style(pen, BL_STYLE_PLAIN));
     const char *path;
     for (size_t n = 0; (path = bl_symbols_mismatch(pen->view->symbols, n)); n++)
         fprintf(pen->out,

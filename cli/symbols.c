@@ -96,7 +96,7 @@ static void name_module(struct module *module, const struct bl_reader *reader,
     const char *slash = strrchr(module->path, '/');
     module->name = slash && slash[1] ? slash + 1 : module->path;
     for (uint32_t i = 0; record && i < record->build_id_length && i < BL_BUILD_ID_MAX; i++)
-        snprintf(module->build_id + i * 2u, 3, "%02x", record->build_id[i]);
+        snprintf(module->build_id + (size_t)i * 2, 3, "%02x", record->build_id[i]);
 }
 
 int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *reader,
@@ -140,7 +140,7 @@ void bl_symbols_destroy(struct bl_symbols *symbols)
     struct entry *entry;
     struct entry *next;
     HASH_ITER (hh, symbols->entries, entry, next) {
-        HASH_DEL(symbols->entries, entry);
+        HASH_DEL(symbols->entries, entry); // NOLINT(clang-analyzer-unix.Malloc): the next is known
         free_symbols(entry->symbols, entry->count);
         free(entry);
     }

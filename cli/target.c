@@ -85,6 +85,7 @@ __attribute__((format(printf, 2, 3))) static void add_place(struct places *place
     char path[PATH_MAX];
     va_list arguments;
     va_start(arguments, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is the line above
     int length = vsnprintf(path, sizeof(path), format, arguments);
     va_end(arguments);
     if (length <= 0 || (size_t)length >= sizeof(path))
@@ -212,7 +213,7 @@ static int pick(const struct bl_ledger_list *list, const struct bl_proc *process
             take_listed(&candidate, list->files[i].path, &ignored) < 0)
             continue;
         bool is_this_process = candidate.is_running && candidate.process.pid == pid;
-        if (process && !is_this_process) {
+        if (process && !is_this_process && candidate.path) {
             free(*ret_older);
             *ret_older = strdup(candidate.path);
         }

@@ -67,6 +67,32 @@ size_t bl_text_width(const char *text)
     return width;
 }
 
+void bl_text_fit(char *out, size_t size, const char *text, size_t width, bool keep_end)
+{
+    size_t columns = bl_text_width(text);
+    if (width == 0 || columns <= width) {
+        snprintf(out, size, "%s", text);
+        return;
+    }
+    size_t skip = keep_end ? columns - (width - 1) : 0;
+    size_t take = width - 1;
+    const char *from = text;
+    while (skip > 0) {
+        from++;
+        if (((unsigned char)*from & 0xc0) != 0x80)
+            skip--;
+    }
+    const char *to = from;
+    while (*to && take > 0) {
+        to++;
+        while (((unsigned char)*to & 0xc0) == 0x80)
+            to++;
+        take--;
+    }
+    snprintf(out, size, "%s%.*s%s", keep_end ? "…" : "", (int)(to - from), from,
+             keep_end ? "" : "…");
+}
+
 const char *bl_text_count(char *out, uint64_t value)
 {
     char digits[BL_TEXT_NUMBER];

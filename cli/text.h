@@ -19,6 +19,10 @@ size_t bl_text_printable(char *out, size_t size, const char *raw, size_t length)
 /* Columns that valid UTF-8 takes on a terminal, one per character. */
 size_t bl_text_width(const char *text);
 
+/* Cuts valid UTF-8 to `width` columns with an ellipsis, at its start when the end is what matters,
+ * as in a path. 0 columns are no limit. */
+void bl_text_fit(char *out, size_t size, const char *text, size_t width, bool keep_end);
+
 /* "1,204" */
 const char *bl_text_count(char *out, uint64_t value);
 /* "1.18 MiB", "512 B" */

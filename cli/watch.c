@@ -161,13 +161,15 @@ static void take(struct bl_watch *watch, const struct inotify_event *event)
     const char *directory = path_of(watch, event->wd);
     if (!directory || event->len == 0)
         return;
-    if (event->mask & IN_ISDIR)
+    if (event->mask & IN_ISDIR) {
         take_directory(watch, directory, event->name);
-    else if (event->mask & IN_MOVED_TO)
+    } else if (event->mask & IN_CLOSE_WRITE) {
+        queue(watch, BL_WATCH_CLOSED, directory, event->name);
+    } else {
+        /* the one that the name is not of is left out; a forked child's ledger is renamed, too */
+        queue(watch, BL_WATCH_LEDGER, directory, event->name);
         queue(watch, BL_WATCH_SNAPSHOT, directory, event->name);
-    else
-        queue(watch, event->mask & IN_CREATE ? BL_WATCH_LEDGER : BL_WATCH_CLOSED, directory,
-              event->name);
+    }
 }
 
 static void read_events(struct bl_watch *watch)

@@ -12,7 +12,7 @@ import time
 import unittest
 
 BUILD = pathlib.Path(os.environ['BUFLEAK_BUILD'])
-CLI = BUILD / 'cli' / 'bufleak'
+CLI = pathlib.Path(os.environ.get('BUFLEAK_CLI', BUILD / 'cli' / 'bufleak'))  # e.g. one with ASan
 SHIM = BUILD / 'shim' / 'libbufleak.so'
 VICTIM = BUILD / 'tests' / 'cli' / 'cli_victim'
 WRITER = BUILD / 'tests' / 'cli' / 'write_ledger'

@@ -2,6 +2,7 @@
 """report, dump and ps on real processes under the shim."""
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,37 @@ class Reports(CliTest):
         self.refuse('no class gst', 'report', '--class', 'gst', victim.pid)
         sizes = self.report('--group', 'size', '--match', 'leak_blocks', victim.pid)['groups']
         self.assertEqual([g['key'] for g in sizes], [{'size': 1000}])
+
+
+class Terminals(CliTest):
+    def on_terminal(self, *arguments, **variables):
+        """What bufleak shows on a terminal of 60 columns."""
+        master, slave = pty.openpty()
+        env = dict(self.env, COLUMNS='60', TERM='xterm', **variables)
+        subprocess.run([CLI, *map(str, arguments)], env=env, stdout=slave, check=True, timeout=LIMIT,
+                       stderr=subprocess.DEVNULL)
+        os.close(slave)
+        shown = b''
+        try:
+            while piece := os.read(master, 65536):
+                shown += piece
+        except OSError:  # the other side is closed
+            pass
+        os.close(master)
+        return shown.decode().replace('\r', '')
+
+    def test_colour_and_width_fit(self):
+        victim = self.victim()
+        victim.do('leak 10 1000')
+        for command in (['report', victim.pid], ['ps']):
+            shown = self.on_terminal(*command)
+            self.assertIn('\x1b[', shown)
+            plain = self.on_terminal(*command, NO_COLOR='1')
+            self.assertNotIn('\x1b', plain)
+            for line in plain.splitlines():
+                if not line.startswith(('bufleak', '1. ', '2. ', '3. ', '     a')):
+                    self.assertLessEqual(len(line), 66, line)
+        self.assertNotIn('\x1b', self.bufleak('report', victim.pid).stdout)
 
 
 class Dumps(CliTest):

@@ -68,6 +68,13 @@ class Run(CliTest):
         self.assertIn('snapshot 1 (SIGUSR1)', errors)
         self.assertIn('handles this signal too', errors)
 
+    def test_a_daemons_shared_signal_is_said_while_it_runs(self):
+        victim = self.run_victim()
+        daemon = int(victim.do('daemon', 'daemon').split()[1])
+        victim.do('handle')
+        self.assertIn(f'[{daemon}]', self.read_until(victim, 'handles this signal too'))
+        victim.end('exit 0')
+
     def test_signals_are_passed_on(self):
         victim = self.run_victim()
         victim.process.send_signal(signal.SIGTERM)

@@ -5,6 +5,7 @@
 #include "target.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -117,6 +118,27 @@ START_TEST(spools_are_searched_and_belong_to_their_ledger)
 }
 END_TEST
 
+START_TEST(half_made_ledgers_of_dead_forks_are_removed)
+{
+    static const char *const names[] = {"fork.4194399.1.part", "fork.1.1.part", "fork.x.1.part",
+                                        "forks.4194399.1.part", "fork.4194398.1.part"};
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char path[256];
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < 5; i++) {
+        write_ledger(names[i], 1, 1, 0, BL_STATE_RUNNING);
+        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+        if (i < 4)
+            ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+    }
+    /* not that of a living process, not another name, not one made just now */
+    ck_assert_uint_eq(bl_ledgers_remove_unborn(directory, &bytes), 1);
+    ck_assert_uint_gt(bytes, 0);
+    snprintf(path, sizeof(path), "%s/%s", directory, names[0]);
+    ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
 static void expect(const char *argument, const char *end_of_path)
 {
     struct bl_target target;
@@ -220,6 +242,7 @@ int main(void)
     tcase_add_test(tests, links_and_directories_are_not_ledgers);
     tcase_add_test(tests, a_missing_directory_holds_nothing);
     tcase_add_test(tests, spools_are_searched_and_belong_to_their_ledger);
+    tcase_add_test(tests, half_made_ledgers_of_dead_forks_are_removed);
     tcase_add_test(tests, without_a_target_the_newest_program_is_taken);
     tcase_add_test(tests, a_pid_that_is_gone_gives_its_last_program);
     tcase_add_test(tests, a_running_process_is_told_from_an_earlier_one);

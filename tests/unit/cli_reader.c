@@ -377,7 +377,7 @@ START_TEST(records_read_under_a_busy_writer_are_whole)
     if (writer == 0)
         churn((struct bl_live *)(void *)(shared + extents[n].offset), 20001);
     size_t seen = 0;
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 30; round++) {
         struct bl_reader *reader = NULL;
         ck_assert_int_eq(bl_reader_create(&reader, fd, "busy", BL_READER_ALL, &error), 0);
         size_t count;

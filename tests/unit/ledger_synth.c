@@ -22,17 +22,22 @@ static void die(const char *what)
     abort();
 }
 
+/* Room doubles, so that a million records are not copied a million times. */
+static size_t room_for(size_t length)
+{
+    size_t room = 4096;
+    while (room < length)
+        room *= 2;
+    return room;
+}
+
 static uint32_t append(struct synth *synth, enum bl_section section, const void *bytes,
                        size_t length)
 {
     size_t at = synth->sections[section].length;
     uint8_t *grown = synth->sections[section].data;
-    /* grow by doubling: powers of two are exactly the lengths at which room runs out */
-    size_t room = 4096;
-    while (room < at + length)
-        room *= 2;
-    if (at == 0 || room > 4096)
-        grown = realloc(grown, room);
+    if (at == 0 || room_for(at + length) > room_for(at))
+        grown = realloc(grown, room_for(at + length));
     if (!grown)
         die("realloc");
     memcpy(grown + at, bytes, length);
@@ -180,7 +185,7 @@ uint8_t *synth_bytes(struct synth *synth, size_t *ret_size)
     uint32_t used = 0;
     size_t size = BL_EXTENTS_END;
     uint8_t *file = calloc(1, size);
-    for (uint16_t s = 0; s < BL_SECTION_COUNT; s++) {
+    for (unsigned s = 0; s < BL_SECTION_COUNT; s++) {
         size_t length = synth->sections[s].length;
         for (size_t at = 0; at < length;) {
             uint32_t pages = pages_for(synth, length - at);
@@ -191,7 +196,8 @@ uint8_t *synth_bytes(struct synth *synth, size_t *ret_size)
                 die("extents");
             memset(file + size, 0, piece);
             memcpy(file + size, synth->sections[s].data + at, taken);
-            extents[used++] = (struct bl_extent){.offset = size, .pages = pages, .section = s};
+            extents[used++] =
+                (struct bl_extent){.offset = size, .pages = pages, .section = (uint16_t)s};
             size += piece;
             at += taken;
         }
