@@ -30,6 +30,9 @@ struct bl_reader {
     struct bl_live *live;
     size_t live_count;
     size_t live_room;
+    struct bl_tracked *objects;
+    size_t object_count;
+    size_t object_room;
     uint64_t damage;
 };
 
@@ -55,6 +58,9 @@ static const uint32_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_COUNTERS] = sizeof(struct bl_counters),
     [BL_SECTION_LIVE] = sizeof(struct bl_live),
     [BL_SECTION_HOOKS] = sizeof(struct bl_hook),
+    [BL_SECTION_OBJECTS] = sizeof(struct bl_object),
+    [BL_SECTION_EVENTS] = sizeof(struct bl_event),
+    [BL_SECTION_LIFECYCLES] = sizeof(struct bl_lifecycle),
 };
 
 static int read_exactly(struct source *source, void *out, uint64_t length, uint64_t offset)
@@ -373,6 +379,154 @@ static void *record_at(const struct bl_reader *reader, enum bl_section which, ui
     return part->data + (number - part->first) * record_sizes[which];
 }
 
+/* What of an object does not change while it lives. */
+#define IDENTITY_BYTES offsetof(struct bl_object, refs)
+
+static int keep_object(struct bl_reader *reader, const struct bl_object *first,
+                       const struct bl_object *second, uint32_t number)
+{
+    if (!(second->word & BL_LIVE_BIT) || memcmp(first, second, IDENTITY_BYTES) != 0)
+        return 0;
+    if (reader->object_count == reader->object_room) {
+        size_t room = reader->object_room ? reader->object_room * 2 : 4096;
+        struct bl_tracked *grown = realloc(reader->objects, room * sizeof(*grown));
+        if (!grown)
+            return -1;
+        reader->objects = grown;
+        reader->object_room = room;
+    }
+    reader->objects[reader->object_count++] =
+        (struct bl_tracked){.object = *second,
+                            .number = number,
+                            .is_moving = memcmp(first, second, sizeof(*first)) != 0};
+    return 0;
+}
+
+/* Called with two copies of the same records, taken one after the other. */
+typedef int take_objects(struct bl_reader *reader, const struct bl_object *first,
+                         const struct bl_object *second, size_t count, uint32_t number);
+
+static int keep_objects(struct bl_reader *reader, const struct bl_object *first,
+                        const struct bl_object *second, size_t count, uint32_t number)
+{
+    for (size_t i = 0; i < count; i++)
+        if (keep_object(reader, &first[i], &second[i], number + (uint32_t)i) < 0)
+            return -1;
+    return 0;
+}
+
+/* After the events were read: what ended since is dropped, what got a new event has none that can
+ * be trusted. */
+static int recheck_objects(struct bl_reader *reader, const struct bl_object *first,
+                           const struct bl_object *second, size_t count, uint32_t number)
+{
+    size_t low = 0;
+    size_t high = reader->object_count;
+    (void)first;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (reader->objects[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < reader->object_count && reader->objects[low].number < number + count; low++) {
+        struct bl_tracked *tracked = &reader->objects[low];
+        const struct bl_object *now = &second[tracked->number - number];
+        if (memcmp(&tracked->object, now, IDENTITY_BYTES) != 0)
+            tracked->object.word = 0;
+        else if (memcmp(&tracked->object, now, sizeof(*now)) != 0)
+            tracked->is_moving = true;
+    }
+    return 0;
+}
+
+static int scan_objects(struct source *source, struct bl_reader *reader, take_objects *take)
+{
+    const struct section *section = &reader->sections[BL_SECTION_OBJECTS];
+    const size_t per_chunk = CHUNK_BYTES / sizeof(struct bl_object);
+    struct bl_object *copies = malloc(2ul * CHUNK_BYTES);
+    if (!copies)
+        return bl_error_set(source->error, "not enough memory to read %s", source->path);
+    bool is_still = source->header.snapshot_number != 0;
+    struct bl_object *again = is_still ? copies : copies + per_chunk;
+    int outcome = 0;
+    for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
+        const struct part *part = &section->parts[i];
+        bool is_private;
+        uint64_t offset = part_offset(source, BL_SECTION_OBJECTS, i, &is_private);
+        /* record 0 is never used */
+        for (uint64_t at = i == 0; !is_private && outcome == 0 && at < part->count;) {
+            uint64_t left = part->count - at;
+            size_t count = left < per_chunk ? (size_t)left : per_chunk;
+            uint64_t from = offset + at * sizeof(*copies);
+            outcome = read_exactly(source, copies, count * sizeof(*copies), from);
+            if (outcome == 0 && !is_still)
+                outcome = read_exactly(source, again, count * sizeof(*again), from);
+            if (outcome == 0 &&
+                take(reader, copies, again, count, (uint32_t)(part->first + at)) < 0)
+                outcome = bl_error_set(source->error, "not enough memory to read %s", source->path);
+            at += count;
+        }
+    }
+    free(copies);
+    return outcome;
+}
+
+/* An exemplar whose lifecycle was replaced while the events were read has somebody else's events.
+ */
+static int recheck_lifecycles(struct source *source, struct bl_reader *reader)
+{
+    const struct section *section = &reader->sections[BL_SECTION_LIFECYCLES];
+    for (size_t i = 0; i < section->part_count; i++) {
+        const struct part *part = &section->parts[i];
+        bool is_private;
+        uint64_t offset = part_offset(source, BL_SECTION_LIFECYCLES, i, &is_private);
+        struct bl_lifecycle *now = part->data ? malloc(part->count * sizeof(*now) + 1) : NULL;
+        struct bl_lifecycle *then = (struct bl_lifecycle *)(void *)part->data;
+        if (!part->data)
+            continue;
+        if (!now)
+            return bl_error_set(source->error, "not enough memory to read %s", source->path);
+        int outcome = read_exactly(source, now, part->count * sizeof(*now), offset);
+        for (uint64_t n = 0; outcome == 0 && n < part->count; n++)
+            if (now[n].hash != then[n].hash || now[n].events != then[n].events ||
+                now[n].event_count != then[n].event_count)
+                then[n].count = 0;
+        free(now);
+        if (outcome < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void drop_ended_objects(struct bl_reader *reader)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < reader->object_count; i++)
+        if (reader->objects[i].object.word & BL_LIVE_BIT)
+            reader->objects[kept++] = reader->objects[i];
+    reader->object_count = kept;
+}
+
+/* Objects and lifecycles, then the events they refer to, then a second look at whether they still
+ * refer to the same: events are used again as soon as their buffer has ended. */
+static int load_histories(struct source *source, struct bl_reader *reader)
+{
+    if (plan(source, BL_SECTION_OBJECTS, &reader->sections[BL_SECTION_OBJECTS], &reader->damage) <
+            0 ||
+        scan_objects(source, reader, keep_objects) < 0 ||
+        load(source, reader, BL_SECTION_LIFECYCLES) < 0 ||
+        load(source, reader, BL_SECTION_EVENTS) < 0)
+        return -1;
+    if (source->header.snapshot_number != 0)
+        return 0;
+    if (scan_objects(source, reader, recheck_objects) < 0 || recheck_lifecycles(source, reader) < 0)
+        return -1;
+    drop_ended_objects(reader);
+    return 0;
+}
+
 /* Makes every reference in a frame one that can be followed. */
 static void check_frames(struct bl_reader *reader)
 {
@@ -419,11 +573,105 @@ static void check_live(struct bl_reader *reader)
     reader->live_count = kept;
 }
 
+static void check_event(struct bl_reader *reader, struct bl_event *event)
+{
+    if (event->stack >= reader->sections[BL_SECTION_FRAMES].count && event->stack != 0) {
+        event->stack = 0;
+        reader->damage++;
+    }
+    if (event->thread >= reader->sections[BL_SECTION_THREADS].count && event->thread != 0) {
+        event->thread = 0;
+        reader->damage++;
+    }
+    if (event->folded == 0)
+        event->folded = 1;
+}
+
+/* Walks a list once and cuts it before an event that is in a list already: lists cannot cycle. */
+static uint32_t check_list(struct bl_reader *reader, uint8_t *seen, uint32_t newest, uint32_t count)
+{
+    uint32_t number = newest;
+    uint32_t length = 0;
+    while (number != 0 && length < count) {
+        struct bl_event *event = record_at(reader, BL_SECTION_EVENTS, number);
+        if (event && seen[number])
+            event = NULL;
+        if (!event) {
+            reader->damage++;
+            break;
+        }
+        seen[number] = 1;
+        check_event(reader, event);
+        length++;
+        number = event->next;
+    }
+    return length;
+}
+
+static bool has_class(struct bl_reader *reader, uint64_t class_number)
+{
+    if (class_number < reader->sections[BL_SECTION_CLASSES].count)
+        return true;
+    reader->damage++;
+    return false;
+}
+
+static void check_objects(struct bl_reader *reader, uint8_t *seen)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < reader->object_count; i++) {
+        struct bl_tracked tracked = reader->objects[i];
+        struct bl_object *object = &tracked.object;
+        if (!has_class(reader, object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK))
+            continue;
+        if (object->stack >= reader->sections[BL_SECTION_FRAMES].count && object->stack != 0) {
+            object->stack = 0;
+            reader->damage++;
+        }
+        if (object->thread >= reader->sections[BL_SECTION_THREADS].count && object->thread != 0) {
+            object->thread = 0;
+            reader->damage++;
+        }
+        object->event_count =
+            tracked.is_moving ? 0 : check_list(reader, seen, object->events, object->event_count);
+        reader->objects[kept++] = tracked;
+    }
+    reader->object_count = kept;
+}
+
+static void check_lifecycles(struct bl_reader *reader, uint8_t *seen)
+{
+    const struct section *section = &reader->sections[BL_SECTION_LIFECYCLES];
+    for (size_t i = 0; i < section->part_count; i++) {
+        struct bl_lifecycle *life = (struct bl_lifecycle *)(void *)section->parts[i].data;
+        for (uint64_t n = 0; life && n < section->parts[i].count; n++, life++) {
+            if (life->count == 0)
+                continue;
+            if (!has_class(reader, life->class_number))
+                life->count = 0;
+            else
+                life->event_count = check_list(reader, seen, life->events, life->event_count);
+        }
+    }
+}
+
+static int check_histories(struct source *source, struct bl_reader *reader)
+{
+    uint8_t *seen = calloc(reader->sections[BL_SECTION_EVENTS].count + 1, 1);
+    if (!seen)
+        return bl_error_set(source->error, "not enough memory to read %s", source->path);
+    check_lifecycles(reader, seen);
+    check_objects(reader, seen);
+    free(seen);
+    return 0;
+}
+
 static int load_all(struct source *source, struct bl_reader *reader, enum bl_reader_scope scope)
 {
     static const enum bl_section after_live[] = {BL_SECTION_THREADS, BL_SECTION_FRAMES,
                                                  BL_SECTION_MODULES};
-    if (scope == BL_READER_ALL && load_live(source, reader) < 0)
+    if (scope == BL_READER_ALL &&
+        (load_live(source, reader) < 0 || load_histories(source, reader) < 0))
         return -1;
     if (load(source, reader, BL_SECTION_COUNTERS) < 0 ||
         load(source, reader, BL_SECTION_CLASSES) < 0 || load(source, reader, BL_SECTION_HOOKS) < 0)
@@ -435,6 +683,8 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
         return -1;
     check_frames(reader);
     check_live(reader);
+    if (scope == BL_READER_ALL && check_histories(source, reader) < 0)
+        return -1;
     reader->header = source->header;
     return 0;
 }
@@ -475,6 +725,7 @@ void bl_reader_destroy(struct bl_reader *reader)
         free(reader->sections[s].parts);
     }
     free(reader->live);
+    free(reader->objects);
     free(reader);
 }
 
@@ -502,6 +753,34 @@ const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret
 {
     *ret_count = reader->live_count;
     return reader->live;
+}
+
+const struct bl_tracked *bl_reader_objects(const struct bl_reader *reader, size_t *ret_count)
+{
+    *ret_count = reader->object_count;
+    return reader->objects;
+}
+
+const struct bl_lifecycle *bl_reader_lifecycle(const struct bl_reader *reader, uint32_t number)
+{
+    const struct bl_lifecycle *life =
+        number ? record_at(reader, BL_SECTION_LIFECYCLES, number) : NULL;
+    return life && life->count > 0 ? life : NULL;
+}
+
+size_t bl_reader_history(const struct bl_reader *reader, uint32_t newest, uint32_t count,
+                         struct bl_event *out, size_t max)
+{
+    size_t length = 0;
+    uint32_t number = newest;
+    while (number != 0 && length < count && length < max) {
+        const struct bl_event *event = record_at(reader, BL_SECTION_EVENTS, number);
+        if (!event)
+            break;
+        out[length++] = *event;
+        number = event->next;
+    }
+    return length;
 }
 
 const struct bl_frame *bl_reader_frame(const struct bl_reader *reader, uint32_t number)

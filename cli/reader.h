@@ -3,13 +3,15 @@
  *
  * Everything is copied into private memory with pread while the file is open: the file may grow
  * under us, shrink, or be hostile, and a mapping of a file that shrinks is a SIGBUS. Dependencies
- * are read last (live buffers, then threads and frames, then modules, then names), each with a
- * fresh look at the header, so that whatever a record of a running target refers to is there.
+ * are read last (live buffers, then objects, lifecycles and their events, then threads and frames,
+ * then modules, then names), each with a fresh look at the header, so that whatever a record of a
+ * running target refers to is there.
  *
  * What a caller gets is checked: frame parents are lower than the frame, module, class, thread and
- * frame numbers exist, names lie inside the pool. A reference that fails becomes 0 ("unknown") and
- * is counted as damage. Structural faults (no magic, newer version, extents outside the file) make
- * open fail with one line that says so.
+ * frame numbers exist, names lie inside the pool, and no event is in two histories or twice in one,
+ * so that walking all histories takes as many steps as there are events. A reference that fails
+ * becomes 0 ("unknown") and is counted as damage. Structural faults (no magic, newer version,
+ * extents outside the file) make open fail with one line that says so.
  */
 #ifndef BL_READER_H
 #define BL_READER_H
@@ -50,6 +52,25 @@ uint64_t bl_reader_damage(const struct bl_reader *reader);
 
 /* The live buffers that were whole when they were read, in no order. */
 const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count);
+
+/* A live buffer of a reference-counted class. */
+struct bl_tracked {
+    struct bl_object object;
+    uint32_t number;
+    bool
+        is_moving; /* its history changed while it was read: it is in use, and has no events here */
+};
+
+/* Those that were whole when they were read, by number. */
+const struct bl_tracked *bl_reader_objects(const struct bl_reader *reader, size_t *ret_count);
+
+/* NULL for an unused record. */
+const struct bl_lifecycle *bl_reader_lifecycle(const struct bl_reader *reader, uint32_t number);
+
+/* Copies a list of at most `count` events from `newest` on, newest first; returns how many were
+ * stored, at most `max`. */
+size_t bl_reader_history(const struct bl_reader *reader, uint32_t newest, uint32_t count,
+                         struct bl_event *out, size_t max);
 
 /* NULL when the number is unknown or the record is in the target's private memory. */
 const struct bl_frame *bl_reader_frame(const struct bl_reader *reader, uint32_t number);

@@ -7,14 +7,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const size_t record_sizes[BL_SECTION_COUNT] = {1,
-                                                      sizeof(struct bl_module),
-                                                      sizeof(struct bl_frame),
-                                                      sizeof(struct bl_thread),
-                                                      sizeof(struct bl_class),
-                                                      sizeof(struct bl_counters),
-                                                      sizeof(struct bl_live),
-                                                      sizeof(struct bl_hook)};
+static const size_t record_sizes[BL_SECTION_COUNT] = {
+    [BL_SECTION_NAMES] = 1,
+    [BL_SECTION_MODULES] = sizeof(struct bl_module),
+    [BL_SECTION_FRAMES] = sizeof(struct bl_frame),
+    [BL_SECTION_THREADS] = sizeof(struct bl_thread),
+    [BL_SECTION_CLASSES] = sizeof(struct bl_class),
+    [BL_SECTION_COUNTERS] = sizeof(struct bl_counters),
+    [BL_SECTION_LIVE] = sizeof(struct bl_live),
+    [BL_SECTION_HOOKS] = sizeof(struct bl_hook),
+    [BL_SECTION_OBJECTS] = sizeof(struct bl_object),
+    [BL_SECTION_EVENTS] = sizeof(struct bl_event),
+    [BL_SECTION_LIFECYCLES] = sizeof(struct bl_lifecycle),
+};
 
 static void die(const char *what)
 {
@@ -52,6 +57,9 @@ struct synth *synth_create(void)
     static const struct bl_frame root;
     static const struct bl_thread no_thread;
     static const struct bl_live no_live;
+    static const struct bl_object no_object;
+    static const struct bl_event no_event;
+    static const struct bl_lifecycle no_lifecycle;
     struct synth *synth = calloc(1, sizeof(*synth));
     if (!synth)
         die("calloc");
@@ -75,6 +83,9 @@ struct synth *synth_create(void)
     append(synth, BL_SECTION_FRAMES, &root, sizeof(root));
     append(synth, BL_SECTION_THREADS, &no_thread, sizeof(no_thread));
     append(synth, BL_SECTION_LIVE, &no_live, sizeof(no_live));
+    append(synth, BL_SECTION_OBJECTS, &no_object, sizeof(no_object));
+    append(synth, BL_SECTION_EVENTS, &no_event, sizeof(no_event));
+    append(synth, BL_SECTION_LIFECYCLES, &no_lifecycle, sizeof(no_lifecycle));
     return synth;
 }
 
@@ -168,8 +179,88 @@ void synth_ended(struct synth *synth, uint32_t class_number, uint64_t count, uin
     counters->shard[2].free_bytes += bytes;
 }
 
-/* Pages of the next extent of a section with `left` bytes to go. A piece ends at a whole record:
- * 3 pages are a multiple of every record size. */
+void synth_refcounted(struct synth *synth, uint32_t class_number, const char *own_modules)
+{
+    uint32_t name = synth_name(synth, own_modules, strlen(own_modules));
+    struct bl_class *class = synth_record(synth, BL_SECTION_CLASSES, class_number);
+    class->flags |= BL_CLASS_REFCOUNTED;
+    class->own_modules = name;
+}
+
+/* Appends the operations, oldest first, as a list; returns its newest and counts. */
+static uint32_t append_events(struct synth *synth, const struct synth_op *ops, size_t count,
+                              struct bl_counter *counter, uint64_t weight)
+{
+    uint32_t newest = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t folded = ops[i].folded ? ops[i].folded : 1;
+        struct bl_event event = {.time_ns = ops[i].time_ns,
+                                 .next = newest,
+                                 .stack = ops[i].stack,
+                                 .thread = ops[i].thread,
+                                 .delta = ops[i].delta,
+                                 .folded = folded,
+                                 .op = (uint16_t)ops[i].op};
+        newest = append(synth, BL_SECTION_EVENTS, &event, sizeof(event));
+        counter->retains += ops[i].op == BL_OP_RETAIN ? folded * weight : 0;
+        counter->releases +=
+            ops[i].op == BL_OP_RELEASE || ops[i].op == BL_OP_END ? folded * weight : 0;
+        counter->over_releases += ops[i].op == BL_OP_OVER_RELEASE ? folded * weight : 0;
+    }
+    return newest;
+}
+
+uint32_t synth_object(struct synth *synth, uint32_t class_number, uint64_t size, uint64_t birth_ns,
+                      const struct synth_op *ops, size_t count)
+{
+    struct bl_counters *counters = synth_record(synth, BL_SECTION_COUNTERS, class_number);
+    struct bl_counter *counter = &counters->shard[3];
+    int32_t refs = 0;
+    for (size_t i = 0; i < count; i++)
+        refs += ops[i].delta * (int32_t)(ops[i].folded ? ops[i].folded : 1);
+    uint32_t newest = append_events(synth, ops, count, counter, 1);
+    counter->allocs++;
+    counter->alloc_bytes += size;
+    struct bl_object object = {.word = BL_LIVE_BIT | (uint64_t)class_number << BL_LIVE_CLASS_SHIFT |
+                                       size << BL_LIVE_SIZE_SHIFT,
+                               .address = 0x500000 + newest * 64ull,
+                               .birth_ns = birth_ns,
+                               .stack = count > 0 ? ops[0].stack : 0,
+                               .thread = count > 0 ? ops[0].thread : 0,
+                               .refs = refs,
+                               .events = newest,
+                               .event_count = (uint32_t)count};
+    return append(synth, BL_SECTION_OBJECTS, &object, sizeof(object));
+}
+
+uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t count,
+                         uint64_t lifetime_ns, uint64_t last_ns, const struct synth_op *ops,
+                         size_t op_count)
+{
+    struct bl_counters *counters = synth_record(synth, BL_SECTION_COUNTERS, class_number);
+    struct bl_counter *counter = &counters->shard[4];
+    unsigned bucket = 0;
+    while (bucket + 1 < BL_LIFETIME_BUCKETS && lifetime_ns >= 1000ull << (2 * bucket))
+        bucket++;
+    struct bl_lifecycle life = {.hash = synth->sections[BL_SECTION_LIFECYCLES].length * 77,
+                                .count = count,
+                                .bytes = count * 100,
+                                .min_ns = lifetime_ns / 2,
+                                .max_ns = lifetime_ns,
+                                .total_ns = lifetime_ns * count,
+                                .last_ns = last_ns,
+                                .events = append_events(synth, ops, op_count, counter, count),
+                                .event_count = (uint32_t)op_count,
+                                .class_number = class_number};
+    life.histogram[bucket] = (uint32_t)count;
+    counter->allocs += count;
+    counter->alloc_bytes += life.bytes;
+    counter->frees += count;
+    counter->free_bytes += life.bytes;
+    return append(synth, BL_SECTION_LIFECYCLES, &life, sizeof(life));
+}
+
+/* Pages of the next extent of a section with `left` bytes to go. */
 static uint32_t pages_for(const struct synth *synth, size_t left)
 {
     size_t pages = (left + BL_PAGE - 1) / BL_PAGE;
@@ -190,7 +281,9 @@ uint8_t *synth_bytes(struct synth *synth, size_t *ret_size)
         for (size_t at = 0; at < length;) {
             uint32_t pages = pages_for(synth, length - at);
             size_t piece = (size_t)pages * BL_PAGE;
-            size_t taken = length - at < piece ? length - at : piece;
+            /* a piece ends at a whole record */
+            size_t room = piece / record_sizes[s] * record_sizes[s];
+            size_t taken = length - at < room ? length - at : room;
             file = realloc(file, size + piece);
             if (!file || used == BL_EXTENTS_MAX)
                 die("extents");

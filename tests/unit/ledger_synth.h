@@ -40,6 +40,27 @@ uint32_t synth_live(struct synth *synth, uint32_t class_number, uint64_t size, u
 /* Buffers that came and went. */
 void synth_ended(struct synth *synth, uint32_t class_number, uint64_t count, uint64_t bytes);
 
+/* Makes it a class whose buffers have histories. */
+void synth_refcounted(struct synth *synth, uint32_t class_number, const char *own_modules);
+
+struct synth_op {
+    enum bl_op op;
+    uint32_t stack;
+    int32_t delta;
+    uint64_t time_ns;
+    uint32_t thread;
+    uint32_t folded; /* 0 is 1 */
+};
+
+/* A live buffer with its history, oldest operation (the alloc) first, counted in its class.
+ * Returns its record number. */
+uint32_t synth_object(struct synth *synth, uint32_t class_number, uint64_t size, uint64_t birth_ns,
+                      const struct synth_op *ops, size_t count);
+/* `count` buffers that lived through these operations for lifetime_ns and ended well. */
+uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t count,
+                         uint64_t lifetime_ns, uint64_t last_ns, const struct synth_op *ops,
+                         size_t op_count);
+
 /* The record itself, to be bent by a test. */
 void *synth_record(struct synth *synth, enum bl_section section, uint32_t number);
 
