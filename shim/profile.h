@@ -59,8 +59,10 @@ struct bl_profile_class {
     bool revives;                      /* a retain at count 0 is a resurrection, not an error */
     bool ends_by_free; /* the free of its heap block ends it, whatever its count (default) */
     bool zero_is_end;  /* count 0 is the end (default); else only destroy is */
-    bool adopts;       /* a retain of an unknown handle makes it known, with the count its field has
-                        * after the retain (without a field: with this retain's) */
+    bool adopts;       /* not all births can be seen: a retain of an unknown handle makes it known,
+                        * with the count its field has after the retain (without a field: with this
+                        * retain's), and a release or destroy of one that is not live may be that of
+                        * an unseen birth at the same address: it is no error */
     bool recycles;     /* born again while live: its end was one that cannot be seen, and well */
     bool inlined;      /* retains and releases are inlined into callers: only births, destroys and
                         * the field are seen, refs and field differ without being adrift */

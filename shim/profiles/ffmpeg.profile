@@ -20,6 +20,8 @@ class av-frame
     library libavutil.so*
     own libavcodec.so* libavformat.so* libavfilter.so* libavdevice.so* libswscale.so* libswresample.so*
     end destroy
+    # the codec wrapped_avframe makes frames of its own, which av_frame_free frees
+    adopts
     # av_frame_clone calls it
     alloc   av_frame_alloc  handle=result
     destroy av_frame_free   handle=*arg1

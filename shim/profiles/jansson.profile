@@ -5,6 +5,7 @@ class json
     library libjansson.so*
     count field:8:8
     inlined
+    adopts
     end destroy
     alloc   json_object           handle=result
     alloc   json_array            handle=result
