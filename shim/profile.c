@@ -390,61 +390,58 @@ static bool take_end(struct parser *p)
     return is_end_of_line(p);
 }
 
-static bool take_flag(struct parser *p, bool *flag, bool value)
+/* A word that needs nothing after it: the only ones left. */
+static bool take_flag(struct parser *p, struct span keyword)
 {
-    *flag = value;
-    return is_end_of_line(p);
+    const struct {
+        const char *word;
+        bool *flag;
+        bool value;
+    } flags[] = {{"revives", &p->class.revives, true},
+                 {"adopts", &p->class.adopts, true},
+                 {"recycles", &p->class.recycles, true},
+                 {"inlined", &p->class.inlined, true},
+                 {"outlives-block", &p->class.ends_by_free, false}};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(flags); i++)
+        if (is_word(keyword, flags[i].word)) {
+            *flags[i].flag = flags[i].value;
+            return is_end_of_line(p);
+        }
+    return false;
 }
 
-/* Words that describe the class. Returns false where the word is none of them. */
-static bool take_class_line(struct parser *p, struct span keyword)
+static bool is_class_word(struct span word)
 {
-    bool fine;
     static const char *const words[] = {"library",  "own",     "count",
                                         "end",      "revives", "adopts",
                                         "recycles", "inlined", "outlives-block"};
-    size_t which = 0;
-    while (which < BL_ARRAY_LENGTH(words) && !is_word(keyword, words[which]))
-        which++;
-    if (which == BL_ARRAY_LENGTH(words))
-        return false;
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(words); i++)
+        if (is_word(word, words[i]))
+            return true;
+    return false;
+}
+
+/* Words that describe the class. */
+static void take_class_line(struct parser *p, struct span keyword)
+{
+    bool fine = false;
     if (!p->in_class || p->class_reported) {
         refuse(p, keyword, "",
                p->in_class ? " must stand before the functions of its class"
                            : " stands before the first `class` line");
-        return true;
+        return;
     }
-    switch (which) {
-    case 0:
+    if (is_word(keyword, "library"))
         fine = take_patterns(p, p->class.library);
-        break;
-    case 1:
+    else if (is_word(keyword, "own"))
         fine = take_patterns(p, p->class.own);
-        break;
-    case 2:
+    else if (is_word(keyword, "count"))
         fine = take_count_field(p);
-        break;
-    case 3:
+    else if (is_word(keyword, "end"))
         fine = take_end(p);
-        break;
-    case 4:
-        fine = take_flag(p, &p->class.revives, true);
-        break;
-    case 5:
-        fine = take_flag(p, &p->class.adopts, true);
-        break;
-    case 6:
-        fine = take_flag(p, &p->class.recycles, true);
-        break;
-    case 7:
-        fine = take_flag(p, &p->class.inlined, true);
-        break;
-    default:
-        fine = take_flag(p, &p->class.ends_by_free, false);
-        break;
-    }
+    else
+        fine = take_flag(p, keyword);
     p->class_broken |= !fine;
-    return true;
 }
 
 /* ---- functions ------------------------------------------------------------------------------- */
@@ -652,7 +649,9 @@ static void take_line(struct parser *p)
             take_function(p, keyword, (enum bl_role)role);
             return;
         }
-    if (!take_class_line(p, keyword)) {
+    if (is_class_word(keyword)) {
+        take_class_line(p, keyword);
+    } else {
         refuse(p, keyword, "unknown word ",
                " (accepted: class, library, own, count, end, revives, adopts, recycles, inlined, "
                "outlives-block, alloc, retain, release, destroy, resize, replace, transfer, steal, "
