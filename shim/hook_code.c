@@ -124,10 +124,25 @@ static long write_by_protection(uint64_t at, const void *code, size_t length)
     return 0;
 }
 
+/* valgrind runs translations of code and would go on with those of the old: its client request
+ * "discard translations" (0x1002), which changes nothing outside of valgrind. */
+static void discard_translations(uint64_t at, size_t length)
+{
+    const uint64_t request[6] = {0x1002, at, length};
+    uint64_t result = 0;
+    __asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\t"
+                     "xchgq %%rbx, %%rbx"
+                     : "+d"(result)
+                     : "a"(request)
+                     : "cc", "memory");
+}
+
 int bl_hook_code_write(uint64_t at, const void *code, size_t length)
 {
     long r = write_by_file(at, code, length);
     if (r < 0)
         r = write_by_protection(at, code, length);
+    if (r == 0)
+        discard_translations(at, length);
     return (int)r;
 }

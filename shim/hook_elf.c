@@ -59,35 +59,53 @@ struct eh_header {
     } table[];
 };
 
-/* Start of the first function behind address that has unwind information, 0 = none. */
-static uint64_t next_start(const struct object *o, uint64_t address)
+/* Start of the first function of the table at or behind address; UINT64_MAX = none. */
+static uint64_t next_start(uint64_t base, const struct eh_header *h, uint64_t address)
 {
-    const ElfW(Phdr) *ph = find_header(o, PT_GNU_EH_FRAME);
-    if (!ph || ph->p_memsz < sizeof(struct eh_header))
-        return 0;
-    uint64_t base = o->bias + ph->p_vaddr;
-    const struct eh_header *h = memory_at(base);
-    if (h->version != EH_VERSION || h->count_encoding != EH_COUNT_UDATA4 ||
-        h->table_encoding != EH_TABLE_DATAREL)
-        return 0;
     uint32_t low = 0;
     uint32_t high = h->count;
-    while (low < high) { /* first entry whose start is behind address */
+    while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (base + (uint64_t)(int64_t)h->table[middle].start <= address)
+        if (base + (uint64_t)(int64_t)h->table[middle].start < address)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < h->count ? base + (uint64_t)(int64_t)h->table[low].start : 0;
+    return low < h->count ? base + (uint64_t)(int64_t)h->table[low].start : UINT64_MAX;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* start, end: of the segment. */
+static struct bl_hook_extent extent_of(const struct object *o, uint64_t address, uint64_t start,
+                                       uint64_t end)
+{
+    struct bl_hook_extent e = {.before = address, .limit = end, .behind = end};
+    const ElfW(Phdr) *ph = find_header(o, PT_GNU_EH_FRAME);
+    if (!ph || ph->p_memsz < sizeof(struct eh_header))
+        return e;
+    uint64_t base = o->bias + ph->p_vaddr;
+    const struct eh_header *h = memory_at(base);
+    if (h->version != EH_VERSION || h->count_encoding != EH_COUNT_UDATA4 ||
+        h->table_encoding != EH_TABLE_DATAREL)
+        return e;
+    uint64_t window =
+        address - start < BL_HOOK_NEIGHBOURHOOD ? start : address - BL_HOOK_NEIGHBOURHOOD;
+    e.before = least(next_start(base, h, window), address);
+    e.limit = least(next_start(base, h, address + 1), end);
+    e.behind = least(e.limit + BL_HOOK_NEIGHBOURHOOD, end);
+    return e;
 }
 
 struct place {
     uint64_t address;
-    uint64_t limit;
+    struct bl_hook_extent extent;
 };
 
-static int find_limit(struct dl_phdr_info *info, size_t size, void *place)
+static int find_extent(struct dl_phdr_info *info, size_t size, void *place)
 {
     (void)size;
     struct place *p = place;
@@ -98,21 +116,18 @@ static int find_limit(struct dl_phdr_info *info, size_t size, void *place)
         if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) || p->address < start ||
             p->address - start >= ph->p_filesz)
             continue;
-        p->limit = start + ph->p_filesz;
-        uint64_t next = next_start(&o, p->address);
-        if (next && next < p->limit)
-            p->limit = next;
+        p->extent = extent_of(&o, p->address, start, start + ph->p_filesz);
         return 1;
     }
     return 0;
 }
 
-bool bl_hook_elf_limit(uint64_t address, uint64_t *ret_limit)
+bool bl_hook_elf_extent(uint64_t address, struct bl_hook_extent *ret_extent)
 {
     struct place p = {.address = address};
-    if (!dl_iterate_phdr(find_limit, &p))
+    if (!dl_iterate_phdr(find_extent, &p))
         return false;
-    *ret_limit = p.limit;
+    *ret_extent = p.extent;
     return true;
 }
 

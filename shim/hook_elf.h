@@ -14,9 +14,17 @@
 
 #include "compiler.h"
 
-/* The end of what can belong to the code at address: the next function that the unwind table
- * knows, or the end of its segment. False: no object has code there. */
-bool bl_hook_elf_limit(uint64_t address, uint64_t *ret_limit);
+#define BL_HOOK_NEIGHBOURHOOD 256u
+
+/* Where code is that may belong to the function at an address, and the code around it. */
+struct bl_hook_extent {
+    uint64_t before; /* start of a function in the neighbourhood before; address if there is none */
+    uint64_t limit;  /* start of the function behind, or the end of the segment */
+    uint64_t behind; /* end of the neighbourhood behind limit */
+};
+
+/* By the unwind table. False: no object has code at address. */
+bool bl_hook_elf_extent(uint64_t address, struct bl_hook_extent *ret_extent);
 /* As bl_hook_entry_find. */
 uint64_t bl_hook_elf_find(const char *path, const char *name, size_t *ret_size);
 

@@ -12,12 +12,14 @@
 #define SLOT_BYTES      (STUB_BYTES + BL_HOOK_TRAMPOLINE_MAX)
 #define STACK_WORDS_MAX 256u
 #define JUMP_OPCODE     0xe9u
+#define NOP_OPCODE      0x90
 
 struct hook {
     struct bl_hook_spec spec;
-    uint64_t address; /* key */
-    uint64_t at;      /* of the jump */
-    uint64_t slot;    /* stub, then trampoline */
+    uint64_t address;                        /* key */
+    uint64_t at;                             /* of the jump */
+    uint64_t slot;                           /* stub, then trampoline */
+    uint64_t branches[BL_HOOK_BRANCHES_MAX]; /* of displaced instructions; 0 = none */
     UT_hash_handle hh;
     bool oom;
 };
@@ -108,27 +110,45 @@ static void jump_to(const struct hook *h, uint8_t code[BL_HOOK_JUMP_BYTES])
 }
 
 /* False for the text of a library that was unloaded and came back to its old place. */
-static bool is_in_place(const struct hook *h)
+static bool is_in_place(const struct hook *h, uint64_t limit)
 {
     uint8_t code[BL_HOOK_JUMP_BYTES];
     jump_to(h, code);
     // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    return h->slot && memcmp((const void *)(uintptr_t)h->at, code, sizeof code) == 0;
+    return h->slot && h->at + sizeof code <= limit &&
+           memcmp((const void *)(uintptr_t)h->at, code, sizeof code) == 0;
+}
+
+/* Does an instruction that another hook has displaced branch to what the jump would replace? */
+static bool is_entered_from_hooks(const struct bl_hook_head *head)
+{
+    for (uint32_t n = 0; n < hook_count; n++) {
+        for (unsigned i = 0; i < BL_HOOK_BRANCHES_MAX; i++) {
+            if (hooks[n].branches[i] - head->at - 1 < BL_HOOK_JUMP_BYTES - 1)
+                return true;
+        }
+    }
+    return false;
 }
 
 static int set_hook(struct hook *h, const struct bl_hook_head *head, const char **ret_why)
 {
     uint8_t code[SLOT_BYTES];
-    uint8_t jump[BL_HOOK_JUMP_BYTES];
+    uint8_t jump[BL_HOOK_HEAD_MAX];
     size_t length;
     if (bl_hook_relocate_write(head, h->slot + STUB_BYTES, code + STUB_BYTES, &length, ret_why))
         return -1;
     h->at = head->at;
     write_stub(code, (uint32_t)(h - hooks), h->spec.post ? bl_hook_thunk_post : bl_hook_thunk_pre);
+    /* The rest of the last instruction would make no sense to who decodes on. */
+    memset(jump, NOP_OPCODE, sizeof jump);
     jump_to(h, jump);
+    size_t replaced = head->length > BL_HOOK_JUMP_BYTES ? head->length : BL_HOOK_JUMP_BYTES;
+    memset(h->branches, 0, sizeof h->branches);
+    bl_hook_relocate_branches(head, h->branches);
     *ret_why = "its code cannot be written";
     if (bl_hook_code_write(h->slot, code, STUB_BYTES + length) != 0 ||
-        bl_hook_code_write(h->at, jump, sizeof jump) != 0)
+        bl_hook_code_write(h->at, jump, replaced) != 0)
         return -1;
     return 0;
 }
@@ -150,19 +170,27 @@ static const char *objection(uint64_t address, const struct bl_hook_spec *spec)
 int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_spec *spec,
                           const char **ret_why)
 {
-    struct bl_hook_function f = {.address = address, .size = size};
+    struct bl_hook_extent extent;
     struct bl_hook_head head;
     *ret_why = objection(address, spec);
     if (*ret_why)
         return -1;
     *ret_why = "not in a loaded object";
-    if (!bl_hook_elf_limit(address, &f.limit))
+    if (!bl_hook_elf_extent(address, &extent))
         return -1;
+    const struct bl_hook_function f = {.address = address,
+                                       .size = size,
+                                       .limit = extent.limit,
+                                       .before = extent.before,
+                                       .behind = extent.behind};
     struct hook *h = find_hook(address);
     *ret_why = "hooked already";
-    if (h && is_in_place(h))
+    if (h && is_in_place(h, f.limit))
         return -1;
     if (bl_hook_relocate_read(&f, &head, ret_why) != 0)
+        return -1;
+    *ret_why = "branch into its head from elsewhere";
+    if (is_entered_from_hooks(&head))
         return -1;
     *ret_why = "no memory";
     if (!h && !(h = add_hook(address)))

@@ -245,6 +245,18 @@ static const char *scan_body(const struct bl_hook_function *f, const struct bl_h
     return NULL;
 }
 
+/* memcpy of glibc is entered three bytes behind its entry, from a mempcpy not far before it. */
+static const char *scan_near(const struct bl_hook_function *f, const struct bl_hook_head *h,
+                             uint64_t start, uint64_t end)
+{
+    ZydisDecodedInstruction z;
+    for (uint64_t at = start; at < end && decode(at, end, &z); at += z.length) {
+        if (is_relative_branch(&z) && enters_head(f, h, branch_target(at, &z), true))
+            return "branch into its head from elsewhere";
+    }
+    return NULL;
+}
+
 int bl_hook_relocate_read(const struct bl_hook_function *f, struct bl_hook_head *ret_head,
                           const char **ret_why)
 {
@@ -252,10 +264,26 @@ int bl_hook_relocate_read(const struct bl_hook_function *f, struct bl_hook_head 
     const char *why = read_head(f, &h);
     if (!why)
         why = scan_body(f, &h);
+    if (!why)
+        why = scan_near(f, &h, f->before, f->address);
+    if (!why)
+        why = scan_near(f, &h, f->limit, f->behind);
     if (why)
         return refuse(why, ret_why);
     *ret_head = h;
     return 0;
+}
+
+unsigned bl_hook_relocate_branches(const struct bl_hook_head *head,
+                                   uint64_t ret_targets[BL_HOOK_BRANCHES_MAX])
+{
+    unsigned count = 0;
+    for (unsigned n = 0; n < head->count && count < BL_HOOK_BRANCHES_MAX; n++) {
+        enum bl_hook_move move = head->instructions[n].move;
+        if (move == BL_HOOK_MOVE_JCC || move == BL_HOOK_MOVE_JMP)
+            ret_targets[count++] = head->instructions[n].target;
+    }
+    return count;
 }
 
 /* ---- writing it anew ---- */

@@ -176,6 +176,20 @@ START_TEST(every_head_that_cannot_move_is_refused_with_its_cause_and_left_alone)
 }
 END_TEST
 
+START_TEST(a_branch_into_a_head_is_known_also_when_it_was_displaced)
+{
+    const char *why = "";
+    uint64_t entered = (uint64_t)(uintptr_t)hv_asm_entered_when_hooked;
+    init();
+    install("hv_asm_enters_when_hooked", &both);
+    ck_assert_int_eq(bl_hook_entry_install(entered, 0, &both, &why), -1);
+    ck_assert_str_eq(why, "branch into its head from elsewhere");
+    ck_assert_uint_eq(hv_asm_enters_when_hooked(5), 6);
+    ck_assert_uint_eq(hv_asm_entered_when_hooked(5), 6);
+    ck_assert_uint_eq(seen.post, 1);
+}
+END_TEST
+
 START_TEST(a_size_that_is_not_known_is_found)
 {
     init();
@@ -689,6 +703,7 @@ END_TEST
 RUN_SUITE("shim hook", every_head_works_under_a_pre_hook,
           every_head_works_under_a_post_hook_which_sees_its_result,
           every_head_that_cannot_move_is_refused_with_its_cause_and_left_alone,
+          a_branch_into_a_head_is_known_also_when_it_was_displaced,
           a_size_that_is_not_known_is_found, every_signature_works_under_a_pre_hook,
           every_signature_works_under_a_post_hook, every_signature_works_under_both_hooks,
           as_few_stack_words_as_the_function_takes_are_enough,

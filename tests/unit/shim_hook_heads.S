@@ -170,6 +170,43 @@ FUNCTION hv_asm_into_head
         ret
 END hv_asm_into_head
 
+FUNCTION enters_next
+        leaq    1(%rdi), %rax
+        jmp     .Lnext
+END enters_next
+
+FUNCTION hv_asm_entered_from_before
+        movq    %rdi, %rax
+.Lnext: incq    %rax
+        ret
+        nop
+END hv_asm_entered_from_before
+
+FUNCTION hv_asm_entered_from_behind
+        movq    %rdi, %rax
+.Llast: incq    %rax
+        ret
+        nop
+END hv_asm_entered_from_behind
+
+FUNCTION enters_last
+        leaq    2(%rdi), %rax
+        jmp     .Llast
+END enters_last
+
+/* What enters the next function is displaced itself when this one is hooked. */
+FUNCTION hv_asm_enters_when_hooked
+        movq    %rdi, %rax
+        jmp     .Lmiddle
+END hv_asm_enters_when_hooked
+
+FUNCTION hv_asm_entered_when_hooked
+        movq    %rdi, %rax
+.Lmiddle: incq  %rax
+        ret
+        nop
+END hv_asm_entered_when_hooked
+
 FUNCTION hv_asm_to_entry
         leaq    (%rdi,%rdi), %rax
         nop

@@ -67,6 +67,8 @@ uint64_t hv_call(uint64_t (*function)(void *), void *context);
     X(hv_asm_short_neighbour, "too short")                                                         \
     X(hv_asm_short_falls_on, "too short")                                                          \
     X(hv_asm_into_head, "branch into its head")                                                    \
+    X(hv_asm_entered_from_before, "branch into its head from elsewhere")                           \
+    X(hv_asm_entered_from_behind, "branch into its head from elsewhere")                           \
     X(hv_asm_to_entry, "branch into its head")                                                     \
     X(hv_asm_loop, "loop instruction in its head")                                                 \
     X(hv_asm_jrcxz, "loop instruction in its head")                                                \
@@ -79,6 +81,10 @@ uint64_t hv_call(uint64_t (*function)(void *), void *context);
 HV_HOOKABLE(HV_ASM)
 HV_REFUSED(HV_ASM)
 #undef HV_ASM
+
+/* The first jumps into the head of the second. */
+uint64_t hv_asm_enters_when_hooked(uint64_t a);
+uint64_t hv_asm_entered_when_hooked(uint64_t a);
 
 /* Calls the function with every caller-saved register set, and returns the number of registers that
  * changed. The function keeps them all. */
