@@ -12,7 +12,6 @@
 #include "track.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <link.h>
 #include <string.h>
 
@@ -33,6 +32,7 @@ struct watched {
 struct known_class {
     struct bl_profile_class c;
     char path[PATH_BYTES]; /* of the library; empty: not here yet */
+    bool executable;       /* it is the program itself */
     int number;            /* -1: not registered */
 };
 
@@ -47,52 +47,19 @@ static const char *no_hooks_why; /* entry hooks cannot be had at all */
 
 /* ---- events ---- */
 
-static uint64_t argument(const struct bl_hook_call *call, int64_t n)
-{
-    if (n >= 1 && n <= 6)
-        return call->args[n - 1];
-    return n > 6 ? call->stack_args[n - 7] : 0;
-}
-
-static uint64_t narrow(uint64_t value, uint8_t width)
-{
-    return width >= 1 && width < 8 ? value & ((1ull << 8 * width) - 1) : value;
-}
-
-static uint64_t load_field(uint64_t object, const struct bl_place *p)
-{
-    // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    const char *at = (const char *)(uintptr_t)(object + (uint64_t)p->n);
-    uint64_t value = 0;
-    if (object && p->width >= 1 && p->width <= 8)
-        memcpy(&value, at, p->width);
-    return value;
-}
-
-static uint64_t follow(uint64_t value, uint8_t derefs)
-{
-    for (; derefs > 0 && value; derefs--)
-        value = *(const uint64_t *)(uintptr_t)value; // NOLINT(performance-no-int-to-ptr)
-    return value;
-}
-
 static uint64_t value_at(const struct bl_place *p, const struct bl_hook_call *call, uint64_t handle)
 {
-    switch (p->where) {
-    case BL_WHERE_RESULT:
-        return narrow(follow(call->result, p->derefs), p->width);
-    case BL_WHERE_ARG:
-        return narrow(follow(argument(call, p->n), p->derefs), p->width);
-    case BL_WHERE_CONST:
-        return (uint64_t)p->n;
-    case BL_WHERE_PRODUCT:
-        return narrow(argument(call, p->n), p->width) * narrow(argument(call, p->m), p->width);
-    case BL_WHERE_FIELD:
-        return load_field(handle, p);
-    case BL_WHERE_NONE:
-    default:
-        return 0;
-    }
+    struct bl_profile_call c = {.args = call->args,
+                                .stack_args = call->stack_args,
+                                .result = call->result,
+                                .handle = handle};
+    uint64_t value = 0;
+    return bl_profile_value(p, &c, &value) ? value : 0;
+}
+
+static int32_t own_count(const struct watched *w, const struct bl_hook_call *call, uint64_t handle)
+{
+    return (int32_t)value_at(&w->field, call, handle);
 }
 
 /* Does this call count? */
@@ -103,7 +70,7 @@ static bool applies(const struct watched *w, const struct bl_hook_call *call, ui
     if ((when & BL_WHEN_ZERO && result != 0) || (when & BL_WHEN_NONZERO && result == 0) ||
         (when & BL_WHEN_NONNEGATIVE && result < 0))
         return false;
-    if (when & BL_WHEN_FIELD && (int32_t)load_field(handle, &w->field) <= 0)
+    if (when & BL_WHEN_FIELD && own_count(w, call, handle) <= 0)
         return false;
     return !(when & BL_WHEN_NEW) || !bl_refs_known(handle, w->class_number);
 }
@@ -143,11 +110,12 @@ static void enter_wrapping(const struct watched *w, uint64_t handle, uint64_t sp
 
 /* The object's own count as it will be once this call is through. A release may free the object: it
  * is read before. */
-static void read_count(const struct watched *w, struct bl_ref_event *e)
+static void read_count(const struct watched *w, struct bl_ref_event *e,
+                       const struct bl_hook_call *call)
 {
     if (w->field.where != BL_WHERE_FIELD)
         return;
-    int32_t now = (int32_t)load_field(e->handle, &w->field);
+    int32_t now = own_count(w, call, e->handle);
     e->field_known = true;
     e->field = w->f.pre ? now + e->delta : now;
 }
@@ -157,16 +125,16 @@ static void dispatch(const struct watched *w, struct bl_ref_event *e,
 {
     switch (w->f.role) {
     case BL_ROLE_ALLOC:
-        read_count(w, e);
+        read_count(w, e, call);
         bl_refs_birth(e, value_at(&w->f.size, call, e->handle));
         break;
     case BL_ROLE_RETAIN:
-        read_count(w, e);
+        read_count(w, e, call);
         bl_refs_retain(e);
         break;
     case BL_ROLE_RELEASE:
         e->delta = -e->delta;
-        read_count(w, e);
+        read_count(w, e, call);
         bl_refs_release(e);
         break;
     case BL_ROLE_STEAL:
@@ -230,31 +198,25 @@ struct search {
     struct known_class *class;
 };
 
-static bool matches(const char *patterns, const char *path)
+static const char *executable_path(void)
 {
-    const char *name = strrchr(path, '/');
-    char pattern[BL_PROFILE_NAME_MAX * 2];
-    name = name ? name + 1 : path;
-    while (*patterns) {
-        size_t length = strcspn(patterns, " ");
-        struct bl_text t;
-        bl_text_init(&t, pattern, sizeof pattern);
-        bl_text_bytes(&t, patterns, length);
-        if (length > 0 && fnmatch(pattern, name, 0) == 0)
-            return true;
-        patterns += length + (patterns[length] == ' ');
-    }
-    return false;
+    if (!bl_header->exe_name)
+        return "";
+    const struct bl_name *name = bl_ledger_at(BL_SECTION_NAMES, bl_header->exe_name);
+    return name->text;
 }
 
 static int look_for_library(struct dl_phdr_info *info, size_t size, void *context)
 {
     struct search *s = context;
     (void)size;
-    const char *path = info->dlpi_name && info->dlpi_name[0] ? info->dlpi_name : "";
+    bool executable = !info->dlpi_name || !info->dlpi_name[0];
+    const char *path = executable ? executable_path() : info->dlpi_name;
+    const char *name = strrchr(path, '/');
     struct bl_text t;
-    if (!*path || !matches(s->class->c.library, path))
+    if (!bl_profile_matches(s->class->c.library, name ? name + 1 : path))
         return 0;
+    s->class->executable = executable;
     bl_text_init(&t, s->class->path, sizeof s->class->path);
     bl_text_str(&t, path);
     return 1;
@@ -326,7 +288,7 @@ static void take_function(void *context, const struct bl_profile_function *f)
     size_t size = 0;
     if (!k || !k->path[0])
         return;
-    uint64_t address = bl_hook_entry_find(k->path, f->name, &size);
+    uint64_t address = bl_hook_entry_find(k->executable ? "" : k->path, f->name, &size);
     if (!address && f->optional)
         return;
     if (register_class(a, k) < 0)

@@ -516,7 +516,10 @@ void bl_refs_retain(const struct bl_ref_event *e)
 static void over_release_locked(const struct spot *at, const struct bl_ref_event *e)
 {
     const struct tombstone *t = tombstone_of(at);
-    if (t->key != at->key) {
+    /* Not every birth of such a class is seen; and a handle that had a reference to give is no dead
+     * one: it was born again at the same address, unseen. */
+    bool unsure = policy_of(e->class_number)->adopts || (e->field_known && e->field >= 0);
+    if (t->key != at->key || unsure) {
         bl_losses_add(BL_LOSS_events_unknown, 1);
         return;
     }
@@ -630,7 +633,7 @@ void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
         struct entry *entry = find_locked(&at);
         if (entry && object_at(entry->record)->block == address) {
             bool well = object_at(entry->record)->refs <= 0;
-            if (!well)
+            if (!well && policies[k].zero_is_end)
                 bl_losses_add(BL_LOSS_counts_drifted, 1);
             end_locked(&at, entry, &e, well);
         }
