@@ -32,7 +32,7 @@ static const struct sigaction *current(void)
 
 static bool has_function(const struct sigaction *a)
 {
-    return (a->sa_flags & SA_SIGINFO) || (a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN);
+    return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN; /* with SA_SIGINFO or without */
 }
 
 static uint64_t kernel_bit(int number)
@@ -77,7 +77,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     if (!has_function(&a))
         return;
     if ((int)a.sa_flags & (int)SA_RESETHAND) {
-        struct sigaction reset = {.sa_handler = SIG_DFL};
+        struct sigaction reset = a; /* the kernel keeps flags and mask too */
+        reset.sa_handler = SIG_DFL;
         set_shadow(&reset);
     }
     if (a.sa_flags & SA_SIGINFO)
@@ -192,6 +193,8 @@ bool bl_signals_collect(void)
         /* The application may unblock it one day: it waits on the main thread from now on. */
         uint32_t pid = bl_sys_getpid();
         bl_add_relaxed(&forwarded, 1);
+        if (info.si_code >= 0)
+            info.si_code = SI_QUEUE; /* only a sender itself may say SI_USER to another thread */
         if (bl_sys4(SYS_rt_tgsigqueueinfo, pid, pid, bl_signals_number, (long)&info) < 0)
             take_forwarded();
     }
@@ -200,8 +203,7 @@ bool bl_signals_collect(void)
 
 void bl_signals_before_exec(void)
 {
-    if (bl_signals_number && current()->sa_handler == SIG_IGN &&
-        !(current()->sa_flags & SA_SIGINFO))
+    if (bl_signals_number && current()->sa_handler == SIG_IGN)
         bl_real.sigaction(bl_signals_number, current(), NULL);
 }
 
