@@ -351,7 +351,8 @@ static void do_wait(void)
     block();
     for (int i = 0; i < 50; i++) {
         kill(getpid(), number);
-        nanosleep(&(struct timespec){0, 3000000}, NULL); /* time for others to take it away */
+        /* time for others to take it away */
+        nanosleep(&(struct timespec){0, i == 0 ? 60000000 : 3000000}, NULL);
         if (sigwait(&wait_set, &got) != 0 || got != number)
             say("sigwait", got);
     }
@@ -365,6 +366,12 @@ static void do_wait(void)
     say("errno", errno);
 }
 
+static int wait_and_open(const sigset_t *wait_set)
+{
+    nanosleep(&(struct timespec){0, 60000000}, NULL);
+    return signalfd(-1, wait_set, SFD_CLOEXEC);
+}
+
 static void do_signalfd(void)
 {
     sigset_t wait_set;
@@ -372,10 +379,13 @@ static void do_signalfd(void)
     sigemptyset(&wait_set);
     sigaddset(&wait_set, number);
     block();
-    int fd = signalfd(-1, &wait_set, SFD_CLOEXEC);
+    int fd = -1;
     for (int i = 0; i < 50; i++) {
         kill(getpid(), number);
-        nanosleep(&(struct timespec){0, 3000000}, NULL);
+        if (i == 0)
+            fd = wait_and_open(&wait_set);
+        else
+            nanosleep(&(struct timespec){0, 3000000}, NULL);
         if (read(fd, &info, sizeof info) != sizeof info || (int)info.ssi_signo != number)
             say("signalfd", errno);
     }
