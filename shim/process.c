@@ -440,6 +440,7 @@ static void after_fork_in_child(void)
         struct bl_header child = *bl_header;
         bl_snapshot_after_fork();
         bl_helper_after_fork();
+        bl_signals_after_fork();
         fill_identity(&child);
         make_file_base(&child, 0);
         remember_directory();
@@ -473,6 +474,7 @@ static void start_after_unseen_fork(void)
     reset_locks();
     bl_snapshot_after_fork();
     bl_helper_after_fork();
+    bl_signals_after_fork();
     bl_ledger_forget();
     bl_refs_reset();
     bl_live_reset();

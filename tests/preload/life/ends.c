@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     if (strcmp(way, "usr2") == 0)
         die_by(SIGUSR2);
     if (strcmp(way, "segv") == 0)
-        *(volatile int *)(way[0] == 's' ? NULL : way) = 1;
+        *(volatile char *)(way[0] == 's' ? NULL : (char *)argv[0]) = 1;
     if (strcmp(way, "double_free") == 0) {
         void *volatile p = malloc(100);
         void *volatile q = p;

@@ -120,7 +120,8 @@ class Running:
         return text.decode()
 
     def tell(self, text=''):
-        self.process.stdin.write(text.encode() + b'\n')
+        with contextlib.suppress(BrokenPipeError):  # it may have died of what the test did
+            self.process.stdin.write(text.encode() + b'\n')
 
     def end(self):
         """Closes stdin and returns (status, rest of stdout, stderr)."""
