@@ -233,7 +233,7 @@ static bool map_file(const char *path, struct file *ret_file)
     long fd = bl_sys4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    struct stat st;
+    struct stat st = {0};
     void *pages = NULL;
     if (bl_sys3(SYS_fstat, fd, (long)&st, 0) == 0 && st.st_size >= (off_t)sizeof(ElfW(Ehdr)))
         pages = bl_sys_map((size_t)st.st_size, PROT_READ, MAP_PRIVATE, (int)fd, 0);

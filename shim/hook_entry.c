@@ -94,11 +94,12 @@ static struct hook *add_hook(uint64_t address)
 /* push number; jmp [rip]; address of the thunk */
 static void write_stub(uint8_t *code, uint32_t number, void (*thunk)(void))
 {
+    static const uint8_t jmp_memory[6] = {0xff, 0x25};
     uint64_t target = (uint64_t)(uintptr_t)thunk;
     memset(code, 0xcc, STUB_BYTES);
     code[0] = 0x68;
     memcpy(code + 1, &number, sizeof number);
-    memcpy(code + 5, "\xff\x25\0\0\0\0", 6);
+    memcpy(code + 5, jmp_memory, sizeof jmp_memory);
     memcpy(code + 11, &target, sizeof target);
 }
 

@@ -341,7 +341,7 @@ static void emit_call(struct emitter *e, const struct bl_hook_instruction *i)
         emit_jmp(e, i->target);
     } else {
         size_t start = emit_copy(e, i);
-        e->code[start + i->modrm_at] ^= (2u ^ 4u) << 3; /* FF /2 is call, FF /4 is jmp */
+        e->code[start + i->modrm_at] ^= 6u << 3; /* from FF /2, call, to FF /4, jmp */
     }
     set_displacement(e, push + 2, push + 6, e->at + e->length);
     uint64_t back = i->address + i->length;

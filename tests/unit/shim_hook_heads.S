@@ -208,10 +208,11 @@ FUNCTION hv_asm_entered_when_hooked
 END hv_asm_entered_when_hooked
 
 FUNCTION hv_asm_to_entry
+.Lentry:
         leaq    (%rdi,%rdi), %rax
         nop
         decq    %rdi
-        jnz     hv_asm_to_entry
+        jnz     .Lentry
         ret
 END hv_asm_to_entry
 

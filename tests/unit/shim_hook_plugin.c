@@ -1,7 +1,8 @@
 /* A library that calls its own functions before anybody else can: in its constructor. */
 #include <stdint.h>
 
-uint64_t hv_plugin_calls;
+/* volatile: else a compiler may run the constructor itself */
+volatile uint64_t hv_plugin_calls;
 
 uint64_t hv_plugin_work(uint64_t n);
 uint64_t (*hv_plugin_pointer)(uint64_t) = hv_plugin_work;

@@ -15,7 +15,7 @@ struct Noted {
 };
 } // namespace
 
-extern "C" uint64_t hv_throw(uint64_t value)
+extern "C" __attribute__((noinline)) uint64_t hv_throw(uint64_t value)
 {
     if (value > 0)
         throw std::runtime_error("thrown " + std::to_string(value));
@@ -23,7 +23,7 @@ extern "C" uint64_t hv_throw(uint64_t value)
 }
 
 /* Destructors of the frame run on the way. */
-extern "C" uint64_t hv_throw_over(uint64_t value, int *destroyed)
+extern "C" __attribute__((noinline)) uint64_t hv_throw_over(uint64_t value, int *destroyed)
 {
     Noted noted{destroyed};
     return hv_throw(value) + 1;

@@ -63,7 +63,7 @@ static void fill(AVFrame *frame, const AVCodecContext *c, int number)
     frame->pts = (int64_t)number * c->frame_size;
     check(av_channel_layout_copy(&frame->ch_layout, &c->ch_layout), "layout");
     check(av_frame_get_buffer(frame, 0), "buffer");
-    int16_t *samples = (int16_t *)frame->data[0];
+    int16_t *samples = (void *)frame->data[0];
     for (int i = 0; i < 2 * frame->nb_samples; i++)
         samples[i] = (int16_t)((i * number) % 9973 + (i * i) % 127);
 }
