@@ -180,7 +180,7 @@ static bool same_module(const struct bl_reader *reader, const struct bl_module *
 
 /* A library that was closed and opened again has two entries; its sites are the same sites. The
  * scan is bounded: a process with thousands of modules has them under thousands of names. */
-static uint32_t first_same(const struct bl_reader *reader, uint32_t number)
+uint32_t bl_model_first_same_module(const struct bl_reader *reader, uint32_t number)
 {
     const struct bl_module *module = bl_reader_module(reader, number);
     uint32_t start = number > 512 ? number - 512 : 1;
@@ -205,7 +205,7 @@ static int sort_modules(struct builder *builder)
         char path[4096];
         if (!module)
             continue;
-        uint32_t same = first_same(builder->reader, i);
+        uint32_t same = bl_model_first_same_module(builder->reader, i);
         builder->module_same[i] = same < i ? builder->module_same[same] : i;
         bl_reader_name_text(builder->reader, module->path_name, path, sizeof(path));
         if (module->flags & BL_MODULE_SHIM)
@@ -334,40 +334,59 @@ bool bl_model_is_inherited(const struct bl_header *header, uint32_t first_own_th
     return record->birth_ns < header->forked_ns;
 }
 
+static int add_record(struct builder *builder, const struct bl_live *record,
+                      uint32_t first_own_thread, uint32_t only_class)
+{
+    const struct bl_model *model = builder->model;
+    const struct bl_header *header = bl_reader_header(builder->reader);
+    uint32_t number = (uint32_t)(record->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
+    uint64_t age = model->now_ns > record->birth_ns ? model->now_ns - record->birth_ns : 0;
+    if (age < builder->options->min_age_ns || (only_class != UINT32_MAX && number != only_class))
+        return 0;
+    struct sum *sum = find_sum(&builder->table, number, record->stack, record_key(model, record));
+    if (!sum)
+        return bl_error_set(builder->error, "not enough memory for the groups");
+    double size = (double)(record->word >> BL_LIVE_SIZE_SHIFT);
+    double weight = is_sampled_class(model, number) ? sample_weight(header->sample_bytes, size) : 1;
+    bool inherited = bl_model_is_inherited(header, first_own_thread, record);
+    sum->count += weight;
+    sum->bytes += weight * size;
+    sum->inherited += inherited ? weight : 0;
+    sum->inherited_bytes += inherited ? weight * size : 0;
+    sum->recorded++;
+    if (record->birth_ns < sum->oldest_birth_ns)
+        sum->oldest_birth_ns = record->birth_ns;
+    if (record->birth_ns > sum->youngest_birth_ns)
+        sum->youngest_birth_ns = record->birth_ns;
+    return 0;
+}
+
+/* An object begins with what a live record is. */
+static struct bl_live as_live(const struct bl_object *object)
+{
+    return (struct bl_live){.word = object->word,
+                            .address = object->address,
+                            .birth_ns = object->birth_ns,
+                            .stack = object->stack,
+                            .thread = object->thread};
+}
+
 static int add_up(struct builder *builder)
 {
-    struct bl_model *model = builder->model;
-    const struct bl_header *header = bl_reader_header(builder->reader);
     uint32_t first_own_thread = bl_model_first_own_thread(builder->reader);
     uint32_t only_class = UINT32_MAX;
     if (builder->options->class_name && wanted_class(builder, &only_class) < 0)
         return -1;
     size_t count;
     const struct bl_live *live = bl_reader_live(builder->reader, &count);
-    for (size_t i = 0; i < count; i++) {
-        const struct bl_live *record = &live[i];
-        uint32_t number = (uint32_t)(record->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
-        uint64_t age = model->now_ns > record->birth_ns ? model->now_ns - record->birth_ns : 0;
-        if (age < builder->options->min_age_ns ||
-            (only_class != UINT32_MAX && number != only_class))
-            continue;
-        struct sum *sum =
-            find_sum(&builder->table, number, record->stack, record_key(model, record));
-        if (!sum)
-            return bl_error_set(builder->error, "not enough memory for the groups");
-        double size = (double)(record->word >> BL_LIVE_SIZE_SHIFT);
-        double weight =
-            is_sampled_class(model, number) ? sample_weight(header->sample_bytes, size) : 1;
-        bool inherited = bl_model_is_inherited(header, first_own_thread, record);
-        sum->count += weight;
-        sum->bytes += weight * size;
-        sum->inherited += inherited ? weight : 0;
-        sum->inherited_bytes += inherited ? weight * size : 0;
-        sum->recorded++;
-        if (record->birth_ns < sum->oldest_birth_ns)
-            sum->oldest_birth_ns = record->birth_ns;
-        if (record->birth_ns > sum->youngest_birth_ns)
-            sum->youngest_birth_ns = record->birth_ns;
+    for (size_t i = 0; i < count; i++)
+        if (add_record(builder, &live[i], first_own_thread, only_class) < 0)
+            return -1;
+    const struct bl_tracked *tracked = bl_reader_objects(builder->reader, &count);
+    for (size_t i = 0; i < count && builder->model->group_by != BL_GROUP_SITE; i++) {
+        struct bl_live record = as_live(&tracked[i].object);
+        if (add_record(builder, &record, first_own_thread, only_class) < 0)
+            return -1;
     }
     return 0;
 }
@@ -459,6 +478,8 @@ static int compare_groups(const void *left, const void *right)
     /* what a child got from its parent is the parent's doing */
     uint64_t a_own = a->bytes - a->inherited_bytes;
     uint64_t b_own = b->bytes - b->inherited_bytes;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
     if (a_own != b_own)
         return a_own > b_own ? -1 : 1;
     if (a->bytes != b->bytes)
@@ -499,6 +520,7 @@ static int make_groups(struct builder *builder)
             .oldest_ns = age_of(model, sum->oldest_birth_ns),
             .youngest_ns = age_of(model, sum->youngest_birth_ns),
             .key = sum->key,
+            .rank = BL_MODEL_RANK_PLAIN,
         };
     }
     if (outcome == 0 && model->groups && model->group_count > 0)
@@ -536,6 +558,7 @@ static void read_classes(struct bl_model *model)
         sums->allocs = counter.allocs;
         sums->retains = counter.retains;
         sums->releases = counter.releases > counter.frees ? counter.releases : counter.frees;
+        sums->ended = counter.frees;
         sums->over_releases = counter.over_releases;
         model->class_count++;
     }
@@ -570,6 +593,7 @@ static void scale_classes(struct bl_model *model)
         sums->live_bytes = whole(live_bytes);
         sums->allocs = whole((double)sums->allocs * weight);
         sums->releases = whole((double)sums->releases * weight);
+        sums->ended = sums->releases;
     }
 }
 
@@ -591,6 +615,10 @@ static uint64_t last_sign(const struct bl_reader *reader)
     for (size_t i = 0; i < count; i++)
         if (live[i].birth_ns > last)
             last = live[i].birth_ns;
+    const struct bl_tracked *tracked = bl_reader_objects(reader, &count);
+    for (size_t i = 0; i < count; i++)
+        if (tracked[i].object.birth_ns > last)
+            last = tracked[i].object.birth_ns;
     return last;
 }
 
@@ -619,19 +647,41 @@ static void place_in_time(struct bl_model *model, bool is_running)
     model->uptime_ns = difference(model->now_ns, header->start_ns);
 }
 
+static void limit(struct bl_model *model, size_t top)
+{
+    model->shown = top > 0 && top < model->group_count ? top : model->group_count;
+}
+
 static int build(struct builder *builder, bool is_running)
 {
     struct bl_model *model = builder->model;
     model->is_sampled = bl_reader_header(builder->reader)->sample_bytes > 1;
     place_in_time(model, is_running);
     read_classes(model);
-    model->buffers_unreadable = bl_reader_private_records(builder->reader, BL_SECTION_LIVE);
+    model->buffers_unreadable = bl_reader_private_records(builder->reader, BL_SECTION_LIVE) +
+                                bl_reader_private_records(builder->reader, BL_SECTION_OBJECTS);
     if (model->is_sampled)
         scale_classes(model);
     if (sort_modules(builder) < 0 || add_up(builder) < 0 || make_groups(builder) < 0)
         return -1;
-    size_t top = builder->options->top;
-    model->shown = top > 0 && top < model->group_count ? top : model->group_count;
+    limit(model, builder->options->top);
+    return 0;
+}
+
+int bl_model_add_groups(struct bl_model *model, const struct bl_group *groups, size_t count,
+                        const struct bl_model_options *options, struct bl_error *error)
+{
+    size_t total = model->group_count + count;
+    if (count == 0)
+        return 0;
+    struct bl_group *grown = realloc(model->groups, total * sizeof(*grown));
+    if (!grown)
+        return bl_error_set(error, "not enough memory for the groups");
+    memcpy(grown + model->group_count, groups, count * sizeof(*groups));
+    qsort(grown, total, sizeof(*grown), compare_groups);
+    model->groups = grown;
+    model->group_count = total;
+    limit(model, options->top);
     return 0;
 }
 

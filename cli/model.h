@@ -1,5 +1,7 @@
 /*
- * What a report says, in numbers: classes with their sums and live buffers put into groups.
+ * What a report says, in numbers: classes with their sums and live buffers put into groups. Buffers
+ * of reference-counted classes are put into groups here only when something else than their place
+ * in the code is asked for: by site they are judged (pairing.h).
  *
  * One pass over the live buffers adds them up per (class, stack, group key); everything after that
  * works on the few distinct sums, so a million buffers cost one hash lookup each. No symbol is
@@ -61,7 +63,8 @@ struct bl_class_sums {
     uint64_t peak_bytes;
     uint64_t allocs;
     uint64_t retains;
-    uint64_t releases; /* buffers that ended */
+    uint64_t releases; /* operations; buffers that ended where there are no others */
+    uint64_t ended;    /* buffers */
     uint64_t over_releases;
 };
 
@@ -76,8 +79,12 @@ struct bl_group {
     uint64_t inherited_bytes;
     uint64_t oldest_ns; /* ages */
     uint64_t youngest_ns;
-    uint64_t key; /* size in bytes, thread number, module number, or index of the age range */
+    uint64_t key;  /* size in bytes, thread number, module number, or index of the age range */
+    uint32_t rank; /* of its verdict, worst is 0; BL_MODEL_RANK_PLAIN without one */
+    const struct bl_finding *finding; /* see pairing.h; NULL: not judged */
 };
+
+#define BL_MODEL_RANK_PLAIN 4 /* "unreleased" */
 
 struct bl_model {
     const struct bl_reader *reader;
@@ -100,6 +107,10 @@ int bl_model_create(struct bl_model **ret_model, const struct bl_reader *reader,
                     const struct bl_model_options *options, struct bl_error *error);
 void bl_model_destroy(struct bl_model *model);
 
+/* Adds groups that were judged elsewhere, worst first as all others. */
+int bl_model_add_groups(struct bl_model *model, const struct bl_group *groups, size_t count,
+                        const struct bl_model_options *options, struct bl_error *error);
+
 /* The class's name, "?" when the file does not say. */
 const char *bl_model_class_name(const struct bl_model *model, uint32_t class_number);
 
@@ -117,6 +128,10 @@ bool bl_model_is_inherited(const struct bl_header *header, uint32_t first_own_th
 
 /* Is this a module whose code allocates for others: C and C++ libraries, allocators, the loader? */
 bool bl_model_is_runtime(const char *module_path);
+
+/* The lowest module number with the same path and build-id within reach; the number itself when it
+ * is the first. */
+uint32_t bl_model_first_same_module(const struct bl_reader *reader, uint32_t number);
 
 /* "1s-10s", "1d and more" for the key of an age group. */
 const char *bl_model_age_range(uint64_t key);

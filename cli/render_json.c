@@ -1,5 +1,7 @@
 #include "view.h"
 
+#include "pairing.h"
+
 #include "text.h"
 
 #include <jansson.h>
@@ -136,6 +138,95 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     return object;
 }
 
+static const char *op_name(enum bl_item_kind kind)
+{
+    switch (kind) {
+    case BL_ITEM_ALLOC:
+        return "alloc";
+    case BL_ITEM_RETAIN:
+        return "retain";
+    case BL_ITEM_RELEASE:
+    case BL_ITEM_OVER_RELEASE:
+        break;
+    }
+    return "release";
+}
+
+static json_t *make_references(const struct bl_view *view, const struct bl_finding *finding,
+                               bool acquires)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < finding->reference_count; i++) {
+        const struct bl_reference *reference = &finding->references[i];
+        if ((reference->kind == BL_ITEM_ALLOC || reference->kind == BL_ITEM_RETAIN) != acquires)
+            continue;
+        json_array_append_new(
+            array, json_pack("{s:s, s:o, s:b, s:o}", "op", op_name(reference->kind), "count",
+                             whole_number(reference->count), "blamed", reference->is_blamed ? 1 : 0,
+                             "frames", make_frames(view, reference->frame)));
+    }
+    return array;
+}
+
+static json_t *make_evidence(const struct bl_finding *finding)
+{
+    bool is_judged = finding->verdict != BL_VERDICT_UNRELEASED;
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:s, s:o}", "leaked",
+        is_judged ? whole_number(finding->leaked) : json_null(), "completed",
+        is_judged ? whole_number(finding->passed - finding->leaked) : json_null(), "others_leaked",
+        is_judged ? whole_number(finding->other_leaked) : json_null(), "others_completed",
+        is_judged ? whole_number(finding->other_passed - finding->other_leaked) : json_null(),
+        "text", finding->text, "note", text_or_null(finding->note));
+}
+
+static json_t *make_parts(const struct bl_view *view, const struct bl_finding *finding)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < finding->part_count; i++)
+        json_array_append_new(
+            array, json_pack("{s:s, s:o, s:o}", "class",
+                             bl_model_class_name(view->model, finding->parts[i].class_number),
+                             "count", whole_number(finding->parts[i].count), "bytes",
+                             whole_number(finding->parts[i].bytes)));
+    return array;
+}
+
+static json_t *make_finding(const struct bl_view *view, const struct bl_group *group)
+{
+    const struct bl_finding *finding = group->finding;
+    json_t *object =
+        json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:o}", "class",
+                  bl_model_class_name(view->model, group->class_number), "verdict",
+                  bl_pairing_verdict(finding->verdict), "confidence", finding->confidence, "count",
+                  whole_number(group->count), "bytes", whole_number(group->bytes), "oldest_ns",
+                  whole_number(group->oldest_ns), "youngest_ns", whole_number(group->youngest_ns),
+                  "reach", "unknown", "refs", whole_number(finding->refs_max));
+    if (!object)
+        return NULL;
+    json_object_set_new(object, "blame",
+                        json_pack("{s:s, s:o}", "op", op_name(finding->blame_kind), "frames",
+                                  make_frames(view, finding->blame_frame)));
+    json_object_set_new(object, "alloc",
+                        json_pack("{s:o}", "frames", make_frames(view, finding->alloc_frame)));
+    json_object_set_new(object, "acquires", make_references(view, finding, true));
+    json_object_set_new(object, "releases", make_references(view, finding, false));
+    json_object_set_new(object, "evidence", make_evidence(finding));
+    json_object_set_new(object, "expected_release",
+                        json_pack("{s:o, s:o}", "frames",
+                                  make_frames(view, finding->expected_frame), "count",
+                                  whole_number(finding->expected_count)));
+    json_object_set_new(object, "suppressed_by", json_null());
+    json_object_set_new(object, "baseline", json_null());
+    json_object_set_new(object, "inherited", whole_number(group->inherited));
+    json_object_set_new(object, "inherited_bytes", whole_number(group->inherited_bytes));
+    json_object_set_new(object, "stacks", whole_number(group->stack_count));
+    json_object_set_new(object, "key", json_null());
+    json_object_set_new(object, "shared", whole_number(finding->shared));
+    json_object_set_new(object, "holds", make_parts(view, finding));
+    return object;
+}
+
 static json_t *make_losses(const struct bl_view *view)
 {
     json_t *losses = json_object();
@@ -191,7 +282,9 @@ static bool write_document(FILE *out, const struct bl_view *view)
         done = put(out, i ? ",\n  " : "\n  ", make_class(&model->classes[i]));
     fputs("],\n\"groups\": [", out);
     for (size_t i = 0; done && !view->summary_only && i < model->shown; i++)
-        done = put(out, i ? ",\n  " : "\n  ", make_group(view, &model->groups[i]));
+        done = put(out, i ? ",\n  " : "\n  ",
+                   model->groups[i].finding ? make_finding(view, &model->groups[i])
+                                            : make_group(view, &model->groups[i]));
     done = done && put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
     fputs(",\n\"series\": [],\n\"losses\": ", out);
     done = done && put(out, "", make_losses(view));

@@ -1,5 +1,7 @@
 #include "view.h"
 
+#include "pairing.h"
+
 #include "text.h"
 
 #include <stdarg.h>
@@ -90,7 +92,7 @@ static void write_classes(const struct pen *pen)
             fprintf(pen->out, " ");
             pad_left(pen->out, bl_text_count(number, sums->allocs), 14);
             fprintf(pen->out, " ");
-            pad_left(pen->out, bl_text_count(number, sums->releases), 12);
+            pad_left(pen->out, bl_text_count(number, sums->ended), 12);
         }
         fprintf(pen->out, "\n");
     }
@@ -362,13 +364,167 @@ static void write_group(const struct pen *pen, size_t index)
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
 }
 
+/* "core/http.c:377 (read_body)" for the site at a frame. */
+static void describe_place(const struct pen *pen, uint32_t frame, char *out, size_t size)
+{
+    size_t inlined;
+    const struct bl_symbol *symbol =
+        frame ? bl_symbols_frame(pen->view->symbols, frame, &inlined) : NULL;
+    if (!symbol)
+        snprintf(out, size, "(no stack was recorded)");
+    else if (symbol->file && symbol->line > 0)
+        snprintf(out, size, "%s:%d%s%s%s", symbol->file, symbol->line, symbol->function ? " (" : "",
+                 symbol->function ? symbol->function : "", symbol->function ? ")" : "");
+    else
+        snprintf(out, size, "%s+0x%llx%s%s%s", symbol->module, (unsigned long long)symbol->offset,
+                 symbol->function ? " (" : "", symbol->function ? symbol->function : "",
+                 symbol->function ? ")" : "");
+}
+
+/* A line of a finding's second half; the label only before the first of its kind. */
+static void write_place(const struct pen *pen, const char *label, const char *before,
+                        uint32_t frame, const char *after)
+{
+    char place[1280];
+    char line[1536];
+    describe_place(pen, frame, place, sizeof(place));
+    snprintf(line, sizeof(line), "%s%s%s", before, place, after);
+    size_t room = pen->term.width > 30 ? pen->term.width - 28 : 0;
+    bl_text_fit(place, sizeof(place), line, room, false);
+    fprintf(pen->out, "     %-22s %s\n", label, place);
+}
+
+#define REFERENCES_SHOWN 6
+
+static void write_references(const struct pen *pen, const struct bl_finding *finding)
+{
+    const char *label = "other references";
+    size_t shown = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < finding->reference_count; i++) {
+        const struct bl_reference *reference = &finding->references[i];
+        char number[BL_TEXT_NUMBER];
+        char after[BL_TEXT_NUMBER + 16];
+        if (reference->is_blamed || reference->kind == BL_ITEM_ALLOC)
+            continue;
+        if (shown == REFERENCES_SHOWN) {
+            left++;
+            continue;
+        }
+        snprintf(after, sizeof(after), ", %s time%s", bl_text_count(number, reference->count),
+                 reference->count == 1 ? "" : "s");
+        write_place(pen, label, reference->kind == BL_ITEM_RETAIN ? "retained at " : "released at ",
+                    reference->frame, after);
+        label = "";
+        shown++;
+    }
+    if (left > 0)
+        fprintf(pen->out, "     %-22s and at %zu more place%s\n", "", left, left == 1 ? "" : "s");
+}
+
+static const char *blame_text(const struct bl_finding *finding)
+{
+    bool is_alloc = finding->blame_kind == BL_ITEM_ALLOC;
+    switch (finding->verdict) {
+    case BL_VERDICT_MISSING_RELEASE:
+        return is_alloc ? "allocated here and this reference never given back"
+                        : "retained here and never given back";
+    case BL_VERDICT_NEVER_RELEASED:
+        return "allocated here, and no release was seen";
+    case BL_VERDICT_OVER_RELEASE:
+        return "released here, although the buffer was gone";
+    case BL_VERDICT_STALE:
+        return is_alloc ? "allocated here and held far longer than its siblings"
+                        : "retained here and held far longer than by its siblings";
+    case BL_VERDICT_UNRELEASED:
+        break;
+    }
+    return "allocated at";
+}
+
+static void write_more(const struct pen *pen, const struct bl_finding *finding)
+{
+    char count[BL_TEXT_NUMBER];
+    char bytes[BL_TEXT_NUMBER];
+    char after[BL_TEXT_NUMBER + 64] = "";
+    bool is_blamed_at_alloc = finding->blame_kind == BL_ITEM_ALLOC;
+    if (finding->alloc_stacks > 1)
+        snprintf(after, sizeof(after), ", and through %s more stack%s",
+                 bl_text_count(count, finding->alloc_stacks - 1),
+                 finding->alloc_stacks == 2 ? "" : "s");
+    if (!is_blamed_at_alloc && finding->alloc_frame)
+        write_place(pen, "allocated at", "", finding->alloc_frame, after);
+    write_references(pen, finding);
+    if (finding->expected_frame) {
+        snprintf(after, sizeof(after), ", where %s sibling%s gave it back",
+                 bl_text_count(count, finding->expected_count),
+                 finding->expected_count == 1 ? "" : "s");
+        write_place(pen, "expected release", "", finding->expected_frame, after);
+    }
+    for (size_t i = 0; i < finding->part_count; i++)
+        fprintf(pen->out, "     %-22s %s %s, %s\n", i ? "" : "and what they hold",
+                bl_text_count(count, finding->parts[i].count),
+                bl_model_class_name(pen->view->model, finding->parts[i].class_number),
+                bl_text_bytes(bytes, finding->parts[i].bytes));
+    if (finding->shared > 0)
+        fprintf(pen->out,
+                "     %-22s %s of these lack another release as well and are shown there "
+                "too\n",
+                "more than one", bl_text_count(count, finding->shared));
+    if (*finding->note)
+        fprintf(pen->out, "     %s\n", finding->note);
+}
+
+static void write_finding(const struct pen *pen, size_t index)
+{
+    const struct bl_group *group = &pen->view->model->groups[index];
+    const struct bl_finding *finding = group->finding;
+    static const char *const names[] = {"missing release", "never released", "over-release",
+                                        "stale", "unreleased"};
+    bool is_judged = finding->verdict != BL_VERDICT_UNRELEASED;
+    char count[BL_TEXT_NUMBER];
+    char bytes[BL_TEXT_NUMBER];
+    char age[BL_TEXT_NUMBER];
+    fprintf(pen->out, "\n%s%zu. %s · %s%s · %s buffer%s, %s", style(pen, BL_STYLE_BOLD), index + 1,
+            names[finding->verdict], bl_model_class_name(pen->view->model, group->class_number),
+            style(pen, BL_STYLE_PLAIN), bl_text_count(count, group->count),
+            group->count == 1 ? "" : "s", bl_text_bytes(bytes, group->bytes));
+    if (finding->refs_max > 0)
+        fprintf(pen->out, " · %s%s reference%s each",
+                finding->refs_min < finding->refs_max ? "up to " : "",
+                bl_text_count(count, finding->refs_max), finding->refs_max == 1 ? "" : "s");
+    if (group->oldest_ns > 0)
+        fprintf(pen->out, " · oldest %s", bl_text_age(age, group->oldest_ns));
+    if (group->inherited > 0)
+        fprintf(pen->out, " · inherited at fork");
+    if (!is_judged)
+        fprintf(pen->out, "\n     %s", finding->text);
+    fprintf(pen->out, "\n     %s", blame_text(finding));
+    if (is_judged)
+        fprintf(pen->out, " (%s):", finding->text);
+    if (is_judged && !finding->blame_frame)
+        fprintf(pen->out, "\n");
+    else
+        write_stack(pen, group->stack);
+    if (group->stack_count > 1)
+        fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
+                style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
+                group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
+    if (is_judged)
+        write_more(pen, finding);
+}
+
 static void write_groups(const struct pen *pen)
 {
     const struct bl_model *model = pen->view->model;
     char count[BL_TEXT_NUMBER];
     char bytes[BL_TEXT_NUMBER];
-    for (size_t i = 0; i < model->shown; i++)
-        write_group(pen, i);
+    for (size_t i = 0; i < model->shown; i++) {
+        if (model->groups[i].finding)
+            write_finding(pen, i);
+        else
+            write_group(pen, i);
+    }
     if (model->group_count == 0)
         fprintf(pen->out, "\nno unreleased buffers to show\n");
     uint64_t rest = 0;

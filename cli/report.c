@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include "pairing.h"
 #include "text.h"
 #include "view.h"
 
@@ -126,9 +127,11 @@ static bool keep_matching(void *context, uint32_t stack)
     return false;
 }
 
-static int make_model(struct bl_model **ret_model, const struct bl_target *target,
-                      const struct bl_reader *reader, struct bl_symbols *symbols,
-                      const struct bl_report_options *options, struct bl_error *error)
+/* By site, buffers with a history are judged; else they are grouped like all others. */
+static int make_model(struct bl_model **ret_model, struct bl_pairing **ret_pairing,
+                      const struct bl_target *target, const struct bl_reader *reader,
+                      struct bl_symbols *symbols, const struct bl_report_options *options,
+                      struct bl_error *error)
 {
     struct bl_model_options model_options = options->model;
     struct filter filter = {.reader = reader, .symbols = symbols};
@@ -141,6 +144,8 @@ static int make_model(struct bl_model **ret_model, const struct bl_target *targe
         model_options.keep_context = &filter;
     }
     int outcome = bl_model_create(ret_model, reader, target->is_running, &model_options, error);
+    if (outcome == 0 && model_options.group_by == BL_GROUP_SITE && !options->summary_only)
+        outcome = bl_pairing_create(ret_pairing, reader, *ret_model, &model_options, error);
     if (options->match)
         regfree(&filter.regex);
     return outcome;
@@ -160,12 +165,13 @@ int bl_report_write(FILE *out, const struct bl_target *target,
     struct bl_reader *reader = NULL;
     struct bl_symbols *symbols = NULL;
     struct bl_model *model = NULL;
+    struct bl_pairing *pairing = NULL;
     const struct bl_proc *process = target->is_running ? &target->process : NULL;
     int outcome = bl_reader_create(&reader, target->fd, target->path, BL_READER_ALL, error);
     if (outcome == 0)
         outcome = bl_symbols_create(&symbols, reader, process, error);
     if (outcome == 0)
-        outcome = make_model(&model, target, reader, symbols, options, error);
+        outcome = make_model(&model, &pairing, target, reader, symbols, options, error);
     if (outcome == 0) {
         struct bl_view view = {
             .path = target->path,
@@ -182,6 +188,7 @@ int bl_report_write(FILE *out, const struct bl_target *target,
         outcome = render(out, &view, options->is_json, error);
     }
     bl_model_destroy(model);
+    bl_pairing_destroy(pairing);
     bl_symbols_destroy(symbols);
     bl_reader_destroy(reader);
     return outcome;

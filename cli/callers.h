@@ -1,0 +1,56 @@
+/*
+ * The caller's own part of a stack: what is left without the shim, the runtime libraries and the
+ * modules of the class's own library. Its innermost frame is the site.
+ *
+ * Two stacks are the same place when their callers' frames are: which way a library took inside is
+ * nothing its user can change. For comparing, every innermost part of such a stack (the site; the
+ * site and its caller; …) has one number, its chain id: equal ids, equal frames. A library that
+ * was unloaded and loaded again keeps its places.
+ *
+ * Everything is computed on first need and kept. Owns what it allocates; borrows the reader.
+ */
+#ifndef BL_CALLERS_H
+#define BL_CALLERS_H
+
+#include "error.h"
+#include "model.h"
+#include "reader.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BL_CALLERS_DEPTH 128 /* own frames of one stack; further callers are not compared */
+
+struct bl_callers;
+
+struct bl_caller {
+    uint32_t frame; /* frame number: the stack from here on outward */
+    uint32_t place; /* equal for equal module and offset */
+    uint32_t chain; /* id of the frames from the site to this one */
+};
+
+/* own, own_count: as in bl_model_options; the site is the innermost frame of such a module. */
+int bl_callers_create(struct bl_callers **ret_callers, const struct bl_reader *reader,
+                      const struct bl_model_options *options, struct bl_error *error);
+void bl_callers_destroy(struct bl_callers *callers);
+
+/* A number for the caller's frames of a stack; UINT32_MAX without memory. */
+uint32_t bl_callers_find(struct bl_callers *callers, uint32_t class_number, uint32_t stack);
+
+/* The frames of a number that bl_callers_find gave, innermost first; at least one, whose frame is
+ * 0 when no stack was recorded. The pointer is good until the next bl_callers_find. */
+const struct bl_caller *bl_callers_frames(const struct bl_callers *callers, uint32_t number,
+                                          size_t *ret_count);
+
+/* Id of all frames; of the site alone. */
+uint32_t bl_callers_whole(const struct bl_callers *callers, uint32_t number);
+uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number);
+
+/* Steps from one site up to the caller they have in common and down to the other. */
+uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b);
+
+/* Ids are below this. */
+uint32_t bl_callers_chain_count(const struct bl_callers *callers);
+
+#endif

@@ -1,0 +1,488 @@
+#include "compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LEARN_SIBLINGS 128  /* of one birth site: pairs of them are compared */
+#define OPTIONS_MAX    4096 /* more are not sorted out: such histories explain nothing */
+#define SITE_COST      2    /* the same site, called from elsewhere */
+#define PAIR_COST      1    /* a guess by distance comes after what was learned */
+#define MOVE_COST      2    /* the same thing done at another place */
+
+struct option {
+    uint32_t cost;
+    uint32_t tie;
+    uint16_t from;
+    uint16_t to;
+    uint8_t from_side; /* 0 live, 1 completed */
+    uint8_t to_side;
+};
+
+struct learned {
+    uint32_t acquire; /* whole chains */
+    uint32_t release;
+};
+
+struct bl_compare {
+    const struct bl_histories *histories;
+    const struct bl_callers *callers;
+    uint32_t *siblings; /* completed patterns by class, birth site, most common first */
+    size_t sibling_count;
+    struct learned *learned; /* open addressing; acquire 0 is empty */
+    size_t learned_room;
+    size_t learned_count;
+    uint8_t *is_completed; /* by whole chain: an acquire there ended well at least once */
+    struct option *options;
+    struct bl_pair *pairs;
+    uint64_t work;
+};
+
+static uint64_t hash_learned(uint32_t acquire, uint32_t release)
+{
+    uint64_t value = (uint64_t)acquire << 32 | release;
+    value ^= value >> 32;
+    value *= 0xd6e8feb86659fd93ull;
+    return value ^ value >> 32;
+}
+
+static bool is_learned(const struct bl_compare *compare, uint32_t acquire, uint32_t release)
+{
+    if (compare->learned_room == 0)
+        return false;
+    for (uint64_t at = hash_learned(acquire, release);; at++) {
+        const struct learned *slot = &compare->learned[at & (compare->learned_room - 1)];
+        if (slot->acquire == 0)
+            return false;
+        if (slot->acquire == acquire && slot->release == release)
+            return true;
+    }
+}
+
+static void put_learned(struct learned *table, size_t room, struct learned one)
+{
+    uint64_t at = hash_learned(one.acquire, one.release);
+    while (table[at & (room - 1)].acquire != 0)
+        at++;
+    table[at & (room - 1)] = one;
+}
+
+static bool learn(struct bl_compare *compare, const struct bl_item *acquire,
+                  const struct bl_item *release)
+{
+    struct learned one = {bl_callers_whole(compare->callers, acquire->callers),
+                          bl_callers_whole(compare->callers, release->callers)};
+    if (is_learned(compare, one.acquire, one.release))
+        return true;
+    if (compare->learned_count * 2 >= compare->learned_room) {
+        size_t room = compare->learned_room ? compare->learned_room * 2 : 256;
+        struct learned *table = calloc(room, sizeof(*table));
+        if (!table)
+            return false;
+        for (size_t i = 0; i < compare->learned_room; i++)
+            if (compare->learned[i].acquire != 0)
+                put_learned(table, room, compare->learned[i]);
+        free(compare->learned);
+        compare->learned = table;
+        compare->learned_room = room;
+    }
+    put_learned(compare->learned, compare->learned_room, one);
+    compare->learned_count++;
+    return true;
+}
+
+/* The only item with something left, of one of the two kinds; NULL when there is none or more. */
+static const struct bl_item *only_left(const struct bl_item *items, const uint64_t *left,
+                                       uint32_t count, bool is_acquire)
+{
+    const struct bl_item *only = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (left[i] == 0 || items[i].kind == BL_ITEM_OVER_RELEASE ||
+            bl_item_is_acquire(&items[i]) != is_acquire)
+            continue;
+        if (only)
+            return NULL;
+        only = &items[i];
+    }
+    return only;
+}
+
+static bool learn_from(struct bl_compare *compare, const struct bl_item *items,
+                       const uint64_t *left, uint32_t count)
+{
+    const struct bl_item *acquire = only_left(items, left, count, true);
+    const struct bl_item *release = only_left(items, left, count, false);
+    if (!acquire || !release || left[acquire - items] != left[release - items])
+        return true;
+    return learn(compare, acquire, release);
+}
+
+static bool fits(const struct bl_callers *callers, const struct bl_item *a, const struct bl_item *b,
+                 int level)
+{
+    if (a->kind != b->kind)
+        return false;
+    switch (level) {
+    case 0:
+        return a->stack == b->stack;
+    case 1:
+        return bl_callers_whole(callers, a->callers) == bl_callers_whole(callers, b->callers);
+    default:
+        return bl_callers_site(callers, a->callers) == bl_callers_site(callers, b->callers);
+    }
+}
+
+/* Sets equal things against each other, up to a level: 0 whole stacks, 1 callers, 2 sites. */
+static void match(struct bl_compare *compare, const struct bl_pattern *live,
+                  const struct bl_pattern *completed, int levels, struct bl_difference *d)
+{
+    const struct bl_item *a = bl_pattern_items(compare->histories, live);
+    const struct bl_item *b = bl_pattern_items(compare->histories, completed);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        d->extra[i] = a[i].kind == BL_ITEM_OVER_RELEASE ? 0 : a[i].units;
+    for (uint32_t j = 0; j < completed->item_count; j++) {
+        d->missing[j] = b[j].kind == BL_ITEM_OVER_RELEASE ? 0 : b[j].units;
+        d->mate[j] = BL_COMPARE_NONE;
+    }
+    d->match_cost = 0;
+    for (int level = 0; level <= levels; level++) {
+        for (uint32_t i = 0; i < live->item_count; i++) {
+            for (uint32_t j = 0; j < completed->item_count && d->extra[i] > 0; j++) {
+                if (d->missing[j] == 0 || !fits(compare->callers, &a[i], &b[j], level))
+                    continue;
+                uint64_t units = d->extra[i] < d->missing[j] ? d->extra[i] : d->missing[j];
+                d->extra[i] -= units;
+                d->missing[j] -= units;
+                d->mate[j] = i;
+                d->match_cost += level == 2 ? SITE_COST : 0;
+            }
+        }
+        compare->work += (uint64_t)live->item_count * completed->item_count;
+    }
+}
+
+static bool learn_from_siblings(struct bl_compare *compare, const uint32_t *siblings, size_t count)
+{
+    struct bl_difference d;
+    size_t most = count < LEARN_SIBLINGS ? count : LEARN_SIBLINGS;
+    for (size_t i = 0; i < most; i++) {
+        for (size_t j = 0; j < most; j++) {
+            const struct bl_pattern *less = &compare->histories->completed[siblings[i]];
+            const struct bl_pattern *more = &compare->histories->completed[siblings[j]];
+            if (i == j || less->item_count > more->item_count || less->doubt || more->doubt)
+                continue;
+            match(compare, less, more, 1, &d);
+            uint64_t extra = 0;
+            for (uint32_t k = 0; k < less->item_count; k++)
+                extra |= d.extra[k];
+            if (extra == 0 && !learn_from(compare, bl_pattern_items(compare->histories, more),
+                                          d.missing, more->item_count))
+                return false;
+        }
+    }
+    return true;
+}
+
+static uint32_t birth_site(const struct bl_compare *compare, const struct bl_pattern *pattern)
+{
+    const struct bl_item *birth = bl_pattern_birth(compare->histories, pattern);
+    return birth ? bl_callers_site(compare->callers, birth->callers) : 0;
+}
+
+static int compare_siblings(const void *left, const void *right, void *context)
+{
+    const struct bl_compare *sorting = context;
+    const struct bl_pattern *a = &sorting->histories->completed[*(const uint32_t *)left];
+    const struct bl_pattern *b = &sorting->histories->completed[*(const uint32_t *)right];
+    uint32_t a_site = birth_site(sorting, a);
+    uint32_t b_site = birth_site(sorting, b);
+    if (a->class_number != b->class_number)
+        return a->class_number < b->class_number ? -1 : 1;
+    if (a_site != b_site)
+        return a_site < b_site ? -1 : 1;
+    return a < b ? -1 : a > b; /* they are most common first already */
+}
+
+static bool sort_siblings(struct bl_compare *compare)
+{
+    const struct bl_histories *all = compare->histories;
+    compare->siblings = calloc(all->completed_count + 1, sizeof(*compare->siblings));
+    if (!compare->siblings)
+        return false;
+    for (size_t i = 0; i < all->completed_count; i++)
+        compare->siblings[i] = (uint32_t)i;
+    compare->sibling_count = all->completed_count;
+    if (all->completed_count > 0)
+        qsort_r(compare->siblings, all->completed_count, sizeof(*compare->siblings),
+                compare_siblings, compare);
+    return true;
+}
+
+const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t class_number,
+                                    uint32_t site, size_t *ret_count)
+{
+    size_t low = 0;
+    size_t high = compare->sibling_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct bl_pattern *pattern =
+            &compare->histories->completed[compare->siblings[middle]];
+        if (pattern->class_number < class_number ||
+            (pattern->class_number == class_number && birth_site(compare, pattern) < site))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    size_t end = low;
+    for (; end < compare->sibling_count; end++) {
+        const struct bl_pattern *pattern = &compare->histories->completed[compare->siblings[end]];
+        if (pattern->class_number != class_number || birth_site(compare, pattern) != site)
+            break;
+    }
+    *ret_count = end - low;
+    return compare->siblings + low;
+}
+
+static bool learn_all(struct bl_compare *compare)
+{
+    const struct bl_histories *all = compare->histories;
+    for (size_t i = 0; i < all->completed_count; i++) {
+        const struct bl_pattern *pattern = &all->completed[i];
+        const struct bl_item *items = bl_pattern_items(all, pattern);
+        uint64_t units[BL_HISTORY_ITEMS];
+        for (uint32_t k = 0; k < pattern->item_count; k++) {
+            units[k] = items[k].units;
+            if (bl_item_is_acquire(&items[k]))
+                compare->is_completed[bl_callers_whole(compare->callers, items[k].callers)] = 1;
+        }
+        if (!pattern->doubt && !learn_from(compare, items, units, pattern->item_count))
+            return false;
+    }
+    for (size_t i = 0; i < compare->sibling_count;) {
+        const struct bl_pattern *first = &all->completed[compare->siblings[i]];
+        size_t count;
+        const uint32_t *siblings =
+            bl_compare_siblings(compare, first->class_number, birth_site(compare, first), &count);
+        if (!learn_from_siblings(compare, siblings, count))
+            return false;
+        i += count ? count : 1;
+    }
+    return true;
+}
+
+int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories *histories,
+                      const struct bl_callers *callers, struct bl_error *error)
+{
+    struct bl_compare *compare = calloc(1, sizeof(*compare));
+    bool done = compare != NULL;
+    if (done) {
+        compare->histories = histories;
+        compare->callers = callers;
+        compare->is_completed = calloc(bl_callers_chain_count(callers) + 1u, 1);
+        compare->options = calloc(OPTIONS_MAX, sizeof(*compare->options));
+        compare->pairs = calloc(OPTIONS_MAX, sizeof(*compare->pairs));
+        done = compare->is_completed && compare->options && compare->pairs &&
+               sort_siblings(compare) && learn_all(compare);
+    }
+    if (!done) {
+        bl_compare_destroy(compare);
+        return bl_error_set(error, "not enough memory to compare histories");
+    }
+    *ret_compare = compare;
+    return 0;
+}
+
+void bl_compare_destroy(struct bl_compare *compare)
+{
+    if (!compare)
+        return;
+    free(compare->siblings);
+    free(compare->learned);
+    free(compare->is_completed);
+    free(compare->options);
+    free(compare->pairs);
+    free(compare);
+}
+
+uint64_t bl_compare_work(const struct bl_compare *compare)
+{
+    return compare->work;
+}
+
+static int compare_options(const void *left, const void *right)
+{
+    const struct option *a = left;
+    const struct option *b = right;
+    if (a->cost != b->cost)
+        return a->cost < b->cost ? -1 : 1;
+    if (a->tie != b->tie)
+        return a->tie < b->tie ? -1 : 1;
+    if (a->from != b->from)
+        return a->from < b->from ? -1 : 1;
+    return a->to < b->to ? -1 : a->to > b->to;
+}
+
+static uint32_t pair_cost(const struct bl_compare *compare, const struct bl_item *acquire,
+                          const struct bl_item *release)
+{
+    if (is_learned(compare, bl_callers_whole(compare->callers, acquire->callers),
+                   bl_callers_whole(compare->callers, release->callers)))
+        return 0;
+    return PAIR_COST + bl_callers_distance(compare->callers, acquire->callers, release->callers);
+}
+
+/* The latest acquire before the release first; one that came after it last. */
+static uint32_t latest_first(const struct bl_item *acquire, const struct bl_item *release)
+{
+    return release->order > acquire->order ? release->order - acquire->order
+                                           : BL_HISTORY_ITEMS + acquire->order;
+}
+
+/* The two sides of a comparison while the rest of it is explained. */
+struct sides {
+    const struct bl_item *items[2];
+    uint32_t counts[2];
+    uint64_t *left[2];
+};
+
+/* Every way to explain two things that are left with each other. Returns how many; 0 as well when
+ * they are too many. */
+static size_t collect_options(struct bl_compare *compare, const struct sides *sides)
+{
+    static const uint8_t ways[3][2] = {{0, 0}, {1, 1}, {0, 1}};
+    size_t count = 0;
+    for (unsigned way = 0; way < 3; way++) {
+        unsigned from = ways[way][0];
+        unsigned to = ways[way][1];
+        for (uint32_t i = 0; i < sides->counts[from]; i++) {
+            for (uint32_t j = 0; j < sides->counts[to]; j++) {
+                const struct bl_item *a = &sides->items[from][i];
+                const struct bl_item *b = &sides->items[to][j];
+                bool is_pair = from == to && bl_item_is_acquire(a) && b->kind == BL_ITEM_RELEASE;
+                bool is_move = from != to && a->kind == b->kind;
+                if (sides->left[from][i] == 0 || sides->left[to][j] == 0 || (!is_pair && !is_move))
+                    continue;
+                if (count == OPTIONS_MAX)
+                    return 0;
+                compare->options[count++] = (struct option){
+                    .cost = is_pair ? pair_cost(compare, a, b)
+                                    : MOVE_COST + bl_callers_distance(compare->callers, a->callers,
+                                                                      b->callers),
+                    .tie = is_pair ? latest_first(a, b) : 0,
+                    .from = (uint16_t)i,
+                    .to = (uint16_t)j,
+                    .from_side = (uint8_t)from,
+                    .to_side = (uint8_t)to};
+            }
+        }
+    }
+    return count;
+}
+
+/* Explains what is left in pairs, the cheapest first; returns what it cost. */
+static uint32_t explain(struct bl_compare *compare, const struct sides *sides)
+{
+    uint32_t cost = 0;
+    size_t count = collect_options(compare, sides);
+    if (count > 1)
+        qsort(compare->options, count, sizeof(*compare->options), compare_options);
+    for (size_t i = 0; i < count; i++) {
+        const struct option *option = &compare->options[i];
+        uint64_t *from = &sides->left[option->from_side][option->from];
+        uint64_t *to = &sides->left[option->to_side][option->to];
+        uint64_t units = *from < *to ? *from : *to;
+        *from -= units;
+        *to -= units;
+        cost += units > 0 ? option->cost : 0;
+    }
+    compare->work += count;
+    return cost;
+}
+
+static bool is_beginning(const struct bl_item *items, const struct bl_pattern *completed,
+                         const struct bl_difference *d)
+{
+    uint32_t last_done = 0;
+    uint32_t first_missing = UINT32_MAX;
+    for (uint32_t j = 0; j < completed->item_count; j++) {
+        if (d->missing[j] < items[j].units && items[j].order > last_done)
+            last_done = items[j].order;
+        if (d->missing[j] > 0 && items[j].order < first_missing)
+            first_missing = items[j].order;
+    }
+    return first_missing >= last_done;
+}
+
+void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
+                         const struct bl_pattern *completed, struct bl_difference *ret_difference)
+{
+    struct bl_difference *d = ret_difference;
+    struct sides sides = {.items = {bl_pattern_items(compare->histories, live),
+                                    bl_pattern_items(compare->histories, completed)},
+                          .counts = {live->item_count, completed->item_count},
+                          .left = {d->extra, d->missing}};
+    match(compare, live, completed, 2, d);
+    d->is_part = true;
+    for (uint32_t i = 0; i < live->item_count; i++)
+        d->is_part &= d->extra[i] == 0;
+    d->is_beginning = d->is_part && is_beginning(sides.items[1], completed, d);
+    d->guess_cost = d->match_cost + explain(compare, &sides);
+    d->cost = d->guess_cost;
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = 0; i < sides.counts[side]; i++)
+            d->cost += sides.left[side][i] > 0;
+}
+
+/* Among equals, of an open history: what ended well elsewhere, then the alloc for the last release
+ * of all, then the latest acquire. */
+static uint32_t open_tie(const struct bl_compare *compare, const struct bl_item *acquire,
+                         const struct bl_item *release, uint32_t last_order)
+{
+    uint32_t whole = bl_callers_whole(compare->callers, acquire->callers);
+    uint32_t tie = compare->is_completed[whole] ? 0 : 4 * BL_HISTORY_ITEMS;
+    if (acquire->kind == BL_ITEM_ALLOC && release->order == last_order)
+        return tie;
+    return tie + latest_first(acquire, release);
+}
+
+size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
+                       uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs)
+{
+    const struct bl_item *items = bl_pattern_items(compare->histories, pattern);
+    size_t count = 0;
+    size_t made = 0;
+    uint32_t last_order = 0;
+    for (uint32_t i = 0; i < pattern->item_count; i++) {
+        left[i] = items[i].kind == BL_ITEM_OVER_RELEASE ? 0 : items[i].units;
+        if (items[i].kind == BL_ITEM_RELEASE && items[i].order > last_order)
+            last_order = items[i].order;
+    }
+    for (uint32_t i = 0; i < pattern->item_count; i++) {
+        for (uint32_t j = 0; j < pattern->item_count && count < OPTIONS_MAX; j++) {
+            if (!bl_item_is_acquire(&items[i]) || items[j].kind != BL_ITEM_RELEASE)
+                continue;
+            compare->options[count++] =
+                (struct option){.cost = pair_cost(compare, &items[i], &items[j]),
+                                .tie = is_open ? open_tie(compare, &items[i], &items[j], last_order)
+                                               : latest_first(&items[i], &items[j]),
+                                .from = (uint16_t)i,
+                                .to = (uint16_t)j};
+        }
+    }
+    compare->work += count;
+    if (count > 1)
+        qsort(compare->options, count, sizeof(*compare->options), compare_options);
+    for (size_t i = 0; i < count; i++) {
+        const struct option *option = &compare->options[i];
+        uint64_t *from = &left[option->from];
+        uint64_t *to = &left[option->to];
+        uint64_t units = *from < *to ? *from : *to;
+        if (units == 0)
+            continue;
+        *from -= units;
+        *to -= units;
+        compare->pairs[made++] =
+            (struct bl_pair){.acquire = option->from, .release = option->to, .units = units};
+    }
+    *ret_pairs = compare->pairs;
+    return made;
+}

@@ -1,0 +1,69 @@
+/*
+ * How two histories differ, and which release gives back which reference.
+ *
+ * A history that ended well is compared with one that did not: what both have is set against each
+ * other, first by whole stacks, then by the caller's frames, then by the site. What is left is
+ * explained as cheaply as possible: a reference taken and given back on one side only, or the same
+ * thing done at another place. What then remains are the references too many and the releases too
+ * few.
+ *
+ * Which release belongs to which acquire nobody tells us. It is learned from the lifecycles where
+ * they leave no choice (one acquire, one release; two lifecycles that differ by just one pair).
+ * Else the two that are nearest in the call tree belong together, the latest acquire first.
+ *
+ * Owns what it allocates; borrows histories and callers.
+ */
+#ifndef BL_COMPARE_H
+#define BL_COMPARE_H
+
+#include "callers.h"
+#include "error.h"
+#include "histories.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bl_compare;
+
+int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories *histories,
+                      const struct bl_callers *callers, struct bl_error *error);
+void bl_compare_destroy(struct bl_compare *compare);
+
+/* Completed patterns of a class that were born at the same site, most common first, as indices into
+ * histories->completed. */
+const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t class_number,
+                                    uint32_t birth_site, size_t *ret_count);
+
+#define BL_COMPARE_NONE UINT32_MAX
+
+struct bl_difference {
+    uint64_t extra[BL_HISTORY_ITEMS];   /* by item of the live one: units only it has */
+    uint64_t missing[BL_HISTORY_ITEMS]; /* by item of the completed one: units only it has */
+    uint32_t mate[BL_HISTORY_ITEMS];    /* completed item to live item, or BL_COMPARE_NONE */
+    uint32_t match_cost; /* of things done at the same site, but called from elsewhere */
+    uint32_t guess_cost; /* of what was not equal and had to be explained; includes match_cost */
+    uint32_t cost;       /* of the whole explanation, with what is left over; 0: equal */
+    bool is_part;        /* the live one did nothing that the completed one did not */
+    bool is_beginning;   /* is_part, and all that is missing came later */
+};
+
+void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
+                         const struct bl_pattern *completed, struct bl_difference *ret_difference);
+
+struct bl_pair {
+    uint32_t acquire; /* item; */
+    uint32_t release;
+    uint64_t units;
+};
+
+/* Pairs acquires and releases of one pattern. `is_open`: releases are missing, and which of the
+ * acquires they would belong to is the question; of two that fit equally well the alloc is taken to
+ * be the one that was given back last. Returns the number of pairs; they are good until the next
+ * call. left[item] are the units that found no partner. */
+size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
+                       uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs);
+
+/* Work done so far, in items compared: a hostile file must not take for ever. */
+uint64_t bl_compare_work(const struct bl_compare *compare);
+
+#endif

@@ -1,0 +1,446 @@
+#include "histories.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define UNITS_MAX (1ull << 40) /* of one item: sums of them cannot overflow */
+#define COUNT_MAX (1ull << 40) /* of one lifecycle, for the same reason */
+
+struct builder {
+    struct bl_histories *histories;
+    const struct bl_reader *reader;
+    struct bl_callers *callers;
+    struct bl_error *error;
+    size_t live_room;
+    size_t completed_room;
+    size_t item_room;
+    uint32_t *slots; /* live patterns by content: index + 1 */
+    size_t slot_room;
+    struct bl_event *events;
+};
+
+/* The items of one buffer, before they become a pattern's. */
+struct draft {
+    struct bl_item items[BL_HISTORY_ITEMS];
+    size_t count;
+    bool is_cut;
+    uint64_t acquired;
+    uint64_t released;
+    uint64_t latest_ns;
+    uint32_t latest_thread;
+};
+
+static int out_of_memory(struct builder *builder)
+{
+    return bl_error_set(builder->error, "not enough memory for the histories");
+}
+
+static void add_item(struct draft *draft, enum bl_item_kind kind, uint32_t stack, uint64_t units)
+{
+    if (bl_item_is_acquire(&(struct bl_item){.kind = kind}))
+        draft->acquired += units;
+    else if (kind == BL_ITEM_RELEASE)
+        draft->released += units;
+    for (size_t i = 0; i < draft->count; i++) {
+        struct bl_item *item = &draft->items[i];
+        if (item->kind != kind || item->stack != stack)
+            continue;
+        item->units += units < UNITS_MAX - item->units ? units : UNITS_MAX - item->units;
+        return;
+    }
+    if (draft->count == BL_HISTORY_ITEMS) {
+        draft->is_cut = true;
+        return;
+    }
+    draft->items[draft->count] = (struct bl_item){
+        .kind = kind, .stack = stack, .order = (uint32_t)draft->count, .units = units};
+    draft->count++;
+}
+
+/* References that an event stands for. */
+static uint64_t units_of(const struct bl_event *event)
+{
+    uint64_t step = (uint64_t)(event->delta < 0 ? -(int64_t)event->delta : event->delta);
+    uint64_t units = (step ? step : 1) * event->folded;
+    return units < UNITS_MAX ? units : UNITS_MAX;
+}
+
+static void add_event(struct draft *draft, const struct bl_event *event)
+{
+    uint64_t left = draft->acquired > draft->released ? draft->acquired - draft->released : 0;
+    if (event->time_ns >= draft->latest_ns) {
+        draft->latest_ns = event->time_ns;
+        draft->latest_thread = event->thread;
+    }
+    switch (event->op) {
+    case BL_OP_ALLOC:
+        add_item(draft, BL_ITEM_ALLOC, event->stack, units_of(event));
+        break;
+    case BL_OP_RETAIN:
+        add_item(draft, BL_ITEM_RETAIN, event->stack, units_of(event));
+        break;
+    case BL_OP_RELEASE:
+        add_item(draft, BL_ITEM_RELEASE, event->stack, units_of(event));
+        break;
+    case BL_OP_END:
+    case BL_OP_TRANSFER:
+        /* a destroy takes what is left, however much that is */
+        if (event->delta != 0 || left > 0)
+            add_item(draft, BL_ITEM_RELEASE, event->stack,
+                     event->delta != 0 ? units_of(event) : left);
+        break;
+    case BL_OP_OVER_RELEASE:
+        add_item(draft, BL_ITEM_OVER_RELEASE, event->stack, units_of(event));
+        break;
+    default: /* a resize moves no reference */
+        break;
+    }
+}
+
+static int compare_items(const void *left, const void *right)
+{
+    const struct bl_item *a = left;
+    const struct bl_item *b = right;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    return a->stack < b->stack ? -1 : a->stack > b->stack;
+}
+
+/* Fills the draft from a list of events, newest first; `birth_stack` stands in for a birth that is
+ * no event. */
+static void make_draft(struct draft *draft, const struct bl_event *events, size_t count,
+                       bool has_birth_stack, uint32_t birth_stack)
+{
+    bool has_alloc = false;
+    draft->count = 0;
+    draft->is_cut = false;
+    draft->acquired = 0;
+    draft->released = 0;
+    draft->latest_ns = 0;
+    draft->latest_thread = 0;
+    for (size_t i = 0; i < count; i++)
+        has_alloc |= events[i].op == BL_OP_ALLOC;
+    if (!has_alloc && has_birth_stack)
+        add_item(draft, BL_ITEM_ALLOC, birth_stack, 1);
+    for (size_t i = count; i-- > 0;)
+        add_event(draft, &events[i]);
+    qsort(draft->items, draft->count, sizeof(draft->items[0]), compare_items);
+}
+
+static void *grow(void *array, size_t *room, size_t needed, size_t size)
+{
+    if (needed <= *room)
+        return array;
+    size_t wanted = *room ? *room : 1024;
+    while (wanted < needed)
+        wanted *= 2;
+    void *grown = realloc(array, wanted * size);
+    if (grown)
+        *room = wanted;
+    return grown;
+}
+
+/* Copies the draft's items behind those of all other patterns. */
+static int keep_items(struct builder *builder, const struct draft *draft,
+                      struct bl_pattern *pattern)
+{
+    struct bl_histories *all = builder->histories;
+    void *grown =
+        grow(all->items, &builder->item_room, all->item_count + draft->count, sizeof(*all->items));
+    if (!grown && draft->count > 0)
+        return out_of_memory(builder);
+    all->items = grown;
+    pattern->first_item = (uint32_t)all->item_count;
+    pattern->item_count = (uint32_t)draft->count;
+    for (size_t i = 0; i < draft->count; i++) {
+        struct bl_item *item = &all->items[all->item_count++];
+        *item = draft->items[i];
+        item->callers = bl_callers_find(builder->callers, pattern->class_number, item->stack);
+        if (item->callers == UINT32_MAX)
+            return out_of_memory(builder);
+    }
+    return 0;
+}
+
+static uint64_t mix(uint64_t value)
+{
+    value ^= value >> 32;
+    value *= 0xd6e8feb86659fd93ull;
+    return value ^ value >> 32;
+}
+
+static uint64_t hash_items(uint32_t class_number, enum bl_doubt doubt, const struct bl_item *items,
+                           size_t count)
+{
+    uint64_t hash = mix((uint64_t)class_number << 8 | doubt);
+    for (size_t i = 0; i < count; i++)
+        hash = mix(hash + mix((uint64_t)items[i].kind << 32 | items[i].stack) + items[i].units);
+    return hash;
+}
+
+static bool same_items(const struct bl_item *a, const struct bl_item *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (a[i].kind != b[i].kind || a[i].stack != b[i].stack || a[i].units != b[i].units)
+            return false;
+    return true;
+}
+
+static bool grow_slots(struct builder *builder)
+{
+    const struct bl_histories *all = builder->histories;
+    if (all->live_count * 2 < builder->slot_room)
+        return true;
+    size_t room = builder->slot_room ? builder->slot_room * 2 : 1024;
+    uint32_t *slots = calloc(room, sizeof(*slots));
+    if (!slots)
+        return false;
+    for (size_t i = 0; i < all->live_count; i++) {
+        const struct bl_pattern *pattern = &all->live[i];
+        uint64_t at = hash_items(pattern->class_number, pattern->doubt,
+                                 bl_pattern_items(all, pattern), pattern->item_count);
+        while (slots[at & (room - 1)])
+            at++;
+        slots[at & (room - 1)] = (uint32_t)i + 1;
+    }
+    free(builder->slots);
+    builder->slots = slots;
+    builder->slot_room = room;
+    return true;
+}
+
+/* Index of the live pattern with these items, made when it is new; -1 without memory. */
+static int64_t find_live(struct builder *builder, uint32_t class_number, enum bl_doubt doubt,
+                         const struct draft *draft)
+{
+    struct bl_histories *all = builder->histories;
+    if (!grow_slots(builder))
+        return out_of_memory(builder);
+    uint64_t at = hash_items(class_number, doubt, draft->items, draft->count);
+    uint32_t slot;
+    while ((slot = builder->slots[at & (builder->slot_room - 1)])) {
+        const struct bl_pattern *pattern = &all->live[slot - 1];
+        if (pattern->class_number == class_number && pattern->doubt == doubt &&
+            pattern->item_count == draft->count &&
+            same_items(bl_pattern_items(all, pattern), draft->items, draft->count))
+            return (int64_t)slot - 1;
+        at++;
+    }
+    void *grown = grow(all->live, &builder->live_room, all->live_count + 1, sizeof(*all->live));
+    if (!grown)
+        return out_of_memory(builder);
+    all->live = grown;
+    struct bl_pattern *pattern = &all->live[all->live_count];
+    *pattern = (struct bl_pattern){.class_number = class_number, .doubt = doubt};
+    if (draft->acquired > draft->released)
+        pattern->refs = draft->acquired - draft->released;
+    if (keep_items(builder, draft, pattern) < 0)
+        return -1;
+    all->live_count++;
+    builder->slots[at & (builder->slot_room - 1)] = (uint32_t)all->live_count;
+    return (int64_t)all->live_count - 1;
+}
+
+static enum bl_doubt doubt_of(const struct bl_tracked *tracked, const struct draft *draft,
+                              bool is_inherited)
+{
+    const struct bl_object *object = &tracked->object;
+    if (is_inherited)
+        return BL_DOUBT_INHERITED;
+    if (tracked->is_moving)
+        return BL_DOUBT_MOVING;
+    if (object->event_overflow > 0 || draft->is_cut)
+        return BL_DOUBT_OVERFLOW;
+    if ((object->flags & BL_OBJECT_DRIFTED) ||
+        ((object->flags & BL_OBJECT_FIELD) && object->field != object->refs))
+        return BL_DOUBT_DRIFTED;
+    return draft->acquired > draft->released ? BL_DOUBT_NONE : BL_DOUBT_SETTLED;
+}
+
+static int add_object(struct builder *builder, const struct bl_tracked *tracked, uint32_t index,
+                      bool is_inherited, struct draft *draft)
+{
+    struct bl_histories *all = builder->histories;
+    const struct bl_object *object = &tracked->object;
+    size_t count = bl_reader_history(builder->reader, object->events, object->event_count,
+                                     builder->events, BL_HISTORY_ITEMS * 4);
+    make_draft(draft, builder->events, count, true, object->stack);
+    draft->is_cut |= count < object->event_count;
+    enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
+    uint32_t class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
+    int64_t found = find_live(builder, class_number, doubt, draft);
+    if (found < 0)
+        return -1;
+    struct bl_pattern *pattern = &all->live[found];
+    uint64_t bytes = object->word >> BL_LIVE_SIZE_SHIFT;
+    pattern->count++;
+    pattern->bytes += bytes;
+    if (draft->latest_ns > pattern->latest_ns)
+        pattern->latest_ns = draft->latest_ns;
+    all->objects[all->object_count++] = (struct bl_history_object){
+        .birth_ns = object->birth_ns,
+        .bytes = bytes,
+        .index = index,
+        .thread = draft->latest_thread ? draft->latest_thread : object->thread,
+        .pattern = (uint32_t)found};
+    return 0;
+}
+
+static int compare_objects(const void *left, const void *right)
+{
+    const struct bl_history_object *a = left;
+    const struct bl_history_object *b = right;
+    if (a->pattern != b->pattern)
+        return a->pattern < b->pattern ? -1 : 1;
+    if (a->birth_ns != b->birth_ns)
+        return a->birth_ns < b->birth_ns ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static int add_objects(struct builder *builder, uint64_t now_ns, uint64_t min_age_ns)
+{
+    struct bl_histories *all = builder->histories;
+    const struct bl_header *header = bl_reader_header(builder->reader);
+    uint32_t first_own_thread = bl_model_first_own_thread(builder->reader);
+    size_t count;
+    const struct bl_tracked *tracked = bl_reader_objects(builder->reader, &count);
+    struct draft *draft = malloc(sizeof(*draft));
+    all->objects = calloc(count + 1, sizeof(*all->objects));
+    int outcome = draft && all->objects ? 0 : out_of_memory(builder);
+    for (size_t i = 0; i < count && outcome == 0; i++) {
+        const struct bl_object *object = &tracked[i].object;
+        struct bl_live live = {.birth_ns = object->birth_ns, .thread = object->thread};
+        uint64_t age_ns = now_ns > object->birth_ns ? now_ns - object->birth_ns : 0;
+        if (age_ns < min_age_ns)
+            continue;
+        outcome = add_object(builder, &tracked[i], (uint32_t)i,
+                             bl_model_is_inherited(header, first_own_thread, &live), draft);
+    }
+    free(draft);
+    if (outcome < 0)
+        return -1;
+    if (all->object_count > 0)
+        qsort(all->objects, all->object_count, sizeof(*all->objects), compare_objects);
+    for (size_t i = 0; i < all->object_count; i++) {
+        struct bl_pattern *pattern = &all->live[all->objects[i].pattern];
+        if (pattern->object_count++ == 0)
+            pattern->first_object = i;
+    }
+    return 0;
+}
+
+/* An upper bound of the lifetime of 99 in 100. */
+static uint64_t find_p99(const struct bl_lifecycle *life)
+{
+    uint64_t total = 0;
+    uint64_t below = 0;
+    for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
+        total += life->histogram[i];
+    for (unsigned i = 0; i + 1 < BL_LIFETIME_BUCKETS; i++) {
+        below += life->histogram[i];
+        uint64_t limit_ns = 1000ull << (2 * i);
+        if (below * 100 >= total * 99)
+            return limit_ns < life->max_ns ? limit_ns : life->max_ns;
+    }
+    return life->max_ns;
+}
+
+static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *life,
+                         struct draft *draft)
+{
+    struct bl_histories *all = builder->histories;
+    size_t count = bl_reader_history(builder->reader, life->events, life->event_count,
+                                     builder->events, BL_HISTORY_ITEMS * 4);
+    make_draft(draft, builder->events, count, false, 0);
+    void *grown = grow(all->completed, &builder->completed_room, all->completed_count + 1,
+                       sizeof(*all->completed));
+    if (!grown)
+        return out_of_memory(builder);
+    all->completed = grown;
+    struct bl_pattern *pattern = &all->completed[all->completed_count];
+    *pattern = (struct bl_pattern){.class_number = life->class_number,
+                                   .count = life->count < COUNT_MAX ? life->count : COUNT_MAX,
+                                   .bytes = life->bytes,
+                                   .latest_ns = life->last_ns,
+                                   .longest_ns = life->max_ns,
+                                   .p99_ns = find_p99(life),
+                                   .lifecycle = life};
+    if (life->overflow > 0 || draft->is_cut || draft->count == 0)
+        pattern->doubt = BL_DOUBT_OVERFLOW;
+    if (keep_items(builder, draft, pattern) < 0)
+        return -1;
+    all->completed_count++;
+    return 0;
+}
+
+static int compare_completed(const void *left, const void *right)
+{
+    const struct bl_pattern *a = left;
+    const struct bl_pattern *b = right;
+    if (a->class_number != b->class_number)
+        return a->class_number < b->class_number ? -1 : 1;
+    if (a->count != b->count)
+        return a->count > b->count ? -1 : 1;
+    return a->first_item < b->first_item ? -1 : a->first_item > b->first_item;
+}
+
+static int add_lifecycles(struct builder *builder)
+{
+    struct bl_histories *all = builder->histories;
+    uint32_t count = bl_reader_count(builder->reader, BL_SECTION_LIFECYCLES);
+    struct draft *draft = malloc(sizeof(*draft));
+    int outcome = draft ? 0 : out_of_memory(builder);
+    for (uint32_t i = 1; i < count && outcome == 0; i++) {
+        const struct bl_lifecycle *life = bl_reader_lifecycle(builder->reader, i);
+        if (life)
+            outcome = add_lifecycle(builder, life, draft);
+    }
+    free(draft);
+    if (outcome == 0 && all->completed_count > 0)
+        qsort(all->completed, all->completed_count, sizeof(*all->completed), compare_completed);
+    return outcome;
+}
+
+int bl_histories_create(struct bl_histories **ret_histories, const struct bl_reader *reader,
+                        struct bl_callers *callers, uint64_t now_ns, uint64_t min_age_ns,
+                        struct bl_error *error)
+{
+    struct builder builder = {.histories = calloc(1, sizeof(struct bl_histories)),
+                              .reader = reader,
+                              .callers = callers,
+                              .error = error,
+                              .events = calloc(BL_HISTORY_ITEMS * 4, sizeof(struct bl_event))};
+    int outcome = builder.histories && builder.events ? 0 : out_of_memory(&builder);
+    if (outcome == 0)
+        outcome = add_objects(&builder, now_ns, min_age_ns);
+    if (outcome == 0)
+        outcome = add_lifecycles(&builder);
+    free(builder.events);
+    free(builder.slots);
+    if (outcome < 0)
+        bl_histories_destroy(builder.histories);
+    else
+        *ret_histories = builder.histories;
+    return outcome;
+}
+
+void bl_histories_destroy(struct bl_histories *histories)
+{
+    if (!histories)
+        return;
+    free(histories->live);
+    free(histories->completed);
+    free(histories->items);
+    free(histories->objects);
+    free(histories);
+}
+
+const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
+                                       const struct bl_pattern *pattern)
+{
+    const struct bl_item *items = bl_pattern_items(histories, pattern);
+    for (uint32_t i = 0; i < pattern->item_count; i++)
+        if (items[i].kind == BL_ITEM_ALLOC)
+            return &items[i];
+    return pattern->item_count > 0 ? items : NULL;
+}

@@ -1,0 +1,107 @@
+/*
+ * Histories: the live objects and the completed lifecycles of a ledger as patterns.
+ *
+ * A pattern is the multiset of operations that one or many buffers of a class lived through: where
+ * references were acquired and where they were given back, how many at each stack, in the order
+ * of an exemplar. Live objects with equal multisets share one. Resizes are no part of it, the end
+ * of a buffer is the release that it was.
+ *
+ * Owns what it allocates; borrows reader and callers.
+ */
+#ifndef BL_HISTORIES_H
+#define BL_HISTORIES_H
+
+#include "callers.h"
+#include "error.h"
+#include "model.h"
+#include "reader.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BL_HISTORY_ITEMS 256 /* of one pattern; a longer history is not compared */
+
+enum bl_item_kind {
+    BL_ITEM_ALLOC,
+    BL_ITEM_RETAIN,
+    BL_ITEM_RELEASE, /* also the end and a transfer */
+    BL_ITEM_OVER_RELEASE,
+};
+
+struct bl_item {
+    uint32_t stack;
+    uint32_t callers; /* number from bl_callers_find */
+    enum bl_item_kind kind;
+    uint32_t order; /* in time, of the exemplar */
+    uint64_t units; /* references */
+};
+
+static inline bool bl_item_is_acquire(const struct bl_item *item)
+{
+    return item->kind == BL_ITEM_ALLOC || item->kind == BL_ITEM_RETAIN;
+}
+
+enum bl_doubt {
+    BL_DOUBT_NONE = 0,
+    BL_DOUBT_MOVING,    /* changed while it was read: in use */
+    BL_DOUBT_OVERFLOW,  /* operations that were not kept */
+    BL_DOUBT_DRIFTED,   /* its own count is not the one that was seen: calls were missed */
+    BL_DOUBT_INHERITED, /* from the parent of a forked process */
+    BL_DOUBT_SETTLED,   /* no reference that was seen is left */
+};
+
+struct bl_pattern {
+    uint32_t class_number;
+    enum bl_doubt doubt; /* live ones; BL_DOUBT_OVERFLOW completed ones too */
+    uint32_t first_item; /* items are ordered by kind, stack */
+    uint32_t item_count;
+    uint64_t count; /* buffers */
+    uint64_t bytes;
+    uint64_t refs; /* live: references left */
+    /* live: its objects, by birth */
+    size_t first_object;
+    size_t object_count;
+    uint64_t latest_ns; /* of all their events; completed: when the latest of them ended */
+    /* completed: lifetimes */
+    uint64_t longest_ns;
+    uint64_t p99_ns;
+    const struct bl_lifecycle *lifecycle; /* NULL: live */
+};
+
+struct bl_history_object {
+    uint64_t birth_ns;
+    uint64_t bytes;
+    uint32_t index;  /* in bl_reader_objects */
+    uint32_t thread; /* of its latest event */
+    uint32_t pattern;
+};
+
+struct bl_histories {
+    struct bl_pattern *live;
+    size_t live_count;
+    struct bl_pattern *completed; /* by class, then most common first */
+    size_t completed_count;
+    struct bl_item *items;
+    size_t item_count;
+    struct bl_history_object *objects;
+    size_t object_count;
+};
+
+/* Objects younger than min_age_ns at now_ns are left out. */
+int bl_histories_create(struct bl_histories **ret_histories, const struct bl_reader *reader,
+                        struct bl_callers *callers, uint64_t now_ns, uint64_t min_age_ns,
+                        struct bl_error *error);
+void bl_histories_destroy(struct bl_histories *histories);
+
+static inline const struct bl_item *bl_pattern_items(const struct bl_histories *histories,
+                                                     const struct bl_pattern *pattern)
+{
+    return histories->items + pattern->first_item;
+}
+
+/* The birth; NULL only for a pattern without items. */
+const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
+                                       const struct bl_pattern *pattern);
+
+#endif
