@@ -30,11 +30,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct bl_error *error);
 } commands[] = {
-    {"run", bl_cmd_run},
-    {"report", bl_cmd_report},
-    {"dump", bl_cmd_dump},
-    {"ps", bl_cmd_ps},
-    {"profiles", bl_cmd_profiles},
+    {"run", bl_cmd_run}, {"report", bl_cmd_report},     {"dump", bl_cmd_dump},
+    {"ps", bl_cmd_ps},   {"profiles", bl_cmd_profiles},
 };
 
 static int run_command(int argc, char **argv, struct bl_error *error)
