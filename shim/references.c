@@ -549,7 +549,7 @@ static void release_locked(const struct spot *at, struct entry *entry, const str
     struct bl_object *o = object_at(entry->record);
     bl_store_relaxed(&o->refs, o->refs + e->delta);
     bl_counters_add(&bl_counters_of(e->class_number, at->index)->releases, 1);
-    note_event(o, o->refs < 0 ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
+    note_event(o, o->refs < 0 && !policy->adopts ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
     note_field(o, e);
     if (policy->zero_is_end && o->refs <= 0)
         end_locked(at, entry, e, true);
