@@ -327,7 +327,7 @@ static int blame_open_ends(struct judge *judge, struct decision decision, bool h
     bl_compare_pair(judge->compare, live, true, left, &pairs);
     for (uint32_t i = 0; i < live->item_count; i++)
         has_release |= items[i].kind == BL_ITEM_RELEASE;
-    decision.is_exact = false;
+    decision.is_exact = !has_release;
     if (!has_release && birth && !has_siblings) {
         /* one thing was forgotten, not each of its references */
         decision.verdict = never;

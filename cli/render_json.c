@@ -1,7 +1,6 @@
-#include "view.h"
+#include "render_parts.h"
 
 #include "pairing.h"
-
 #include "text.h"
 
 #include <jansson.h>
@@ -24,7 +23,7 @@ static json_t *text_or_null(const char *text)
     return text && *text ? json_string(text) : json_null();
 }
 
-static json_t *make_process(const struct bl_view *view)
+json_t *bl_render_json_process(const struct bl_view *view)
 {
     const struct bl_header *header = view->header;
     char start[BL_TEXT_NUMBER];
@@ -70,7 +69,7 @@ static json_t *make_frame(const struct bl_symbol *symbol)
                      symbol->inlined ? 1 : 0, "build_id", text_or_null(symbol->build_id));
 }
 
-static json_t *make_frames(const struct bl_view *view, uint32_t stack)
+json_t *bl_render_json_frames(const struct bl_view *view, uint32_t stack)
 {
     uint32_t numbers[BL_MODEL_FRAMES_MAX];
     size_t count = bl_model_stack(view->reader, stack, numbers, BL_MODEL_FRAMES_MAX);
@@ -82,6 +81,14 @@ static json_t *make_frames(const struct bl_view *view, uint32_t stack)
             json_array_append_new(frames, make_frame(&symbols[k]));
     }
     return frames;
+}
+
+json_t *bl_render_json_place(const struct bl_view *view, uint32_t frame)
+{
+    size_t inlined;
+    const struct bl_symbol *symbol =
+        frame ? bl_symbols_frame(view->symbols, frame, &inlined) : NULL;
+    return symbol ? make_frame(symbol) : json_null();
 }
 
 /* What sets this group apart when it is not its place in the code. */
@@ -122,7 +129,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
         return NULL;
     json_object_set_new(object, "blame", json_pack("{s:s, s:[]}", "op", "alloc", "frames"));
     json_object_set_new(object, "alloc",
-                        json_pack("{s:o}", "frames", make_frames(view, group->stack)));
+                        json_pack("{s:o}", "frames", bl_render_json_frames(view, group->stack)));
     json_object_set_new(object, "acquires", json_array());
     json_object_set_new(object, "releases", json_array());
     json_object_set_new(object, "evidence",
@@ -163,7 +170,7 @@ static json_t *make_references(const struct bl_view *view, const struct bl_findi
         json_array_append_new(
             array, json_pack("{s:s, s:o, s:b, s:o}", "op", op_name(reference->kind), "count",
                              whole_number(reference->count), "blamed", reference->is_blamed ? 1 : 0,
-                             "frames", make_frames(view, reference->frame)));
+                             "frames", bl_render_json_frames(view, reference->frame)));
     }
     return array;
 }
@@ -206,15 +213,16 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
         return NULL;
     json_object_set_new(object, "blame",
                         json_pack("{s:s, s:o}", "op", op_name(finding->blame_kind), "frames",
-                                  make_frames(view, finding->blame_frame)));
-    json_object_set_new(object, "alloc",
-                        json_pack("{s:o}", "frames", make_frames(view, finding->alloc_frame)));
+                                  bl_render_json_frames(view, finding->blame_frame)));
+    json_object_set_new(
+        object, "alloc",
+        json_pack("{s:o}", "frames", bl_render_json_frames(view, finding->alloc_frame)));
     json_object_set_new(object, "acquires", make_references(view, finding, true));
     json_object_set_new(object, "releases", make_references(view, finding, false));
     json_object_set_new(object, "evidence", make_evidence(finding));
     json_object_set_new(object, "expected_release",
                         json_pack("{s:o, s:o}", "frames",
-                                  make_frames(view, finding->expected_frame), "count",
+                                  bl_render_json_frames(view, finding->expected_frame), "count",
                                   whole_number(finding->expected_count)));
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
@@ -276,7 +284,7 @@ static bool write_document(FILE *out, const struct bl_view *view)
 {
     const struct bl_model *model = view->model;
     bool done = put(out, "{\"schema\": 1,\n\"tool\": ", json_string("bufleak " BL_VERSION)) &&
-                put(out, ",\n\"process\": ", make_process(view));
+                put(out, ",\n\"process\": ", bl_render_json_process(view));
     fputs(",\n\"classes\": [", out);
     for (size_t i = 0; done && i < model->class_count; i++)
         done = put(out, i ? ",\n  " : "\n  ", make_class(&model->classes[i]));

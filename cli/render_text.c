@@ -1,7 +1,6 @@
-#include "view.h"
+#include "render_parts.h"
 
 #include "pairing.h"
-
 #include "text.h"
 
 #include <stdarg.h>
@@ -281,13 +280,14 @@ static size_t write_runtime(const struct pen *pen, const uint32_t *frames, size_
     return taken;
 }
 
-static void write_stack(const struct pen *pen, uint32_t stack)
+static void write_frames(const struct pen *pen, uint32_t stack, bool folds_runtime)
 {
     uint32_t frames[BL_MODEL_FRAMES_MAX];
     size_t count = bl_model_stack(pen->view->reader, stack, frames, BL_MODEL_FRAMES_MAX);
-    size_t first = write_runtime(pen, frames, count);
+    size_t first = folds_runtime ? write_runtime(pen, frames, count) : 0;
     size_t what_width = widest_function(pen, frames + first, count - first);
-    fprintf(pen->out, "\n");
+    if (folds_runtime)
+        fprintf(pen->out, "\n");
     for (size_t i = first; i < count; i++) {
         size_t inlined;
         const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
@@ -303,6 +303,12 @@ static void write_stack(const struct pen *pen, uint32_t stack)
                 pen->view->header->depth_frames);
     else if (last->module & BL_FRAME_UNROOTED)
         fprintf(pen->out, "%*s… no unwind information beyond this frame\n", INDENT, "");
+}
+
+/* Ends the line that was begun. */
+static void write_stack(const struct pen *pen, uint32_t stack)
+{
+    write_frames(pen, stack, true);
 }
 
 static void write_key(const struct pen *pen, const struct bl_group *group)
@@ -554,4 +560,29 @@ void bl_render_text(FILE *out, const struct bl_view *view)
     if (!view->summary_only)
         write_groups(&pen);
     fflush(out);
+}
+
+void bl_render_text_title(FILE *out, const struct bl_view *view)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out), .view = view};
+    write_title(&pen);
+}
+
+void bl_render_text_stack(FILE *out, const struct bl_view *view, uint32_t stack)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out), .view = view};
+    write_frames(&pen, stack, false);
+}
+
+void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what, size_t what_size,
+                          char *where, size_t where_size)
+{
+    struct frame_line line = {"(no stack was recorded)", ""};
+    size_t inlined;
+    const struct bl_symbol *symbol =
+        frame ? bl_symbols_frame(view->symbols, frame, &inlined) : NULL;
+    if (symbol)
+        describe(symbol, &line);
+    snprintf(what, what_size, "%s", line.what);
+    snprintf(where, where_size, "%s", line.where);
 }

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include "balance.h"
 #include "pairing.h"
 #include "text.h"
 #include "view.h"
@@ -65,6 +66,18 @@ static int take_top(struct bl_report_options *options, const char *value, struct
     return 0;
 }
 
+static int take_buffer(struct bl_report_options *options, const char *value, struct bl_error *error)
+{
+    const char *digits =
+        strncmp(value, "0x", 2) == 0 || strncmp(value, "0X", 2) == 0 ? value + 2 : value;
+    size_t length = strspn(digits, "0123456789abcdefABCDEF");
+    if (length == 0 || length > 16 || digits[length] != '\0')
+        return bl_args_bad_value(error, "--buffer", value, "an address such as 0x7f21c0003b40");
+    options->buffer = strtoull(digits, NULL, 16);
+    options->has_buffer = true;
+    return 0;
+}
+
 int bl_report_take_option(struct bl_report_options *options, int code, const char *value,
                           struct bl_error *error)
 {
@@ -93,6 +106,11 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
         return take_own(options, value, error);
     case 8:
         options->show_hooks = true;
+        return 0;
+    case 9:
+        return take_buffer(options, value, error);
+    case 10:
+        options->show_tree = true;
         return 0;
     default:
         return bl_error_set(error, "option %d is not one of a report", code);
@@ -151,9 +169,25 @@ static int make_model(struct bl_model **ret_model, struct bl_pairing **ret_pairi
     return outcome;
 }
 
-static int render(FILE *out, const struct bl_view *view, bool is_json, struct bl_error *error)
+static int render_tree(FILE *out, const struct bl_view *view,
+                       const struct bl_report_options *options, struct bl_error *error)
 {
-    if (is_json)
+    struct bl_balance *balance = NULL;
+    int outcome = bl_balance_create(&balance, view->reader, view->model, &options->model, error);
+    if (outcome == 0)
+        outcome = bl_render_tree(out, view, balance, options->is_json, error);
+    bl_balance_destroy(balance);
+    return outcome;
+}
+
+static int render(FILE *out, const struct bl_view *view, const struct bl_report_options *options,
+                  struct bl_error *error)
+{
+    if (options->has_buffer)
+        return bl_render_buffer(out, view, options->buffer, options->is_json, error);
+    if (options->show_tree)
+        return render_tree(out, view, options, error);
+    if (options->is_json)
         return bl_render_json(out, view, error);
     bl_render_text(out, view);
     return 0;
@@ -185,7 +219,7 @@ int bl_report_write(FILE *out, const struct bl_target *target,
         };
         bl_text_printable(view.comm, sizeof(view.comm), view.header->comm,
                           strnlen(view.header->comm, sizeof(view.header->comm)));
-        outcome = render(out, &view, options->is_json, error);
+        outcome = render(out, &view, options, error);
     }
     bl_model_destroy(model);
     bl_pairing_destroy(pairing);

@@ -21,6 +21,9 @@ struct bl_report_options {
     bool show_hooks;
     bool summary_only;
     bool has_top; /* model.top was given */
+    bool has_buffer;
+    uint64_t buffer; /* address: only the history of this one */
+    bool show_tree;  /* only the balance tree */
 };
 
 /* getopt_long entries; codes start at BL_ARGS_REPORT. */
@@ -33,8 +36,10 @@ struct bl_report_options {
         {"match", required_argument, NULL, BL_ARGS_REPORT + 5},                                    \
         {"top", required_argument, NULL, BL_ARGS_REPORT + 6},                                      \
         {"own", required_argument, NULL, BL_ARGS_REPORT + 7},                                      \
+        {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                                          \
+        {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
     {                                                                                              \
-        "hooks", no_argument, NULL, BL_ARGS_REPORT + 8                                             \
+        "tree", no_argument, NULL, BL_ARGS_REPORT + 10                                             \
     }
 
 #define BL_REPORT_HELP                                                                             \
@@ -46,7 +51,9 @@ struct bl_report_options {
     "  --match REGEX         only stacks with a function, file or module that matches\n"           \
     "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
-    "  --hooks               list every intercepted function\n"
+    "  --hooks               list every intercepted function\n"                                    \
+    "  --buffer ADDR         only this buffer: its whole history\n"                                \
+    "  --tree                references taken and given back per call path\n"
 
 /* Takes one option of the table above; other codes are not for it. Returns 0, or -1 with a message
  * for a value that is not accepted. */

@@ -35,6 +35,16 @@ void bl_view_moment(char *out, size_t size, const struct bl_header *header,
 
 void bl_render_text(FILE *out, const struct bl_view *view);
 
+struct bl_balance;
+
+/* One buffer's whole history. Fails when no unreleased buffer is there. */
+int bl_render_buffer(FILE *out, const struct bl_view *view, uint64_t address, bool is_json,
+                     struct bl_error *error);
+
+/* Fails only without memory. */
+int bl_render_tree(FILE *out, const struct bl_view *view, const struct bl_balance *balance,
+                   bool is_json, struct bl_error *error);
+
 /* Fails only without memory. */
 int bl_render_json(FILE *out, const struct bl_view *view, struct bl_error *error);
 

@@ -192,15 +192,18 @@ static uint32_t append_events(struct synth *synth, const struct synth_op *ops, s
                               struct bl_counter *counter, uint64_t weight)
 {
     uint32_t newest = 0;
+    int32_t refs = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t folded = ops[i].folded ? ops[i].folded : 1;
+        refs += ops[i].delta * (int32_t)folded;
         struct bl_event event = {.time_ns = ops[i].time_ns,
                                  .next = newest,
                                  .stack = ops[i].stack,
                                  .thread = ops[i].thread,
                                  .delta = ops[i].delta,
                                  .folded = folded,
-                                 .op = (uint16_t)ops[i].op};
+                                 .op = (uint16_t)ops[i].op,
+                                 .count_after = (int16_t)refs};
         newest = append(synth, BL_SECTION_EVENTS, &event, sizeof(event));
         counter->retains += ops[i].op == BL_OP_RETAIN ? folded * weight : 0;
         counter->releases +=

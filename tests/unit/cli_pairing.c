@@ -1,0 +1,987 @@
+/* Verdicts on made-up ledgers: which reference is blamed, with which counts, and who is left alone.
+ */
+#include "cli_check.h"
+
+#include "ledger_synth.h"
+#include "pairing.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+#define MILLI  1000000ull
+#define START  (1 * SECOND)
+#define END    (752 * SECOND)
+
+/* A gateway whose filters keep buffers of a library: gw calls libbuf. */
+struct world {
+    struct synth *synth;
+    uint32_t class;
+    uint32_t gw;
+    uint32_t library;
+    uint32_t main_frame;
+    uint32_t loop;
+    uint32_t main_thread;
+    uint32_t worker;
+    struct bl_reader *reader;
+    struct bl_model *model;
+    struct bl_pairing *pairing;
+    struct bl_model_options options;
+};
+
+static struct bl_error error;
+
+static struct world *make_world(void)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    ck_assert_ptr_nonnull(w);
+    w->synth = synth_create();
+    synth_class(w->synth, "heap");
+    w->class = synth_class(w->synth, "buf");
+    synth_refcounted(w->synth, w->class, "libbuf.so* libbufextra*");
+    w->gw = synth_module(w->synth, "/usr/bin/gw", "gw", 2, BL_MODULE_MAIN);
+    w->library = synth_module(w->synth, "/usr/lib/libbuf.so.1", "lb", 2, 0);
+    w->main_frame = synth_frame(w->synth, 0, w->gw, 0x10);
+    w->loop = synth_frame(w->synth, w->main_frame, w->gw, 0x20);
+    w->main_thread = synth_thread(w->synth, 4242, "gw");
+    w->worker = synth_thread(w->synth, 4250, "worker/0");
+    return w;
+}
+
+static void finish(struct world *w)
+{
+    bl_model_destroy(w->model);
+    bl_pairing_destroy(w->pairing);
+    bl_reader_destroy(w->reader);
+    synth_destroy(w->synth);
+    free(w);
+}
+
+/* The process is running, and this is how it was at END. */
+static void make_live(struct world *w)
+{
+    w->synth->header.state = BL_STATE_RUNNING;
+    w->synth->header.snapshot_number = 2;
+    w->synth->header.snapshot_reason = BL_REASON_SIGNAL;
+    w->synth->header.snapshot_ns = END;
+}
+
+/* A call at an offset of the gateway, from a caller. */
+static uint32_t at(struct world *w, uint32_t caller, uint64_t offset)
+{
+    return synth_frame(w->synth, caller, w->gw, offset);
+}
+
+static uint32_t inside(struct world *w, uint32_t caller, uint64_t offset)
+{
+    return synth_frame(w->synth, caller, w->library, offset);
+}
+
+#define ALLOC(where)                                                                               \
+    {                                                                                              \
+        .op = BL_OP_ALLOC, .stack = (where), .delta = 1                                            \
+    }
+#define RETAIN(where)                                                                              \
+    {                                                                                              \
+        .op = BL_OP_RETAIN, .stack = (where), .delta = 1                                           \
+    }
+#define RELEASE(where)                                                                             \
+    {                                                                                              \
+        .op = BL_OP_RELEASE, .stack = (where), .delta = -1                                         \
+    }
+#define LAST(where)                                                                                \
+    {                                                                                              \
+        .op = BL_OP_END, .stack = (where), .delta = -1                                             \
+    }
+#define OVER(where)                                                                                \
+    {                                                                                              \
+        .op = BL_OP_OVER_RELEASE, .stack = (where), .delta = -1                                    \
+    }
+
+#define OPS(...)                                                                                   \
+    (const struct synth_op[]){__VA_ARGS__},                                                        \
+        sizeof((const struct synth_op[]){__VA_ARGS__}) / sizeof(struct synth_op)
+
+/* `count` unreleased buffers of 1,000 bytes, born evenly over [from, to], a millisecond apart from
+ * operation to operation. */
+static void live_in(struct world *w, uint32_t class_number, uint64_t count, uint64_t from,
+                    uint64_t to, const struct synth_op *ops, size_t op_count)
+{
+    struct synth_op timed[64];
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t birth = count > 1 ? from + (to - from) / (count - 1) * i : to;
+        for (size_t k = 0; k < op_count; k++) {
+            timed[k] = ops[k];
+            timed[k].time_ns = birth + k * MILLI;
+            timed[k].thread = ops[k].thread ? ops[k].thread : w->main_thread;
+        }
+        synth_object(w->synth, class_number, 1000, birth, timed, op_count);
+    }
+}
+
+static void live(struct world *w, uint64_t count, uint64_t from, uint64_t to,
+                 const struct synth_op *ops, size_t op_count)
+{
+    live_in(w, w->class, count, from, to, ops, op_count);
+}
+
+/* `count` buffers that ended well, the last of them when the run did. */
+static void done(struct world *w, uint64_t count, uint64_t lifetime_ns, const struct synth_op *ops,
+                 size_t op_count)
+{
+    synth_lifecycle(w->synth, w->class, count, lifetime_ns, END - SECOND, ops, op_count);
+}
+
+static void judge(struct world *w)
+{
+    size_t size;
+    uint8_t *bytes = synth_bytes(w->synth, &size);
+    int fd = synth_file(bytes, size);
+    ck_assert_msg(bl_reader_create(&w->reader, fd, "test", BL_READER_ALL, &error) == 0, "%s",
+                  error.text);
+    close(fd);
+    free(bytes);
+    bool is_running = w->synth->header.state == BL_STATE_RUNNING;
+    ck_assert_int_eq(bl_model_create(&w->model, w->reader, is_running, &w->options, &error), 0);
+    ck_assert_msg(bl_pairing_create(&w->pairing, w->reader, w->model, &w->options, &error) == 0,
+                  "%s", error.text);
+    ck_assert_uint_eq(bl_reader_damage(w->reader), 0);
+}
+
+static uint64_t offset_of(const struct world *w, uint32_t frame)
+{
+    const struct bl_frame *record = bl_reader_frame(w->reader, frame);
+    return record ? record->offset : 0;
+}
+
+/* The group that is blamed (or, unreleased, was born) at an offset. */
+static const struct bl_group *find(const struct world *w, enum bl_verdict verdict, uint64_t offset)
+{
+    for (size_t i = 0; i < w->model->group_count; i++) {
+        const struct bl_group *group = &w->model->groups[i];
+        if (group->finding && group->finding->verdict == verdict &&
+            offset_of(w, group->stack) == offset)
+            return group;
+    }
+    for (size_t i = 0; i < w->model->group_count; i++)
+        if (w->model->groups[i].finding)
+            fprintf(stderr, "there is: %s at 0x%llx, %llu buffers, ground %d: %s\n",
+                    bl_pairing_verdict(w->model->groups[i].finding->verdict),
+                    (unsigned long long)offset_of(w, w->model->groups[i].stack),
+                    (unsigned long long)w->model->groups[i].count,
+                    (int)w->model->groups[i].finding->ground, w->model->groups[i].finding->text);
+    ck_abort_msg("no %s at 0x%llx", bl_pairing_verdict(verdict), (unsigned long long)offset);
+    return NULL;
+}
+
+static size_t accusations(const struct world *w)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < w->model->group_count; i++)
+        count += w->model->groups[i].finding &&
+                 w->model->groups[i].finding->verdict != BL_VERDICT_UNRELEASED;
+    return count;
+}
+
+static const struct bl_group *only(const struct world *w, enum bl_verdict verdict, uint64_t offset)
+{
+    const struct bl_group *group = find(w, verdict, offset);
+    ck_assert_uint_eq(accusations(w), 1);
+    return group;
+}
+
+/* Everything is merely unreleased, for this reason. */
+static const struct bl_group *left_alone(const struct world *w, enum bl_ground ground)
+{
+    const struct bl_group *found = NULL;
+    ck_assert_uint_eq(accusations(w), 0);
+    for (size_t i = 0; i < w->model->group_count; i++)
+        if (w->model->groups[i].finding && w->model->groups[i].finding->ground == ground)
+            found = &w->model->groups[i];
+    ck_assert_msg(found != NULL, "nothing is unreleased for reason %d", (int)ground);
+    return found;
+}
+
+/* ---- missing release ---- */
+
+START_TEST(the_retain_of_the_incident_is_blamed_with_counts_on_both_sides)
+{
+    struct world *w = make_world();
+    uint32_t request = at(w, w->loop, 0x402);
+    uint32_t read = at(w, request, 0x377);
+    uint32_t join = at(w, at(w, request, 0x131), 0x88);
+    uint32_t end = at(w, request, 0x441);
+    live(w, 1204, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(join), RELEASE(end)));
+    done(w, 19220, 3 * MILLI, OPS(ALLOC(read), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x88);
+    ck_assert_uint_eq(group->count, 1204);
+    ck_assert_uint_eq(group->bytes, 1204000);
+    ck_assert_uint_eq(group->finding->refs_min, 1);
+    ck_assert_uint_eq(group->finding->refs_max, 1);
+    ck_assert_int_eq(group->finding->blame_kind, BL_ITEM_RETAIN);
+    ck_assert_str_eq(group->finding->text, "1,204 of 1,204 that passed here leaked; 0 of 19,220 "
+                                           "that did not");
+    ck_assert_uint_eq(offset_of(w, group->finding->alloc_frame), 0x377);
+    ck_assert_uint_eq(group->finding->expected_frame, 0);
+    ck_assert_double_gt(group->finding->confidence, 0.99);
+    ck_assert_str_eq(group->finding->note, "");
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_running_process_gives_the_same_verdict_as_one_that_ended)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x377);
+    uint32_t join = at(w, at(w, w->loop, 0x131), 0x88);
+    uint32_t end = at(w, w->loop, 0x441);
+    make_live(w);
+    live(w, 300, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(join), RELEASE(end)));
+    done(w, 5000, 3 * MILLI, OPS(ALLOC(read), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x88)->count, 300);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_retain_that_others_give_back_elsewhere_names_the_expected_release)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x377);
+    uint32_t join = at(w, at(w, w->loop, 0x131), 0x88);
+    uint32_t drop = at(w, at(w, w->loop, 0x140), 0x99);
+    uint32_t end = at(w, w->loop, 0x441);
+    live(w, 50, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(join), RELEASE(end)));
+    done(w, 450, 3 * MILLI, OPS(ALLOC(read), RETAIN(join), RELEASE(drop), LAST(end)));
+    done(w, 1000, 3 * MILLI, OPS(ALLOC(read), LAST(end)));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x88)->finding;
+    ck_assert_uint_eq(offset_of(w, finding->expected_frame), 0x99);
+    ck_assert_uint_eq(finding->expected_count, 450);
+    ck_assert_uint_eq(finding->leaked, 50);
+    ck_assert_uint_eq(finding->passed, 500);
+    ck_assert_uint_eq(finding->other_passed, 1000);
+    ck_assert_double_gt(finding->confidence, 0.9);
+    finish(w);
+}
+END_TEST
+
+START_TEST(an_error_path_of_one_in_a_thousand_blames_the_acquire_of_the_missing_release)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t parse = at(w, w->loop, 0x120);
+    uint32_t keep = at(w, parse, 0x200);
+    uint32_t drop = at(w, parse, 0x240);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 20, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(keep), RELEASE(end)));
+    done(w, 19980, 2 * MILLI, OPS(ALLOC(read), RETAIN(keep), RELEASE(drop), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x200);
+    ck_assert_uint_eq(group->count, 20);
+    ck_assert_uint_eq(group->finding->passed, 20000);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x240);
+    ck_assert_double_gt(group->finding->confidence, 0.9);
+    finish(w);
+}
+END_TEST
+
+START_TEST(an_alloc_that_one_path_forgets_is_blamed_at_the_alloc)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 10, START + SECOND, END - SECOND, OPS(ALLOC(read)));
+    done(w, 9990, 2 * MILLI, OPS(ALLOC(read), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_int_eq(group->finding->blame_kind, BL_ITEM_ALLOC);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x180);
+    finish(w);
+}
+END_TEST
+
+START_TEST(an_error_path_with_its_own_release_still_blames_the_forgotten_one)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t parse = at(w, w->loop, 0x120);
+    uint32_t keep = at(w, parse, 0x200);
+    uint32_t drop = at(w, parse, 0x240);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t failed = at(w, w->loop, 0x1c0);
+    live(w, 7, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(keep), RELEASE(failed)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(read), RETAIN(keep), RELEASE(drop), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x200);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x240);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_wrapper_is_told_apart_by_who_called_it)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t good = at(w, at(w, w->loop, 0x300), 0x50);
+    uint32_t good_end = at(w, at(w, w->loop, 0x310), 0x60);
+    uint32_t bad = at(w, at(w, w->loop, 0x400), 0x50);
+    live(w, 30, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(bad), RELEASE(end)));
+    done(w, 8000, 2 * MILLI, OPS(ALLOC(read), RETAIN(good), RELEASE(good_end), LAST(end)));
+    done(w, 500, 2 * MILLI, OPS(ALLOC(read), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x50);
+    const struct bl_frame *site = bl_reader_frame(w->reader, group->finding->blame_frame);
+    ck_assert_uint_eq(offset_of(w, site->parent), 0x400);
+    ck_assert_uint_eq(group->finding->leaked, 30);
+    ck_assert_uint_eq(group->finding->passed, 30);
+    ck_assert_uint_eq(group->finding->other_passed, 8500);
+    finish(w);
+}
+END_TEST
+
+START_TEST(two_leaking_callers_of_one_wrapper_are_two_findings_when_a_third_is_clean)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t clean = at(w, at(w, w->loop, 0x300), 0x50);
+    uint32_t clean_end = at(w, at(w, w->loop, 0x310), 0x60);
+    uint32_t first = at(w, at(w, w->loop, 0x400), 0x50);
+    uint32_t second = at(w, at(w, w->loop, 0x500), 0x50);
+    live(w, 30, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(first), RELEASE(end)));
+    live(w, 40, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(second), RELEASE(end)));
+    done(w, 8000, 2 * MILLI, OPS(ALLOC(read), RETAIN(clean), RELEASE(clean_end), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 2);
+    ck_assert_uint_eq(w->model->groups[0].count, 40);
+    ck_assert_uint_eq(w->model->groups[1].count, 30);
+    finish(w);
+}
+END_TEST
+
+START_TEST(one_leaking_line_reached_on_many_paths_is_one_finding)
+{
+    struct world *w = make_world();
+    uint32_t end = at(w, w->loop, 0x180);
+    for (uint64_t path = 0; path < 25; path++) {
+        uint32_t outer = at(w, w->loop, 0x1000 + path * 16);
+        uint32_t read = at(w, outer, 0x100);
+        uint32_t join = at(w, outer, 0x88);
+        live(w, 4, START + SECOND, END - SECOND, OPS(ALLOC(read), RETAIN(join), RELEASE(end)));
+        done(w, 60, 2 * MILLI, OPS(ALLOC(read), LAST(end)));
+    }
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x88);
+    ck_assert_uint_eq(group->count, 100);
+    ck_assert_uint_eq(group->stack_count, 25);
+    ck_assert_uint_eq(group->finding->passed, 100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(the_way_a_library_takes_inside_does_not_matter)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t drop = at(w, w->loop, 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 5, START + SECOND, END - SECOND,
+         OPS(ALLOC(inside(w, read, 0x1)), RETAIN(inside(w, keep, 0x2)),
+             RELEASE(inside(w, inside(w, end, 0x3), 0x4))));
+    done(w, 700, 2 * MILLI,
+         OPS(ALLOC(inside(w, inside(w, read, 0x5), 0x6)), RETAIN(inside(w, keep, 0x7)),
+             RELEASE(drop), LAST(inside(w, end, 0x8))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x160);
+    ck_assert_uint_eq(group->finding->passed, 705);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_new_path_to_a_known_alloc_is_compared_with_the_known_ones)
+{
+    struct world *w = make_world();
+    uint32_t old = at(w, w->loop, 0x700);
+    uint32_t new = at(w, w->loop, 0x800);
+    live(w, 60, START + SECOND, END - SECOND,
+         OPS(ALLOC(at(w, new, 0x100)), RETAIN(at(w, new, 0x150)), RELEASE(at(w, new, 0x180))));
+    done(w, 3000, 2 * MILLI, OPS(ALLOC(at(w, old, 0x100)), LAST(at(w, old, 0x180))));
+    judge(w);
+    only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    finish(w);
+}
+END_TEST
+
+START_TEST(ownership_that_moves_between_threads_blames_what_the_consumer_forgot)
+{
+    struct world *w = make_world();
+    uint32_t consumer = synth_frame(w->synth, 0, w->gw, 0x900);
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t push = at(w, at(w, w->loop, 0x110), 0x150);
+    uint32_t produced = at(w, w->loop, 0x120);
+    uint32_t consumed = at(w, consumer, 0x910);
+    live(w, 12, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(push), RELEASE(produced)));
+    done(w, 4000, 5 * MILLI,
+         OPS(ALLOC(make), RETAIN(push), RELEASE(produced),
+             {.op = BL_OP_END, .stack = consumed, .delta = -1, .thread = w->worker}));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x910);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_reference_in_a_container_is_blamed_where_it_was_put_in)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, at(w, w->loop, 0x110), 0x150);
+    uint32_t clear = at(w, at(w, w->loop, 0x900), 0x990);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 33, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(insert), RELEASE(end)));
+    done(w, 900, 9 * MILLI, OPS(ALLOC(make), RETAIN(insert), RELEASE(end), LAST(clear)));
+    done(w, 900, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x990);
+    finish(w);
+}
+END_TEST
+
+START_TEST(two_bugs_in_one_buffer_are_two_findings_that_share_it)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t cache = at(w, at(w, w->loop, 0x110), 0x150);
+    uint32_t log = at(w, at(w, w->loop, 0x120), 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 20, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(cache), RELEASE(end)));
+    live(w, 30, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(log), RELEASE(end)));
+    live(w, 5, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(cache), RETAIN(log), RELEASE(end)));
+    done(w, 2000, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 2);
+    const struct bl_group *cached = find(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    const struct bl_group *logged = find(w, BL_VERDICT_MISSING_RELEASE, 0x160);
+    ck_assert_uint_eq(cached->count, 25);
+    ck_assert_uint_eq(logged->count, 35);
+    ck_assert_uint_eq(cached->finding->shared, 5);
+    ck_assert_uint_eq(logged->finding->shared, 5);
+    ck_assert_uint_eq(cached->finding->refs_max, 1);
+    ck_assert_uint_eq(cached->finding->other_leaked, 30);
+    ck_assert_uint_eq(cached->finding->other_passed, 2030);
+    finish(w);
+}
+END_TEST
+
+START_TEST(several_references_of_one_line_are_counted)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t drop = at(w, w->loop, 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 9, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), {.op = BL_OP_RETAIN, .stack = keep, .delta = 1, .folded = 10},
+             {.op = BL_OP_RELEASE, .stack = drop, .delta = -1, .folded = 7}, RELEASE(end)));
+    done(w, 600, 1 * MILLI,
+         OPS(ALLOC(make), {.op = BL_OP_RETAIN, .stack = keep, .delta = 1, .folded = 10},
+             {.op = BL_OP_RELEASE, .stack = drop, .delta = -1, .folded = 10}, LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    ck_assert_uint_eq(group->finding->refs_min, 3);
+    ck_assert_uint_eq(group->finding->refs_max, 3);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x160);
+    finish(w);
+}
+END_TEST
+
+START_TEST(without_anything_to_compare_with_the_retain_is_blamed_and_that_is_said)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 40, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->finding;
+    ck_assert_ptr_nonnull(strstr(finding->note, "little evidence"));
+    ck_assert_double_le(finding->confidence, 0.5);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_retain_and_release_in_one_function_belong_together)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t work = at(w, w->loop, 0x110);
+    live(w, 40, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, work, 0x150)), RELEASE(at(w, work, 0x158))));
+    judge(w);
+    only(w, BL_VERDICT_NEVER_RELEASED, 0x100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(one_leak_of_few_is_worded_as_little_evidence)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 1, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    done(w, 3, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->finding;
+    ck_assert_str_eq(finding->note, "little evidence: only 1 buffer");
+    ck_assert_double_lt(finding->confidence, 0.5);
+    finish(w);
+}
+END_TEST
+
+/* ---- never released, over-released ---- */
+
+START_TEST(what_no_path_ever_releases_is_never_released)
+{
+    struct world *w = make_world();
+    uint32_t lost = at(w, w->loop, 0x900);
+    uint32_t make = at(w, w->loop, 0x100);
+    live(w, 77, START + SECOND, END - SECOND, OPS(ALLOC(lost)));
+    done(w, 1000, 1 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_NEVER_RELEASED, 0x900);
+    ck_assert_uint_eq(group->count, 77);
+    ck_assert_uint_eq(group->finding->other_passed, 1000);
+    ck_assert_double_gt(group->finding->confidence, 0.9);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_buffer_that_was_forgotten_with_all_its_references_is_one_finding)
+{
+    struct world *w = make_world();
+    live(w, 8, START + SECOND, END - SECOND,
+         OPS(ALLOC(at(w, w->loop, 0x900)), RETAIN(at(w, w->loop, 0x910)),
+             RETAIN(at(w, w->loop, 0x920))));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x900)->finding->refs_max, 3);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_release_too_many_is_shown_with_the_last_good_one)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t again = at(w, w->loop, 0x1a0);
+    done(w, 4, 1 * MILLI, OPS(ALLOC(make), LAST(end), OVER(again)));
+    done(w, 900, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_OVER_RELEASE, 0x1a0);
+    ck_assert_uint_eq(group->count, 4);
+    bool has_end = false;
+    for (size_t i = 0; i < group->finding->reference_count; i++)
+        has_end |= group->finding->references[i].kind == BL_ITEM_RELEASE &&
+                   offset_of(w, group->finding->references[i].frame) == 0x180;
+    ck_assert(has_end);
+    ck_assert_str_eq(group->finding->text, "4 releases of a buffer that was gone");
+    finish(w);
+}
+END_TEST
+
+START_TEST(over_releases_that_were_only_counted_are_not_kept_silent)
+{
+    struct world *w = make_world();
+    struct bl_counters *counters = synth_record(w->synth, BL_SECTION_COUNTERS, w->class);
+    counters->shard[0].over_releases = 3;
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_OVER_RELEASE, 0)->finding->leaked, 3);
+    finish(w);
+}
+END_TEST
+
+/* ---- those that are not to be accused ---- */
+
+START_TEST(buffers_in_flight_are_not_accused)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t drop = at(w, w->loop, 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 6, END - 40 * MILLI, END, OPS(ALLOC(make)));
+    live(w, 6, END - 40 * MILLI, END, OPS(ALLOC(make), RETAIN(keep)));
+    live(w, 6, END - 40 * MILLI, END, OPS(ALLOC(make), RETAIN(keep), RELEASE(drop)));
+    done(w, 5000, 50 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(drop), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 18);
+    finish(w);
+}
+END_TEST
+
+START_TEST(leaked_ones_are_counted_without_those_in_flight)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t parse = at(w, w->loop, 0x120);
+    uint32_t keep = at(w, parse, 0x150);
+    uint32_t drop = at(w, parse, 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 25, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    live(w, 3, END - 2 * MILLI, END, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    done(w, 5000, 5 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(drop), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->count, 25);
+    ck_assert_uint_eq(find(w, BL_VERDICT_UNRELEASED, 0x100)->count, 3);
+    finish(w);
+}
+END_TEST
+
+START_TEST(far_older_than_siblings_on_their_way_is_stale)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 12, START + SECOND, END - 100 * SECOND, OPS(ALLOC(make)));
+    done(w, 20000, 3 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_STALE, 0x100);
+    ck_assert_uint_eq(group->count, 12);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x180);
+    ck_assert_ptr_nonnull(strstr(group->finding->text, "99% of 20,000"));
+    ck_assert_double_le(group->finding->confidence, 0.5);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_little_older_than_siblings_is_no_accusation)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    live(w, 4, END - 5 * SECOND, END - 2 * SECOND, OPS(ALLOC(make)));
+    done(w, 2000, 500 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_OLD)->count, 4);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_cache_that_replaces_its_entries_is_in_use)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t evict = at(w, at(w, w->loop, 0x150), 0x190);
+    make_live(w);
+    live(w, 64, END - 60 * SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(insert), RELEASE(end)));
+    done(w, 700, 64 * SECOND, OPS(ALLOC(make), RETAIN(insert), RELEASE(end), LAST(evict)));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 64);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_cache_that_filled_and_stopped_is_not_a_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 100, START + SECOND, START + 8 * SECOND,
+         OPS(ALLOC(make), RETAIN(insert), RELEASE(end)));
+    done(w, 50000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_pool_made_at_start_up_is_not_a_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->main_frame, 0x900);
+    uint32_t take = at(w, w->loop, 0x150);
+    uint32_t give = at(w, w->loop, 0x160);
+    make_live(w);
+    for (unsigned i = 0; i < 32; i++) {
+        struct synth_op ops[] = {
+            ALLOC(make),
+            {.op = BL_OP_RETAIN, .stack = take, .delta = 1, .folded = 500, .time_ns = END - SECOND},
+            {.op = BL_OP_RELEASE, .stack = give, .delta = -1, .folded = 500, .time_ns = END}};
+        synth_object(w->synth, w->class, 4096, START + i * MILLI, ops, 3);
+    }
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 32);
+    finish(w);
+}
+END_TEST
+
+START_TEST(leaks_that_ended_with_the_traffic_are_still_leaks)
+{
+    struct world *w = make_world();
+    uint32_t lost = at(w, w->loop, 0x900);
+    make_live(w);
+    /* everything happened in the first seconds, then the program idled for minutes */
+    live(w, 100, START + SECOND, START + 3 * SECOND, OPS(ALLOC(lost)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x900)->count, 100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_lives_long_by_nature_is_released_late_and_not_accused)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    live(w, 40, END - 250 * SECOND, END - SECOND, OPS(ALLOC(make)));
+    done(w, 200, 300 * SECOND, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    left_alone(w, BL_GROUND_IN_USE);
+    finish(w);
+}
+END_TEST
+
+START_TEST(new_kinds_of_buffers_are_given_time)
+{
+    struct world *w = make_world();
+    make_live(w);
+    live(w, 9, END - 500 * MILLI, END, OPS(ALLOC(at(w, w->loop, 0x100))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_YOUNG)->count, 9);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_count_that_drifted_accuses_nobody)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    live(w, 2, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    struct bl_object *object = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
+    object->flags = BL_OBJECT_FIELD;
+    object->field = 3;
+    object = synth_record(w->synth, BL_SECTION_OBJECTS, 2);
+    object->flags = BL_OBJECT_FIELD | BL_OBJECT_DRIFTED;
+    object->field = 1;
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_DRIFTED)->count, 2);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_history_that_was_not_kept_whole_accuses_nobody)
+{
+    struct world *w = make_world();
+    live(w, 1, START + SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x100))));
+    struct bl_object *object = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
+    object->event_overflow = 5;
+    judge(w);
+    left_alone(w, BL_GROUND_OVERFLOW);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_came_with_a_fork_is_judged_in_the_parent)
+{
+    struct world *w = make_world();
+    w->synth->header.flags = BL_FLAG_FORKED;
+    w->synth->header.forked_ns = 100 * SECOND;
+    live(w, 10, 2 * SECOND, 90 * SECOND,
+         OPS({.op = BL_OP_ALLOC, .stack = at(w, w->loop, 0x100), .delta = 1, .thread = 0}));
+    for (uint32_t i = 1; i <= 10; i++)
+        ((struct bl_object *)synth_record(w->synth, BL_SECTION_OBJECTS, i))->thread = 0;
+    judge(w);
+    const struct bl_group *group = left_alone(w, BL_GROUND_INHERITED);
+    ck_assert_uint_eq(group->inherited, 10);
+    finish(w);
+}
+END_TEST
+
+START_TEST(at_exit_the_buffers_of_busy_threads_are_in_use)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    struct synth_op ops[] = {{.op = BL_OP_ALLOC, .stack = make, .delta = 1, .thread = w->worker}};
+    live(w, 2, END - 2 * MILLI, END - MILLI, ops, 1);
+    done(w, 3000, 4 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    left_alone(w, BL_GROUND_IN_USE);
+    finish(w);
+}
+END_TEST
+
+/* ---- grouping ---- */
+
+START_TEST(what_a_leaked_owner_holds_is_folded_under_it)
+{
+    struct world *w = make_world();
+    uint32_t memory = synth_class(w->synth, "mem");
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 50, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    live_in(w, memory, 50, START + SECOND, END - SECOND, OPS(ALLOC(inside(w, make, 0x33))));
+    done(w, 800, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->finding;
+    ck_assert_uint_eq(finding->part_count, 1);
+    ck_assert_uint_eq(finding->parts[0].class_number, memory);
+    ck_assert_uint_eq(finding->parts[0].count, 50);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_merely_looks_like_a_part_is_not_folded)
+{
+    struct world *w = make_world();
+    uint32_t memory = synth_class(w->synth, "mem");
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 50, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x150)), RELEASE(end)));
+    /* born elsewhere, though as often */
+    live_in(w, memory, 50, START + SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x700))));
+    done(w, 800, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 2);
+    ck_assert_uint_eq(find(w, BL_VERDICT_NEVER_RELEASED, 0x700)->count, 50);
+    finish(w);
+}
+END_TEST
+
+START_TEST(own_modules_are_where_the_site_is)
+{
+    struct world *w = make_world();
+    uint32_t glue = synth_module(w->synth, "/usr/lib/libglue.so", "gl", 2, 0);
+    uint32_t make = synth_frame(w->synth, at(w, w->loop, 0x100), glue, 0x9000);
+    uint32_t keep = synth_frame(w->synth, at(w, w->loop, 0x150), glue, 0x9100);
+    uint32_t end = synth_frame(w->synth, at(w, w->loop, 0x180), glue, 0x9200);
+    live(w, 50, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    done(w, 800, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    w->options.own[0] = "gw";
+    w->options.own_count = 1;
+    judge(w);
+    only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    finish(w);
+}
+END_TEST
+
+START_TEST(accusations_come_before_what_is_only_large)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    synth_live(w->synth, 0, 1 << 30, at(w, w->loop, 0x999), 0, START);
+    live(w, 3, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x150)), RELEASE(end)));
+    done(w, 800, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(w->model->group_count, 2);
+    ck_assert_ptr_nonnull(w->model->groups[0].finding);
+    ck_assert_ptr_null(w->model->groups[1].finding);
+    finish(w);
+}
+END_TEST
+
+START_TEST(lists_that_cycle_or_meet_are_cut)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    live(w, 3, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(make), RETAIN(at(w, w->loop, 0x150))));
+    struct bl_object *objects = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
+    struct bl_event *first = synth_record(w->synth, BL_SECTION_EVENTS, objects[0].events - 2);
+    first->next = objects[0].events;
+    objects[0].event_count = UINT32_MAX;
+    objects[2].events = objects[1].events;
+    objects[1].event_count = UINT32_MAX;
+    size_t size;
+    uint8_t *bytes = synth_bytes(w->synth, &size);
+    int fd = synth_file(bytes, size);
+    ck_assert_int_eq(bl_reader_create(&w->reader, fd, "test", BL_READER_ALL, &error), 0);
+    close(fd);
+    free(bytes);
+    size_t count;
+    const struct bl_tracked *tracked = bl_reader_objects(w->reader, &count);
+    struct bl_event events[16];
+    ck_assert_uint_eq(count, 3);
+    ck_assert_uint_eq(bl_reader_history(w->reader, tracked[0].object.events,
+                                        tracked[0].object.event_count, events, 16),
+                      3);
+    ck_assert_uint_eq(tracked[1].object.event_count, 3);
+    ck_assert_uint_eq(tracked[2].object.event_count, 0);
+    ck_assert_uint_ge(bl_reader_damage(w->reader), 2);
+    ck_assert_int_eq(bl_model_create(&w->model, w->reader, false, &w->options, &error), 0);
+    ck_assert_int_eq(bl_pairing_create(&w->pairing, w->reader, w->model, &w->options, &error), 0);
+    finish(w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cli_pairing");
+    TCase *tests = tcase_create("pairing");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, the_retain_of_the_incident_is_blamed_with_counts_on_both_sides);
+    tcase_add_test(tests, a_running_process_gives_the_same_verdict_as_one_that_ended);
+    tcase_add_test(tests, a_retain_that_others_give_back_elsewhere_names_the_expected_release);
+    tcase_add_test(tests,
+                   an_error_path_of_one_in_a_thousand_blames_the_acquire_of_the_missing_release);
+    tcase_add_test(tests, an_alloc_that_one_path_forgets_is_blamed_at_the_alloc);
+    tcase_add_test(tests, an_error_path_with_its_own_release_still_blames_the_forgotten_one);
+    tcase_add_test(tests, a_wrapper_is_told_apart_by_who_called_it);
+    tcase_add_test(tests,
+                   two_leaking_callers_of_one_wrapper_are_two_findings_when_a_third_is_clean);
+    tcase_add_test(tests, one_leaking_line_reached_on_many_paths_is_one_finding);
+    tcase_add_test(tests, the_way_a_library_takes_inside_does_not_matter);
+    tcase_add_test(tests, a_new_path_to_a_known_alloc_is_compared_with_the_known_ones);
+    tcase_add_test(tests, ownership_that_moves_between_threads_blames_what_the_consumer_forgot);
+    tcase_add_test(tests, a_reference_in_a_container_is_blamed_where_it_was_put_in);
+    tcase_add_test(tests, two_bugs_in_one_buffer_are_two_findings_that_share_it);
+    tcase_add_test(tests, several_references_of_one_line_are_counted);
+    tcase_add_test(tests, without_anything_to_compare_with_the_retain_is_blamed_and_that_is_said);
+    tcase_add_test(tests, a_retain_and_release_in_one_function_belong_together);
+    tcase_add_test(tests, one_leak_of_few_is_worded_as_little_evidence);
+    tcase_add_test(tests, what_no_path_ever_releases_is_never_released);
+    tcase_add_test(tests, a_buffer_that_was_forgotten_with_all_its_references_is_one_finding);
+    tcase_add_test(tests, a_release_too_many_is_shown_with_the_last_good_one);
+    tcase_add_test(tests, over_releases_that_were_only_counted_are_not_kept_silent);
+    tcase_add_test(tests, buffers_in_flight_are_not_accused);
+    tcase_add_test(tests, leaked_ones_are_counted_without_those_in_flight);
+    tcase_add_test(tests, far_older_than_siblings_on_their_way_is_stale);
+    tcase_add_test(tests, a_little_older_than_siblings_is_no_accusation);
+    tcase_add_test(tests, a_cache_that_replaces_its_entries_is_in_use);
+    tcase_add_test(tests, a_cache_that_filled_and_stopped_is_not_a_leak);
+    tcase_add_test(tests, a_pool_made_at_start_up_is_not_a_leak);
+    tcase_add_test(tests, leaks_that_ended_with_the_traffic_are_still_leaks);
+    tcase_add_test(tests, what_lives_long_by_nature_is_released_late_and_not_accused);
+    tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
+    tcase_add_test(tests, a_count_that_drifted_accuses_nobody);
+    tcase_add_test(tests, a_history_that_was_not_kept_whole_accuses_nobody);
+    tcase_add_test(tests, what_came_with_a_fork_is_judged_in_the_parent);
+    tcase_add_test(tests, at_exit_the_buffers_of_busy_threads_are_in_use);
+    tcase_add_test(tests, what_a_leaked_owner_holds_is_folded_under_it);
+    tcase_add_test(tests, what_merely_looks_like_a_part_is_not_folded);
+    tcase_add_test(tests, own_modules_are_where_the_site_is);
+    tcase_add_test(tests, accusations_come_before_what_is_only_large);
+    tcase_add_test(tests, lists_that_cycle_or_meet_are_cut);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}
