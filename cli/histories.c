@@ -32,7 +32,8 @@ struct draft {
 
 static int out_of_memory(struct builder *builder)
 {
-    return bl_error_set(builder->error, "not enough memory for the histories");
+    bl_error_set(builder->error, "not enough memory for the histories");
+    return -1;
 }
 
 static void add_item(struct draft *draft, enum bl_item_kind kind, uint32_t stack, uint64_t units)
@@ -218,7 +219,8 @@ static int64_t find_live(struct builder *builder, uint32_t class_number, enum bl
         return out_of_memory(builder);
     uint64_t at = hash_items(class_number, doubt, draft->items, draft->count);
     uint32_t slot;
-    while ((slot = builder->slots[at & (builder->slot_room - 1)])) {
+    /* a slot is only taken when all->live has grown */
+    while ((slot = builder->slots[at & (builder->slot_room - 1)]) && all->live) {
         const struct bl_pattern *pattern = &all->live[slot - 1];
         if (pattern->class_number == class_number && pattern->doubt == doubt &&
             pattern->item_count == draft->count &&
@@ -263,7 +265,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     struct bl_histories *all = builder->histories;
     const struct bl_object *object = &tracked->object;
     size_t count = bl_reader_history(builder->reader, object->events, object->event_count,
-                                     builder->events, BL_HISTORY_ITEMS * 4);
+                                     builder->events, (size_t)BL_HISTORY_ITEMS * 4);
     make_draft(draft, builder->events, count, true, object->stack);
     draft->is_cut |= count < object->event_count;
     enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
@@ -350,7 +352,7 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
 {
     struct bl_histories *all = builder->histories;
     size_t count = bl_reader_history(builder->reader, life->events, life->event_count,
-                                     builder->events, BL_HISTORY_ITEMS * 4);
+                                     builder->events, (size_t)BL_HISTORY_ITEMS * 4);
     make_draft(draft, builder->events, count, false, 0);
     void *grown = grow(all->completed, &builder->completed_room, all->completed_count + 1,
                        sizeof(*all->completed));
@@ -409,7 +411,8 @@ int bl_histories_create(struct bl_histories **ret_histories, const struct bl_rea
                               .reader = reader,
                               .callers = callers,
                               .error = error,
-                              .events = calloc(BL_HISTORY_ITEMS * 4, sizeof(struct bl_event))};
+                              .events =
+                                  calloc((size_t)BL_HISTORY_ITEMS * 4, sizeof(struct bl_event))};
     int outcome = builder.histories && builder.events ? 0 : out_of_memory(&builder);
     if (outcome == 0)
         outcome = add_objects(&builder, now_ns, min_age_ns);

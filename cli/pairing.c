@@ -18,8 +18,9 @@
 #define NOISE_NS       (20 * 1000000ull) /* lifetimes below this say nothing about those at exit */
 #define STEADY_CHANCE  0.02              /* that leaks spread over the run all came this early */
 #define STEADY_LEAST   3u                /* buffers, to speak of chance */
-#define START_UP_SHARE 0.05              /* of the run */
-#define FEW            3u                /* buffers: little evidence */
+#define STEADY_SHARE   0.25 /* of the time that siblings came and went; flat after it */
+#define START_UP_SHARE 0.05 /* of the run */
+#define FEW            3u   /* buffers: little evidence */
 
 /* One reason to accuse the objects of one pattern, or to leave them in peace. */
 struct decision {
@@ -83,7 +84,8 @@ struct judge {
 
 static int out_of_memory(struct judge *judge)
 {
-    return bl_error_set(judge->error, "not enough memory for the verdict");
+    bl_error_set(judge->error, "not enough memory for the verdict");
+    return -1;
 }
 
 static struct decision *add_decision(struct judge *judge, struct decision decision)
@@ -725,7 +727,8 @@ static bool is_steady(const struct judge *judge, size_t first, size_t end)
         return false;
     double share = (double)(span.youngest_birth_ns - start_ns) / (double)(last_ns - start_ns);
     if (siblings_last_ns)
-        return span.count >= STEADY_LEAST && pow(share, (double)span.count) < STEADY_CHANCE;
+        return span.count >= STEADY_LEAST && share <= STEADY_SHARE &&
+               pow(share, (double)span.count) < STEADY_CHANCE;
     return share <= START_UP_SHARE && last_ns - span.youngest_birth_ns >= SECOND;
 }
 
@@ -1118,7 +1121,10 @@ static void make_finding(struct judge *judge, size_t first, size_t end, struct b
             finding->sibling_p99_ns = one->sibling_p99_ns;
     }
     finding->alloc_frame = heaviest(judge, first, end, true, &finding->alloc_stacks);
-    finding->blame_frame = heaviest(judge, first, end, false, &finding->blame_stacks);
+    finding->blame_frame = finding->alloc_frame;
+    finding->blame_stacks = finding->alloc_stacks;
+    if (is_accused(decision))
+        finding->blame_frame = heaviest(judge, first, end, false, &finding->blame_stacks);
     finding->blame_kind =
         decision->item == NONE ? BL_ITEM_ALLOC : judge->histories->items[decision->item].kind;
     add_buffers(judge, first, end, group, finding);
@@ -1130,8 +1136,8 @@ static void make_finding(struct judge *judge, size_t first, size_t end, struct b
     }
     group->class_number = class_of(judge, decision);
     write_evidence(finding, bl_model_class_name(judge->model, group->class_number));
-    group->stack = is_accused(decision) ? finding->blame_frame : finding->alloc_frame;
-    group->stack_count = is_accused(decision) ? finding->blame_stacks : finding->alloc_stacks;
+    group->stack = finding->blame_frame;
+    group->stack_count = finding->blame_stacks;
     group->rank = finding->verdict;
 }
 

@@ -266,7 +266,6 @@ static void write_node(const struct tree *tree, const struct bl_balance_node *no
             (int)(bl_text_width(minus) < 9 ? 9 - bl_text_width(minus) : 0), "", minus, fitted);
 }
 
-/* A caller with one callee is written at its callee's depth: only branches indent. */
 static void write_branch(const struct tree *tree, uint32_t parent, unsigned indent, unsigned depth)
 {
     const struct bl_balance_node *nodes = tree->balance->nodes;
@@ -282,8 +281,7 @@ static void write_branch(const struct tree *tree, uint32_t parent, unsigned inde
         shown++;
         write_node(tree, node, indent, is_balanced);
         if (!is_balanced)
-            write_branch(tree, child, indent + (node->first && nodes[node->first].next ? 2 : 0),
-                         depth + 1);
+            write_branch(tree, child, indent + 1, depth + 1);
     }
     if (hidden > 0)
         fprintf(tree->out, "%22s%*s… %zu more\n", "", (int)indent, "", hidden);

@@ -428,6 +428,29 @@ static void write_references(const struct pen *pen, const struct bl_finding *fin
         fprintf(pen->out, "     %-22s and at %zu more place%s\n", "", left, left == 1 ? "" : "s");
 }
 
+/* Breaks text at blanks to fit the terminal, each line indented. `column`: already written. */
+static void write_wrapped(const struct pen *pen, const char *text, size_t column)
+{
+    size_t limit = pen->term.width;
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        char word[512];
+        snprintf(word, sizeof(word), "%.*s", (int)length, text);
+        size_t width = bl_text_width(word);
+        if (limit > 0 && column > 5 && column + 1 + width > limit) {
+            fprintf(pen->out, "\n     ");
+            column = 5;
+        } else if (column > 5) {
+            fputc(' ', pen->out);
+            column++;
+        }
+        fputs(word, pen->out);
+        column += width;
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
 static const char *blame_text(const struct bl_finding *finding)
 {
     bool is_alloc = finding->blame_kind == BL_ITEM_ALLOC;
@@ -477,8 +500,11 @@ static void write_more(const struct pen *pen, const struct bl_finding *finding)
                 "     %-22s %s of these lack another release as well and are shown there "
                 "too\n",
                 "more than one", bl_text_count(count, finding->shared));
-    if (*finding->note)
-        fprintf(pen->out, "     %s\n", finding->note);
+    if (*finding->note) {
+        fprintf(pen->out, "     ");
+        write_wrapped(pen, finding->note, 5);
+        fprintf(pen->out, "\n");
+    }
 }
 
 static void write_finding(const struct pen *pen, size_t index)
@@ -491,10 +517,12 @@ static void write_finding(const struct pen *pen, size_t index)
     char count[BL_TEXT_NUMBER];
     char bytes[BL_TEXT_NUMBER];
     char age[BL_TEXT_NUMBER];
-    fprintf(pen->out, "\n%s%zu. %s · %s%s · %s buffer%s, %s", style(pen, BL_STYLE_BOLD), index + 1,
+    fprintf(pen->out, "\n%s%zu. %s · %s%s · %s buffer%s", style(pen, BL_STYLE_BOLD), index + 1,
             names[finding->verdict], bl_model_class_name(pen->view->model, group->class_number),
             style(pen, BL_STYLE_PLAIN), bl_text_count(count, group->count),
-            group->count == 1 ? "" : "s", bl_text_bytes(bytes, group->bytes));
+            group->count == 1 ? "" : "s");
+    if (group->bytes > 0 || finding->verdict != BL_VERDICT_OVER_RELEASE)
+        fprintf(pen->out, ", %s", bl_text_bytes(bytes, group->bytes));
     if (finding->refs_max > 0)
         fprintf(pen->out, " · %s%s reference%s each",
                 finding->refs_min < finding->refs_max ? "up to " : "",
@@ -503,11 +531,15 @@ static void write_finding(const struct pen *pen, size_t index)
         fprintf(pen->out, " · oldest %s", bl_text_age(age, group->oldest_ns));
     if (group->inherited > 0)
         fprintf(pen->out, " · inherited at fork");
-    if (!is_judged)
-        fprintf(pen->out, "\n     %s", finding->text);
-    fprintf(pen->out, "\n     %s", blame_text(finding));
-    if (is_judged)
-        fprintf(pen->out, " (%s):", finding->text);
+    fprintf(pen->out, "\n     ");
+    if (is_judged) {
+        char line[512];
+        snprintf(line, sizeof(line), "%s (%s):", blame_text(finding), finding->text);
+        write_wrapped(pen, line, 5);
+    } else {
+        write_wrapped(pen, finding->text, 5);
+        fprintf(pen->out, "\n     %s", blame_text(finding));
+    }
     if (is_judged && !finding->blame_frame)
         fprintf(pen->out, "\n");
     else
@@ -518,6 +550,8 @@ static void write_finding(const struct pen *pen, size_t index)
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
     if (is_judged)
         write_more(pen, finding);
+    else if (finding->ground == BL_GROUND_STEADY)
+        write_references(pen, finding);
 }
 
 static void write_groups(const struct pen *pen)

@@ -162,7 +162,8 @@ static int make_model(struct bl_model **ret_model, struct bl_pairing **ret_pairi
         model_options.keep_context = &filter;
     }
     int outcome = bl_model_create(ret_model, reader, target->is_running, &model_options, error);
-    if (outcome == 0 && model_options.group_by == BL_GROUP_SITE && !options->summary_only)
+    if (outcome == 0 && model_options.group_by == BL_GROUP_SITE && !options->summary_only &&
+        !options->has_buffer && !options->show_tree)
         outcome = bl_pairing_create(ret_pairing, reader, *ret_model, &model_options, error);
     if (options->match)
         regfree(&filter.regex);

@@ -1,7 +1,8 @@
 /* Writes a made-up ledger for tests that need one without a tracked process:
  *   write_ledger FILE [PID]            a small ledger of an ended process
  *   write_ledger FILE huge             a million live buffers on 100,000 stacks
- *   write_ledger FILE profile          with the hooks of a profile */
+ *   write_ledger FILE profile          with the hooks of a profile
+ *   write_ledger FILE histories        a million buffers with 4,000 different histories */
 #include "ledger_synth.h"
 
 #include <stdio.h>
@@ -57,6 +58,33 @@ static void add_profile(struct synth *synth, uint32_t heap)
     }
 }
 
+static void add_histories(struct synth *synth, uint32_t program)
+{
+    uint32_t class = synth_class(synth, "buf");
+    uint32_t root = synth_frame(synth, 0, program, 0x1000);
+    synth_refcounted(synth, class, "libbuf.so*");
+    for (uint64_t kind = 0; kind < 4000; kind++) {
+        struct synth_op ops[8];
+        uint32_t parent = synth_frame(synth, root, program, 0x2000 + kind % 40);
+        for (uint32_t depth = 0; depth < 12; depth++)
+            parent = synth_frame(synth, parent, program, 0x3000 + depth);
+        for (uint32_t k = 0; k < 8; k++)
+            ops[k] = (struct synth_op){
+                .op = k == 0  ? BL_OP_ALLOC
+                      : k % 2 ? BL_OP_RETAIN
+                              : BL_OP_RELEASE,
+                .stack = synth_frame(synth, parent, program, 0x4000 + kind * (k % 3) + k),
+                .delta = k == 0 || k % 2 ? 1 : -1,
+                .folded = 1 + (uint32_t)kind % (k + 1),
+                .time_ns = 2000000000 + k};
+        for (uint64_t n = 0; n < 250; n++)
+            synth_object(synth, class, 100, 2000000000 + kind * 1000000 + n, ops, 8);
+        ops[7].op = BL_OP_END;
+        ops[7].delta = -1;
+        synth_lifecycle(synth, class, 10 + kind, 1000000, 700000000000, ops, 8);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -66,6 +94,8 @@ int main(int argc, char **argv)
     uint32_t program = synth_module(synth, "/nowhere/gateway", "abcdefgh", 8, BL_MODULE_MAIN);
     if (argc > 2 && strcmp(argv[2], "huge") == 0)
         add_huge(synth, heap, program);
+    else if (argc > 2 && strcmp(argv[2], "histories") == 0)
+        add_histories(synth, program);
     else
         add_small(synth, heap, program);
     if (argc > 2 && strcmp(argv[2], "profile") == 0)

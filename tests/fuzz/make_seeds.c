@@ -60,6 +60,39 @@ static struct synth *make(void)
     return synth;
 }
 
+/* Histories of every verdict. */
+static struct synth *make_histories(void)
+{
+    struct synth *synth = synth_create();
+    uint32_t class = synth_class(synth, "buf");
+    uint32_t part = synth_class(synth, "mem");
+    uint32_t program = synth_module(synth, "/nowhere/gateway", "abcdefgh", 8, BL_MODULE_MAIN);
+    uint32_t library = synth_module(synth, "/nowhere/libbuf.so", "ijklmnop", 8, 0);
+    uint32_t loop = synth_frame(synth, 0, program, 0x1000);
+    uint32_t make_at = synth_frame(synth, loop, program, 0x100);
+    uint32_t keep_at = synth_frame(synth, make_at, program, 0x200);
+    uint32_t drop_at = synth_frame(synth, loop, program, 0x300);
+    uint32_t inside = synth_frame(synth, make_at, library, 0x10);
+    synth_refcounted(synth, class, "libbuf.so*");
+    synth_refcounted(synth, part, "libbuf.so*");
+    struct synth_op ops[] = {{BL_OP_ALLOC, make_at, 1, 2000000000, 0, 1},
+                             {BL_OP_RETAIN, keep_at, 1, 2000000001, 0, 2},
+                             {BL_OP_RELEASE, drop_at, -1, 2000000002, 0, 1},
+                             {BL_OP_RELEASE, keep_at, -1, 2000000003, 0, 1},
+                             {BL_OP_END, loop, -1, 2000000004, 0, 1},
+                             {BL_OP_OVER_RELEASE, make_at, -1, 2000000005, 0, 1}};
+    for (uint64_t i = 0; i < 4; i++) {
+        synth_object(synth, class, 100, (2 + i) * 1000000000, ops, 3);
+        synth_object(synth, class, 100, (2 + i) * 1000000000, ops, 1);
+        struct synth_op birth = {BL_OP_ALLOC, inside, 1, 2000000000, 0, 1};
+        synth_object(synth, part, 10, (2 + i) * 1000000000, &birth, 1);
+    }
+    synth_lifecycle(synth, class, 40, 1000000, 700000000000, ops, 5);
+    synth_lifecycle(synth, class, 30, 1000000, 700000000000, ops + 4, 1);
+    synth_lifecycle(synth, class, 1, 1000000, 700000000000, ops, 6);
+    return synth;
+}
+
 int main(int argc, char **argv)
 {
     const char *directory = argc > 1 ? argv[1] : ".";
@@ -82,6 +115,14 @@ int main(int argc, char **argv)
     write_seed(directory, "sampled-fork-snapshot", 0, synth);
     synth->header.version = 2;
     write_seed(directory, "newer", 0, synth);
+    synth_destroy(synth);
+    synth = make_histories();
+    write_seed(directory, "histories", 0, synth);
+    write_seed(directory, "histories-json", 0x42, synth);
+    write_seed(directory, "histories-tree", 0x10, synth);
+    write_seed(directory, "histories-buffer", 0x60, synth);
+    synth->header.state = BL_STATE_RUNNING;
+    write_seed(directory, "histories-live", 0, synth);
     synth_destroy(synth);
     synth = synth_create();
     write_seed(directory, "empty", 0x40, synth);

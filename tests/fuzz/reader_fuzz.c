@@ -3,7 +3,7 @@
  * crash, no endless loop, no read outside a record.
  *
  * The input is the file in a compact form, because most of a ledger is empty pages: runs of zeros
- * are written as 'Z' and a 16-bit count. The first byte chooses how the ledger is grouped.
+ * are written as 'Z' and a 16-bit count. The first byte chooses how the ledger is shown.
  */
 #include "ledger_synth.h"
 #include "report.h"
@@ -53,6 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bl_report_options options = {.model.group_by = (enum bl_group_by)(data[0] % 6),
                                         .is_json = data[0] & 0x40,
                                         .show_hooks = true,
+                                        .show_tree = (data[0] & 0x30) == 0x10,
+                                        .has_buffer = (data[0] & 0x30) == 0x20,
+                                        .buffer = 0x500140,
                                         .match = data[0] & 0x80 ? "a" : NULL};
     struct bl_error error = {""};
     int outcome = bl_report_write(nowhere, &target, &options, &error);

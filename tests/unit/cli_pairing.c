@@ -743,6 +743,20 @@ START_TEST(leaks_that_ended_with_the_traffic_are_still_leaks)
 }
 END_TEST
 
+START_TEST(leaks_whose_path_was_left_late_are_still_leaks)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 1000, START + SECOND, END - 150 * SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x150)), RELEASE(end)));
+    done(w, 50000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->count, 1000);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_lives_long_by_nature_is_released_late_and_not_accused)
 {
     struct world *w = make_world();
@@ -971,6 +985,7 @@ int main(void)
     tcase_add_test(tests, a_cache_that_filled_and_stopped_is_not_a_leak);
     tcase_add_test(tests, a_pool_made_at_start_up_is_not_a_leak);
     tcase_add_test(tests, leaks_that_ended_with_the_traffic_are_still_leaks);
+    tcase_add_test(tests, leaks_whose_path_was_left_late_are_still_leaks);
     tcase_add_test(tests, what_lives_long_by_nature_is_released_late_and_not_accused);
     tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
     tcase_add_test(tests, a_count_that_drifted_accuses_nobody);

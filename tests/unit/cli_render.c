@@ -167,6 +167,68 @@ START_TEST(match_keeps_only_stacks_that_have_it)
 }
 END_TEST
 
+/* The incident, with a second class that is in flight and a release too many. */
+static struct synth *make_incident(void)
+{
+    struct synth *synth = synth_create();
+    uint32_t heap = synth_class(synth, "heap");
+    uint32_t class = synth_class(synth, "gst-buffer");
+    uint32_t gw = synth_module(synth, "/opt/gone/gateway", "\x01\x23", 2, BL_MODULE_MAIN);
+    uint32_t library = synth_module(synth, "/opt/gone/libgst.so.1", "\x45", 1, 0);
+    uint32_t thread = synth_thread(synth, 4250, "worker/0");
+    uint32_t request = synth_frame(synth, synth_frame(synth, 0, gw, 0x1000), gw, 0x402);
+    uint32_t read = synth_frame(synth, synth_frame(synth, request, gw, 0x377), library, 0x10);
+    uint32_t join = synth_frame(synth, synth_frame(synth, request, gw, 0x131), gw, 0x88);
+    uint32_t drop = synth_frame(synth, synth_frame(synth, request, gw, 0x140), gw, 0x99);
+    uint32_t end = synth_frame(synth, request, gw, 0x441);
+    uint32_t again = synth_frame(synth, request, gw, 0x499);
+    synth_refcounted(synth, class, "libgst.so*");
+    for (uint64_t i = 0; i < 1204; i++) {
+        uint64_t birth = 3 * SECOND + i * SECOND / 2;
+        struct synth_op ops[] = {
+            {.op = BL_OP_ALLOC, .stack = read, .delta = 1, .time_ns = birth, .thread = thread},
+            {.op = BL_OP_RETAIN, .stack = join, .delta = 1, .time_ns = birth + 1000000},
+            {.op = BL_OP_RETAIN, .stack = request, .delta = 1, .folded = 2, .time_ns = birth},
+            {.op = BL_OP_RELEASE, .stack = request, .delta = -1, .folded = 2, .time_ns = birth},
+            {.op = BL_OP_RELEASE, .stack = end, .delta = -1, .time_ns = birth + 3000000}};
+        synth_object(synth, class, 1024, birth, ops, 5);
+    }
+    struct synth_op kept[] = {{.op = BL_OP_ALLOC, .stack = read, .delta = 1},
+                              {.op = BL_OP_RETAIN, .stack = join, .delta = 1},
+                              {.op = BL_OP_RELEASE, .stack = drop, .delta = -1},
+                              {.op = BL_OP_END, .stack = end, .delta = -1}};
+    struct synth_op plain[] = {{.op = BL_OP_ALLOC, .stack = read, .delta = 1},
+                               {.op = BL_OP_END, .stack = end, .delta = -1}};
+    struct synth_op over[] = {{.op = BL_OP_ALLOC, .stack = read, .delta = 1},
+                              {.op = BL_OP_END, .stack = end, .delta = -1},
+                              {.op = BL_OP_OVER_RELEASE, .stack = again, .delta = -1}};
+    synth_lifecycle(synth, class, 20, 5000000, END - SECOND, kept, 4);
+    synth_lifecycle(synth, class, 19200, 5000000, END - SECOND, plain, 2);
+    synth_lifecycle(synth, class, 1, 5000000, END - SECOND, over, 3);
+    struct synth_op busy[] = {{.op = BL_OP_ALLOC, .stack = read, .delta = 1, .thread = thread}};
+    synth_object(synth, class, 512, END - 1000000, busy, 1);
+    synth_live(synth, heap, 64, end, thread, 5 * SECOND);
+    return synth;
+}
+
+START_TEST(verdicts_look_as_agreed)
+{
+    struct synth *synth = make_incident();
+    const struct bl_object *first = synth_record(synth, BL_SECTION_OBJECTS, 1);
+    struct bl_report_options one = {.has_buffer = true, .buffer = first->address};
+    compare("verdict.txt", synth, (struct bl_report_options){0});
+    compare("verdict.json", synth, (struct bl_report_options){.is_json = true});
+    compare("buffer.txt", synth, one);
+    one.is_json = true;
+    compare("buffer.json", synth, one);
+    compare("tree.txt", synth, (struct bl_report_options){.show_tree = true});
+    compare("tree.json", synth, (struct bl_report_options){.show_tree = true, .is_json = true});
+    compare("verdict-stacks.txt", synth,
+            (struct bl_report_options){.model.group_by = BL_GROUP_STACK});
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(json_has_every_key_of_the_schema)
 {
     static const char *const paths[][2] = {
@@ -223,6 +285,7 @@ int main(void)
     tcase_add_test(tests, losses_sampling_and_inheritance_are_said);
     tcase_add_test(tests, groups_by_size_thread_and_age_are_named);
     tcase_add_test(tests, match_keeps_only_stacks_that_have_it);
+    tcase_add_test(tests, verdicts_look_as_agreed);
     tcase_add_test(tests, json_has_every_key_of_the_schema);
     tcase_add_test(tests, an_empty_ledger_is_a_report_too);
     suite_add_tcase(suite, tests);
