@@ -344,7 +344,8 @@ static unsigned list_descriptors(int *fds, unsigned room)
         if (fd > 2 && fd != dirfd(d) && count < room)
             fds[count++] = fd;
     }
-    closedir(d);
+    if (d)
+        closedir(d);
     return count;
 }
 
@@ -473,8 +474,8 @@ static void do_errno(void)
     p = malloc(huge);
     say("malloc fails", p == NULL && errno == ENOMEM);
     errno = 0;
-    kept = realloc(kept, huge) ? kept : kept;
-    say("realloc fails", errno == ENOMEM);
+    p = realloc(kept, huge);
+    say("realloc fails", p == NULL && errno == ENOMEM);
     errno = 0;
     p = calloc(huge, huge);
     say("calloc fails", p == NULL && errno == ENOMEM);
