@@ -97,7 +97,7 @@ void bl_histories_destroy(struct bl_histories *histories);
 static inline const struct bl_item *bl_pattern_items(const struct bl_histories *histories,
                                                      const struct bl_pattern *pattern)
 {
-    return histories->items + pattern->first_item;
+    return histories->items ? histories->items + pattern->first_item : NULL; /* none has any */
 }
 
 /* The birth; NULL only for a pattern without items. */

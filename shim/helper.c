@@ -13,7 +13,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#define SAY_EVERY_NS 1000000000u
+#define SAY_EVERY_NS   1000000000u
+#define ALONE_EVERY_NS 1000000000u /* how long a process may outlive its last thread */
 
 static pthread_t thread;
 static bool runs;
@@ -84,6 +85,42 @@ static void answer_requests(void)
     }
 }
 
+static uint64_t read_field(const char *stat, int number)
+{
+    const char *at = strrchr(stat, ')'); /* field 2 ends here, comm may hold anything */
+    uint64_t value = 0;
+    for (int field = 2; at && field < number; field++)
+        at = strchr(at + 1, ' ');
+    if (at) {
+        at++;
+        bl_parse_u64(&at, &value);
+    }
+    return value;
+}
+
+/* Has every thread of the program ended, the first by pthread_exit or the system call? Then the
+ * process is to end as it would without us: by our return, which lets libc call exit after a
+ * pthread_exit, or with the status the first thread left. Its zombie still counts as a thread. */
+static bool is_alone(void)
+{
+    char stat[1024];
+    char path[64];
+    struct bl_text t;
+    bl_text_init(&t, path, sizeof path);
+    bl_text_str(&t, "/proc/self/task/");
+    bl_text_u64(&t, bl_sys_getpid());
+    bl_text_str(&t, "/stat");
+    if (bl_sys_read_file(path, stat, sizeof stat) <= 0)
+        return false;
+    const char *comm_end = strrchr(stat, ')');
+    if (!comm_end || comm_end[1] != ' ' || comm_end[2] != 'Z' || read_field(stat, 20) > 2)
+        return false;
+    long status = (long)(read_field(stat, 52) >> 8 & 0xff);
+    if (status)
+        bl_sys3(SYS_exit, status, 0, 0);
+    return true;
+}
+
 static void *helper_main(void *unused)
 {
     (void)unused;
@@ -91,14 +128,15 @@ static void *helper_main(void *unused)
     bl_guard_enter();
     bl_sys3(SYS_prctl, PR_SET_NAME, (long)"bufleak", 0);
     bl_store_release(&tid, bl_sys_gettid());
-    while (!bl_load_acquire(&stopping)) {
+    while (!bl_load_acquire(&stopping) && !is_alone()) {
         uint32_t seen = bl_load_acquire(&bl_header->wake);
         if (bl_signals_collect())
             make_snapshot(BL_REASON_SIGNAL);
         answer_requests();
         bl_store_relaxed(&bl_header->heartbeat_ns, bl_clock_read(CLOCK_MONOTONIC));
-        struct timespec timeout = {.tv_sec = (time_t)(beat_ns / 1000000000u),
-                                   .tv_nsec = (long)(beat_ns % 1000000000u)};
+        uint64_t wait_ns = beat_ns < ALONE_EVERY_NS ? beat_ns : ALONE_EVERY_NS;
+        struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
+                                   .tv_nsec = (long)(wait_ns % 1000000000u)};
         if (!bl_load_acquire(&stopping))
             bl_sys_futex_wait(&bl_header->wake, seen, &timeout);
     }

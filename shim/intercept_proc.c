@@ -9,6 +9,7 @@
 #include "track.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -83,32 +84,71 @@ BL_EXPORT void abort(void)
 
 /* ---- user ---- */
 
+/* libc makes every thread change its ids, and aborts when they do not all end the same.
+ * Capabilities and KEEPCAPS are a thread's own: ours may not have what the caller has. So there is
+ * no helper meanwhile, and the next one starts as a copy of the caller. */
+#define WITHOUT_HELPER(call)                                                                       \
+    do {                                                                                           \
+        READY();                                                                                   \
+        bool paused = bl_process_pause_helper();                                                   \
+        int result = (call);                                                                       \
+        if (paused)                                                                                \
+            bl_process_resume_helper();                                                            \
+        return result;                                                                             \
+    } while (0)
+
 BL_EXPORT int setuid(uid_t uid)
 {
-    READY();
     bl_process_change_user(uid);
-    return bl_real.setuid(uid);
+    WITHOUT_HELPER(bl_real.setuid(uid));
 }
 
 BL_EXPORT int seteuid(uid_t uid)
 {
-    READY();
     bl_process_change_user(uid);
-    return bl_real.seteuid(uid);
+    WITHOUT_HELPER(bl_real.seteuid(uid));
 }
 
 BL_EXPORT int setreuid(uid_t real, uid_t effective)
 {
-    READY();
     bl_process_change_user(effective);
-    return bl_real.setreuid(real, effective);
+    WITHOUT_HELPER(bl_real.setreuid(real, effective));
 }
 
 BL_EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
-    READY();
     bl_process_change_user(effective);
-    return bl_real.setresuid(real, effective, saved);
+    WITHOUT_HELPER(bl_real.setresuid(real, effective, saved));
+}
+
+BL_EXPORT int setgid(gid_t gid)
+{
+    WITHOUT_HELPER(bl_real.setgid(gid));
+}
+
+BL_EXPORT int setegid(gid_t gid)
+{
+    WITHOUT_HELPER(bl_real.setegid(gid));
+}
+
+BL_EXPORT int setregid(gid_t real, gid_t effective)
+{
+    WITHOUT_HELPER(bl_real.setregid(real, effective));
+}
+
+BL_EXPORT int setresgid(gid_t real, gid_t effective, gid_t saved)
+{
+    WITHOUT_HELPER(bl_real.setresgid(real, effective, saved));
+}
+
+BL_EXPORT int setgroups(size_t count, const gid_t *groups)
+{
+    WITHOUT_HELPER(bl_real.setgroups(count, groups));
+}
+
+BL_EXPORT int initgroups(const char *user, gid_t group)
+{
+    WITHOUT_HELPER(bl_real.initgroups(user, group));
 }
 
 /* ---- namespaces: the kernel refuses some to a process of two threads ---- */
