@@ -328,9 +328,11 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
         uint32_t place =
             intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
         chain = intern_chain(callers, chain, place);
+        if (place == UINT32_MAX || chain == UINT32_MAX)
+            return false;
         grown = grow(callers->callers, &callers->caller_room, callers->caller_count,
                      sizeof(*callers->callers));
-        if (place == UINT32_MAX || chain == UINT32_MAX || !grown)
+        if (!grown)
             return false;
         callers->callers = grown;
         callers->callers[callers->caller_count++] =

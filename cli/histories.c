@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNITS_MAX (1ull << 40) /* of one item: sums of them cannot overflow */
-#define COUNT_MAX (1ull << 40) /* of one lifecycle, for the same reason */
+#define EVENTS_MAX (4ul * BL_HISTORY_ITEMS) /* of one buffer */
+#define UNITS_MAX  (1ull << 40)             /* of one item: sums of them cannot overflow */
+#define COUNT_MAX  (1ull << 40)             /* of one lifecycle, for the same reason */
 
 struct builder {
     struct bl_histories *histories;
@@ -263,7 +264,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     struct bl_histories *all = builder->histories;
     const struct bl_object *object = &tracked->object;
     size_t count = bl_reader_history(builder->reader, object->events, object->event_count,
-                                     builder->events, BL_HISTORY_ITEMS * 4);
+                                     builder->events, EVENTS_MAX);
     make_draft(draft, builder->events, count, true, object->stack);
     draft->is_cut |= count < object->event_count;
     enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
@@ -306,7 +307,11 @@ static int add_objects(struct builder *builder, uint64_t now_ns, uint64_t min_ag
     const struct bl_tracked *tracked = bl_reader_objects(builder->reader, &count);
     struct draft *draft = malloc(sizeof(*draft));
     all->objects = calloc(count + 1, sizeof(*all->objects));
-    int outcome = draft && all->objects ? 0 : out_of_memory(builder);
+    int outcome = 0;
+    if (!draft || !all->objects) {
+        free(draft);
+        return out_of_memory(builder);
+    }
     for (size_t i = 0; i < count && outcome == 0; i++) {
         const struct bl_object *object = &tracked[i].object;
         struct bl_live live = {.birth_ns = object->birth_ns, .thread = object->thread};
@@ -350,7 +355,7 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
 {
     struct bl_histories *all = builder->histories;
     size_t count = bl_reader_history(builder->reader, life->events, life->event_count,
-                                     builder->events, BL_HISTORY_ITEMS * 4);
+                                     builder->events, EVENTS_MAX);
     make_draft(draft, builder->events, count, false, 0);
     void *grown = grow(all->completed, &builder->completed_room, all->completed_count + 1,
                        sizeof(*all->completed));
@@ -389,7 +394,9 @@ static int add_lifecycles(struct builder *builder)
     struct bl_histories *all = builder->histories;
     uint32_t count = bl_reader_count(builder->reader, BL_SECTION_LIFECYCLES);
     struct draft *draft = malloc(sizeof(*draft));
-    int outcome = draft ? 0 : out_of_memory(builder);
+    int outcome = 0;
+    if (!draft)
+        return out_of_memory(builder);
     for (uint32_t i = 1; i < count && outcome == 0; i++) {
         const struct bl_lifecycle *life = bl_reader_lifecycle(builder->reader, i);
         if (life)
@@ -409,10 +416,13 @@ int bl_histories_create(struct bl_histories **ret_histories, const struct bl_rea
                               .reader = reader,
                               .callers = callers,
                               .error = error,
-                              .events = calloc(BL_HISTORY_ITEMS * 4, sizeof(struct bl_event))};
-    int outcome = builder.histories && builder.events ? 0 : out_of_memory(&builder);
-    if (outcome == 0)
-        outcome = add_objects(&builder, now_ns, min_age_ns);
+                              .events = calloc(EVENTS_MAX, sizeof(struct bl_event))};
+    if (!builder.histories || !builder.events) {
+        free(builder.histories);
+        free(builder.events);
+        return out_of_memory(&builder);
+    }
+    int outcome = add_objects(&builder, now_ns, min_age_ns);
     if (outcome == 0)
         outcome = add_lifecycles(&builder);
     free(builder.events);

@@ -482,7 +482,7 @@ static int recheck_lifecycles(struct source *source, struct bl_reader *reader)
         const struct part *part = &section->parts[i];
         bool is_private;
         uint64_t offset = part_offset(source, BL_SECTION_LIFECYCLES, i, &is_private);
-        struct bl_lifecycle *now = part->data ? malloc(part->count * sizeof(*now) + 1) : NULL;
+        struct bl_lifecycle *now = part->data ? calloc(part->count + 1, sizeof(*now)) : NULL;
         struct bl_lifecycle *then = (struct bl_lifecycle *)(void *)part->data;
         if (!part->data)
             continue;

@@ -1,7 +1,7 @@
 #include "render_parts.h"
 
-#include "pairing.h"
 #include "text.h"
+#include "verdict.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

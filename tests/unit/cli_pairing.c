@@ -167,11 +167,11 @@ static const struct bl_group *find(const struct world *w, enum bl_verdict verdic
     for (size_t i = 0; i < w->model->group_count; i++)
         if (w->model->groups[i].finding)
             fprintf(stderr, "there is: %s at 0x%llx, %llu buffers, ground %d: %s\n",
-                    bl_pairing_verdict(w->model->groups[i].finding->verdict),
+                    bl_verdict_name(w->model->groups[i].finding->verdict),
                     (unsigned long long)offset_of(w, w->model->groups[i].stack),
                     (unsigned long long)w->model->groups[i].count,
                     (int)w->model->groups[i].finding->ground, w->model->groups[i].finding->text);
-    ck_abort_msg("no %s at 0x%llx", bl_pairing_verdict(verdict), (unsigned long long)offset);
+    ck_abort_msg("no %s at 0x%llx", bl_verdict_name(verdict), (unsigned long long)offset);
     return NULL;
 }
 
