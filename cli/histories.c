@@ -219,7 +219,7 @@ static int64_t find_live(struct builder *builder, uint32_t class_number, enum bl
         return out_of_memory(builder);
     uint64_t at = hash_items(class_number, doubt, draft->items, draft->count);
     uint32_t slot;
-    while ((slot = builder->slots[at & (builder->slot_room - 1)])) {
+    while (all->live && (slot = builder->slots[at & (builder->slot_room - 1)])) {
         const struct bl_pattern *pattern = &all->live[slot - 1];
         if (pattern->class_number == class_number && pattern->doubt == doubt &&
             pattern->item_count == draft->count &&
@@ -270,7 +270,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
     uint32_t class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
     int64_t found = find_live(builder, class_number, doubt, draft);
-    if (found < 0)
+    if (found < 0 || !all->live)
         return -1;
     struct bl_pattern *pattern = &all->live[found];
     uint64_t bytes = object->word >> BL_LIVE_SIZE_SHIFT;

@@ -361,7 +361,9 @@ static bool has_over_release(const struct bl_judge *judge, const struct bl_patte
 int bl_judge_decide(struct bl_judge *judge)
 {
     struct study *study = malloc(sizeof(*study));
-    int outcome = study ? 0 : bl_judge_out_of_memory(judge);
+    int outcome = 0;
+    if (!study)
+        return bl_judge_out_of_memory(judge);
     for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++) {
         const struct bl_pattern *live = &judge->histories->live[i];
         if (!has_over_release(judge, live) && bl_judge_wants(judge, live->class_number))
