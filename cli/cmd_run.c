@@ -42,8 +42,6 @@ static const char help[] =
     "  --mmap                track mmap'd regions as well\n"
     "  --no-follow           do not track children\n"
     "  --no-at-exit          do nothing at exit\n"
-    "  --limit SIZE          make a snapshot when this much is alive\n"
-    "  --limit-action ACT    and then: report or fail\n"
     "  --profiles LIST       profiles of buffer classes, by name or path (default auto)\n"
     "  --no-quiet            let the tracked program announce its snapshots on "
     "stderr\n" BL_REPORT_HELP "  --help                this text\n"
@@ -51,7 +49,7 @@ static const char help[] =
     "BUFLEAK_OPTIONS of the environment is kept where no option replaces it.\n";
 
 /* How an option of the shim is checked before it is passed on. */
-enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_ACTION, CHECK_NONE };
+enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_NONE };
 
 static const struct {
     const char *key;
@@ -62,8 +60,6 @@ static const struct {
     {"signal", CHECK_SIGNAL, "a signal's name or number, or none"},
     {"sample", CHECK_SIZE, "a size such as 1, 64K, 512K"},
     {"interval", CHECK_AGE, "an age such as 500ms, 1s, 1m"},
-    {"limit", CHECK_SIZE, "a size such as 100M, 2G"},
-    {"limit_action", CHECK_ACTION, "report or fail"},
     {"profiles", CHECK_NONE, "names and paths"},
 };
 
@@ -83,9 +79,7 @@ static const struct option long_options[] = {
     {"signal", required_argument, NULL, OWN_VALUES + 1},
     {"sample", required_argument, NULL, OWN_VALUES + 2},
     {"interval", required_argument, NULL, OWN_VALUES + 3},
-    {"limit", required_argument, NULL, OWN_VALUES + 4},
-    {"limit-action", required_argument, NULL, OWN_VALUES + 5},
-    {"profiles", required_argument, NULL, OWN_VALUES + 6},
+    {"profiles", required_argument, NULL, OWN_VALUES + 4},
     {"follow", optional_argument, NULL, OWN_SWITCH_ON},
     {"at-exit", optional_argument, NULL, OWN_SWITCH_ON + 1},
     {"quiet", optional_argument, NULL, OWN_SWITCH_ON + 2},
@@ -153,8 +147,6 @@ static bool is_accepted(enum option_check check, const char *value)
         return bl_text_parse_size(value, &number) && number > 0;
     case CHECK_AGE:
         return bl_text_parse_age(value, &number) && number > 0;
-    case CHECK_ACTION:
-        return strcmp(value, "report") == 0 || strcmp(value, "fail") == 0;
     case CHECK_NONE:
         break;
     }
@@ -165,9 +157,7 @@ static int take_value(struct run *run, size_t which, const char *value, struct b
 {
     if (!is_accepted(shim_options[which].check, value)) {
         char option[32];
-        const char *name = shim_options[which].key;
-        snprintf(option, sizeof(option), "--%s",
-                 strcmp(name, "limit_action") ? name : "limit-action");
+        snprintf(option, sizeof(option), "--%s", shim_options[which].key);
         bl_args_bad_value(error, option, value, shim_options[which].accepted);
         return BL_CODE_USAGE;
     }

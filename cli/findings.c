@@ -204,6 +204,7 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_INHERITED] = "from the parent of this process; judged there",
     [BL_GROUND_SETTLED] = "every reference that was seen was given back: one that was not seen "
                           "keeps them",
+    [BL_GROUND_UNSEEN] = "their birth was not seen, so neither were all references taken",
     [BL_GROUND_UNEXPLAINED] = "the evidence does not carry more",
     [BL_GROUND_PART] = "held by leaked buffers of another class",
 };

@@ -33,7 +33,8 @@ struct draft {
 
 static int out_of_memory(struct builder *builder)
 {
-    return bl_error_set(builder->error, "not enough memory for the histories");
+    bl_error_set(builder->error, "not enough memory for the histories");
+    return -1;
 }
 
 static void add_item(struct draft *draft, enum bl_item_kind kind, uint32_t stack, uint64_t units)
@@ -107,10 +108,27 @@ static int compare_items(const void *left, const void *right)
     return a->stack < b->stack ? -1 : a->stack > b->stack;
 }
 
-/* Fills the draft from a list of events, newest first; `birth_stack` stands in for a birth that is
- * no event. */
+/* What a birth gave, from what came of it: the balance of all events since and, of a live one, what
+ * is left. A buffer that was destroyed may have had any count, then it is taken to be one. */
+static uint64_t birth_units(const struct bl_event *events, size_t count, int64_t left)
+{
+    int64_t balance = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t units = (int64_t)units_of(&events[i]);
+        if (events[i].op == BL_OP_RETAIN)
+            balance += units;
+        else if (events[i].op == BL_OP_RELEASE || events[i].op == BL_OP_OVER_RELEASE)
+            balance -= units;
+    }
+    if (left < 0)
+        return balance < 0 ? (uint64_t)-balance : 1;
+    return left > balance ? (uint64_t)(left - balance) : 0;
+}
+
+/* Fills the draft from a list of events, newest first. The birth is no event but has a stack, and
+ * gave `given` references. */
 static void make_draft(struct draft *draft, const struct bl_event *events, size_t count,
-                       bool has_birth_stack, uint32_t birth_stack)
+                       uint32_t birth_stack, uint64_t given)
 {
     bool has_alloc = false;
     draft->count = 0;
@@ -121,8 +139,8 @@ static void make_draft(struct draft *draft, const struct bl_event *events, size_
     draft->latest_thread = 0;
     for (size_t i = 0; i < count; i++)
         has_alloc |= events[i].op == BL_OP_ALLOC;
-    if (!has_alloc && has_birth_stack)
-        add_item(draft, BL_ITEM_ALLOC, birth_stack, 1);
+    if (!has_alloc)
+        add_item(draft, BL_ITEM_ALLOC, birth_stack, given < UNITS_MAX ? given : UNITS_MAX);
     for (size_t i = count; i-- > 0;)
         add_event(draft, &events[i]);
     qsort(draft->items, draft->count, sizeof(draft->items[0]), compare_items);
@@ -246,14 +264,15 @@ static enum bl_doubt doubt_of(const struct bl_tracked *tracked, const struct dra
                               bool is_inherited)
 {
     const struct bl_object *object = &tracked->object;
+    if (object->flags & BL_OBJECT_GHOST)
+        return BL_DOUBT_GHOST;
     if (is_inherited)
         return BL_DOUBT_INHERITED;
     if (tracked->is_moving)
         return BL_DOUBT_MOVING;
     if (object->event_overflow > 0 || draft->is_cut)
         return BL_DOUBT_OVERFLOW;
-    if ((object->flags & BL_OBJECT_DRIFTED) ||
-        ((object->flags & BL_OBJECT_FIELD) && object->field != object->refs))
+    if (object->flags & BL_OBJECT_DRIFTED)
         return BL_DOUBT_DRIFTED;
     return draft->acquired > draft->released ? BL_DOUBT_NONE : BL_DOUBT_SETTLED;
 }
@@ -265,7 +284,9 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     const struct bl_object *object = &tracked->object;
     size_t count = bl_reader_history(builder->reader, object->events, object->event_count,
                                      builder->events, EVENTS_MAX);
-    make_draft(draft, builder->events, count, true, object->stack);
+    int64_t left = object->refs > 0 ? object->refs : 0;
+    make_draft(draft, builder->events, count, object->stack,
+               tracked->is_moving ? 1 : birth_units(builder->events, count, left));
     draft->is_cut |= count < object->event_count;
     enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
     uint32_t class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
@@ -356,7 +377,8 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
     struct bl_histories *all = builder->histories;
     size_t count = bl_reader_history(builder->reader, life->events, life->event_count,
                                      builder->events, EVENTS_MAX);
-    make_draft(draft, builder->events, count, false, 0);
+    make_draft(draft, builder->events, count, life->alloc_stack,
+               birth_units(builder->events, count, -1));
     void *grown = grow(all->completed, &builder->completed_room, all->completed_count + 1,
                        sizeof(*all->completed));
     if (!grown)
@@ -370,7 +392,7 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
                                    .longest_ns = life->max_ns,
                                    .p99_ns = find_p99(life),
                                    .lifecycle = life};
-    if (life->overflow > 0 || draft->is_cut || draft->count == 0)
+    if (life->overflow > 0 || draft->is_cut)
         pattern->doubt = BL_DOUBT_OVERFLOW;
     if (keep_items(builder, draft, pattern) < 0)
         return -1;
@@ -452,5 +474,5 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
     for (uint32_t i = 0; i < pattern->item_count; i++)
         if (items[i].kind == BL_ITEM_ALLOC)
             return &items[i];
-    return pattern->item_count > 0 ? items : NULL;
+    return NULL;
 }

@@ -106,6 +106,8 @@ static void study_siblings(struct bl_judge *judge, const struct bl_pattern *live
     for (size_t i = 0; i < count && i < SIBLINGS_MAX; i++) {
         const struct bl_pattern *sibling = &all->completed[siblings[i]];
         const struct bl_item *other = bl_pattern_birth(all, sibling);
+        if (!other)
+            continue;
         study->sibling_count += sibling->count;
         if (bl_callers_whole(judge->callers, other->callers) == path &&
             sibling->latest_ns > study->same_path_last_ns)
@@ -175,6 +177,11 @@ static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t i
                  uint32_t expected)
 {
     const struct bl_pattern *live = &judge->histories->live[decision.pattern];
+    const struct bl_item *blamed = &bl_pattern_items(judge->histories, live)[item];
+    /* a birth that was not seen can have had any number of references */
+    if (blamed->kind == BL_ITEM_ALLOC && blamed->stack == 0)
+        return leave_in_peace(judge, decision.pattern, decision.first_object, decision.object_count,
+                              BL_GROUND_UNSEEN);
     decision.item = live->first_item + item;
     decision.units = units < live->refs ? units : live->refs;
     decision.expected = expected;
@@ -315,9 +322,9 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
 static enum bl_ground ground_of(enum bl_doubt doubt)
 {
     static const enum bl_ground grounds[] = {
-        [BL_DOUBT_MOVING] = BL_GROUND_MOVING,   [BL_DOUBT_OVERFLOW] = BL_GROUND_OVERFLOW,
-        [BL_DOUBT_DRIFTED] = BL_GROUND_DRIFTED, [BL_DOUBT_INHERITED] = BL_GROUND_INHERITED,
-        [BL_DOUBT_SETTLED] = BL_GROUND_SETTLED,
+        [BL_DOUBT_MOVING] = BL_GROUND_MOVING,     [BL_DOUBT_OVERFLOW] = BL_GROUND_OVERFLOW,
+        [BL_DOUBT_DRIFTED] = BL_GROUND_DRIFTED,   [BL_DOUBT_INHERITED] = BL_GROUND_INHERITED,
+        [BL_DOUBT_GHOST] = BL_GROUND_UNEXPLAINED, [BL_DOUBT_SETTLED] = BL_GROUND_SETTLED,
     };
     return grounds[doubt];
 }
@@ -366,7 +373,8 @@ int bl_judge_decide(struct bl_judge *judge)
         return bl_judge_out_of_memory(judge);
     for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++) {
         const struct bl_pattern *live = &judge->histories->live[i];
-        if (!has_over_release(judge, live) && bl_judge_wants(judge, live->class_number))
+        if (live->doubt != BL_DOUBT_GHOST && !has_over_release(judge, live) &&
+            bl_judge_wants(judge, live->class_number))
             outcome = judge_pattern(judge, (uint32_t)i, study);
     }
     free(study);

@@ -114,7 +114,8 @@ static inline bool bl_judge_wants(const struct bl_judge *judge, uint32_t class_n
 
 static inline int bl_judge_out_of_memory(struct bl_judge *judge)
 {
-    return bl_error_set(judge->error, "not enough memory for the verdict");
+    bl_error_set(judge->error, "not enough memory for the verdict");
+    return -1;
 }
 
 /* Fills judge->decisions. */

@@ -15,6 +15,7 @@ static const char help[] =
     "  report [TARGET]     show what is unreleased\n"
     "  dump [PID]          have a running program write a snapshot, without a signal\n"
     "  ps                  list tracked programs and their ledgers; --prune removes old ones\n"
+    "  profiles            list and check what functions are watched; explain how\n"
     "\n"
     "TARGET is a PID, a ledger or a snapshot; without one, the newest ledger is taken.\n"
     "`bufleak COMMAND --help` and the man pages bufleak(1), bufleak-run(1) … tell more.\n"
@@ -29,10 +30,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct bl_error *error);
 } commands[] = {
-    {"run", bl_cmd_run},
-    {"report", bl_cmd_report},
-    {"dump", bl_cmd_dump},
-    {"ps", bl_cmd_ps},
+    {"run", bl_cmd_run}, {"report", bl_cmd_report},     {"dump", bl_cmd_dump},
+    {"ps", bl_cmd_ps},   {"profiles", bl_cmd_profiles},
 };
 
 static int run_command(int argc, char **argv, struct bl_error *error)

@@ -31,6 +31,7 @@ enum bl_ground {
     BL_GROUND_DRIFTED,
     BL_GROUND_INHERITED,
     BL_GROUND_SETTLED,
+    BL_GROUND_UNSEEN, /* born before or beside what was seen */
     BL_GROUND_UNEXPLAINED,
     BL_GROUND_PART,
     BL_GROUND_COUNT,

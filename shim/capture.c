@@ -2,6 +2,7 @@
 #include "cfi.h"
 #include "conf.h"
 #include "modules.h"
+#include "sigsafe.h"
 
 #include <assert.h>
 #include <ucontext.h>
@@ -23,6 +24,8 @@ static_assert(RAW_FRAMES * sizeof(struct bl_scratch_frame) >=
 
 static int (*fallback_backtrace)(void **, int);
 static void (*fallback_flush)(void);
+static struct bl_own_fd pipe_fds[2] = {BL_OWN_FD_NONE, BL_OWN_FD_NONE};
+static bool has_pipe;
 
 struct cursor {
     uint64_t sp;
@@ -40,27 +43,30 @@ void bl_capture_set_fallback(int (*backtrace)(void **, int), void (*flush)(void)
     fallback_flush = flush;
 }
 
-static int pipe_fds[2] = {-1, -1};
-
 void bl_capture_set_pipe(const int fds[2])
 {
-    pipe_fds[0] = fds[0];
-    pipe_fds[1] = fds[1];
+    bl_own_fd_set(&pipe_fds[0], fds[0]);
+    bl_own_fd_set(&pipe_fds[1], fds[1]);
+    has_pipe = true;
 }
 
 bool bl_capture_owns_fd(int fd)
 {
-    return fd == pipe_fds[0] || fd == pipe_fds[1];
+    return bl_own_fd_is(&pipe_fds[0], fd) || bl_own_fd_is(&pipe_fds[1], fd);
+}
+
+static void give_up_fallback(void)
+{
+    fallback_backtrace = NULL;
+    fallback_flush = NULL;
+    pipe_fds[0].fd = -1;
+    pipe_fds[1].fd = -1;
 }
 
 void bl_capture_vacate_fd(int fd)
 {
-    if (!bl_capture_owns_fd(fd))
-        return;
-    fallback_backtrace = NULL;
-    fallback_flush = NULL;
-    pipe_fds[0] = -1;
-    pipe_fds[1] = -1;
+    if (bl_capture_owns_fd(fd))
+        give_up_fallback();
 }
 
 void bl_capture_flush(void)
@@ -220,6 +226,9 @@ BL_COLD static void walk_by_libunwind(struct bl_thread_state *t, const struct bl
     /* the far end of scratch, out of reach of depth <= BL_DEPTH_MAX: small stacks must not carry it
      */
     void **pcs = (void **)(void *)&t->scratch[BL_FRAMES_MAX - RAW_FRAMES];
+    /* else it would write its test bytes into a file of the application */
+    if (has_pipe && !(bl_own_fd_valid(&pipe_fds[0]) && bl_own_fd_valid(&pipe_fds[1])))
+        give_up_fallback();
     int n = fallback_backtrace ? fallback_backtrace(pcs, (int)depth + 16) : 0;
     int first = 0;
     while (first < n && (uint64_t)(uintptr_t)pcs[first] != o->pc)

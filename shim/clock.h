@@ -17,9 +17,14 @@ BL_INLINE uint64_t bl_clock_read(clockid_t id)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Events are not before this: the moment of the fork, exact, which made the process. A tick may
+ * have begun before it, and what is born before it counts as inherited. */
+extern uint64_t bl_clock_floor_ns;
+
 BL_INLINE uint64_t bl_clock_event_ns(void)
 {
-    return bl_clock_read(CLOCK_MONOTONIC_COARSE);
+    uint64_t now = bl_clock_read(CLOCK_MONOTONIC_COARSE);
+    return now < bl_clock_floor_ns ? bl_clock_floor_ns : now;
 }
 
 #endif

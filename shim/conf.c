@@ -176,9 +176,15 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         return parse_flag(v, &conf->quiet) ? NULL : flag;
     if (equals(key, "mmap"))
         return parse_flag(v, &conf->mmap) ? NULL : flag;
+    if (equals(key, "profiles")) {
+        bool automatic = equals(v, "auto");
+        conf->profiles = automatic ? NULL : v.text;
+        conf->profiles_length = automatic ? 0 : v.length;
+        return v.length > 0 ? NULL : "auto, none, or a comma-separated list of names and files";
+    }
     if (equals(key, "fault_arena"))
         return parse_count(v, 0, 1000000, &conf->fault_arena) ? NULL : "a count";
-    return "depth, signal, sample, interval, follow, at_exit, quiet, mmap";
+    return "depth, signal, sample, profiles, interval, follow, at_exit, quiet, mmap";
 }
 
 int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *error, void *context)

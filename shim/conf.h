@@ -22,6 +22,8 @@ struct bl_conf {
     bool at_exit;
     bool quiet;
     bool mmap;
+    const char *profiles; /* names and paths, comma-separated; NULL = auto. In the options' text */
+    size_t profiles_length;
     uint32_t fault_arena; /* for tests: every n-th mapping of private memory fails; 0 = none */
 };
 

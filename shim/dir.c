@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int dir_fd = -1;
+static struct bl_own_fd dir = BL_OWN_FD_NONE;
+static bool in_spool;
 static char dir_path[BL_DIR_PATH_MAX];
 
 const char *bl_dir_path(void)
@@ -16,18 +17,18 @@ const char *bl_dir_path(void)
 
 int bl_dir_fd(void)
 {
-    return dir_fd;
+    return dir.fd;
 }
 
 bool bl_dir_owns_fd(int fd)
 {
-    return fd == dir_fd;
+    return bl_own_fd_is(&dir, fd);
 }
 
 /* 0 if the open directory is ours alone. */
 static int check_private(int fd)
 {
-    struct stat st;
+    struct stat st = {0};
     long r = bl_sys4(SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH);
     if (r < 0)
         return (int)r;
@@ -50,7 +51,7 @@ static int use_directory(const char *path)
         bl_sys_close(fd);
         return error;
     }
-    dir_fd = bl_sys_move_high(fd);
+    bl_own_fd_set(&dir, bl_sys_move_high(fd));
     struct bl_text t;
     bl_text_init(&t, dir_path, sizeof dir_path);
     char cwd[BL_DIR_PATH_MAX];
@@ -87,33 +88,65 @@ int bl_dir_init(const char *bufleak_dir, const char *xdg_runtime_dir, const char
     return error;
 }
 
+/* The descriptor, opened anew if it was closed behind our back. */
+static int usable(void)
+{
+    if (dir.fd < 0 || bl_own_fd_valid(&dir))
+        return dir.fd;
+    int fd = (int)bl_sys4(SYS_openat, AT_FDCWD, (long)dir_path,
+                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (!bl_own_fd_refers(&dir, fd)) {
+        bl_sys_close(fd);
+        return -1;
+    }
+    dir.fd = bl_sys_move_high(fd);
+    return dir.fd;
+}
+
+static int open_file(const char *name, int flags)
+{
+    int at = usable();
+    if (at < 0)
+        return -ENOENT;
+    int fd =
+        (int)bl_sys4(SYS_openat, at, (long)name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+    return fd < 0 ? fd : bl_sys_move_high(fd);
+}
+
 int bl_dir_create_file(const char *name)
 {
-    if (dir_fd < 0)
-        return -ENOENT;
-    int fd = (int)bl_sys4(SYS_openat, dir_fd, (long)name,
-                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? fd : bl_sys_move_high(fd);
+    return open_file(name, O_CREAT | O_EXCL);
+}
+
+int bl_dir_open_file(const char *name)
+{
+    return open_file(name, 0);
 }
 
 int bl_dir_rename(const char *from, const char *to)
 {
-    return (int)bl_sys4(SYS_renameat, dir_fd, (long)from, dir_fd, (long)to);
+    int at = usable();
+    return (int)bl_sys4(SYS_renameat, at, (long)from, at, (long)to);
 }
 
 void bl_dir_unlink(const char *name)
 {
-    bl_sys3(SYS_unlinkat, dir_fd, (long)name, 0);
+    bl_sys3(SYS_unlinkat, usable(), (long)name, 0);
 }
 
 int bl_dir_change_user(const char *spool_name, uint32_t uid, uint32_t gid)
 {
-    if (dir_fd < 0)
+    int at = usable();
+    if (at < 0)
         return -ENOENT;
-    long r = bl_sys3(SYS_mkdirat, dir_fd, (long)spool_name, 0700);
+    if (in_spool) /* not the first change: programs go back and forth for each request */
+        return (int)bl_sys3(SYS_fchown, at, (long)uid, (long)gid);
+    long r = bl_sys3(SYS_mkdirat, at, (long)spool_name, 0700);
     if (r < 0 && r != -EEXIST)
         return (int)r;
-    int fd = (int)bl_sys4(SYS_openat, dir_fd, (long)spool_name,
+    int fd = (int)bl_sys4(SYS_openat, at, (long)spool_name,
                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
@@ -122,8 +155,9 @@ int bl_dir_change_user(const char *spool_name, uint32_t uid, uint32_t gid)
         bl_sys_close(fd);
         return (int)r;
     }
-    bl_sys_close(dir_fd);
-    dir_fd = bl_sys_move_high(fd);
+    bl_own_fd_close(&dir);
+    bl_own_fd_set(&dir, bl_sys_move_high(fd));
+    in_spool = true;
     struct bl_text t = {dir_path, dir_path + strlen(dir_path), dir_path + sizeof dir_path - 1};
     bl_text_str(&t, "/");
     bl_text_str(&t, spool_name);
@@ -132,8 +166,5 @@ int bl_dir_change_user(const char *spool_name, uint32_t uid, uint32_t gid)
 
 void bl_dir_vacate_fd(int fd)
 {
-    if (fd != dir_fd)
-        return;
-    long moved = bl_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
-    dir_fd = (int)(moved < 0 ? -1 : moved);
+    bl_own_fd_vacate(&dir, fd);
 }

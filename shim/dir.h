@@ -26,6 +26,8 @@ bool bl_dir_owns_fd(int fd);
 /* Creates a file (0600, O_EXCL, close-on-exec, high descriptor). Returns the descriptor or -errno.
  */
 int bl_dir_create_file(const char *name);
+/* Opens one that is there. */
+int bl_dir_open_file(const char *name);
 int bl_dir_rename(const char *from, const char *to);
 void bl_dir_unlink(const char *name);
 

@@ -14,6 +14,14 @@
 
 struct bl_thread_state;
 
+/* A hooked call under way that stands for those inside it. */
+struct bl_wrapping {
+    uint64_t handle;
+    uint64_t sp; /* of its caller: what is at or below the current one has been left by a jump */
+    bool gives_back;
+};
+#define BL_WRAPPINGS 8u
+
 struct bl_tls {
     uint32_t guard;
     uint32_t internal;
@@ -21,7 +29,9 @@ struct bl_tls {
     void *recorded;                 /* address the latest alloc event of this thread recorded */
     size_t recorded_size;
     void *detached; /* address whose record an outer wrapper (delete) has already ended */
-    bool exiting;   /* the thread's destructors have run: no new state for it */
+    uint32_t wrapping_count;
+    struct bl_wrapping wrappings[BL_WRAPPINGS];
+    bool exiting; /* the thread's destructors have run: no new state for it */
 };
 
 extern BL_TLS struct bl_tls bl_tls;

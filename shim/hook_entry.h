@@ -8,11 +8,19 @@
  * register, and the function is entered by a jump. A post hook calls the function from a frame of
  * its own, with copies of `stack_words` words of stack arguments, and sees its result.
  *
- * Owns: stubs and trampolines, in anonymous R-X pages near each library, never freed. Threads:
- * install while no other thread can be inside the function (constructor; for a library that arrives
- * later, at the loader's own notification, bl_hook_entry_watch); never live. Calls libZydis, opened
- * RTLD_LOCAL. Signal context: installing no; the thunks yes. Errors: 0, or -1 with *ret_why naming
- * the cause.
+ * Not for a post hook: functions that return twice or look at who called them (setjmp, vfork,
+ * getcontext, dlsym). An exception, a cancellation or longjmp passes a post hook's frame and skips
+ * the hook. Flags, the upper halves of vector registers (arguments of type __m256) and the
+ * registers behind xmm15 are not preserved. Calls that the compiler has inlined are not seen. Under
+ * a debugger that has a breakpoint at an entry, that function is refused.
+ *
+ * Owns: stubs and trampolines, in anonymous R-X pages near each library, never freed; no
+ * descriptor, so that nothing is to be done after a fork. Threads: install one at a time, and while
+ * no other thread can be inside the function (constructor; for a library that arrives later, at the
+ * loader's own notification, bl_hook_entry_watch); never live. Hooks of a function may run in many
+ * threads at once. Calls libZydis, opened RTLD_LOCAL. Signal context: installing no; the thunks
+ * yes. They take no lock, allocate nothing and leave errno to the callback. Errors: 0, or -1 with
+ * *ret_why naming the cause.
  */
 #ifndef BL_HOOK_ENTRY_H
 #define BL_HOOK_ENTRY_H
@@ -35,25 +43,25 @@ struct bl_hook_spec {
     bl_hook_fn *pre;  /* NULL: none */
     bl_hook_fn *post; /* NULL: none; both may be given */
     void *context;
-    unsigned stack_words; /* copied for a post hook; 8 where unknown */
+    unsigned stack_words; /* copied for a post hook: 8 where unknown, at most 256 */
 };
 
 /* Finds libZydis and what writing code needs. Once, in the constructor. -1: no function can be
  * hooked, *ret_why says why. */
 int bl_hook_entry_init(const char **ret_why);
-/* Hooks the function at `address` of `size` bytes (0 = unknown). One hook an address: a second
- * install of the same address is refused. why is static text such as "too short", "branch into its
- * head". */
+/* Hooks the function at `address` of `size` bytes (0 = unknown). One hook an address, and a second
+ * install is refused, unless the library was unloaded and is back at its old place. why is static
+ * text such as "too short", "branch into its head". */
 int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_spec *spec,
                           const char **ret_why);
-/* Finds an exported function (or a local one of .symtab) in a loaded object. name as in the object.
- * path: file name of the object, or NULL for all in load order. Returns its address, 0 if there is
- * none; an IFUNC gives its target. */
+/* Finds a function in a loaded object. path: as the loader names it, or only the file's name; "" is
+ * the executable; NULL all objects in load order. Exported functions are found, in their default
+ * version; where a path is given, then local ones of .symtab. Returns its address, 0 if there is
+ * none; an IFUNC gives its target, and none while its object is not relocated. */
 uint64_t bl_hook_entry_find(const char *path, const char *name, size_t *ret_size);
-/* on_change is called, with no lock of the shim held, whenever the loader has mapped or unmapped
- * objects and before constructors of new ones run. */
-int bl_hook_entry_watch(void (*on_change)(void), const char **ret_why);
-/* In a forked child: descriptors for writing code are the parent's. */
-void bl_hook_entry_after_fork(void);
+/* changed is called, with no lock of the shim held, whenever the loader has mapped or unmapped
+ * objects: new ones can be found and hooked, are not relocated and have not run their constructors.
+ * The loader holds its own lock, and its lists are in order. */
+int bl_hook_entry_watch(void (*changed)(void), const char **ret_why);
 
 #endif

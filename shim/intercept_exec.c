@@ -5,6 +5,7 @@
 #include "environment.h"
 #include "process.h"
 #include "real.h"
+#include "signals.h"
 
 #include <spawn.h>
 #include <stdarg.h>
@@ -78,7 +79,10 @@ BL_EXPORT int posix_spawn(pid_t *ret_pid, const char *path,
 {
     READY();
     FOLLOWED(env, envp);
-    return bl_real.posix_spawn(ret_pid, path, actions, attributes, argv, env);
+    bl_signals_before_exec(); /* the child inherits what the kernel knows now */
+    int error = bl_real.posix_spawn(ret_pid, path, actions, attributes, argv, env);
+    bl_signals_after_exec();
+    return error;
 }
 
 BL_EXPORT int posix_spawnp(pid_t *ret_pid, const char *file,
@@ -88,7 +92,10 @@ BL_EXPORT int posix_spawnp(pid_t *ret_pid, const char *file,
 {
     READY();
     FOLLOWED(env, envp);
-    return bl_real.posix_spawnp(ret_pid, file, actions, attributes, argv, env);
+    bl_signals_before_exec();
+    int error = bl_real.posix_spawnp(ret_pid, file, actions, attributes, argv, env);
+    bl_signals_after_exec();
+    return error;
 }
 
 /* The list forms: the arguments become a vector on the stack, as in libc. */

@@ -5,6 +5,7 @@
 #include "capture.h"
 #include "dir.h"
 #include "ledger.h"
+#include "process.h"
 #include "real.h"
 #include "say.h"
 #include "sigsafe.h"
@@ -70,7 +71,7 @@ static bool make_room(int from, int to)
         errno = EBADF;
         return false;
     }
-    if (BL_UNLIKELY(is_ours(to)) && from != to) {
+    if (BL_UNLIKELY(is_ours(to)) && from != to && !bl_process_is_vfork_child()) {
         bl_guard_enter_internal();
         bl_ledger_vacate_fd(to);
         bl_dir_vacate_fd(to);

@@ -89,7 +89,7 @@ BL_INLINE void *reallocate(void *old, size_t size, struct bl_origin o)
 BL_EXPORT void *realloc(void *old, size_t size)
 {
     if (is_boot(old))
-        return boot_realloc(old, size);
+        return born(boot_realloc(old, size), size, BL_ORIGIN_HERE());
     if (!bl_real_ready())
         return boot_calloc(16, 1, size);
     if (!old)
@@ -105,7 +105,7 @@ BL_EXPORT void *reallocarray(void *old, size_t count, size_t size)
         return NULL;
     }
     if (is_boot(old))
-        return boot_realloc(old, bytes);
+        return born(boot_realloc(old, bytes), bytes, BL_ORIGIN_HERE());
     if (!bl_real_ready())
         return boot_calloc(16, 1, bytes);
     if (!old)

@@ -113,10 +113,19 @@ BL_EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
 
 /* ---- namespaces: the kernel refuses some to a process of two threads ---- */
 
+/* After a change of the process namespace no thread can be made any more: there the helper goes on,
+ * unless it would be in the way or keep descriptors open. */
+static bool pause_for(int flags)
+{
+    if ((flags & CLONE_NEWPID) && !(flags & (CLONE_NEWUSER | CLONE_FILES | CLONE_VM)))
+        return false;
+    return bl_process_pause_helper();
+}
+
 BL_EXPORT int unshare(int flags)
 {
     READY();
-    bool paused = bl_process_pause_helper();
+    bool paused = pause_for(flags);
     int result = bl_real.unshare(flags);
     if (paused)
         bl_process_resume_helper();
@@ -126,7 +135,7 @@ BL_EXPORT int unshare(int flags)
 BL_EXPORT int setns(int fd, int type)
 {
     READY();
-    bool paused = bl_process_pause_helper();
+    bool paused = pause_for(type);
     int result = bl_real.setns(fd, type);
     if (paused)
         bl_process_resume_helper();

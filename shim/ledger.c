@@ -10,7 +10,7 @@
 
 /* Those after them get their first extent when a class needs it. */
 #define SECTIONS_AT_START (BL_SECTION_HOOKS + 1u)
-#define RANGES_MAX (BL_EXTENTS_MAX + 1u)
+#define RANGES_MAX        (BL_EXTENTS_MAX + 1u)
 
 struct range {
     unsigned char *start;
@@ -27,7 +27,7 @@ static uint32_t chunk_count[BL_SECTION_COUNT];
 static struct range ranges[RANGES_MAX]; /* mappings of the file (or, without one, of memory) */
 static uint32_t range_count;
 static uint64_t file_length;
-static int file_fd = -1;
+static struct bl_own_fd file = BL_OWN_FD_NONE;
 static char file_name[BL_DIR_NAME_MAX];
 
 /* the copy made for a child between the fork handlers */
@@ -45,7 +45,7 @@ const char *bl_ledger_name(void)
 
 bool bl_ledger_owns_fd(int fd)
 {
-    return fd == file_fd;
+    return bl_own_fd_is(&file, fd);
 }
 
 uint64_t bl_ledger_length(void)
@@ -56,11 +56,7 @@ uint64_t bl_ledger_length(void)
 void bl_ledger_vacate_fd(int fd)
 {
     bl_lock_take(&lock);
-    if (fd == file_fd) {
-        /* F_DUPFD_CLOEXEC */
-        long moved = bl_sys3(SYS_fcntl, fd, 1030, fd + 1);
-        file_fd = (int)(moved < 0 ? -1 : moved);
-    }
+    bl_own_fd_vacate(&file, fd);
     bl_lock_give(&lock);
 }
 
@@ -160,7 +156,7 @@ int bl_ledger_create(const char *name, bool try_file)
     struct backing b = make_backing(name, length, try_file, 0);
     if (!b.map)
         return -ENOMEM;
-    file_fd = b.fd;
+    bl_own_fd_set(&file, b.fd);
     file_length = length;
     remember_name(name, b.named);
     ranges[0] = (struct range){b.map, length};
@@ -184,11 +180,26 @@ int bl_ledger_create(const char *name, bool try_file)
     return 0;
 }
 
+/* -1: none. One that was closed behind our back is opened anew. */
+static int file_descriptor_locked(void)
+{
+    if (file.fd < 0 || bl_own_fd_valid(&file))
+        return file.fd;
+    int fd = *file_name ? bl_dir_open_file(file_name) : -1;
+    if (fd >= 0 && !bl_own_fd_refers(&file, fd)) {
+        bl_sys_close(fd);
+        fd = -1;
+    }
+    file.fd = fd < 0 ? -1 : fd;
+    return file.fd;
+}
+
 static int grow_in_file_locked(enum bl_section s, uint64_t bytes)
 {
-    if (file_fd < 0 || bl_sys_reserve(file_fd, file_length, bytes) < 0)
+    int fd = file_descriptor_locked();
+    if (fd < 0 || bl_sys_reserve(fd, file_length, bytes) < 0)
         return -ENOSPC;
-    unsigned char *at = map_file(file_fd, file_length, bytes, 0);
+    unsigned char *at = map_file(fd, file_length, bytes, 0);
     if (!at)
         return -ENOMEM;
     ranges[range_count++] = (struct range){at, bytes};
@@ -238,7 +249,8 @@ int bl_ledger_ensure(enum bl_section s, uint32_t count)
 static bool is_hot(uint16_t section)
 {
     return section == BL_SECTION_LIVE || section == BL_SECTION_COUNTERS ||
-           section == BL_SECTION_CLASSES;
+           section == BL_SECTION_CLASSES || section == BL_SECTION_OBJECTS ||
+           section == BL_SECTION_EVENTS || section == BL_SECTION_LIFECYCLES;
 }
 
 void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
@@ -323,9 +335,8 @@ int bl_ledger_fork_child(const char *name)
         bl_sys_unmap(ranges[i].start, ranges[i].length);
     ranges[0] = (struct range){heir.map, heir.length};
     range_count = 1;
-    if (file_fd >= 0)
-        bl_sys_close(file_fd);
-    file_fd = heir.fd;
+    bl_own_fd_close(&file);
+    bl_own_fd_set(&file, heir.fd);
     bool named = heir.name[0] && bl_dir_rename(heir.name, name) == 0;
     remember_name(name, named);
     heir.map = NULL;
@@ -335,14 +346,13 @@ int bl_ledger_fork_child(const char *name)
 
 void bl_ledger_forget(void)
 {
+    bl_losses_detach();
     bl_header = &early_header;
     memset(&early_header, 0, sizeof early_header);
     for (uint32_t i = 0; i < range_count; i++)
         bl_sys_unmap(ranges[i].start, ranges[i].length);
     range_count = 0;
-    if (file_fd >= 0)
-        bl_sys_close(file_fd);
-    file_fd = -1;
+    bl_own_fd_close(&file);
     memset(bl_chunks, 0, sizeof bl_chunks);
 }
 

@@ -314,7 +314,9 @@ static_assert(sizeof(struct bl_counters) == 2048, "counters layout");
 struct bl_live {
     uint64_t word;     /*  0 release store last when it is born, first when it ends */
     uint64_t address;  /*  8 */
-    uint64_t birth_ns; /* 16 clock ticks of at most 4 ms */
+    uint64_t birth_ns; /* 16 in clock ticks of at most 4 ms, so a birth may seem to precede a fork
+                        * that it followed: the threads tell, a forked child's own begin with the
+                        * first whose tid is the pid */
     uint32_t stack;    /* 24 frame number; 0 = none. In a free record: the next free one */
     uint32_t thread;   /* 28 thread number */
 };
@@ -341,7 +343,9 @@ struct bl_object {
 static_assert(sizeof(struct bl_object) == 64, "object layout");
 
 #define BL_OBJECT_FIELD   0x1u /* field is valid */
-#define BL_OBJECT_DRIFTED 0x2u /* field and refs have differed with nothing in flight */
+#define BL_OBJECT_DRIFTED 0x2u /* field and refs differed at its latest event */
+#define BL_OBJECT_GHOST                                                                            \
+    0x4u /* not live: released again after its end; both releases are its events */
 
 enum bl_op {
     BL_OP_ALLOC = 1,
@@ -385,7 +389,9 @@ struct bl_lifecycle {
     uint32_t overflow;                       /* 68 operations of the exemplar that were not kept */
     uint32_t histogram[BL_LIFETIME_BUCKETS]; /* 72 bucket i: lifetimes below 4^i microseconds, the
                                                 last all others */
-    uint64_t reserved[3];                    /* 136 */
+    uint32_t alloc_stack;
+    uint32_t reserved1;
+    uint64_t reserved[2]; /* 136 */
 };
 static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
 static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");

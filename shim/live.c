@@ -1,6 +1,5 @@
 #include "live.h"
-#include "clock.h"
-#include "ledger.h"
+#include "counters.h"
 #include "lock.h"
 #include "losses.h"
 #include "names.h"
@@ -25,9 +24,10 @@
 #define LEAF_BITS      18u
 #define LEAF_SHIFT     4u
 
-/* bits 0-31 record number, 0 = none; 32-37 class; 38-63 size, or SIZE_IN_RECORD */
+/* bits 0-31 record number, 0 = none; 32-37 class; 38-62 size, or SIZE_IN_RECORD; 63 held */
 typedef uint64_t map_word;
-#define SIZE_IN_RECORD ((1u << 26) - 1)
+#define SIZE_IN_RECORD ((1u << 25) - 1)
+#define HELD           (1ull << 63)
 
 struct leaf {
     map_word word[1u << LEAF_BITS]; /* 2 MiB for 4 MiB of addresses */
@@ -217,7 +217,7 @@ BL_INLINE uint8_t class_in(map_word w)
 
 BL_INLINE uint64_t size_in(map_word w)
 {
-    uint64_t size = w >> 38;
+    uint64_t size = w >> 38 & SIZE_IN_RECORD;
     if (BL_LIKELY(size != SIZE_IN_RECORD))
         return size;
     const struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, number_in(w));
@@ -349,56 +349,6 @@ BL_INLINE void give_record_locked(struct shard *s, uint32_t record)
         spill_locked(s);
 }
 
-/* ---- counters ---- */
-
-BL_INLINE struct bl_counter *counter_of(uint8_t class_number, uint32_t shard)
-{
-    struct bl_counters *c = bl_ledger_at(BL_SECTION_COUNTERS, class_number);
-    return &c->shard[shard];
-}
-
-/* The peak needs a sum over the shards. A shard reports its change once it exceeds 1/4096 of the
- * peak, so 32 shards together withhold at most 1/128 of it, and small programs are exact. */
-BL_INLINE void settle(struct bl_counter *c, uint8_t class_number, int64_t change)
-{
-    struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);
-    int64_t unsettled = c->unsettled + change;
-    uint64_t peak = bl_load_relaxed(&class->peak_bytes);
-    uint64_t magnitude = (uint64_t)(unsettled < 0 ? -unsettled : unsettled);
-    if (BL_LIKELY(magnitude <= peak >> 12)) {
-        bl_store_relaxed(&c->unsettled, unsettled);
-        return;
-    }
-    bl_store_relaxed(&c->unsettled, 0);
-    uint64_t now = __atomic_add_fetch(&class->settled_bytes, (uint64_t)unsettled, __ATOMIC_RELAXED);
-    while ((int64_t)now > 0 && now > peak &&
-           !__atomic_compare_exchange_n(&class->peak_bytes, &peak, now, true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-        ;
-}
-
-/* Relaxed stores: the lock orders writers, the reader takes each 64-bit value as it is. */
-BL_INLINE void count(uint64_t *counter, uint64_t change)
-{
-    bl_store_relaxed(counter, *counter + change);
-}
-
-static void count_birth_locked(uint32_t shard, uint8_t class_number, uint64_t size)
-{
-    struct bl_counter *c = counter_of(class_number, shard);
-    count(&c->allocs, 1);
-    count(&c->alloc_bytes, size);
-    settle(c, class_number, (int64_t)size);
-}
-
-static void count_end_locked(uint32_t shard, uint8_t class_number, uint64_t size)
-{
-    struct bl_counter *c = counter_of(class_number, shard);
-    count(&c->frees, 1);
-    count(&c->free_bytes, size);
-    settle(c, class_number, -(int64_t)size);
-}
-
 /* ---- records ---- */
 
 BL_INLINE struct bl_live *record_at(map_word w)
@@ -444,7 +394,7 @@ BL_INLINE void end_locked(struct shard *s, map_word w)
     __builtin_prefetch(record_at(w), 1);
     bl_store_release(&record_at(w)->word, 0);
     __atomic_thread_fence(__ATOMIC_RELEASE); /* before the fields are written for the next buffer */
-    count_end_locked(s->index, class_in(w), size);
+    bl_counters_end(s->index, class_in(w), size);
     give_record_locked(s, number_in(w));
 }
 
@@ -475,11 +425,11 @@ void bl_live_insert(const struct bl_buffer *buffer)
 {
     struct shard *s = lock_own_shard();
     if (BL_LIKELY(put_locked(s, buffer)))
-        count_birth_locked(s->index, buffer->class_number, recorded_size(buffer));
+        bl_counters_birth(s->index, buffer->class_number, recorded_size(buffer));
     bl_lock_give(&s->lock);
 }
 
-bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
+enum bl_removed bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
 {
     struct shard *s = lock_own_shard();
     map_word w = index_take(address);
@@ -489,7 +439,19 @@ bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
         end_locked(s, w);
     }
     bl_lock_give(&s->lock);
-    return w != 0;
+    if (!w)
+        return BL_REMOVED_NONE;
+    return w & HELD ? BL_REMOVED_HELD : BL_REMOVED;
+}
+
+void bl_live_hold(uint64_t address)
+{
+    struct shard *s = lock_own_shard();
+    map_word w = index_find(address);
+    bool oom;
+    if (w)
+        index_put(address, w | HELD, &oom);
+    bl_lock_give(&s->lock);
 }
 
 void bl_live_restore(const struct bl_buffer *buffer)
@@ -497,10 +459,10 @@ void bl_live_restore(const struct bl_buffer *buffer)
     struct shard *s = lock_own_shard();
     uint64_t size = recorded_size(buffer);
     if (!index_find(buffer->address) && put_locked(s, buffer)) {
-        struct bl_counter *c = counter_of(buffer->class_number, s->index);
-        count(&c->frees, (uint64_t)-1);
-        count(&c->free_bytes, -size);
-        settle(c, buffer->class_number, (int64_t)size);
+        struct bl_counter *c = bl_counters_of(buffer->class_number, s->index);
+        bl_counters_add(&c->frees, (uint64_t)-1);
+        bl_counters_add(&c->free_bytes, -size);
+        bl_counters_settle(c, buffer->class_number, (int64_t)size);
     }
     bl_lock_give(&s->lock);
 }
@@ -513,13 +475,13 @@ void bl_live_resize(uint64_t address, uint64_t size_bytes)
         struct bl_buffer b;
         bool oom;
         read_record(w, &b);
-        struct bl_counter *c = counter_of(b.class_number, s->index);
+        struct bl_counter *c = bl_counters_of(b.class_number, s->index);
         int64_t change = (int64_t)(size_bytes - b.size_bytes);
         b.size_bytes = size_bytes;
         fill_record_locked(s, record_at(w), &b);
         index_put(address, make_word(number_in(w), b.class_number, recorded_size(&b)), &oom);
-        count(&c->alloc_bytes, (uint64_t)change);
-        settle(c, b.class_number, change);
+        bl_counters_add(&c->alloc_bytes, (uint64_t)change);
+        bl_counters_settle(c, b.class_number, change);
     }
     bl_lock_give(&s->lock);
 }
@@ -578,7 +540,7 @@ void bl_live_rebase_counters(void)
 {
     for (uint32_t k = 0; k < bl_header->published[BL_SECTION_CLASSES]; k++) {
         for (uint32_t i = 0; i < BL_SHARDS; i++) {
-            struct bl_counter *c = counter_of((uint8_t)k, i);
+            struct bl_counter *c = bl_counters_of((uint8_t)k, i);
             c->allocs -= c->frees;
             c->alloc_bytes -= c->free_bytes;
             c->frees = 0;

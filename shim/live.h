@@ -35,8 +35,16 @@ int bl_live_add_class(const char *name);
 /* Records a new buffer. An address that is still recorded had an end we did not see: that one is
  * ended and counted in buffers_replaced. */
 void bl_live_insert(const struct bl_buffer *buffer);
-/* Ends the record of address. Returns false if there is none. ret_buffer may be NULL. */
-bool bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
+enum bl_removed {
+    BL_REMOVED_NONE = 0, /* it was not recorded */
+    BL_REMOVED = 1,
+    BL_REMOVED_HELD = 2, /* a handle of another class was in it: bl_live_hold */
+};
+
+/* Ends the record of address. ret_buffer may be NULL. */
+enum bl_removed bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
+/* The block holds a handle of a reference-counted class: its removal will say so. */
+void bl_live_hold(uint64_t address);
 /* Undoes a remove: the buffer lives on as it was, counters too. */
 void bl_live_restore(const struct bl_buffer *buffer);
 /* Gives a recorded buffer another size; where it is not recorded, nothing happens. */

@@ -11,3 +11,10 @@ void bl_losses_attach(uint64_t *counters)
     }
     bl_losses_at = counters;
 }
+
+void bl_losses_detach(void)
+{
+    for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
+        early[i] = 0;
+    bl_losses_at = early;
+}

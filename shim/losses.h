@@ -18,5 +18,7 @@ BL_INLINE void bl_losses_add(enum bl_loss cause, uint64_t count)
 
 /* Counts go to `counters` from now on, together with those collected so far. Single-threaded. */
 void bl_losses_attach(uint64_t *counters);
+/* Their memory is about to go: counts are collected from zero again. Single-threaded. */
+void bl_losses_detach(void);
 
 #endif

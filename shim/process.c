@@ -8,7 +8,9 @@
 #include "losses.h"
 #include "modules.h"
 #include "names.h"
+#include "profile_hooks.h"
 #include "real.h"
+#include "references.h"
 #include "regions.h"
 #include "say.h"
 #include "sigsafe.h"
@@ -172,6 +174,20 @@ static void remember_directory(void)
     bl_text_str(&t, bl_dir_path());
 }
 
+static void fill_names(void)
+{
+    char buffer[4096];
+    long n = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)buffer, sizeof buffer);
+    if (n > 0)
+        bl_header->exe_name = bl_names_add(buffer, (size_t)n);
+    n = bl_sys_read_file("/proc/self/cmdline", buffer, sizeof buffer);
+    if (n > 0)
+        bl_header->cmdline_name = bl_names_add(buffer, (size_t)n);
+    const char *options = getenv("BUFLEAK_OPTIONS");
+    if (options)
+        bl_header->options_name = bl_names_add_str(options);
+}
+
 /* ---- messages ---- */
 
 static void say_prefix(struct bl_text *t, char *buffer, size_t size)
@@ -218,11 +234,23 @@ static void say_directory(int error, const char *tried)
     bl_say(&t);
 }
 
+static void say_no_file(void)
+{
+    char buffer[BL_DIR_PATH_MAX + 256];
+    struct bl_text t;
+    say_prefix(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "no file could be made in ");
+    bl_text_str(&t, bl_dir_path());
+    bl_text_str(&t, ", is it full or read-only? The ledger is kept in memory and ends with the "
+                    "process; set BUFLEAK_DIR to another directory");
+    bl_say(&t);
+}
+
 /* Is there a ledger of process pid in the directory? Then the tree has a head that speaks for it.
  */
 static bool has_ledger(uint32_t pid)
 {
-    char buffer[4096] BL_ALIGNED(8);
+    char buffer[4096] BL_ALIGNED(8) = {0};
     char part[32];
     struct bl_text t;
     bl_text_init(&t, part, sizeof part);
@@ -276,6 +304,11 @@ bool bl_process_is_self(void)
     return bl_header->pid == bl_sys_getpid();
 }
 
+bool bl_process_is_vfork_child(void)
+{
+    return bl_load_relaxed(bl_track_state) == BL_TRACK_ON && !bl_process_is_self();
+}
+
 void bl_process_mark_exit(enum bl_exit_kind kind, int status)
 {
     if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
@@ -304,19 +337,22 @@ static void on_exit_status(int status, void *unused)
 
 void bl_process_mark_exec(void)
 {
-    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
         return;
-    bl_signals_before_exec();
+    bl_signals_before_exec(); /* in a vfork child too: its actions are its own */
+    if (!bl_process_is_self())
+        return;
     bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
     bl_store_release(&bl_header->state, BL_STATE_EXECED);
 }
 
 void bl_process_unmark_exec(void)
 {
-    if (!bl_process_is_self() || bl_load_relaxed(&bl_header->state) != BL_STATE_EXECED)
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
         return;
-    bl_store_release(&bl_header->state, BL_STATE_RUNNING);
-    bl_signals_after_failed_exec();
+    bl_signals_after_exec();
+    if (bl_process_is_self() && bl_load_relaxed(&bl_header->state) == BL_STATE_EXECED)
+        bl_store_release(&bl_header->state, BL_STATE_RUNNING);
 }
 
 /* ---- user ---- */
@@ -338,9 +374,13 @@ void bl_process_change_user(uid_t uid)
 static void before_fork(void)
 {
     bl_guard_enter();
+    uint32_t state = bl_load_relaxed(bl_track_state);
+    if (state == BL_TRACK_FORKED || state == BL_TRACK_HELPER)
+        bl_track_attend(); /* a child that forks before its first event */
     fork_ready = bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
     if (!fork_ready)
         return;
+    bl_refs_lock();
     bl_live_lock();
     bl_regions_lock();
     bl_stacks_lock();
@@ -364,12 +404,14 @@ static void after_fork_in_parent(void)
         bl_stacks_unlock();
         bl_regions_unlock();
         bl_live_unlock();
+        bl_refs_unlock();
     }
     bl_guard_leave();
 }
 
 static void reset_locks(void)
 {
+    bl_refs_reset_lock();
     bl_live_reset_lock();
     bl_regions_reset_lock();
     bl_stacks_reset_lock();
@@ -384,6 +426,7 @@ static void fill_child(uint32_t parent)
     struct bl_header *h = bl_header;
     h->parent_pid = parent;
     h->forked_ns = h->start_ns;
+    bl_clock_floor_ns = h->start_ns;
     h->flags = (h->flags & ~BL_FLAG_NO_HELPER) | BL_FLAG_FORKED;
     memset(h->losses, 0, sizeof h->losses);
 }
@@ -397,6 +440,7 @@ static void after_fork_in_child(void)
         struct bl_header child = *bl_header;
         bl_snapshot_after_fork();
         bl_helper_after_fork();
+        bl_signals_after_fork();
         fill_identity(&child);
         make_file_base(&child, 0);
         remember_directory();
@@ -430,7 +474,9 @@ static void start_after_unseen_fork(void)
     reset_locks();
     bl_snapshot_after_fork();
     bl_helper_after_fork();
+    bl_signals_after_fork();
     bl_ledger_forget();
+    bl_refs_reset();
     bl_live_reset();
     bl_regions_reset();
     bl_stacks_reset();
@@ -439,12 +485,14 @@ static void start_after_unseen_fork(void)
     fill_identity(bl_header);
     bl_header->parent_pid = fresh.pid;
     bl_header->forked_ns = bl_header->start_ns;
+    bl_clock_floor_ns = bl_header->start_ns;
     bl_header->flags |= BL_FLAG_FORKED;
     make_file_base(bl_header, 0);
     remember_directory();
     if (bl_ledger_create(file_base, bl_dir_fd() >= 0) != 0)
         return;
     bl_losses_add(BL_LOSS_forks_unseen, 1);
+    fill_names();
     bl_live_add_class("heap");
     if (bl_track_conf.mmap)
         bl_live_add_class("mmap");
@@ -509,21 +557,10 @@ static int create_ledger(void)
         }
     }
     remember_directory();
-    return bl_ledger_create(file_base, bl_dir_fd() >= 0);
-}
-
-static void fill_names(void)
-{
-    char buffer[4096];
-    long n = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)buffer, sizeof buffer);
-    if (n > 0)
-        bl_header->exe_name = bl_names_add(buffer, (size_t)n);
-    n = bl_sys_read_file("/proc/self/cmdline", buffer, sizeof buffer);
-    if (n > 0)
-        bl_header->cmdline_name = bl_names_add(buffer, (size_t)n);
-    const char *options = getenv("BUFLEAK_OPTIONS");
-    if (options)
-        bl_header->options_name = bl_names_add_str(options);
+    error = bl_ledger_create(file_base, bl_dir_fd() >= 0);
+    if (!error && bl_dir_fd() >= 0 && !*bl_ledger_name())
+        say_no_file();
+    return error;
 }
 
 static void (*libunwind_flush)(void *, uint64_t, uint64_t);
@@ -600,6 +637,7 @@ static bool start_recording(void)
     bl_real_record_hooks();
     open_libunwind();
     prime_capture();
+    bl_profile_hooks_start(bl_track_conf.profiles, bl_track_conf.profiles_length);
     return true;
 }
 

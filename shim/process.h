@@ -23,6 +23,8 @@
 void bl_process_start(void);
 /* Is the ledger this process's own? Not in a vfork child, where marks must not be made. */
 bool bl_process_is_self(void);
+/* Memory is the parent's here, descriptors and signal actions are not. */
+bool bl_process_is_vfork_child(void);
 /* The process says good-bye. */
 void bl_process_mark_exit(enum bl_exit_kind kind, int status);
 void bl_process_unmark_exit(void);

@@ -4,7 +4,7 @@
 #include "names.h"
 #include "real.h"
 #include "sigsafe.h"
-#include "guard.h"
+#include "track.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,6 +22,10 @@ static struct bl_lock_word {
 } writer;
 static bool application_waits;
 static uint32_t forwarded; /* atomic: signals the helper has put back, already answered */
+/* The one the helper has taken because nobody received it: the application's, if it waits yet. */
+static siginfo_t taken;
+static uint32_t taken_state; /* atomic: enum below */
+enum { TAKEN_NONE, TAKEN_WRITING, TAKEN_KEPT };
 static uint32_t hook_number;
 static uint32_t shared_name;
 
@@ -32,7 +36,7 @@ static const struct sigaction *current(void)
 
 static bool has_function(const struct sigaction *a)
 {
-    return (a->sa_flags & SA_SIGINFO) || (a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN);
+    return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN; /* with SA_SIGINFO or without */
 }
 
 static uint64_t kernel_bit(int number)
@@ -77,7 +81,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     if (!has_function(&a))
         return;
     if ((int)a.sa_flags & (int)SA_RESETHAND) {
-        struct sigaction reset = {.sa_handler = SIG_DFL};
+        struct sigaction reset = a; /* the kernel keeps flags and mask too */
+        reset.sa_handler = SIG_DFL;
         set_shadow(&reset);
     }
     if (a.sa_flags & SA_SIGINFO)
@@ -125,8 +130,20 @@ static void tell_hook(const struct sigaction *a)
     bl_store_relaxed(&hook->why_name, has_function(a) ? shared_name : 0);
 }
 
+/* In a vfork child: the memory is the parent's, the kernel's actions are its own. */
+static int act_in_vfork_child(const struct sigaction *action, struct sigaction *ret_old)
+{
+    struct sigaction old = *current();
+    int result = action ? bl_real.sigaction(bl_signals_number, action, NULL) : 0;
+    if (result == 0 && ret_old)
+        *ret_old = old;
+    return result;
+}
+
 int bl_signals_action(const struct sigaction *action, struct sigaction *ret_old)
 {
+    if (bl_load_relaxed(bl_track_state) == BL_TRACK_ON && bl_header->pid != bl_sys_getpid())
+        return act_in_vfork_child(action, ret_old);
     struct sigaction wanted = {0};
     int result = 0;
     if (action)
@@ -148,10 +165,44 @@ int bl_signals_action(const struct sigaction *action, struct sigaction *ret_old)
     return result;
 }
 
+static void queue(uint32_t pid, siginfo_t *info)
+{
+    /* only a sender itself may say SI_USER, which is si_code 0 */
+    if (bl_sys3(SYS_rt_sigqueueinfo, pid, bl_signals_number, (long)info) < 0) {
+        info->si_code = SI_QUEUE;
+        bl_sys3(SYS_rt_sigqueueinfo, pid, bl_signals_number, (long)info);
+    }
+}
+
+static void give_back(void)
+{
+    uint32_t kept = TAKEN_KEPT;
+    if (__atomic_compare_exchange_n(&taken_state, &kept, TAKEN_WRITING, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED)) {
+        siginfo_t info = taken;
+        bl_store_release(&taken_state, TAKEN_NONE);
+        queue(bl_sys_getpid(), &info);
+    }
+}
+
+static void keep(const siginfo_t *info)
+{
+    if (__atomic_exchange_n(&taken_state, TAKEN_WRITING, __ATOMIC_ACQUIRE) != TAKEN_WRITING) {
+        taken = *info;
+        bl_store_release(&taken_state, TAKEN_KEPT);
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (bl_load_relaxed(&application_waits)) /* since just now */
+        give_back();
+}
+
 void bl_signals_note_wait(const sigset_t *set)
 {
-    if (set && bl_signals_number && sigismember(set, bl_signals_number) == 1)
-        bl_store_relaxed(&application_waits, true);
+    if (!set || !bl_signals_number || sigismember(set, bl_signals_number) != 1)
+        return;
+    bl_store_relaxed(&application_waits, true);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    give_back();
 }
 
 static bool is_pending(void)
@@ -180,20 +231,29 @@ bool bl_signals_collect(void)
         /* The application may unblock it one day: it waits on the main thread from now on. */
         uint32_t pid = bl_sys_getpid();
         bl_add_relaxed(&forwarded, 1);
+        if (info.si_code >= 0)
+            info.si_code = SI_QUEUE; /* only a sender itself may say SI_USER to another thread */
         if (bl_sys4(SYS_rt_tgsigqueueinfo, pid, pid, bl_signals_number, (long)&info) < 0)
             take_forwarded();
+    } else {
+        keep(&info);
     }
     return true;
 }
 
+void bl_signals_after_fork(void)
+{
+    bl_store_relaxed(&forwarded, 0);
+    bl_store_relaxed(&taken_state, TAKEN_NONE);
+}
+
 void bl_signals_before_exec(void)
 {
-    if (bl_signals_number && current()->sa_handler == SIG_IGN &&
-        !(current()->sa_flags & SA_SIGINFO))
+    if (bl_signals_number && current()->sa_handler == SIG_IGN)
         bl_real.sigaction(bl_signals_number, current(), NULL);
 }
 
-void bl_signals_after_failed_exec(void)
+void bl_signals_after_exec(void)
 {
     int saved = errno;
     if (bl_signals_number)

@@ -31,8 +31,11 @@ void bl_signals_note_wait(const sigset_t *set);
 /* The helper's turn: takes a signal that is pending because nobody can receive it. Returns true
  * when there was one to answer. */
 bool bl_signals_collect(void);
+/* In a forked child: pending signals are not inherited. */
+void bl_signals_after_fork(void);
 /* An exec inherits SIG_IGN but not handlers: show the kernel what the application wanted. */
 void bl_signals_before_exec(void);
-void bl_signals_after_failed_exec(void);
+/* It failed, or another process did it (posix_spawn). errno is kept. */
+void bl_signals_after_exec(void);
 
 #endif

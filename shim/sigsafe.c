@@ -57,6 +57,47 @@ int bl_sys_move_high(int fd)
     return fd;
 }
 
+static bool identify(int fd, struct bl_own_fd *ret_own)
+{
+    struct stat st;
+    if (fd < 0 || bl_sys4(SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH) < 0)
+        return false;
+    *ret_own = (struct bl_own_fd){fd, st.st_dev, st.st_ino};
+    return true;
+}
+
+void bl_own_fd_set(struct bl_own_fd *own, int fd)
+{
+    if (!identify(fd, own))
+        *own = (struct bl_own_fd)BL_OWN_FD_NONE;
+}
+
+bool bl_own_fd_refers(const struct bl_own_fd *own, int fd)
+{
+    struct bl_own_fd now;
+    return identify(fd, &now) && now.device == own->device && now.inode == own->inode;
+}
+
+bool bl_own_fd_valid(const struct bl_own_fd *own)
+{
+    return bl_own_fd_refers(own, own->fd);
+}
+
+void bl_own_fd_close(struct bl_own_fd *own)
+{
+    if (bl_own_fd_valid(own))
+        bl_sys_close(own->fd);
+    own->fd = -1;
+}
+
+void bl_own_fd_vacate(struct bl_own_fd *own, int fd)
+{
+    if (!bl_own_fd_is(own, fd))
+        return;
+    long moved = bl_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
+    own->fd = moved < 0 ? -1 : (int)moved;
+}
+
 /* For filesystems without fallocate: every block is written once. */
 static int reserve_by_writing(int fd, uint64_t offset, uint64_t length)
 {

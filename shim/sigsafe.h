@@ -47,6 +47,28 @@ long bl_sys_read_file(const char *path, char *buffer, size_t size);
 /* Duplicates fd to a number out of the application's way, close-on-exec, and closes fd.
  * Returns the new number, or fd itself where that was not possible. */
 int bl_sys_move_high(int fd);
+/* A descriptor of the shim's own, and the file it stands for: the application may have closed the
+ * number by a system call that we do not see, and use it for something else by now. */
+struct bl_own_fd {
+    int fd; /* -1 = none */
+    uint64_t device;
+    uint64_t inode;
+};
+#define BL_OWN_FD_NONE                                                                             \
+    {                                                                                              \
+        -1, 0, 0                                                                                   \
+    }
+void bl_own_fd_set(struct bl_own_fd *own, int fd);
+/* Does it still stand for its file? */
+bool bl_own_fd_valid(const struct bl_own_fd *own);
+bool bl_own_fd_refers(const struct bl_own_fd *own, int fd);
+BL_INLINE bool bl_own_fd_is(const struct bl_own_fd *own, int fd)
+{
+    return BL_UNLIKELY(fd == bl_load_relaxed(&own->fd)) && bl_own_fd_valid(own);
+}
+void bl_own_fd_close(struct bl_own_fd *own);
+/* Moves it off `fd`, which the application is about to replace. */
+void bl_own_fd_vacate(struct bl_own_fd *own, int fd);
 /* Reserves disk space for [offset, offset+length): 0, or -errno (never SIGXFSZ). */
 int bl_sys_reserve(int fd, uint64_t offset, uint64_t length);
 /* Shared futex (works on a file mapping, between processes). timeout NULL = for ever. */

@@ -5,6 +5,7 @@
 #include "ledger.h"
 #include "live.h"
 #include "losses.h"
+#include "references.h"
 #include "sigsafe.h"
 
 #include <errno.h>
@@ -43,10 +44,12 @@ static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t numb
 
 static void copy_stopped(enum bl_reason reason, uint32_t number)
 {
+    bl_refs_lock();
     bl_live_lock();
     bl_ledger_copy(draft.map, draft.length, true);
     set_header((void *)draft.map, reason, number, false);
     bl_live_unlock();
+    bl_refs_unlock();
     bl_ledger_copy(draft.map, draft.length, false);
 }
 

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "losses.h"
 #include "modules.h"
+#include "references.h"
 #include "stacks.h"
 
 static uint32_t off = BL_TRACK_OFF;
@@ -149,7 +150,10 @@ void bl_track_free(void *address)
         return;
     if (!enter())
         return;
-    if (!bl_live_remove((uint64_t)(uintptr_t)address, NULL) && bl_track_conf.sample_bytes == 1)
+    enum bl_removed removed = bl_live_remove((uint64_t)(uintptr_t)address, NULL);
+    if (BL_UNLIKELY(removed == BL_REMOVED_HELD))
+        bl_refs_block_freed((uint64_t)(uintptr_t)address, bl_clock_event_ns());
+    if (BL_UNLIKELY(removed == BL_REMOVED_NONE) && bl_track_conf.sample_bytes == 1)
         bl_losses_add(BL_LOSS_frees_unknown, 1);
     bl_guard_leave();
 }
@@ -177,14 +181,27 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
     bl_guard_leave();
 }
 
+bool bl_track_enter(void)
+{
+    return enter();
+}
+
+void bl_track_leave(void)
+{
+    bl_guard_leave();
+}
+
+uint32_t bl_track_stack_entered(const struct bl_origin *o)
+{
+    struct bl_thread_state *t = bl_threads_current();
+    return t ? take_stack(t, o) : 0;
+}
+
 uint32_t bl_track_stack(const struct bl_origin *o)
 {
-    uint32_t stack = 0;
     if (!enter())
         return 0;
-    struct bl_thread_state *t = bl_threads_current();
-    if (t)
-        stack = take_stack(t, o);
+    uint32_t stack = bl_track_stack_entered(o);
     bl_guard_leave();
     return stack;
 }

@@ -43,6 +43,11 @@ void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved);
 void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size_t size,
                           const struct bl_origin *o);
 
+/* For events of other classes. enter: false = this one is not recorded; else leave must follow. */
+bool bl_track_enter(void);
+void bl_track_leave(void);
+/* Between the two: the stack of the origin as a frame number, 0 = none. */
+uint32_t bl_track_stack_entered(const struct bl_origin *o);
 /* The stack of the caller as a frame number; for events that are not buffers' births. */
 uint32_t bl_track_stack(const struct bl_origin *o);
 /* A library may have been unloaded: take every cached meaning of an address anew. */

@@ -153,7 +153,6 @@ class BadUsage(CliTest):
                 ('--depth', ['run', '--depth', '513', 'true']),
                 ('--signal', ['run', '--signal', 'NOSUCH', 'true']),
                 ('--sample', ['run', '--sample', 'x', 'true']),
-                ('--limit-action', ['run', '--limit-action', 'panic', 'true']),
                 ('--exit-report', ['run', '--exit-report', 'loud', 'true']),
                 ('0 or 1', ['run', '--follow=2', 'true'])]:
             with self.subTest(arguments=arguments):

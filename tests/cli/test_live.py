@@ -125,7 +125,8 @@ class Terminals(CliTest):
     def on_terminal(self, *arguments, **variables):
         """What bufleak shows on a terminal of 60 columns."""
         master, slave = pty.openpty()
-        env = dict(self.env, COLUMNS='60', TERM='xterm', **variables)
+        env = {name: value for name, value in self.env.items() if name != 'NO_COLOR'}
+        env.update(COLUMNS='60', TERM='xterm', **variables)
         subprocess.run([CLI, *map(str, arguments)], env=env, stdout=slave, check=True, timeout=LIMIT,
                        stderr=subprocess.DEVNULL)
         os.close(slave)

@@ -1,6 +1,7 @@
 /* Writes a made-up ledger for tests that need one without a tracked process:
  *   write_ledger FILE [PID]            a small ledger of an ended process
  *   write_ledger FILE huge             a million live buffers on 100,000 stacks
+ *   write_ledger FILE profile          with the hooks of a profile
  *   write_ledger FILE histories        a million buffers with 4,000 different histories */
 #include "ledger_synth.h"
 
@@ -29,6 +30,31 @@ static void add_huge(struct synth *synth, uint32_t heap, uint32_t program)
             for (uint64_t n = 0; n < 10; n++)
                 synth_live(synth, heap, 64, leaf, 0, 2000000000 + n);
         }
+    }
+}
+
+static uint32_t name_of(struct synth *synth, const char *text)
+{
+    return synth_name(synth, text, strlen(text));
+}
+
+/* The functions of one class, each hooked in another way, among those of the heap. */
+static void add_profile(struct synth *synth, uint32_t heap)
+{
+    uint32_t widget = synth_class(synth, "widget");
+    struct bl_class *class = synth_record(synth, BL_SECTION_CLASSES, widget);
+    class->flags = BL_CLASS_REFCOUNTED;
+    uint32_t profile = name_of(synth, "mine");
+    uint32_t module = name_of(synth, "libwidget.so.1");
+    class = synth_record(synth, BL_SECTION_CLASSES, widget);
+    class->profile_name = profile;
+    synth_hook(synth, "malloc", heap, BL_HOOK_SYMBOL, NULL);
+    synth_hook(synth, "widget_new", widget, BL_HOOK_ENTRY, NULL);
+    synth_hook(synth, "widget_ref", widget, BL_HOOK_IMPORT, NULL);
+    synth_hook(synth, "widget_unref", widget, BL_HOOK_NONE, "too short");
+    for (uint32_t i = 1; i <= 3; i++) {
+        struct bl_hook *hook = synth_record(synth, BL_SECTION_HOOKS, i);
+        hook->module_name = module;
     }
 }
 
@@ -72,6 +98,8 @@ int main(int argc, char **argv)
         add_histories(synth, program);
     else
         add_small(synth, heap, program);
+    if (argc > 2 && strcmp(argv[2], "profile") == 0)
+        add_profile(synth, heap);
     if (argc > 2 && atoi(argv[2]) > 0)
         synth->header.pid = (uint32_t)atoi(argv[2]);
     synth_write(synth, argv[1]);

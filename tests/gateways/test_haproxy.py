@@ -71,8 +71,13 @@ class Haproxy:
             text = open(f"/proc/{worker}/status", encoding="ascii").read()
             uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M)[1])
             command = open(f"/proc/{self.master}/cmdline", "rb").read()
-            master_waits = any("eventpoll" in os.readlink(f"/proc/{self.master}/fd/{number}")
-                               for number in os.listdir(f"/proc/{self.master}/fd"))
+            master_waits = False
+            for number in os.listdir(f"/proc/{self.master}/fd"):
+                try:
+                    target = os.readlink(f"/proc/{self.master}/fd/{number}")
+                except FileNotFoundError:
+                    continue  # closed meanwhile
+                master_waits = master_waits or "eventpoll" in target
             return (uid != 0 or os.geteuid() != 0) and b"-sf" not in command and master_waits
         wait_for(settled, "haproxy to settle")
         for pid in (self.master, worker):

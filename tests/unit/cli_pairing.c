@@ -598,6 +598,51 @@ START_TEST(a_release_too_many_is_shown_with_the_last_good_one)
 }
 END_TEST
 
+START_TEST(the_record_of_a_dead_buffer_is_no_unreleased_one)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    live(w, 5, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), LAST(at(w, w->loop, 0x180)), OVER(at(w, w->loop, 0x1a0))));
+    for (uint32_t i = 1; i <= 5; i++)
+        ((struct bl_object *)synth_record(w->synth, BL_SECTION_OBJECTS, i))->flags =
+            BL_OBJECT_GHOST;
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_OVER_RELEASE, 0x1a0);
+    ck_assert_uint_eq(w->model->group_count, 1);
+    ck_assert_uint_eq(group->finding->leaked, 5);
+    ck_assert_uint_eq(offset_of(w, group->finding->alloc_frame), 0x100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_buffer_whose_birth_was_not_seen_accuses_no_birth)
+{
+    struct world *w = make_world();
+    live(w, 5, START + SECOND, END - SECOND,
+         OPS(ALLOC(0), RETAIN(at(w, w->loop, 0x150)), RELEASE(at(w, w->loop, 0x160))));
+    judge(w);
+    left_alone(w, BL_GROUND_UNSEEN);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_birth_with_several_references_is_paired_with_as_many_releases)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 6, START + SECOND, END - SECOND,
+         OPS({.op = BL_OP_ALLOC, .stack = make, .delta = 3}, RELEASE(end)));
+    done(w, 700, 1 * MILLI,
+         OPS({.op = BL_OP_ALLOC, .stack = make, .delta = 3},
+             {.op = BL_OP_RELEASE, .stack = end, .delta = -1, .folded = 3}));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding->refs_max, 2);
+    finish(w);
+}
+END_TEST
+
 START_TEST(over_releases_that_were_only_counted_are_not_kept_silent)
 {
     struct world *w = make_world();
@@ -787,7 +832,7 @@ START_TEST(a_count_that_drifted_accuses_nobody)
     uint32_t make = at(w, w->loop, 0x100);
     live(w, 2, START + SECOND, END - SECOND, OPS(ALLOC(make)));
     struct bl_object *object = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
-    object->flags = BL_OBJECT_FIELD;
+    object->flags = BL_OBJECT_FIELD | BL_OBJECT_DRIFTED;
     object->field = 3;
     object = synth_record(w->synth, BL_SECTION_OBJECTS, 2);
     object->flags = BL_OBJECT_FIELD | BL_OBJECT_DRIFTED;
@@ -919,7 +964,7 @@ START_TEST(lists_that_cycle_or_meet_are_cut)
     struct world *w = make_world();
     uint32_t make = at(w, w->loop, 0x100);
     live(w, 3, START + SECOND, END - SECOND,
-         OPS(ALLOC(make), RETAIN(make), RETAIN(at(w, w->loop, 0x150))));
+         OPS(ALLOC(make), RELEASE(make), RETAIN(make), RETAIN(at(w, w->loop, 0x150))));
     struct bl_object *objects = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
     struct bl_event *first = synth_record(w->synth, BL_SECTION_EVENTS, objects[0].events - 2);
     first->next = objects[0].events;
@@ -976,6 +1021,9 @@ int main(void)
     tcase_add_test(tests, what_no_path_ever_releases_is_never_released);
     tcase_add_test(tests, a_buffer_that_was_forgotten_with_all_its_references_is_one_finding);
     tcase_add_test(tests, a_release_too_many_is_shown_with_the_last_good_one);
+    tcase_add_test(tests, the_record_of_a_dead_buffer_is_no_unreleased_one);
+    tcase_add_test(tests, a_buffer_whose_birth_was_not_seen_accuses_no_birth);
+    tcase_add_test(tests, a_birth_with_several_references_is_paired_with_as_many_releases);
     tcase_add_test(tests, over_releases_that_were_only_counted_are_not_kept_silent);
     tcase_add_test(tests, buffers_in_flight_are_not_accused);
     tcase_add_test(tests, leaked_ones_are_counted_without_those_in_flight);

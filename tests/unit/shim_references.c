@@ -1,0 +1,312 @@
+/* Histories of references, and the lifecycles that ended well. */
+#include "shim_start.h"
+
+#include "losses.h"
+#include "references.h"
+
+static int class_number;
+
+static void start(struct bl_ref_policy policy)
+{
+    start_ledger();
+    bl_refs_reset();
+    class_number = bl_live_add_class("widget");
+    ck_assert_int_ge(class_number, 0);
+    bl_refs_set_policy((uint8_t)class_number, policy);
+    bl_guard_enter();
+}
+
+static const struct bl_ref_policy counted = {.zero_is_end = true};
+
+static struct bl_ref_event event(uint64_t handle, uint32_t stack, int32_t delta, uint64_t time_ns)
+{
+    return (struct bl_ref_event){.handle = handle,
+                                 .time_ns = time_ns,
+                                 .stack = stack,
+                                 .thread = 1,
+                                 .delta = delta,
+                                 .class_number = (uint8_t)class_number};
+}
+
+static void birth(uint64_t handle, uint32_t stack, uint64_t time_ns)
+{
+    struct bl_ref_event e = event(handle, stack, 1, time_ns);
+    bl_refs_birth(&e, 100);
+}
+
+static void retain(uint64_t handle, uint32_t stack)
+{
+    struct bl_ref_event e = event(handle, stack, 1, 5000);
+    bl_refs_retain(&e);
+}
+
+static void release(uint64_t handle, uint32_t stack)
+{
+    struct bl_ref_event e = event(handle, stack, -1, 9000);
+    bl_refs_release(&e);
+}
+
+static const struct bl_object *find(uint64_t handle, bool ghost)
+{
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_OBJECTS]; n++) {
+        const struct bl_object *o = bl_ledger_at(BL_SECTION_OBJECTS, n);
+        if ((o->word & BL_LIVE_BIT) && o->address == handle &&
+            ghost == ((o->flags & BL_OBJECT_GHOST) != 0))
+            return o;
+    }
+    return NULL;
+}
+
+static uint64_t live_count(void)
+{
+    const struct bl_counters *c = bl_ledger_at(BL_SECTION_COUNTERS, (uint32_t)class_number);
+    uint64_t live = 0;
+    for (unsigned i = 0; i < BL_SHARDS; i++)
+        live += c->shard[i].allocs - c->shard[i].frees;
+    return live;
+}
+
+static unsigned lifecycle_count(uint64_t *ret_buffers)
+{
+    unsigned kept = 0;
+    *ret_buffers = 0;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_LIFECYCLES]; n++) {
+        const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, n);
+        kept += c->count > 0;
+        *ret_buffers += c->count;
+    }
+    return kept;
+}
+
+START_TEST(a_buffer_lives_until_its_last_release)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    retain(0x1000, 12);
+    release(0x1000, 13);
+    ck_assert_ptr_nonnull(find(0x1000, false));
+    ck_assert_int_eq(find(0x1000, false)->refs, 1);
+    release(0x1000, 14);
+    ck_assert_ptr_null(find(0x1000, false));
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+START_TEST(equal_operations_fold_and_others_do_not)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (int i = 0; i < 50; i++)
+        retain(0x1000, 12);
+    retain(0x1000, 13);
+    const struct bl_object *o = find(0x1000, false);
+    ck_assert_uint_eq(o->event_count, 2);
+    ck_assert_int_eq(o->refs, 52);
+    const struct bl_event *latest = bl_ledger_at(BL_SECTION_EVENTS, o->events);
+    const struct bl_event *folded = bl_ledger_at(BL_SECTION_EVENTS, latest->next);
+    ck_assert_uint_eq(latest->folded, 1);
+    ck_assert_uint_eq(folded->folded, 50);
+    ck_assert_uint_eq(folded->stack, 12);
+    ck_assert_int_eq(folded->count_after, 51);
+}
+END_TEST
+
+START_TEST(a_full_history_counts_what_it_does_not_keep)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (uint32_t i = 0; i < 100; i++)
+        retain(0x1000, 100 + i);
+    const struct bl_object *o = find(0x1000, false);
+    ck_assert_int_eq(o->refs, 101);
+    ck_assert_uint_gt(o->event_overflow, 0);
+    ck_assert_uint_eq(o->event_count + o->event_overflow, 100);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_overflow], o->event_overflow);
+}
+END_TEST
+
+START_TEST(the_order_of_operations_makes_no_other_lifecycle)
+{
+    uint64_t buffers;
+    start(counted);
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint64_t handle = 0x1000 + i * 16;
+        birth(handle, 11, 1000);
+        retain(handle, i % 2 ? 12 : 13);
+        retain(handle, i % 2 ? 13 : 12);
+        release(handle, 14);
+        release(handle, 14);
+        release(handle, 15);
+    }
+    ck_assert_uint_eq(lifecycle_count(&buffers), 1);
+    ck_assert_uint_eq(buffers, 1000);
+    const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, 1);
+    ck_assert_uint_eq(c->min_ns, 8000);
+    ck_assert_uint_eq(c->total_ns, 8000 * 1000);
+    ck_assert_uint_eq(c->bytes, 100 * 1000);
+    ck_assert_uint_eq(c->alloc_stack, 11);
+}
+END_TEST
+
+START_TEST(how_often_an_operation_happened_does_make_another_lifecycle)
+{
+    uint64_t buffers;
+    start(counted);
+    for (uint64_t i = 0; i < 10; i++) {
+        uint64_t handle = 0x1000 + i * 16;
+        birth(handle, 11, 1000);
+        for (uint64_t k = 0; k < i; k++)
+            retain(handle, 12);
+        for (uint64_t k = 0; k <= i; k++)
+            release(handle, 13);
+    }
+    ck_assert_uint_eq(lifecycle_count(&buffers), 10);
+    ck_assert_uint_eq(buffers, 10);
+}
+END_TEST
+
+START_TEST(events_of_ended_buffers_are_used_again)
+{
+    start(counted);
+    for (uint64_t i = 0; i < 100000; i++) {
+        birth(0x1000 + (i % 10) * 16, 11, 1000);
+        retain(0x1000 + (i % 10) * 16, 12);
+        release(0x1000 + (i % 10) * 16, 13);
+        release(0x1000 + (i % 10) * 16, 14);
+    }
+    ck_assert_uint_lt(bl_header->published[BL_SECTION_EVENTS], 100);
+    ck_assert_uint_lt(bl_header->published[BL_SECTION_OBJECTS], 100);
+}
+END_TEST
+
+START_TEST(lifecycles_are_bounded_and_the_rare_ones_go_first)
+{
+    uint64_t buffers;
+    start(counted);
+    for (uint32_t i = 0; i < 40000; i++) {
+        birth(0x1000, 100000 + i, 1000);
+        release(0x1000, 13);
+        birth(0x2000, 7, 1000);
+        release(0x2000, 13);
+    }
+    ck_assert_uint_le(lifecycle_count(&buffers), 1u << 14);
+    ck_assert_uint_gt(bl_header->losses[BL_LOSS_lifecycles_dropped], 0);
+    bool common_kept = false;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_LIFECYCLES]; n++) {
+        const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, n);
+        common_kept = common_kept || (c->alloc_stack == 7 && c->count == 40000);
+    }
+    ck_assert(common_kept);
+}
+END_TEST
+
+START_TEST(a_release_after_the_end_leaves_a_ghost_with_both_releases)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    release(0x1000, 13);
+    release(0x1000, 14);
+    const struct bl_object *ghost = find(0x1000, true);
+    ck_assert_ptr_nonnull(ghost);
+    ck_assert_uint_eq(ghost->stack, 11);
+    const struct bl_event *over = bl_ledger_at(BL_SECTION_EVENTS, ghost->events);
+    const struct bl_event *last = bl_ledger_at(BL_SECTION_EVENTS, over->next);
+    ck_assert_uint_eq(over->op, BL_OP_OVER_RELEASE);
+    ck_assert_uint_eq(over->stack, 14);
+    ck_assert_uint_eq(last->op, BL_OP_RELEASE);
+    ck_assert_uint_eq(last->stack, 13);
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+START_TEST(operations_on_handles_never_seen_are_counted_and_accuse_nobody)
+{
+    start(counted);
+    retain(0x9000, 12);
+    release(0x9000, 13);
+    ck_assert_ptr_null(find(0x9000, true));
+    ck_assert_ptr_null(find(0x9000, false));
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_unknown], 2);
+}
+END_TEST
+
+START_TEST(a_pool_takes_a_buffer_back_into_use)
+{
+    start((struct bl_ref_policy){.zero_is_end = true, .revives = true});
+    birth(0x1000, 11, 1000);
+    release(0x1000, 13);
+    retain(0x1000, 12);
+    ck_assert_ptr_nonnull(find(0x1000, false));
+    ck_assert_uint_eq(find(0x1000, false)->stack, 11);
+    ck_assert_int_eq(find(0x1000, false)->refs, 1);
+    release(0x1000, 13);
+    ck_assert_ptr_null(find(0x1000, false));
+    ck_assert_ptr_null(find(0x1000, true));
+}
+END_TEST
+
+START_TEST(an_outer_constructor_is_the_one_that_is_named)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth(0x1000, 10, 1000);
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_uint_eq(find(0x1000, false)->stack, 10);
+}
+END_TEST
+
+START_TEST(a_birth_at_a_live_address_ends_the_old_buffer_uncompared)
+{
+    uint64_t buffers;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    retain(0x1000, 12);
+    birth(0x1000, 11, 2000);
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_int_eq(find(0x1000, false)->refs, 1);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_buffers_replaced], 1);
+    ck_assert_uint_eq(lifecycle_count(&buffers), 0);
+}
+END_TEST
+
+START_TEST(without_memory_operations_are_counted_and_nothing_else_happens)
+{
+    start(counted);
+    bl_arena_set_fault((uint32_t)_i);
+    for (uint64_t i = 0; i < 20000; i++) {
+        birth(0x10000 + i * 16, (uint32_t)i, 1000);
+        retain(0x10000 + i * 16, (uint32_t)(i % 100));
+    }
+    for (uint64_t i = 0; i < 20000; i++) {
+        release(0x10000 + i * 16, 3);
+        release(0x10000 + i * 16, 4);
+    }
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("shim references");
+    TCase *tc = tcase_create("references");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_buffer_lives_until_its_last_release);
+    tcase_add_test(tc, equal_operations_fold_and_others_do_not);
+    tcase_add_test(tc, a_full_history_counts_what_it_does_not_keep);
+    tcase_add_test(tc, the_order_of_operations_makes_no_other_lifecycle);
+    tcase_add_test(tc, how_often_an_operation_happened_does_make_another_lifecycle);
+    tcase_add_test(tc, events_of_ended_buffers_are_used_again);
+    tcase_add_test(tc, lifecycles_are_bounded_and_the_rare_ones_go_first);
+    tcase_add_test(tc, a_release_after_the_end_leaves_a_ghost_with_both_releases);
+    tcase_add_test(tc, operations_on_handles_never_seen_are_counted_and_accuse_nobody);
+    tcase_add_test(tc, a_pool_takes_a_buffer_back_into_use);
+    tcase_add_test(tc, an_outer_constructor_is_the_one_that_is_named);
+    tcase_add_test(tc, a_birth_at_a_live_address_ends_the_old_buffer_uncompared);
+    tcase_add_loop_test(tc, without_memory_operations_are_counted_and_nothing_else_happens, 1, 8);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
