@@ -196,6 +196,8 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_OLD] = "older than released ones with the same operations became, but not by much",
     [BL_GROUND_STEADY] = "all made early and none since, while the program went on: a pool, a "
                          "cache or start-up; the evidence does not carry more",
+    [BL_GROUND_ONCE] = "each was made or retained once on its path: start-up or a singleton; the "
+                       "evidence does not carry more",
     [BL_GROUND_MOVING] = "in use: their references changed while they were read",
     [BL_GROUND_OVERFLOW] = "their histories are too long to be kept whole; the evidence does not "
                            "carry more",
@@ -230,6 +232,8 @@ static void write_evidence(struct bl_finding *finding, const char *class_name)
                  "%s of %s that passed here leaked; %s of %s that did not",
                  bl_text_count(a, finding->leaked), bl_text_count(b, finding->passed),
                  bl_text_count(c, finding->other_leaked), bl_text_count(d, finding->other_passed));
+    if (finding->verdict != BL_VERDICT_STALE && finding->other_passed == 0)
+        *strchr(finding->text, ';') = '\0';
     if (finding->passed == finding->leaked && finding->other_passed == finding->other_leaked)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence: no %s buffer has been released yet to compare with", class_name);

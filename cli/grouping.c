@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEADY_CHANCE  0.02 /* that leaks spread over the run all came this early */
-#define STEADY_LEAST   3u   /* buffers, to speak of chance */
-#define STEADY_SHARE   0.25 /* of the time that siblings came and went; flat after it */
-#define START_UP_SHARE 0.05 /* of the run */
+#define STEADY_CHANCE   0.02 /* that leaks spread over the run all came this early */
+#define STEADY_LEAST    3u   /* buffers, to speak of chance */
+#define STEADY_SHARE    0.25 /* of the time that siblings came and went; flat after it */
+#define SINGLETONS_MANY 16u
+#define START_UP_SHARE  0.05 /* of the run */
 
 /* ---- cascades ---- */
 
@@ -267,21 +268,47 @@ static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
     return share <= START_UP_SHARE && last_ns - span.youngest_birth_ns >= BL_JUDGE_SECOND;
 }
 
-static void settle_steady(struct bl_judge *judge)
+/* Was every one of them the only buffer that came by on its path? A singleton, or what a program
+ * makes once per type or file, looks like that and lives for ever. Many of them, still coming late
+ * in the run, are no start-up. */
+static bool are_singletons(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
+    struct bl_span span = bl_grouping_span(judge, first, end);
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        const struct bl_item *item = &judge->histories->items[decision->item];
+        if (judge->passed[bl_callers_whole(judge->callers, item->callers)] > 1)
+            return false;
+    }
+    if (span.count < SINGLETONS_MANY || span.youngest_birth_ns < start_ns)
+        return true;
+    return (span.youngest_birth_ns - start_ns) * 2 < judge->activity_end_ns - start_ns;
+}
+
+static void settle(struct bl_judge *judge, struct bl_decision *decision, enum bl_ground ground)
+{
+    const struct bl_item *birth = bl_decision_birth(judge, decision);
+    decision->verdict = BL_VERDICT_UNRELEASED;
+    decision->ground = ground;
+    decision->chain = birth ? bl_callers_site(judge->callers, birth->callers) : 0;
+}
+
+/* Takes back what was said about groups that look guilty as single buffers only. */
+static void settle_groups(struct bl_judge *judge)
 {
     for (size_t i = 0; i < judge->decision_count;) {
         size_t end = bl_grouping_end(judge, i);
         enum bl_verdict verdict = judge->decisions[i].verdict;
-        bool may_be = verdict == BL_VERDICT_MISSING_RELEASE || verdict == BL_VERDICT_NEVER_RELEASED;
-        if (may_be && is_steady(judge, i, end)) {
-            for (size_t k = i; k < end; k++) {
-                struct bl_decision *decision = &judge->decisions[k];
-                const struct bl_item *birth = bl_decision_birth(judge, decision);
-                decision->verdict = BL_VERDICT_UNRELEASED;
-                decision->ground = BL_GROUND_STEADY;
-                decision->chain = birth ? bl_callers_site(judge->callers, birth->callers) : 0;
-            }
+        enum bl_ground ground = BL_GROUND_ACCUSED;
+        if (verdict == BL_VERDICT_MISSING_RELEASE || verdict == BL_VERDICT_NEVER_RELEASED) {
+            if (is_steady(judge, i, end))
+                ground = BL_GROUND_STEADY;
+            else if (are_singletons(judge, i, end))
+                ground = BL_GROUND_ONCE;
         }
+        for (size_t k = i; k < end && ground != BL_GROUND_ACCUSED; k++)
+            settle(judge, &judge->decisions[k], ground);
         i = end;
     }
 }
@@ -321,7 +348,7 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
     count_all(judge);
     choose_chains(judge);
     sort_decisions(judge, compare_decisions);
-    settle_steady(judge);
+    settle_groups(judge);
     sort_decisions(judge, compare_patterns);
     count_all(judge);
     sort_decisions(judge, compare_decisions);

@@ -26,6 +26,7 @@ enum bl_ground {
     BL_GROUND_YOUNG,
     BL_GROUND_OLD, /* older than siblings became, but not by much */
     BL_GROUND_STEADY,
+    BL_GROUND_ONCE, /* each the only one on its path */
     BL_GROUND_MOVING,
     BL_GROUND_OVERFLOW,
     BL_GROUND_DRIFTED,

@@ -531,18 +531,18 @@ START_TEST(a_retain_and_release_in_one_function_belong_together)
 }
 END_TEST
 
-START_TEST(one_leak_of_few_is_worded_as_little_evidence)
+START_TEST(two_leaks_of_few_are_worded_as_little_evidence)
 {
     struct world *w = make_world();
     uint32_t make = at(w, w->loop, 0x100);
     uint32_t keep = at(w, w->loop, 0x150);
     uint32_t end = at(w, w->loop, 0x180);
-    live(w, 1, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    live(w, 2, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
     done(w, 3, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
     judge(w);
     const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->finding;
-    ck_assert_str_eq(finding->note, "little evidence: only 1 buffer");
-    ck_assert_double_lt(finding->confidence, 0.5);
+    ck_assert_str_eq(finding->note, "little evidence: only 2 buffers");
+    ck_assert_double_lt(finding->confidence, 0.6);
     finish(w);
 }
 END_TEST
@@ -826,6 +826,48 @@ START_TEST(new_kinds_of_buffers_are_given_time)
 }
 END_TEST
 
+START_TEST(what_is_made_once_per_path_is_a_singleton)
+{
+    struct world *w = make_world();
+    for (uint64_t type = 0; type < 12; type++) {
+        uint32_t make = at(w, at(w, w->main_frame, 0x4000 + type), 0x900);
+        live(w, 1, START, START + (200 + type) * SECOND, OPS(ALLOC(make)));
+    }
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_ONCE)->count, 12);
+    finish(w);
+}
+END_TEST
+
+START_TEST(one_buffer_retained_by_a_global_is_a_singleton)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 1, START, START + 400 * SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x150)), RELEASE(end)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    left_alone(w, BL_GROUND_ONCE);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_leak_that_recurses_is_no_singleton)
+{
+    struct world *w = make_world();
+    uint32_t caller = w->loop;
+    for (uint64_t depth = 0; depth < 40; depth++) {
+        caller = at(w, caller, 0x700);
+        live(w, 1, START, START + (10 + 18 * depth) * SECOND, OPS(ALLOC(at(w, caller, 0x900))));
+    }
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x900)->count, 40);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_count_that_drifted_accuses_nobody)
 {
     struct world *w = make_world();
@@ -1017,7 +1059,7 @@ int main(void)
     tcase_add_test(tests, several_references_of_one_line_are_counted);
     tcase_add_test(tests, without_anything_to_compare_with_the_retain_is_blamed_and_that_is_said);
     tcase_add_test(tests, a_retain_and_release_in_one_function_belong_together);
-    tcase_add_test(tests, one_leak_of_few_is_worded_as_little_evidence);
+    tcase_add_test(tests, two_leaks_of_few_are_worded_as_little_evidence);
     tcase_add_test(tests, what_no_path_ever_releases_is_never_released);
     tcase_add_test(tests, a_buffer_that_was_forgotten_with_all_its_references_is_one_finding);
     tcase_add_test(tests, a_release_too_many_is_shown_with_the_last_good_one);
@@ -1036,6 +1078,9 @@ int main(void)
     tcase_add_test(tests, leaks_whose_path_was_left_late_are_still_leaks);
     tcase_add_test(tests, what_lives_long_by_nature_is_released_late_and_not_accused);
     tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
+    tcase_add_test(tests, what_is_made_once_per_path_is_a_singleton);
+    tcase_add_test(tests, one_buffer_retained_by_a_global_is_a_singleton);
+    tcase_add_test(tests, a_leak_that_recurses_is_no_singleton);
     tcase_add_test(tests, a_count_that_drifted_accuses_nobody);
     tcase_add_test(tests, a_history_that_was_not_kept_whole_accuses_nobody);
     tcase_add_test(tests, what_came_with_a_fork_is_judged_in_the_parent);
