@@ -8,6 +8,7 @@
 #define STEADY_LEAST    3u   /* buffers, to speak of chance */
 #define STEADY_SHARE    0.25 /* of the time that siblings came and went; flat after it */
 #define SINGLETONS_MANY 16u
+#define DEEP_INSIDE     5u   /* frames of the library between the user's call and the birth */
 #define START_UP_SHARE  0.05 /* of the run */
 
 /* ---- cascades ---- */
@@ -111,9 +112,13 @@ static void count_acquires(struct bl_judge *judge, const struct bl_pattern *patt
 {
     const struct bl_item *items = bl_pattern_items(judge->histories, pattern);
     judge->mark++;
-    for (uint32_t i = 0; i < pattern->item_count; i++)
-        if (bl_item_is_acquire(&items[i]))
-            count_chains(judge, &items[i], count, counters);
+    for (uint32_t i = 0; i < pattern->item_count; i++) {
+        if (!bl_item_is_acquire(&items[i]))
+            continue;
+        count_chains(judge, &items[i], count, counters);
+        if (counters == judge->passed)
+            judge->by_stack[items[i].stack] += count;
+    }
 }
 
 /* Decisions about one pattern follow each other; those that accuse are about the same objects. */
@@ -150,6 +155,8 @@ static int compare_patterns(const void *left, const void *right)
 static void count_all(struct bl_judge *judge)
 {
     size_t chains = bl_callers_chain_count(judge->callers);
+    memset(judge->by_stack, 0,
+           bl_reader_count(judge->reader, BL_SECTION_FRAMES) * sizeof(*judge->by_stack));
     memset(judge->passed, 0, chains * sizeof(*judge->passed));
     memset(judge->accused, 0, chains * sizeof(*judge->accused));
     memset(judge->blamed, 0, chains * sizeof(*judge->blamed));
@@ -268,22 +275,48 @@ static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
     return share <= START_UP_SHARE && last_ns - span.youngest_birth_ns >= BL_JUDGE_SECOND;
 }
 
-/* Was every one of them the only buffer that came by on its path? A singleton, or what a program
- * makes once per type or file, looks like that and lives for ever. Many of them, still coming late
- * in the run, are no start-up. */
+/* Were most of them the only buffer that came by on its path, the library's inside included? A
+ * singleton, or what a program makes once per type or file, looks like that and lives for ever.
+ * Many of them, still coming late in the run, are no start-up. */
 static bool are_singletons(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
     struct bl_span span = bl_grouping_span(judge, first, end);
+    uint64_t single = 0;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
-        const struct bl_item *item = &judge->histories->items[decision->item];
-        if (judge->passed[bl_callers_whole(judge->callers, item->callers)] > 1)
-            return false;
+        if (judge->by_stack[judge->histories->items[decision->item].stack] <= 1)
+            single += decision->object_count;
     }
+    if (single * 2 <= span.count)
+        return false;
     if (span.count < SINGLETONS_MANY || span.youngest_birth_ns < start_ns)
         return true;
     return (span.youngest_birth_ns - start_ns) * 2 < judge->activity_end_ns - start_ns;
+}
+
+/* Were a few of them made at one moment deep inside the library, by one call of its user, as what
+ * it sets up for itself is? Its users cannot release that. */
+static bool are_set_up_inside(const struct bl_judge *judge, size_t first, size_t end)
+{
+    struct bl_span span = bl_grouping_span(judge, first, end);
+    if (span.count >= SINGLETONS_MANY ||
+        span.youngest_birth_ns - span.oldest_birth_ns > BL_JUDGE_TICK_NS)
+        return false;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_item *birth = bl_decision_birth(judge, &judge->decisions[i]);
+        uint32_t frames[BL_MODEL_FRAMES_MAX];
+        size_t depth = 0;
+        size_t count =
+            birth ? bl_model_stack(judge->reader, birth->stack, frames, BL_MODEL_FRAMES_MAX) : 0;
+        while (depth < count && frames[depth] != bl_judge_site(judge, birth))
+            depth++;
+        /* nor has any born there ended otherwise, nor was one retained by somebody else */
+        if (depth < DEEP_INSIDE || judge->by_stack[birth->stack] > span.count ||
+            judge->histories->items[judge->decisions[i].item].kind != BL_ITEM_ALLOC)
+            return false;
+    }
+    return true;
 }
 
 static void settle(struct bl_judge *judge, struct bl_decision *decision, enum bl_ground ground)
@@ -304,7 +337,7 @@ static void settle_groups(struct bl_judge *judge)
         if (verdict == BL_VERDICT_MISSING_RELEASE || verdict == BL_VERDICT_NEVER_RELEASED) {
             if (is_steady(judge, i, end))
                 ground = BL_GROUND_STEADY;
-            else if (are_singletons(judge, i, end))
+            else if (are_singletons(judge, i, end) || are_set_up_inside(judge, i, end))
                 ground = BL_GROUND_ONCE;
         }
         for (size_t k = i; k < end && ground != BL_GROUND_ACCUSED; k++)

@@ -63,8 +63,9 @@ struct bl_judge {
 
     /* by chain: buffers of judged patterns that acquired a reference there */
     uint64_t *passed;
-    uint64_t *accused; /* of those, the accused */
-    uint64_t *blamed;  /* of those, the ones blamed on this chain */
+    uint64_t *by_stack; /* the same by whole stack, the library's inside included */
+    uint64_t *accused;  /* of those, the accused */
+    uint64_t *blamed;   /* of those, the ones blamed on this chain */
     uint32_t *marks;
     uint32_t mark;
     uint64_t completed_total[BL_CLASSES_MAX];

@@ -64,12 +64,14 @@ static int prepare(struct bl_judge *judge)
     judge->main_thread = find_main_thread(judge->reader);
     size_t chains = bl_callers_chain_count(judge->callers) + 1u;
     judge->passed = calloc(chains, sizeof(*judge->passed));
+    judge->by_stack =
+        calloc(bl_reader_count(judge->reader, BL_SECTION_FRAMES) + 1u, sizeof(*judge->by_stack));
     judge->accused = calloc(chains, sizeof(*judge->accused));
     judge->blamed = calloc(chains, sizeof(*judge->blamed));
     judge->marks = calloc(chains, sizeof(*judge->marks));
     judge->object_groups =
         calloc(judge->histories->object_count + 1, sizeof(*judge->object_groups));
-    if (!judge->passed || !judge->accused || !judge->blamed || !judge->marks ||
+    if (!judge->passed || !judge->by_stack || !judge->accused || !judge->blamed || !judge->marks ||
         !judge->object_groups)
         return bl_judge_out_of_memory(judge);
     return 0;
@@ -115,6 +117,7 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     bl_callers_destroy(judge.callers);
     free(judge.decisions);
     free(judge.passed);
+    free(judge.by_stack);
     free(judge.accused);
     free(judge.blamed);
     free(judge.marks);

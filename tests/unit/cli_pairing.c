@@ -854,6 +854,20 @@ START_TEST(one_buffer_retained_by_a_global_is_a_singleton)
 }
 END_TEST
 
+START_TEST(what_a_library_sets_up_for_itself_is_left_to_it)
+{
+    struct world *w = make_world();
+    uint32_t deep = at(w, w->main_frame, 0x900);
+    for (uint64_t i = 0; i < 6; i++)
+        deep = inside(w, deep, 0x10 + i);
+    live(w, 4, START + 300 * SECOND, START + 300 * SECOND + MILLI, OPS(ALLOC(deep)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_ONCE)->count, 4);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_leak_that_recurses_is_no_singleton)
 {
     struct world *w = make_world();
@@ -1080,6 +1094,7 @@ int main(void)
     tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
     tcase_add_test(tests, what_is_made_once_per_path_is_a_singleton);
     tcase_add_test(tests, one_buffer_retained_by_a_global_is_a_singleton);
+    tcase_add_test(tests, what_a_library_sets_up_for_itself_is_left_to_it);
     tcase_add_test(tests, a_leak_that_recurses_is_no_singleton);
     tcase_add_test(tests, a_count_that_drifted_accuses_nobody);
     tcase_add_test(tests, a_history_that_was_not_kept_whole_accuses_nobody);
