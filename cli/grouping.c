@@ -275,9 +275,9 @@ static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
     return share <= START_UP_SHARE && last_ns - span.youngest_birth_ns >= BL_JUDGE_SECOND;
 }
 
-/* Were most of them the only buffer that came by on its path, the library's inside included? A
- * singleton, or what a program makes once per type or file, looks like that and lives for ever.
- * Many of them, still coming late in the run, are no start-up. */
+/* Were half of them or more the only buffer that came by on its path, the library's inside
+ * included? A singleton, or what a program makes once per type or file, looks like that and lives
+ * for ever. Many of them, still coming late in the run, are no start-up. */
 static bool are_singletons(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
@@ -288,7 +288,7 @@ static bool are_singletons(const struct bl_judge *judge, size_t first, size_t en
         if (judge->by_stack[judge->histories->items[decision->item].stack] <= 1)
             single += decision->object_count;
     }
-    if (single * 2 <= span.count)
+    if (single * 2 < span.count)
         return false;
     if (span.count < SINGLETONS_MANY || span.youngest_birth_ns < start_ns)
         return true;
