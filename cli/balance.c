@@ -112,7 +112,7 @@ static bool add_all(struct builder *builder, const struct bl_histories *all,
     for (size_t i = 0; i < all->live_count; i++) {
         const struct bl_pattern *pattern = &all->live[i];
         const struct bl_item *items = bl_pattern_items(all, pattern);
-        if (!is_wanted(model, options, pattern->class_number))
+        if (pattern->doubt == BL_DOUBT_GHOST || !is_wanted(model, options, pattern->class_number))
             continue;
         builder->balance->buffers += pattern->count;
         for (uint32_t k = 0; k < pattern->item_count; k++)

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNITS_MAX (1ull << 40) /* of one item: sums of them cannot overflow */
-#define COUNT_MAX (1ull << 40) /* of one lifecycle, for the same reason */
+#define EVENTS_MAX (4ul * BL_HISTORY_ITEMS) /* of one buffer */
+#define UNITS_MAX  (1ull << 40)             /* of one item: sums of them cannot overflow */
+#define COUNT_MAX  (1ull << 40)             /* of one lifecycle, for the same reason */
 
 struct builder {
     struct bl_histories *histories;
@@ -107,10 +108,27 @@ static int compare_items(const void *left, const void *right)
     return a->stack < b->stack ? -1 : a->stack > b->stack;
 }
 
-/* Fills the draft from a list of events, newest first; `birth_stack` stands in for a birth that is
- * no event. */
+/* What a birth gave, from what came of it: the balance of all events since and, of a live one, what
+ * is left. A buffer that was destroyed may have had any count, then it is taken to be one. */
+static uint64_t birth_units(const struct bl_event *events, size_t count, int64_t left)
+{
+    int64_t balance = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t units = (int64_t)units_of(&events[i]);
+        if (events[i].op == BL_OP_RETAIN)
+            balance += units;
+        else if (events[i].op == BL_OP_RELEASE || events[i].op == BL_OP_OVER_RELEASE)
+            balance -= units;
+    }
+    if (left < 0)
+        return balance < 0 ? (uint64_t)-balance : 1;
+    return left > balance ? (uint64_t)(left - balance) : 0;
+}
+
+/* Fills the draft from a list of events, newest first. The birth is no event but has a stack, and
+ * gave `given` references. */
 static void make_draft(struct draft *draft, const struct bl_event *events, size_t count,
-                       bool has_birth_stack, uint32_t birth_stack)
+                       uint32_t birth_stack, uint64_t given)
 {
     bool has_alloc = false;
     draft->count = 0;
@@ -121,8 +139,8 @@ static void make_draft(struct draft *draft, const struct bl_event *events, size_
     draft->latest_thread = 0;
     for (size_t i = 0; i < count; i++)
         has_alloc |= events[i].op == BL_OP_ALLOC;
-    if (!has_alloc && has_birth_stack)
-        add_item(draft, BL_ITEM_ALLOC, birth_stack, 1);
+    if (!has_alloc)
+        add_item(draft, BL_ITEM_ALLOC, birth_stack, given < UNITS_MAX ? given : UNITS_MAX);
     for (size_t i = count; i-- > 0;)
         add_event(draft, &events[i]);
     qsort(draft->items, draft->count, sizeof(draft->items[0]), compare_items);
@@ -219,8 +237,7 @@ static int64_t find_live(struct builder *builder, uint32_t class_number, enum bl
         return out_of_memory(builder);
     uint64_t at = hash_items(class_number, doubt, draft->items, draft->count);
     uint32_t slot;
-    /* a slot is only taken when all->live has grown */
-    while ((slot = builder->slots[at & (builder->slot_room - 1)]) && all->live) {
+    while (all->live && (slot = builder->slots[at & (builder->slot_room - 1)])) {
         const struct bl_pattern *pattern = &all->live[slot - 1];
         if (pattern->class_number == class_number && pattern->doubt == doubt &&
             pattern->item_count == draft->count &&
@@ -247,14 +264,15 @@ static enum bl_doubt doubt_of(const struct bl_tracked *tracked, const struct dra
                               bool is_inherited)
 {
     const struct bl_object *object = &tracked->object;
+    if (object->flags & BL_OBJECT_GHOST)
+        return BL_DOUBT_GHOST;
     if (is_inherited)
         return BL_DOUBT_INHERITED;
     if (tracked->is_moving)
         return BL_DOUBT_MOVING;
     if (object->event_overflow > 0 || draft->is_cut)
         return BL_DOUBT_OVERFLOW;
-    if ((object->flags & BL_OBJECT_DRIFTED) ||
-        ((object->flags & BL_OBJECT_FIELD) && object->field != object->refs))
+    if (object->flags & BL_OBJECT_DRIFTED)
         return BL_DOUBT_DRIFTED;
     return draft->acquired > draft->released ? BL_DOUBT_NONE : BL_DOUBT_SETTLED;
 }
@@ -265,13 +283,15 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     struct bl_histories *all = builder->histories;
     const struct bl_object *object = &tracked->object;
     size_t count = bl_reader_history(builder->reader, object->events, object->event_count,
-                                     builder->events, (size_t)BL_HISTORY_ITEMS * 4);
-    make_draft(draft, builder->events, count, true, object->stack);
+                                     builder->events, EVENTS_MAX);
+    int64_t left = object->refs > 0 ? object->refs : 0;
+    make_draft(draft, builder->events, count, object->stack,
+               tracked->is_moving ? 1 : birth_units(builder->events, count, left));
     draft->is_cut |= count < object->event_count;
     enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
     uint32_t class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
     int64_t found = find_live(builder, class_number, doubt, draft);
-    if (found < 0)
+    if (found < 0 || !all->live)
         return -1;
     struct bl_pattern *pattern = &all->live[found];
     uint64_t bytes = object->word >> BL_LIVE_SIZE_SHIFT;
@@ -308,7 +328,11 @@ static int add_objects(struct builder *builder, uint64_t now_ns, uint64_t min_ag
     const struct bl_tracked *tracked = bl_reader_objects(builder->reader, &count);
     struct draft *draft = malloc(sizeof(*draft));
     all->objects = calloc(count + 1, sizeof(*all->objects));
-    int outcome = draft && all->objects ? 0 : out_of_memory(builder);
+    int outcome = 0;
+    if (!draft || !all->objects) {
+        free(draft);
+        return out_of_memory(builder);
+    }
     for (size_t i = 0; i < count && outcome == 0; i++) {
         const struct bl_object *object = &tracked[i].object;
         struct bl_live live = {.birth_ns = object->birth_ns, .thread = object->thread};
@@ -352,8 +376,9 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
 {
     struct bl_histories *all = builder->histories;
     size_t count = bl_reader_history(builder->reader, life->events, life->event_count,
-                                     builder->events, (size_t)BL_HISTORY_ITEMS * 4);
-    make_draft(draft, builder->events, count, false, 0);
+                                     builder->events, EVENTS_MAX);
+    make_draft(draft, builder->events, count, life->alloc_stack,
+               birth_units(builder->events, count, -1));
     void *grown = grow(all->completed, &builder->completed_room, all->completed_count + 1,
                        sizeof(*all->completed));
     if (!grown)
@@ -367,7 +392,7 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
                                    .longest_ns = life->max_ns,
                                    .p99_ns = find_p99(life),
                                    .lifecycle = life};
-    if (life->overflow > 0 || draft->is_cut || draft->count == 0)
+    if (life->overflow > 0 || draft->is_cut)
         pattern->doubt = BL_DOUBT_OVERFLOW;
     if (keep_items(builder, draft, pattern) < 0)
         return -1;
@@ -391,7 +416,9 @@ static int add_lifecycles(struct builder *builder)
     struct bl_histories *all = builder->histories;
     uint32_t count = bl_reader_count(builder->reader, BL_SECTION_LIFECYCLES);
     struct draft *draft = malloc(sizeof(*draft));
-    int outcome = draft ? 0 : out_of_memory(builder);
+    int outcome = 0;
+    if (!draft)
+        return out_of_memory(builder);
     for (uint32_t i = 1; i < count && outcome == 0; i++) {
         const struct bl_lifecycle *life = bl_reader_lifecycle(builder->reader, i);
         if (life)
@@ -411,11 +438,13 @@ int bl_histories_create(struct bl_histories **ret_histories, const struct bl_rea
                               .reader = reader,
                               .callers = callers,
                               .error = error,
-                              .events =
-                                  calloc((size_t)BL_HISTORY_ITEMS * 4, sizeof(struct bl_event))};
-    int outcome = builder.histories && builder.events ? 0 : out_of_memory(&builder);
-    if (outcome == 0)
-        outcome = add_objects(&builder, now_ns, min_age_ns);
+                              .events = calloc(EVENTS_MAX, sizeof(struct bl_event))};
+    if (!builder.histories || !builder.events) {
+        free(builder.histories);
+        free(builder.events);
+        return out_of_memory(&builder);
+    }
+    int outcome = add_objects(&builder, now_ns, min_age_ns);
     if (outcome == 0)
         outcome = add_lifecycles(&builder);
     free(builder.events);
@@ -445,5 +474,5 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
     for (uint32_t i = 0; i < pattern->item_count; i++)
         if (items[i].kind == BL_ITEM_ALLOC)
             return &items[i];
-    return pattern->item_count > 0 ? items : NULL;
+    return NULL;
 }

@@ -48,6 +48,7 @@ enum bl_doubt {
     BL_DOUBT_OVERFLOW,  /* operations that were not kept */
     BL_DOUBT_DRIFTED,   /* its own count is not the one that was seen: calls were missed */
     BL_DOUBT_INHERITED, /* from the parent of a forked process */
+    BL_DOUBT_GHOST,     /* gone: what is left is the record of a release too many */
     BL_DOUBT_SETTLED,   /* no reference that was seen is left */
 };
 
@@ -100,7 +101,7 @@ static inline const struct bl_item *bl_pattern_items(const struct bl_histories *
     return histories->items ? histories->items + pattern->first_item : NULL; /* none has any */
 }
 
-/* The birth; NULL only for a pattern without items. */
+/* The birth; its stack is 0 when it was not seen. NULL only for a pattern that has none. */
 const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
                                        const struct bl_pattern *pattern);
 

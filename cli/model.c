@@ -385,6 +385,8 @@ static int add_up(struct builder *builder)
     const struct bl_tracked *tracked = bl_reader_objects(builder->reader, &count);
     for (size_t i = 0; i < count && builder->model->group_by != BL_GROUP_SITE; i++) {
         struct bl_live record = as_live(&tracked[i].object);
+        if (tracked[i].object.flags & BL_OBJECT_GHOST)
+            continue;
         if (add_record(builder, &record, first_own_thread, only_class) < 0)
             return -1;
     }

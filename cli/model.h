@@ -81,7 +81,7 @@ struct bl_group {
     uint64_t youngest_ns;
     uint64_t key;  /* size in bytes, thread number, module number, or index of the age range */
     uint32_t rank; /* of its verdict, worst is 0; BL_MODEL_RANK_PLAIN without one */
-    const struct bl_finding *finding; /* see pairing.h; NULL: not judged */
+    const struct bl_finding *finding; /* see verdict.h; NULL: not judged */
 };
 
 #define BL_MODEL_RANK_PLAIN 4 /* "unreleased" */

@@ -647,6 +647,11 @@ static void check_lifecycles(struct bl_reader *reader, uint8_t *seen)
         for (uint64_t n = 0; life && n < section->parts[i].count; n++, life++) {
             if (life->count == 0)
                 continue;
+            if (life->alloc_stack >= reader->sections[BL_SECTION_FRAMES].count &&
+                life->alloc_stack != 0) {
+                life->alloc_stack = 0;
+                reader->damage++;
+            }
             if (!has_class(reader, life->class_number))
                 life->count = 0;
             else

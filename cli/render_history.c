@@ -80,7 +80,10 @@ static void write_object(FILE *out, const struct bl_view *view, const struct bl_
     const struct bl_object *object = &tracked->object;
     char number[BL_TEXT_NUMBER];
     write_buffer_title(out, view, object->word, object->address, object->birth_ns);
-    fprintf(out, " · %d reference%s", object->refs, object->refs == 1 ? "" : "s");
+    if (object->flags & BL_OBJECT_GHOST)
+        fprintf(out, " · gone, and released again");
+    else
+        fprintf(out, " · %d reference%s", object->refs, object->refs == 1 ? "" : "s");
     if (object->flags & BL_OBJECT_FIELD)
         fprintf(out, ", its own count is %d", object->field);
     fprintf(out, "\n");
@@ -170,6 +173,28 @@ static int write_document(FILE *out, const struct bl_view *view, const char *key
     return 0;
 }
 
+/* The birth is no event of its own: it goes before the oldest. */
+static size_t add_birth(const struct bl_object *object, struct bl_event *events, size_t count)
+{
+    int64_t given = object->refs;
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].op == BL_OP_ALLOC)
+            return count;
+        given -= (int64_t)events[i].delta * events[i].folded;
+    }
+    if (count == EVENTS_MAX)
+        count--;
+    given = given < 0 || given > INT16_MAX ? 0 : given;
+    events[count] = (struct bl_event){.time_ns = object->birth_ns,
+                                      .stack = object->stack,
+                                      .thread = object->thread,
+                                      .delta = (int32_t)given,
+                                      .folded = 1,
+                                      .op = BL_OP_ALLOC,
+                                      .count_after = (int16_t)given};
+    return count + 1;
+}
+
 /* The reference-counted buffers with this handle, or in this heap block. Returns how many. */
 static size_t render_objects(FILE *out, const struct bl_view *view, uint64_t address,
                              struct bl_event *events, json_t *array)
@@ -183,6 +208,7 @@ static size_t render_objects(FILE *out, const struct bl_view *view, uint64_t add
             continue;
         size_t length = bl_reader_history(view->reader, object->events, object->event_count, events,
                                           EVENTS_MAX);
+        length = add_birth(object, events, length);
         found++;
         if (array)
             json_array_append_new(array, make_object(view, &tracked[i], events, length));

@@ -1,7 +1,7 @@
 #include "render_parts.h"
 
-#include "pairing.h"
 #include "text.h"
+#include "verdict.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -205,7 +205,7 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_t *object =
         json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:o}", "class",
                   bl_model_class_name(view->model, group->class_number), "verdict",
-                  bl_pairing_verdict(finding->verdict), "confidence", finding->confidence, "count",
+                  bl_verdict_name(finding->verdict), "confidence", finding->confidence, "count",
                   whole_number(group->count), "bytes", whole_number(group->bytes), "oldest_ns",
                   whole_number(group->oldest_ns), "youngest_ns", whole_number(group->youngest_ns),
                   "reach", "unknown", "refs", whole_number(finding->refs_max));

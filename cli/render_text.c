@@ -1,7 +1,7 @@
 #include "render_parts.h"
 
-#include "pairing.h"
 #include "text.h"
+#include "verdict.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -550,7 +550,7 @@ static void write_finding(const struct pen *pen, size_t index)
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
     if (is_judged)
         write_more(pen, finding);
-    else if (finding->ground == BL_GROUND_STEADY)
+    else if (finding->ground == BL_GROUND_STEADY || finding->ground == BL_GROUND_ONCE)
         write_references(pen, finding);
 }
 

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .show_hooks = true,
                                         .show_tree = (data[0] & 0x30) == 0x10,
                                         .has_buffer = (data[0] & 0x30) == 0x20,
-                                        .buffer = 0x500140,
+                                        .buffer = 0x500040,
                                         .match = data[0] & 0x80 ? "a" : NULL};
     struct bl_error error = {""};
     int outcome = bl_report_write(nowhere, &target, &options, &error);

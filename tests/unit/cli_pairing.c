@@ -167,11 +167,11 @@ static const struct bl_group *find(const struct world *w, enum bl_verdict verdic
     for (size_t i = 0; i < w->model->group_count; i++)
         if (w->model->groups[i].finding)
             fprintf(stderr, "there is: %s at 0x%llx, %llu buffers, ground %d: %s\n",
-                    bl_pairing_verdict(w->model->groups[i].finding->verdict),
+                    bl_verdict_name(w->model->groups[i].finding->verdict),
                     (unsigned long long)offset_of(w, w->model->groups[i].stack),
                     (unsigned long long)w->model->groups[i].count,
                     (int)w->model->groups[i].finding->ground, w->model->groups[i].finding->text);
-    ck_abort_msg("no %s at 0x%llx", bl_pairing_verdict(verdict), (unsigned long long)offset);
+    ck_abort_msg("no %s at 0x%llx", bl_verdict_name(verdict), (unsigned long long)offset);
     return NULL;
 }
 
@@ -531,18 +531,18 @@ START_TEST(a_retain_and_release_in_one_function_belong_together)
 }
 END_TEST
 
-START_TEST(one_leak_of_few_is_worded_as_little_evidence)
+START_TEST(two_leaks_of_few_are_worded_as_little_evidence)
 {
     struct world *w = make_world();
     uint32_t make = at(w, w->loop, 0x100);
     uint32_t keep = at(w, w->loop, 0x150);
     uint32_t end = at(w, w->loop, 0x180);
-    live(w, 1, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    live(w, 2, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
     done(w, 3, 1 * MILLI, OPS(ALLOC(make), LAST(end)));
     judge(w);
     const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->finding;
-    ck_assert_str_eq(finding->note, "little evidence: only 1 buffer");
-    ck_assert_double_lt(finding->confidence, 0.5);
+    ck_assert_str_eq(finding->note, "little evidence: only 2 buffers");
+    ck_assert_double_lt(finding->confidence, 0.6);
     finish(w);
 }
 END_TEST
@@ -594,6 +594,51 @@ START_TEST(a_release_too_many_is_shown_with_the_last_good_one)
                    offset_of(w, group->finding->references[i].frame) == 0x180;
     ck_assert(has_end);
     ck_assert_str_eq(group->finding->text, "4 releases of a buffer that was gone");
+    finish(w);
+}
+END_TEST
+
+START_TEST(the_record_of_a_dead_buffer_is_no_unreleased_one)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    live(w, 5, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), LAST(at(w, w->loop, 0x180)), OVER(at(w, w->loop, 0x1a0))));
+    for (uint32_t i = 1; i <= 5; i++)
+        ((struct bl_object *)synth_record(w->synth, BL_SECTION_OBJECTS, i))->flags =
+            BL_OBJECT_GHOST;
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_OVER_RELEASE, 0x1a0);
+    ck_assert_uint_eq(w->model->group_count, 1);
+    ck_assert_uint_eq(group->finding->leaked, 5);
+    ck_assert_uint_eq(offset_of(w, group->finding->alloc_frame), 0x100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_buffer_whose_birth_was_not_seen_accuses_no_birth)
+{
+    struct world *w = make_world();
+    live(w, 5, START + SECOND, END - SECOND,
+         OPS(ALLOC(0), RETAIN(at(w, w->loop, 0x150)), RELEASE(at(w, w->loop, 0x160))));
+    judge(w);
+    left_alone(w, BL_GROUND_UNSEEN);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_birth_with_several_references_is_paired_with_as_many_releases)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 6, START + SECOND, END - SECOND,
+         OPS({.op = BL_OP_ALLOC, .stack = make, .delta = 3}, RELEASE(end)));
+    done(w, 700, 1 * MILLI,
+         OPS({.op = BL_OP_ALLOC, .stack = make, .delta = 3},
+             {.op = BL_OP_RELEASE, .stack = end, .delta = -1, .folded = 3}));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding->refs_max, 2);
     finish(w);
 }
 END_TEST
@@ -781,13 +826,69 @@ START_TEST(new_kinds_of_buffers_are_given_time)
 }
 END_TEST
 
+START_TEST(what_is_made_once_per_path_is_a_singleton)
+{
+    struct world *w = make_world();
+    for (uint64_t type = 0; type < 12; type++) {
+        uint32_t make = at(w, at(w, w->main_frame, 0x4000 + type), 0x900);
+        live(w, 1, START, START + (200 + type) * SECOND, OPS(ALLOC(make)));
+    }
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_ONCE)->count, 12);
+    finish(w);
+}
+END_TEST
+
+START_TEST(one_buffer_retained_by_a_global_is_a_singleton)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 1, START, START + 400 * SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x150)), RELEASE(end)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    left_alone(w, BL_GROUND_ONCE);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_library_sets_up_for_itself_is_left_to_it)
+{
+    struct world *w = make_world();
+    uint32_t deep = at(w, w->main_frame, 0x900);
+    for (uint64_t i = 0; i < 6; i++)
+        deep = inside(w, deep, 0x10 + i);
+    live(w, 4, START + 300 * SECOND, START + 300 * SECOND + MILLI, OPS(ALLOC(deep)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_ONCE)->count, 4);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_leak_that_recurses_is_no_singleton)
+{
+    struct world *w = make_world();
+    uint32_t caller = w->loop;
+    for (uint64_t depth = 0; depth < 40; depth++) {
+        caller = at(w, caller, 0x700);
+        live(w, 1, START, START + (10 + 18 * depth) * SECOND, OPS(ALLOC(at(w, caller, 0x900))));
+    }
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x900)->count, 40);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_count_that_drifted_accuses_nobody)
 {
     struct world *w = make_world();
     uint32_t make = at(w, w->loop, 0x100);
     live(w, 2, START + SECOND, END - SECOND, OPS(ALLOC(make)));
     struct bl_object *object = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
-    object->flags = BL_OBJECT_FIELD;
+    object->flags = BL_OBJECT_FIELD | BL_OBJECT_DRIFTED;
     object->field = 3;
     object = synth_record(w->synth, BL_SECTION_OBJECTS, 2);
     object->flags = BL_OBJECT_FIELD | BL_OBJECT_DRIFTED;
@@ -919,7 +1020,7 @@ START_TEST(lists_that_cycle_or_meet_are_cut)
     struct world *w = make_world();
     uint32_t make = at(w, w->loop, 0x100);
     live(w, 3, START + SECOND, END - SECOND,
-         OPS(ALLOC(make), RETAIN(make), RETAIN(at(w, w->loop, 0x150))));
+         OPS(ALLOC(make), RELEASE(make), RETAIN(make), RETAIN(at(w, w->loop, 0x150))));
     struct bl_object *objects = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
     struct bl_event *first = synth_record(w->synth, BL_SECTION_EVENTS, objects[0].events - 2);
     first->next = objects[0].events;
@@ -972,10 +1073,13 @@ int main(void)
     tcase_add_test(tests, several_references_of_one_line_are_counted);
     tcase_add_test(tests, without_anything_to_compare_with_the_retain_is_blamed_and_that_is_said);
     tcase_add_test(tests, a_retain_and_release_in_one_function_belong_together);
-    tcase_add_test(tests, one_leak_of_few_is_worded_as_little_evidence);
+    tcase_add_test(tests, two_leaks_of_few_are_worded_as_little_evidence);
     tcase_add_test(tests, what_no_path_ever_releases_is_never_released);
     tcase_add_test(tests, a_buffer_that_was_forgotten_with_all_its_references_is_one_finding);
     tcase_add_test(tests, a_release_too_many_is_shown_with_the_last_good_one);
+    tcase_add_test(tests, the_record_of_a_dead_buffer_is_no_unreleased_one);
+    tcase_add_test(tests, a_buffer_whose_birth_was_not_seen_accuses_no_birth);
+    tcase_add_test(tests, a_birth_with_several_references_is_paired_with_as_many_releases);
     tcase_add_test(tests, over_releases_that_were_only_counted_are_not_kept_silent);
     tcase_add_test(tests, buffers_in_flight_are_not_accused);
     tcase_add_test(tests, leaked_ones_are_counted_without_those_in_flight);
@@ -988,6 +1092,10 @@ int main(void)
     tcase_add_test(tests, leaks_whose_path_was_left_late_are_still_leaks);
     tcase_add_test(tests, what_lives_long_by_nature_is_released_late_and_not_accused);
     tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
+    tcase_add_test(tests, what_is_made_once_per_path_is_a_singleton);
+    tcase_add_test(tests, one_buffer_retained_by_a_global_is_a_singleton);
+    tcase_add_test(tests, what_a_library_sets_up_for_itself_is_left_to_it);
+    tcase_add_test(tests, a_leak_that_recurses_is_no_singleton);
     tcase_add_test(tests, a_count_that_drifted_accuses_nobody);
     tcase_add_test(tests, a_history_that_was_not_kept_whole_accuses_nobody);
     tcase_add_test(tests, what_came_with_a_fork_is_judged_in_the_parent);

@@ -187,7 +187,8 @@ void synth_refcounted(struct synth *synth, uint32_t class_number, const char *ow
     class->own_modules = name;
 }
 
-/* Appends the operations, oldest first, as a list; returns its newest and counts. */
+/* Appends the operations, oldest first, as a list; returns its newest and counts. A birth is no
+ * event. */
 static uint32_t append_events(struct synth *synth, const struct synth_op *ops, size_t count,
                               struct bl_counter *counter, uint64_t weight)
 {
@@ -196,6 +197,8 @@ static uint32_t append_events(struct synth *synth, const struct synth_op *ops, s
     for (size_t i = 0; i < count; i++) {
         uint32_t folded = ops[i].folded ? ops[i].folded : 1;
         refs += ops[i].delta * (int32_t)folded;
+        if (ops[i].op == BL_OP_ALLOC)
+            continue;
         struct bl_event event = {.time_ns = ops[i].time_ns,
                                  .next = newest,
                                  .stack = ops[i].stack,
@@ -221,18 +224,21 @@ uint32_t synth_object(struct synth *synth, uint32_t class_number, uint64_t size,
     int32_t refs = 0;
     for (size_t i = 0; i < count; i++)
         refs += ops[i].delta * (int32_t)(ops[i].folded ? ops[i].folded : 1);
+    uint32_t births = count > 0 && ops[0].op == BL_OP_ALLOC;
     uint32_t newest = append_events(synth, ops, count, counter, 1);
+    uint32_t number =
+        (uint32_t)(synth->sections[BL_SECTION_OBJECTS].length / sizeof(struct bl_object));
     counter->allocs++;
     counter->alloc_bytes += size;
     struct bl_object object = {.word = BL_LIVE_BIT | (uint64_t)class_number << BL_LIVE_CLASS_SHIFT |
                                        size << BL_LIVE_SIZE_SHIFT,
-                               .address = 0x500000 + newest * 64ull,
+                               .address = 0x500000 + number * 64ull,
                                .birth_ns = birth_ns,
                                .stack = count > 0 ? ops[0].stack : 0,
                                .thread = count > 0 ? ops[0].thread : 0,
                                .refs = refs,
                                .events = newest,
-                               .event_count = (uint32_t)count};
+                               .event_count = (uint32_t)count - births};
     return append(synth, BL_SECTION_OBJECTS, &object, sizeof(object));
 }
 
@@ -242,6 +248,7 @@ uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t co
 {
     struct bl_counters *counters = synth_record(synth, BL_SECTION_COUNTERS, class_number);
     struct bl_counter *counter = &counters->shard[4];
+    uint32_t births = op_count > 0 && ops[0].op == BL_OP_ALLOC;
     unsigned bucket = 0;
     while (bucket + 1 < BL_LIFETIME_BUCKETS && lifetime_ns >= 1000ull << (2 * bucket))
         bucket++;
@@ -253,8 +260,9 @@ uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t co
                                 .total_ns = lifetime_ns * count,
                                 .last_ns = last_ns,
                                 .events = append_events(synth, ops, op_count, counter, count),
-                                .event_count = (uint32_t)op_count,
-                                .class_number = class_number};
+                                .event_count = (uint32_t)op_count - births,
+                                .class_number = class_number,
+                                .alloc_stack = births ? ops[0].stack : 0};
     life.histogram[bucket] = (uint32_t)count;
     counter->allocs += count;
     counter->alloc_bytes += life.bytes;

@@ -1,0 +1,382 @@
+#include "judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SIBLINGS_MAX 512 /* the most common ones of a birth site are compared with */
+#define GUESS_MAX    24u /* an explanation that costs more explains nothing */
+#define STALE_NS     (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define NOISE_NS     (20 * 1000000ull) /* lifetimes below this say nothing about those at exit */
+
+static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
+{
+    if (judge->decision_count == judge->decision_room) {
+        size_t room = judge->decision_room ? judge->decision_room * 2 : 256;
+        struct bl_decision *grown = realloc(judge->decisions, room * sizeof(*grown));
+        if (!grown) {
+            bl_judge_out_of_memory(judge);
+            return NULL;
+        }
+        judge->decisions = grown;
+        judge->decision_room = room;
+    }
+    judge->decisions[judge->decision_count] = decision;
+    return &judge->decisions[judge->decision_count++];
+}
+
+/* A decision about some of a pattern's objects, without anybody to blame. */
+static int leave_in_peace(struct bl_judge *judge, uint32_t pattern, size_t first, size_t count,
+                          enum bl_ground ground)
+{
+    const struct bl_pattern *live = &judge->histories->live[pattern];
+    const struct bl_item *birth = bl_pattern_birth(judge->histories, live);
+    if (count == 0)
+        return 0;
+    struct bl_decision decision = {.pattern = pattern,
+                                   .first_object = first,
+                                   .object_count = count,
+                                   .verdict = BL_VERDICT_UNRELEASED,
+                                   .ground = ground,
+                                   .item = birth ? (uint32_t)(birth - judge->histories->items)
+                                                 : BL_JUDGE_NONE,
+                                   .units = live->refs,
+                                   .expected = BL_JUDGE_NONE,
+                                   .owner = BL_JUDGE_NONE};
+    return add_decision(judge, decision) ? 0 : -1;
+}
+
+/* What the siblings of a pattern say. */
+struct study {
+    const struct bl_pattern *best; /* NULL: there is none to compare with */
+    struct bl_difference difference;
+    /* siblings that began as this one did, on the most similar path */
+    uint64_t part_count;
+    uint32_t part_cost;
+    bool is_beginning;
+    uint64_t longest_ns;
+    uint64_t p99_ns;
+    uint64_t same_path_last_ns;
+    uint64_t sibling_count;
+    bool is_cut; /* too much work */
+};
+
+static bool is_better(const struct bl_difference *d, const struct bl_difference *best)
+{
+    if (d->cost != best->cost)
+        return d->cost < best->cost;
+    if (d->is_part != best->is_part)
+        return d->is_part; /* a release too few says more than a reference too many */
+    return false;          /* siblings come most common first */
+}
+
+static void note_part(struct study *study, const struct bl_pattern *sibling,
+                      const struct bl_difference *d)
+{
+    if (study->part_count > 0 && d->match_cost > study->part_cost)
+        return;
+    if (study->part_count == 0 || d->match_cost < study->part_cost) {
+        study->part_count = 0;
+        study->part_cost = d->match_cost;
+        study->is_beginning = false;
+        study->longest_ns = 0;
+        study->p99_ns = 0;
+    }
+    study->part_count += sibling->count;
+    study->is_beginning |= d->is_beginning;
+    if (sibling->longest_ns > study->longest_ns)
+        study->longest_ns = sibling->longest_ns;
+    if (sibling->p99_ns > study->p99_ns)
+        study->p99_ns = sibling->p99_ns;
+}
+
+static void study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
+                           struct study *study)
+{
+    const struct bl_histories *all = judge->histories;
+    const struct bl_item *birth = bl_pattern_birth(all, live);
+    struct bl_difference d;
+    size_t count;
+    memset(study, 0, sizeof(*study));
+    if (!birth)
+        return;
+    const uint32_t *siblings =
+        bl_compare_siblings(judge->compare, live->class_number,
+                            bl_callers_site(judge->callers, birth->callers), &count);
+    uint32_t path = bl_callers_whole(judge->callers, birth->callers);
+    for (size_t i = 0; i < count && i < SIBLINGS_MAX; i++) {
+        const struct bl_pattern *sibling = &all->completed[siblings[i]];
+        const struct bl_item *other = bl_pattern_birth(all, sibling);
+        if (!other)
+            continue;
+        study->sibling_count += sibling->count;
+        if (bl_callers_whole(judge->callers, other->callers) == path &&
+            sibling->latest_ns > study->same_path_last_ns)
+            study->same_path_last_ns = sibling->latest_ns;
+        if (sibling->doubt)
+            continue;
+        study->is_cut = bl_compare_work(judge->compare) > BL_JUDGE_WORK;
+        if (study->is_cut)
+            return;
+        bl_compare_patterns(judge->compare, live, sibling, &d);
+        if (d.is_part)
+            note_part(study, sibling, &d);
+        if (!study->best || is_better(&d, &study->difference)) {
+            study->best = sibling;
+            study->difference = d;
+        }
+    }
+}
+
+/* May the thread that had the object last still have been at work when the process ended? */
+static bool is_busy_thread(const struct bl_judge *judge, uint32_t number)
+{
+    const struct bl_thread *thread = bl_reader_thread(judge->reader, number);
+    return thread && number != judge->main_thread && !(thread->flags & BL_THREAD_ENDED);
+}
+
+static uint64_t age_of(const struct bl_judge *judge, const struct bl_history_object *object)
+{
+    return judge->model->now_ns > object->birth_ns ? judge->model->now_ns - object->birth_ns : 0;
+}
+
+/* Moves the objects older than limit_ns to the front of a slice; returns how many. At the end of a
+ * process those that no thread was busy with are old as well when any is. */
+static size_t put_old_first(struct bl_judge *judge, size_t first, size_t count, uint64_t limit_ns,
+                            uint64_t busy_limit_ns)
+{
+    struct bl_history_object *objects = judge->histories->objects + first;
+    bool any_old = false;
+    size_t old = 0;
+    for (size_t i = 0; i < count; i++)
+        any_old |= age_of(judge, &objects[i]) > limit_ns;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t age = age_of(judge, &objects[i]);
+        bool is_busy = age <= busy_limit_ns && is_busy_thread(judge, objects[i].thread);
+        bool is_old = judge->is_final ? any_old && !is_busy : age > limit_ns;
+        if (!is_old)
+            continue;
+        struct bl_history_object moved = objects[i];
+        memmove(&objects[old + 1], &objects[old], (i - old) * sizeof(moved));
+        objects[old++] = moved;
+    }
+    return old;
+}
+
+static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern *live)
+{
+    uint64_t oldest = 0;
+    for (size_t i = 0; i < live->object_count; i++) {
+        uint64_t age = age_of(judge, &judge->histories->objects[live->first_object + i]);
+        if (age > oldest)
+            oldest = age;
+    }
+    return oldest;
+}
+
+static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t item, uint64_t units,
+                 uint32_t expected)
+{
+    const struct bl_pattern *live = &judge->histories->live[decision.pattern];
+    const struct bl_item *blamed = &bl_pattern_items(judge->histories, live)[item];
+    /* a birth that was not seen can have had any number of references */
+    if (blamed->kind == BL_ITEM_ALLOC && blamed->stack == 0)
+        return leave_in_peace(judge, decision.pattern, decision.first_object, decision.object_count,
+                              BL_GROUND_UNSEEN);
+    decision.item = live->first_item + item;
+    decision.units = units < live->refs ? units : live->refs;
+    decision.expected = expected;
+    return add_decision(judge, decision) ? 0 : -1;
+}
+
+/* The live items whose references the siblings give back by a release that is missing here. */
+static void find_partners(struct bl_judge *judge, const struct study *study,
+                          uint64_t units[BL_HISTORY_ITEMS], uint32_t expected[BL_HISTORY_ITEMS])
+{
+    const struct bl_difference *d = &study->difference;
+    uint64_t missing[BL_HISTORY_ITEMS];
+    uint64_t left[BL_HISTORY_ITEMS];
+    const struct bl_pair *pairs;
+    size_t count = bl_compare_pair(judge->compare, study->best, false, left, &pairs);
+    memcpy(missing, d->missing, study->best->item_count * sizeof(missing[0]));
+    for (size_t i = 0; i < count; i++) {
+        uint32_t mate = d->mate[pairs[i].acquire];
+        uint64_t lacking = missing[pairs[i].release];
+        uint64_t amount = pairs[i].units < lacking ? pairs[i].units : lacking;
+        if (amount == 0 || mate == BL_COMPARE_NONE)
+            continue;
+        missing[pairs[i].release] -= amount;
+        units[mate] += amount;
+        expected[mate] = study->best->first_item + pairs[i].release;
+    }
+    /* what siblings never give back ends with their memory, which has not been freed here */
+    const struct bl_item *items = bl_pattern_items(judge->histories, study->best);
+    for (uint32_t j = 0; j < study->best->item_count; j++)
+        if (bl_item_is_acquire(&items[j]) && left[j] > 0 && d->mate[j] != BL_COMPARE_NONE)
+            units[d->mate[j]] += left[j];
+}
+
+/* Blames what the best comparison leaves over. Returns 0 without having blamed anything when it
+ * explains nothing, 1 when it has, -1 without memory. */
+static int blame_difference(struct bl_judge *judge, const struct bl_decision *decision,
+                            const struct study *study)
+{
+    const struct bl_pattern *live = &judge->histories->live[decision->pattern];
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    uint64_t units[BL_HISTORY_ITEMS] = {0};
+    uint32_t expected[BL_HISTORY_ITEMS];
+    bool is_any = false;
+    if (study->difference.guess_cost > GUESS_MAX)
+        return 0;
+    for (uint32_t i = 0; i < live->item_count; i++)
+        expected[i] = BL_JUDGE_NONE;
+    find_partners(judge, study, units, expected);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (bl_item_is_acquire(&items[i]))
+            units[i] += study->difference.extra[i];
+    for (uint32_t i = 0; i < live->item_count; i++) {
+        if (units[i] == 0)
+            continue;
+        is_any = true;
+        if (blame(judge, *decision, i, units[i], expected[i]) < 0)
+            return -1;
+    }
+    return is_any;
+}
+
+/* Without siblings that explain it: pairs what the history itself has. */
+static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, bool has_siblings)
+{
+    const struct bl_pattern *live = &judge->histories->live[decision.pattern];
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    const struct bl_item *birth = bl_pattern_birth(judge->histories, live);
+    const struct bl_pair *pairs;
+    uint64_t left[BL_HISTORY_ITEMS];
+    bool has_release = false;
+    bool is_stale = decision.verdict == BL_VERDICT_STALE;
+    enum bl_verdict never = is_stale ? BL_VERDICT_STALE : BL_VERDICT_NEVER_RELEASED;
+    enum bl_verdict missing = is_stale ? BL_VERDICT_STALE : BL_VERDICT_MISSING_RELEASE;
+    bl_compare_pair(judge->compare, live, true, left, &pairs);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        has_release |= items[i].kind == BL_ITEM_RELEASE;
+    decision.is_exact = !has_release;
+    if (!has_release && birth && !has_siblings) {
+        /* one thing was forgotten, not each of its references */
+        decision.verdict = never;
+        return blame(judge, decision, (uint32_t)(birth - items), live->refs, BL_JUDGE_NONE);
+    }
+    bool is_any = false;
+    for (uint32_t i = 0; i < live->item_count; i++) {
+        if (!bl_item_is_acquire(&items[i]) || left[i] == 0)
+            continue;
+        decision.verdict = items[i].kind == BL_ITEM_ALLOC && !has_siblings ? never : missing;
+        is_any = true;
+        if (blame(judge, decision, i, left[i], BL_JUDGE_NONE) < 0)
+            return -1;
+    }
+    if (is_any)
+        return 0;
+    return leave_in_peace(judge, decision.pattern, decision.first_object, decision.object_count,
+                          BL_GROUND_UNEXPLAINED);
+}
+
+static int accuse(struct bl_judge *judge, struct bl_decision decision, const struct study *study)
+{
+    if (decision.object_count == 0)
+        return 0;
+    if (study->best) {
+        int outcome = blame_difference(judge, &decision, study);
+        if (outcome != 0)
+            return outcome < 0 ? -1 : 0;
+    }
+    return blame_open_ends(judge, decision, study->sibling_count > 0);
+}
+
+/* The objects began as siblings did that ended well. */
+static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
+                           const struct study *study)
+{
+    uint64_t limit_ns = study->longest_ns + study->longest_ns / 2 + BL_JUDGE_TICK_NS;
+    uint64_t busy_ns = limit_ns;
+    size_t first = decision.first_object;
+    size_t count = decision.object_count;
+    if (judge->is_final)
+        limit_ns = study->longest_ns >= NOISE_NS ? study->longest_ns : 0;
+    size_t old = put_old_first(judge, first, count, limit_ns, busy_ns);
+    if (leave_in_peace(judge, decision.pattern, first + old, count - old, BL_GROUND_IN_USE) < 0)
+        return -1;
+    decision.object_count = old;
+    /* on the way that siblings took, only time tells: it may still be released */
+    if (!judge->is_final && study->is_beginning && study->part_cost == 0) {
+        uint64_t far_ns = 10 * study->p99_ns;
+        far_ns = far_ns > STALE_NS ? far_ns : STALE_NS;
+        far_ns = far_ns > limit_ns ? far_ns : limit_ns;
+        size_t stale = put_old_first(judge, first, old, far_ns, 0);
+        if (leave_in_peace(judge, decision.pattern, first + stale, old - stale, BL_GROUND_OLD) < 0)
+            return -1;
+        decision.object_count = stale;
+        decision.verdict = BL_VERDICT_STALE;
+    }
+    return accuse(judge, decision, study);
+}
+
+static enum bl_ground ground_of(enum bl_doubt doubt)
+{
+    static const enum bl_ground grounds[] = {
+        [BL_DOUBT_MOVING] = BL_GROUND_MOVING,     [BL_DOUBT_OVERFLOW] = BL_GROUND_OVERFLOW,
+        [BL_DOUBT_DRIFTED] = BL_GROUND_DRIFTED,   [BL_DOUBT_INHERITED] = BL_GROUND_INHERITED,
+        [BL_DOUBT_GHOST] = BL_GROUND_UNEXPLAINED, [BL_DOUBT_SETTLED] = BL_GROUND_SETTLED,
+    };
+    return grounds[doubt];
+}
+
+static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *study)
+{
+    const struct bl_pattern *live = &judge->histories->live[number];
+    size_t first = live->first_object;
+    size_t count = live->object_count;
+    if (live->doubt != BL_DOUBT_NONE)
+        return leave_in_peace(judge, number, first, count, ground_of(live->doubt));
+    study_siblings(judge, live, study);
+    if (study->is_cut)
+        return leave_in_peace(judge, number, first, count, BL_GROUND_UNEXPLAINED);
+    struct bl_decision decision = {.pattern = number,
+                                   .first_object = first,
+                                   .object_count = count,
+                                   .verdict = BL_VERDICT_MISSING_RELEASE,
+                                   .ground = BL_GROUND_ACCUSED,
+                                   .siblings = study->part_count,
+                                   .sibling_p99_ns = study->p99_ns,
+                                   .same_path_last_ns = study->same_path_last_ns,
+                                   .is_exact = study->best && study->difference.guess_cost == 0,
+                                   .owner = BL_JUDGE_NONE};
+    if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)
+        return judge_beginning(judge, decision, study);
+    if (!judge->is_final && oldest_age(judge, live) <= judge->guard_ns)
+        return leave_in_peace(judge, number, first, count, BL_GROUND_YOUNG);
+    return accuse(judge, decision, study);
+}
+
+static bool has_over_release(const struct bl_judge *judge, const struct bl_pattern *pattern)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, pattern);
+    for (uint32_t i = 0; i < pattern->item_count; i++)
+        if (items[i].kind == BL_ITEM_OVER_RELEASE)
+            return true;
+    return false;
+}
+
+int bl_judge_decide(struct bl_judge *judge)
+{
+    struct study *study = malloc(sizeof(*study));
+    int outcome = 0;
+    if (!study)
+        return bl_judge_out_of_memory(judge);
+    for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++) {
+        const struct bl_pattern *live = &judge->histories->live[i];
+        if (live->doubt != BL_DOUBT_GHOST && !has_over_release(judge, live) &&
+            bl_judge_wants(judge, live->class_number))
+            outcome = judge_pattern(judge, (uint32_t)i, study);
+    }
+    free(study);
+    return outcome;
+}

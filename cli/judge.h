@@ -1,0 +1,137 @@
+/*
+ * What the parts of the verdict share: the case file.
+ *
+ * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is.
+ * grouping.c puts decisions that blame the same acquire together, findings.c writes each group up.
+ */
+#ifndef BL_JUDGE_H
+#define BL_JUDGE_H
+
+#include "callers.h"
+#include "compare.h"
+#include "error.h"
+#include "histories.h"
+#include "model.h"
+#include "reader.h"
+#include "verdict.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BL_JUDGE_NONE    UINT32_MAX
+#define BL_JUDGE_WORK    (1ull << 29) /* items compared, then the rest is not judged */
+#define BL_JUDGE_TICK_NS 10000000ull  /* births are stamped by a clock of a few milliseconds */
+#define BL_JUDGE_SECOND  1000000000ull
+
+/* One reason to accuse the objects of one pattern, or to leave them in peace. */
+struct bl_decision {
+    uint32_t pattern;
+    size_t first_object;
+    size_t object_count;
+    enum bl_verdict verdict;
+    enum bl_ground ground;
+    uint32_t item; /* blamed, or the birth: index in histories->items */
+    uint64_t units;
+    uint32_t expected; /* the release that siblings have: index in histories->items */
+    uint64_t siblings;
+    uint64_t sibling_p99_ns;
+    uint64_t
+        same_path_last_ns; /* when a sibling born on the same path ended last; 0: there is none */
+    bool is_exact;
+    uint32_t chain; /* of the group */
+    uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
+};
+
+struct bl_judge {
+    struct bl_histories *histories;
+    struct bl_callers *callers;
+    struct bl_compare *compare;
+    const struct bl_reader *reader;
+    struct bl_model *model;
+    const struct bl_model_options *options;
+    struct bl_error *error;
+    bool is_final;     /* nothing will be released any more */
+    uint64_t guard_ns; /* younger ones without siblings are not judged */
+    uint64_t activity_end_ns;
+    uint32_t main_thread;
+
+    struct bl_decision *decisions;
+    size_t decision_count;
+    size_t decision_room;
+
+    /* by chain: buffers of judged patterns that acquired a reference there */
+    uint64_t *passed;
+    uint64_t *by_stack; /* the same by whole stack, the library's inside included */
+    uint64_t *accused;  /* of those, the accused */
+    uint64_t *blamed;   /* of those, the ones blamed on this chain */
+    uint32_t *marks;
+    uint32_t mark;
+    uint64_t completed_total[BL_CLASSES_MAX];
+    uint64_t accused_total[BL_CLASSES_MAX];
+    uint32_t *object_groups; /* per history object: accused groups it is in */
+    struct bl_finding *findings;
+    size_t finding_count;
+    struct bl_group *groups;
+    size_t group_count;
+};
+
+struct bl_span {
+    uint64_t count;
+    uint64_t oldest_birth_ns;
+    uint64_t youngest_birth_ns;
+    uint64_t latest_event_ns;
+};
+
+static inline bool bl_decision_is_accused(const struct bl_decision *decision)
+{
+    return decision->verdict != BL_VERDICT_UNRELEASED;
+}
+
+static inline uint32_t bl_decision_class(const struct bl_judge *judge,
+                                         const struct bl_decision *decision)
+{
+    return judge->histories->live[decision->pattern].class_number;
+}
+
+static inline const struct bl_item *bl_decision_birth(const struct bl_judge *judge,
+                                                      const struct bl_decision *decision)
+{
+    return bl_pattern_birth(judge->histories, &judge->histories->live[decision->pattern]);
+}
+
+static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct bl_item *item)
+{
+    size_t depth;
+    return bl_callers_frames(judge->callers, item->callers, &depth)->frame;
+}
+
+static inline bool bl_judge_wants(const struct bl_judge *judge, uint32_t class_number)
+{
+    return !judge->options->class_name ||
+           strcmp(bl_model_class_name(judge->model, class_number), judge->options->class_name) == 0;
+}
+
+static inline int bl_judge_out_of_memory(struct bl_judge *judge)
+{
+    bl_error_set(judge->error, "not enough memory for the verdict");
+    return -1;
+}
+
+/* Fills judge->decisions. */
+int bl_judge_decide(struct bl_judge *judge);
+
+/* Folds parts under their owners, chooses what each group has in common, sorts decisions by group
+ * and counts both sides. parts and owners have room for all decisions; returns how many parts. */
+size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
+                        struct bl_decision *owners);
+/* The decision after the last of a group. */
+size_t bl_grouping_end(const struct bl_judge *judge, size_t first);
+struct bl_span bl_grouping_span(const struct bl_judge *judge, size_t first, size_t end);
+
+/* Writes up the groups; judge->groups and the findings have room for `room`. */
+int bl_findings_make(struct bl_judge *judge);
+void bl_findings_add_over_releases(struct bl_judge *judge, size_t room);
+
+#endif

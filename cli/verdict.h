@@ -1,0 +1,90 @@
+/*
+ * What is concluded about a group of unreleased buffers, and the evidence for it.
+ */
+#ifndef BL_VERDICT_H
+#define BL_VERDICT_H
+
+#include "histories.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Worst first. */
+enum bl_verdict {
+    BL_VERDICT_MISSING_RELEASE,
+    BL_VERDICT_NEVER_RELEASED,
+    BL_VERDICT_OVER_RELEASE,
+    BL_VERDICT_STALE,
+    BL_VERDICT_UNRELEASED, /* the evidence does not carry more */
+};
+
+/* Why a buffer is only called unreleased. */
+enum bl_ground {
+    BL_GROUND_ACCUSED, /* it is called more */
+    BL_GROUND_IN_USE,
+    BL_GROUND_YOUNG,
+    BL_GROUND_OLD, /* older than siblings became, but not by much */
+    BL_GROUND_STEADY,
+    BL_GROUND_ONCE, /* each the only one on its path */
+    BL_GROUND_MOVING,
+    BL_GROUND_OVERFLOW,
+    BL_GROUND_DRIFTED,
+    BL_GROUND_INHERITED,
+    BL_GROUND_SETTLED,
+    BL_GROUND_UNSEEN, /* born before or beside what was seen */
+    BL_GROUND_UNEXPLAINED,
+    BL_GROUND_PART,
+    BL_GROUND_COUNT,
+};
+
+struct bl_reference {
+    enum bl_item_kind kind;
+    uint32_t frame; /* the site: the stack from there on */
+    uint64_t count; /* references, of all buffers of the finding */
+    bool is_blamed;
+};
+
+#define BL_FINDING_REFERENCES 16
+#define BL_FINDING_PARTS      4
+
+/* Buffers of another class that a leaked one holds, and that go with it. */
+struct bl_part {
+    uint32_t class_number;
+    uint64_t count;
+    uint64_t bytes;
+};
+
+struct bl_finding {
+    enum bl_verdict verdict;
+    enum bl_ground ground;
+    double confidence;
+    enum bl_item_kind blame_kind;
+    uint32_t blame_frame; /* the site of most of its buffers; 0: unknown */
+    uint64_t blame_stacks;
+    uint32_t alloc_frame;
+    uint64_t alloc_stacks;
+    uint64_t refs_min; /* references of a buffer that are not given back */
+    uint64_t refs_max;
+    /* what passed the blamed acquire, and what did not */
+    uint64_t leaked;
+    uint64_t passed;
+    uint64_t other_leaked;
+    uint64_t other_passed;
+    uint64_t siblings; /* completed ones that the verdict was drawn from */
+    uint64_t sibling_p99_ns;
+    uint64_t shared; /* buffers that are in another finding as well: two references are missing */
+    uint32_t expected_frame; /* where siblings give the reference back; 0: unknown */
+    uint64_t expected_count;
+    struct bl_reference references[BL_FINDING_REFERENCES];
+    size_t reference_count;
+    struct bl_part parts[BL_FINDING_PARTS];
+    size_t part_count;
+    char text[320]; /* the evidence in words */
+    char note[192]; /* what limits it; "" */
+};
+
+/* "missing-release", as in the JSON. */
+const char *bl_verdict_name(enum bl_verdict verdict);
+
+#endif
