@@ -1,13 +1,13 @@
 #include "report.h"
 
 #include "balance.h"
-#include "pairing.h"
+#include "inspect.h"
 #include "text.h"
 #include "view.h"
 
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TOP_TEXT 20
 #define TOP_JSON 1000
@@ -117,59 +117,6 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
     }
 }
 
-struct filter {
-    const struct bl_reader *reader;
-    struct bl_symbols *symbols;
-    regex_t regex;
-};
-
-static bool matches(const struct filter *filter, const struct bl_symbol *symbol)
-{
-    return (symbol->function && regexec(&filter->regex, symbol->function, 0, NULL, 0) == 0) ||
-           (symbol->file && regexec(&filter->regex, symbol->file, 0, NULL, 0) == 0) ||
-           regexec(&filter->regex, symbol->module, 0, NULL, 0) == 0;
-}
-
-static bool keep_matching(void *context, uint32_t stack)
-{
-    struct filter *filter = context;
-    uint32_t frames[BL_MODEL_FRAMES_MAX];
-    size_t count = bl_model_stack(filter->reader, stack, frames, BL_MODEL_FRAMES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        size_t inlined = 0;
-        const struct bl_symbol *symbols = bl_symbols_frame(filter->symbols, frames[i], &inlined);
-        for (size_t k = 0; symbols && k < inlined; k++)
-            if (matches(filter, &symbols[k]))
-                return true;
-    }
-    return false;
-}
-
-/* By site, buffers with a history are judged; else they are grouped like all others. */
-static int make_model(struct bl_model **ret_model, struct bl_pairing **ret_pairing,
-                      const struct bl_target *target, const struct bl_reader *reader,
-                      struct bl_symbols *symbols, const struct bl_report_options *options,
-                      struct bl_error *error)
-{
-    struct bl_model_options model_options = options->model;
-    struct filter filter = {.reader = reader, .symbols = symbols};
-    if (!options->has_top)
-        model_options.top = options->is_json ? TOP_JSON : TOP_TEXT;
-    if (options->match) {
-        if (regcomp(&filter.regex, options->match, REG_EXTENDED | REG_NOSUB) != 0)
-            return bl_error_set(error, "--match does not accept \"%s\"", options->match);
-        model_options.keep_stack = keep_matching;
-        model_options.keep_context = &filter;
-    }
-    int outcome = bl_model_create(ret_model, reader, target->is_running, &model_options, error);
-    if (outcome == 0 && model_options.group_by == BL_GROUP_SITE && !options->summary_only &&
-        !options->has_buffer && !options->show_tree)
-        outcome = bl_pairing_create(ret_pairing, reader, *ret_model, &model_options, error);
-    if (options->match)
-        regfree(&filter.regex);
-    return outcome;
-}
-
 static int render_tree(FILE *out, const struct bl_view *view,
                        const struct bl_report_options *options, struct bl_error *error)
 {
@@ -197,34 +144,19 @@ static int render(FILE *out, const struct bl_view *view, const struct bl_report_
 int bl_report_write(FILE *out, const struct bl_target *target,
                     const struct bl_report_options *options, struct bl_error *error)
 {
-    struct bl_reader *reader = NULL;
-    struct bl_symbols *symbols = NULL;
-    struct bl_model *model = NULL;
-    struct bl_pairing *pairing = NULL;
-    const struct bl_proc *process = target->is_running ? &target->process : NULL;
-    int outcome = bl_reader_create(&reader, target->fd, target->path, BL_READER_ALL, error);
-    if (outcome == 0)
-        outcome = bl_symbols_create(&symbols, reader, process, error);
-    if (outcome == 0)
-        outcome = make_model(&model, &pairing, target, reader, symbols, options, error);
-    if (outcome == 0) {
-        struct bl_view view = {
-            .path = target->path,
-            .header = bl_reader_header(reader),
-            .reader = reader,
-            .model = model,
-            .symbols = symbols,
-            .pid = process ? process->pid : (pid_t)bl_reader_header(reader)->pid,
-            .show_hooks = options->show_hooks,
-            .summary_only = options->summary_only,
-        };
-        bl_text_printable(view.comm, sizeof(view.comm), view.header->comm,
-                          strnlen(view.header->comm, sizeof(view.header->comm)));
-        outcome = render(out, &view, options, error);
-    }
-    bl_model_destroy(model);
-    bl_pairing_destroy(pairing);
-    bl_symbols_destroy(symbols);
-    bl_reader_destroy(reader);
+    struct bl_inspection inspection;
+    struct bl_inspect_options inspect_options = {
+        .model = options->model,
+        .match = options->match,
+        .judges = !options->summary_only && !options->has_buffer && !options->show_tree,
+    };
+    if (!options->has_top)
+        inspect_options.model.top = options->is_json ? TOP_JSON : TOP_TEXT;
+    if (bl_inspect(&inspection, target, &inspect_options, error) < 0)
+        return -1;
+    inspection.view.show_hooks = options->show_hooks;
+    inspection.view.summary_only = options->summary_only;
+    int outcome = render(out, &inspection.view, options, error);
+    bl_inspection_deinit(&inspection);
     return outcome;
 }

@@ -10,7 +10,6 @@
 #include "model.h"
 #include "target.h"
 
-#include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -26,8 +25,9 @@ struct bl_report_options {
     bool show_tree;  /* only the balance tree */
 };
 
-/* getopt_long entries; codes start at BL_ARGS_REPORT. */
-#define BL_REPORT_LONG_OPTIONS                                                                     \
+/* getopt_long entries; codes start at BL_ARGS_REPORT. First those that say what is looked at, which
+ * other commands have as well. */
+#define BL_REPORT_SELECT_OPTIONS                                                                   \
     {"format", required_argument, NULL, BL_ARGS_REPORT},                                           \
         {"group", required_argument, NULL, BL_ARGS_REPORT + 1},                                    \
         {"class", required_argument, NULL, BL_ARGS_REPORT + 2},                                    \
@@ -35,8 +35,12 @@ struct bl_report_options {
         {"min-bytes", required_argument, NULL, BL_ARGS_REPORT + 4},                                \
         {"match", required_argument, NULL, BL_ARGS_REPORT + 5},                                    \
         {"top", required_argument, NULL, BL_ARGS_REPORT + 6},                                      \
-        {"own", required_argument, NULL, BL_ARGS_REPORT + 7},                                      \
-        {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                                          \
+    {                                                                                              \
+        "own", required_argument, NULL, BL_ARGS_REPORT + 7                                         \
+    }
+
+#define BL_REPORT_LONG_OPTIONS                                                                     \
+    BL_REPORT_SELECT_OPTIONS, {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                    \
         {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
     {                                                                                              \
         "tree", no_argument, NULL, BL_ARGS_REPORT + 10                                             \

@@ -1,0 +1,39 @@
+/*
+ * One target, read and judged: what every command that shows a process begins with.
+ *
+ * Owns reader, symbols, model and verdicts; `view` borrows them, and the target it was made of,
+ * which must live longer.
+ */
+#ifndef BL_INSPECT_H
+#define BL_INSPECT_H
+
+#include "error.h"
+#include "model.h"
+#include "pairing.h"
+#include "reader.h"
+#include "symbols.h"
+#include "target.h"
+#include "view.h"
+
+#include <stdbool.h>
+
+struct bl_inspect_options {
+    struct bl_model_options model;
+    const char *match; /* only stacks with a function, file or module like this; NULL: all */
+    bool judges;       /* by site, buffers with a history get verdicts */
+};
+
+struct bl_inspection {
+    struct bl_reader *reader;
+    struct bl_symbols *symbols;
+    struct bl_model *model;
+    struct bl_pairing *pairing; /* NULL: nothing was judged */
+    struct bl_view view;
+};
+
+/* Fills ret_inspection on success only; the caller then owns it. */
+int bl_inspect(struct bl_inspection *ret_inspection, const struct bl_target *target,
+               const struct bl_inspect_options *options, struct bl_error *error);
+void bl_inspection_deinit(struct bl_inspection *inspection);
+
+#endif
