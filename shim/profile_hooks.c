@@ -258,6 +258,9 @@ static int register_class(struct application *a, struct known_class *k)
     bl_refs_set_policy((uint8_t)k->number,
                        (struct bl_ref_policy){.revives = k->c.revives,
                                               .zero_is_end = k->c.zero_is_end,
+                                              .adopts = k->c.adopts,
+                                              .recycles = k->c.recycles,
+                                              .inlined = k->c.inlined,
                                               .ends_by_free = k->c.ends_by_free});
     a->profile->applied[k - a->classes] = true;
     return k->number;
