@@ -3,77 +3,44 @@
 #include "live.h"
 #include "lock.h"
 #include "losses.h"
+#include "slab.h"
 #include "table.h"
 
-#define SHARDS         BL_SHARDS
-#define HISTORY_MAX    24u        /* distinct operations kept of one buffer */
-#define LIFECYCLES_MAX (1u << 14) /* distinct lifecycles kept, all classes together */
-#define EVICT_SAMPLES  16u
-#define TOMBSTONES     (1u << 12) /* ended handles remembered, to tell an over-release */
-#define SLAB_RECORDS   (1u << 24)
+#define SHARDS     BL_SHARDS
+#define TOMBSTONES (1u << 12) /* ended handles remembered, to tell an over-release */
 
-/* ---- slabs: records of a section, given out and taken back ---- */
-
-struct slab {
-    enum bl_section section;
-    struct bl_lock lock; /* BL_RANK_REFS, inside of all others here */
-    uint32_t used;       /* (lock) record 0 is never used */
-    uint32_t free_head;  /* (lock) */
-};
-
-static struct slab objects = {.section = BL_SECTION_OBJECTS, .used = 1};
-static struct slab events = {.section = BL_SECTION_EVENTS, .used = 1};
+static struct bl_slab objects = {
+    .section = BL_SECTION_OBJECTS, .link_offset = offsetof(struct bl_object, stack), .used = 1};
 
 BL_INLINE struct bl_object *object_at(uint32_t n)
 {
     return bl_ledger_at(BL_SECTION_OBJECTS, n);
 }
 
-BL_INLINE struct bl_event *event_at(uint32_t n)
+static struct bl_ref_policy policies[BL_CLASSES_MAX];
+
+BL_INLINE const struct bl_ref_policy *policy_of(uint8_t class_number)
 {
-    return bl_ledger_at(BL_SECTION_EVENTS, n);
+    return &policies[class_number & (BL_CLASSES_MAX - 1)];
 }
 
-BL_INLINE uint32_t *link_in(const struct slab *slab, uint32_t n)
+/* The class that the functions are those of. */
+BL_INLINE uint8_t family_of(uint8_t class_number)
 {
-    return slab->section == BL_SECTION_EVENTS ? &event_at(n)->next : &object_at(n)->stack;
+    uint8_t family = policy_of(class_number)->kind_of;
+    return family ? family : class_number;
 }
 
-/* A link that was bent through the file ends the list: nothing outside the slab is ever touched. */
-static uint32_t next_of(const struct slab *slab, uint32_t n)
-{
-    uint32_t next = bl_load_relaxed(link_in(slab, n));
-    return next < slab->used ? next : 0;
-}
+/* ---- the index: handle to records ---- */
 
-static uint32_t slab_take(struct slab *slab)
-{
-    bl_lock_take(&slab->lock);
-    uint32_t n = slab->free_head;
-    if (n) {
-        slab->free_head = next_of(slab, n);
-    } else if (slab->used < SLAB_RECORDS && bl_ledger_ensure(slab->section, slab->used + 1) == 0) {
-        n = slab->used++;
-        bl_ledger_publish(slab->section, slab->used);
-    }
-    bl_lock_give(&slab->lock);
-    return n;
-}
-
-static void slab_give(struct slab *slab, uint32_t n)
-{
-    bl_lock_take(&slab->lock);
-    bl_store_relaxed(link_in(slab, n), slab->free_head);
-    slab->free_head = n;
-    bl_lock_give(&slab->lock);
-}
-
-/* ---- the index: (class, handle) to record ---- */
-
+/* Sharded by handle alone, so that a handle can be asked for whatever its class. Of the buffers of
+ * several classes at one address, one is in the table and leads to the others. */
 struct entry {
     UT_hash_handle hh;
-    uint64_t key;
+    uint64_t handle;
+    struct entry *more;
     uint32_t record;
+    uint8_t class_number;
     bool oom;
 };
 
@@ -82,40 +49,52 @@ static struct shard {
     struct entry *table; /* (lock) */
 } BL_ALIGNED(64) shards[SHARDS];
 
-static struct bl_ref_policy policies[BL_CLASSES_MAX];
-
+/* Where a handle is, or would be. Its class is that of the function called, until the buffer that
+ * is found tells the kind. */
 struct spot {
     struct shard *shard;
-    uint64_t key;
+    uint64_t handle;
     uint32_t index;
+    uint8_t class_number;
 };
-
-BL_INLINE const struct bl_ref_policy *policy_of(uint8_t class_number)
-{
-    return &policies[class_number & (BL_CLASSES_MAX - 1)];
-}
 
 BL_INLINE struct spot spot_of(uint64_t handle, uint8_t class_number)
 {
-    uint64_t key = handle ^ (uint64_t)class_number << 56;
-    uint32_t index = bl_table_hash(&key, sizeof key) >> 27 & (SHARDS - 1);
-    return (struct spot){&shards[index], key, index};
+    uint32_t index = bl_table_hash(&handle, sizeof handle) >> 27 & (SHARDS - 1);
+    return (struct spot){&shards[index], handle, index, class_number};
 }
 
-static struct entry *find_locked(const struct spot *at)
+static struct entry *find_any_locked(const struct spot *at)
 {
     struct entry *e = NULL;
-    HASH_FIND(hh, at->shard->table, &at->key, sizeof at->key, e);
+    HASH_FIND(hh, at->shard->table, &at->handle, sizeof at->handle, e);
+    return e;
+}
+
+static struct entry *find_locked(struct spot *at)
+{
+    struct entry *e = find_any_locked(at);
+    while (e && e->class_number != at->class_number &&
+           family_of(e->class_number) != family_of(at->class_number))
+        e = e->more;
+    if (e)
+        at->class_number = e->class_number;
     return e;
 }
 
 static struct entry *add_locked(const struct spot *at, uint32_t record)
 {
+    struct entry *first = find_any_locked(at);
     struct entry *e = bl_arena_alloc(sizeof *e);
     if (!e)
         return NULL;
-    *e = (struct entry){.key = at->key, .record = record};
-    HASH_ADD(hh, at->shard->table, key, sizeof e->key, e);
+    *e = (struct entry){.handle = at->handle, .record = record, .class_number = at->class_number};
+    if (first) {
+        e->more = first->more;
+        first->more = e;
+        return e;
+    }
+    HASH_ADD(hh, at->shard->table, handle, sizeof e->handle, e);
     if (e->oom) {
         bl_arena_free(e, sizeof *e);
         return NULL;
@@ -123,209 +102,25 @@ static struct entry *add_locked(const struct spot *at, uint32_t record)
     return e;
 }
 
+/* Nothing is added to the table, for which there might be no memory: what follows the first moves
+ * into it. */
 static void remove_locked(const struct spot *at, struct entry *e)
 {
-    HASH_DELETE(hh, at->shard->table, e);
-    bl_arena_free(e, sizeof *e);
-}
-
-/* ---- histories ---- */
-
-static int16_t clamp16(int32_t value)
-{
-    if (value > INT16_MAX)
-        return INT16_MAX;
-    return (int16_t)(value < INT16_MIN ? INT16_MIN : value);
-}
-
-static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
-                                   const struct bl_ref_event *e)
-{
-    uint32_t n = o->events;
-    for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
-        struct bl_event *event = event_at(n);
-        if (event->op == op && event->stack == e->stack && event->delta == e->delta)
-            return event;
-        n = event->next;
+    struct entry *before = find_any_locked(at);
+    struct entry *gone = e;
+    if (before != e) {
+        while (before->more != e)
+            before = before->more;
+        before->more = e->more;
+    } else if (e->more) {
+        gone = e->more;
+        e->record = gone->record;
+        e->class_number = gone->class_number;
+        e->more = gone->more;
+    } else {
+        HASH_DELETE(hh, at->shard->table, e);
     }
-    return NULL;
-}
-
-static void note_event(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
-{
-    struct bl_event *event = find_event(o, (uint16_t)op, e);
-    uint32_t n = 0;
-    if (!event && o->event_count < HISTORY_MAX)
-        n = slab_take(&events);
-    if (n) {
-        event = event_at(n);
-        *event = (struct bl_event){
-            .next = o->events, .stack = e->stack, .delta = e->delta, .op = (uint16_t)op};
-    }
-    if (!event) {
-        o->event_overflow++;
-        bl_losses_add(
-            o->event_count < HISTORY_MAX ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
-        return;
-    }
-    event->time_ns = e->time_ns;
-    event->thread = e->thread;
-    event->count_after = clamp16(o->refs);
-    bl_store_relaxed(&event->folded, event->folded + 1);
-    if (n) {
-        bl_store_release(&o->events, n);
-        bl_store_relaxed(&o->event_count, o->event_count + 1);
-    }
-}
-
-static void drop_events(uint32_t head)
-{
-    for (uint32_t i = 0; head && head < events.used && i < HISTORY_MAX; i++) {
-        uint32_t next = event_at(head)->next;
-        slab_give(&events, head);
-        head = next;
-    }
-}
-
-/* ---- lifecycles ---- */
-
-struct lifecycle_entry {
-    UT_hash_handle hh;
-    uint64_t key;
-    uint32_t record;
-    bool oom;
-};
-
-static struct bl_lock lifecycle_lock = BL_LOCK_INIT; /* BL_RANK_REFS, inside a shard: all below */
-static struct lifecycle_entry *lifecycles;
-static uint32_t lifecycle_used = 1;
-static uint32_t lifecycle_hand = 1;
-
-BL_INLINE struct bl_lifecycle *lifecycle_at(uint32_t n)
-{
-    return bl_ledger_at(BL_SECTION_LIFECYCLES, n);
-}
-
-BL_INLINE uint64_t scramble(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-/* A sum, so that the order does not count. */
-static uint64_t multiset_hash(const struct bl_object *o, uint8_t class_number)
-{
-    uint64_t sum = scramble((uint64_t)o->stack << 8 | BL_OP_ALLOC) + scramble(class_number);
-    uint32_t n = o->events;
-    for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
-        const struct bl_event *e = event_at(n);
-        uint64_t what = (uint64_t)e->stack << 24 | (uint64_t)(e->delta & 0xffff) << 8 | e->op;
-        sum += scramble(what) * e->folded;
-        n = e->next;
-    }
-    return scramble(sum + o->event_overflow) | 1;
-}
-
-/* The least useful of a few: seen least often, then longest ago. Its record is free afterwards. */
-static uint32_t evict_locked(void)
-{
-    uint32_t victim = 0;
-    for (uint32_t i = 0; i < EVICT_SAMPLES; i++) {
-        lifecycle_hand = lifecycle_hand + 1 < lifecycle_used ? lifecycle_hand + 1 : 1;
-        const struct bl_lifecycle *c = lifecycle_at(lifecycle_hand);
-        const struct bl_lifecycle *v = victim ? lifecycle_at(victim) : NULL;
-        if (!v || c->count < v->count || (c->count == v->count && c->last_ns < v->last_ns))
-            victim = lifecycle_hand;
-    }
-    struct bl_lifecycle *v = lifecycle_at(victim);
-    struct lifecycle_entry *e = NULL;
-    HASH_FIND(hh, lifecycles, &v->hash, sizeof v->hash, e);
-    if (e) {
-        HASH_DEL(lifecycles, e);
-        bl_arena_free(e, sizeof *e);
-    }
-    bl_store_release(&v->count, 0);
-    drop_events(v->events);
-    bl_losses_add(BL_LOSS_lifecycles_dropped, 1);
-    return victim;
-}
-
-static uint32_t take_lifecycle_locked(void)
-{
-    if (lifecycle_used >= LIFECYCLES_MAX)
-        return evict_locked();
-    if (bl_ledger_ensure(BL_SECTION_LIFECYCLES, lifecycle_used + 1) != 0)
-        return lifecycle_used > 1 ? evict_locked() : 0;
-    uint32_t n = lifecycle_used++;
-    memset(lifecycle_at(n), 0, sizeof(struct bl_lifecycle));
-    bl_ledger_publish(BL_SECTION_LIFECYCLES, lifecycle_used);
-    return n;
-}
-
-static uint32_t bucket_of(uint64_t lifetime_ns)
-{
-    uint64_t us = lifetime_ns / 1000;
-    uint32_t bucket = us ? (uint32_t)(64 - __builtin_clzll(us) + 1) / 2 : 0;
-    return bucket < BL_LIFETIME_BUCKETS ? bucket : BL_LIFETIME_BUCKETS - 1;
-}
-
-static void count_lifecycle(struct bl_lifecycle *c, uint64_t lifetime_ns, uint64_t size,
-                            uint64_t now_ns)
-{
-    if (c->count == 0 || lifetime_ns < c->min_ns)
-        c->min_ns = lifetime_ns;
-    if (lifetime_ns > c->max_ns)
-        c->max_ns = lifetime_ns;
-    c->total_ns += lifetime_ns;
-    c->bytes += size;
-    c->last_ns = now_ns;
-    c->histogram[bucket_of(lifetime_ns)]++;
-    bl_store_release(&c->count, c->count + 1);
-}
-
-/* A lifecycle not known yet: the object's events become its exemplar. 0: no room. */
-static uint32_t new_lifecycle_locked(const struct bl_object *o, uint8_t class_number, uint64_t hash)
-{
-    struct lifecycle_entry *e = bl_arena_alloc(sizeof *e);
-    uint32_t n = e ? take_lifecycle_locked() : 0;
-    if (n) {
-        *e = (struct lifecycle_entry){.key = hash, .record = n};
-        HASH_ADD(hh, lifecycles, key, sizeof e->key, e);
-    }
-    if (!n || e->oom) {
-        bl_arena_free(e, sizeof *e);
-        bl_losses_add(BL_LOSS_lifecycles_dropped, 1);
-        return 0;
-    }
-    struct bl_lifecycle *c = lifecycle_at(n);
-    memset(c, 0, sizeof *c);
-    c->hash = hash;
-    c->class_number = class_number;
-    c->overflow = o->event_overflow;
-    c->events = o->events;
-    c->event_count = o->event_count;
-    c->alloc_stack = o->stack;
-    return n;
-}
-
-/* Enters a buffer that ended well. Its events are used up. */
-static void complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
-                     uint64_t now_ns)
-{
-    uint64_t hash = multiset_hash(o, class_number);
-    struct lifecycle_entry *e = NULL;
-    uint32_t spare = o->events;
-    bl_lock_take(&lifecycle_lock);
-    HASH_FIND(hh, lifecycles, &hash, sizeof hash, e);
-    uint32_t n = e ? e->record : new_lifecycle_locked(o, class_number, hash);
-    if (n && !e)
-        spare = 0;
-    if (n)
-        count_lifecycle(lifecycle_at(n), now_ns > o->birth_ns ? now_ns - o->birth_ns : 0, size,
-                        now_ns);
-    bl_lock_give(&lifecycle_lock);
-    drop_events(spare);
+    bl_arena_free(gone, sizeof *gone);
 }
 
 /* ---- tombstones ---- */
@@ -333,20 +128,30 @@ static void complete(const struct bl_object *o, uint8_t class_number, uint64_t s
 /* The last handles that ended, each over the one before it at its place. Under the handle's shard
  * lock; a place belongs to one shard. */
 struct tombstone {
-    uint64_t key;
+    uint64_t handle;
     uint64_t time_ns;
     uint64_t size;
     uint32_t birth_stack;
     uint32_t end_stack;
     uint32_t end_thread;
+    uint8_t class_number; /* 0: none */
 };
 
 static struct tombstone tombstones[SHARDS][TOMBSTONES / SHARDS];
 
-static struct tombstone *tombstone_of(const struct spot *at)
+BL_INLINE struct tombstone *tombstone_place(const struct spot *at)
 {
-    uint32_t place = bl_table_hash(&at->key, sizeof at->key) & (TOMBSTONES / SHARDS - 1);
+    uint32_t place = bl_table_hash(&at->handle, sizeof at->handle) & (TOMBSTONES / SHARDS - 1);
     return &tombstones[at->index][place];
+}
+
+/* NULL: no such buffer has ended lately. */
+static struct tombstone *find_tombstone(const struct spot *at)
+{
+    struct tombstone *t = tombstone_place(at);
+    bool is_its = t->class_number && t->handle == at->handle &&
+                  family_of(t->class_number) == family_of(at->class_number);
+    return is_its ? t : NULL;
 }
 
 /* ---- operations ---- */
@@ -364,8 +169,8 @@ static uint64_t word_of(uint8_t class_number, uint64_t size, uint64_t generation
            (generation & BL_LIVE_GENERATION_MASK) << BL_LIVE_GENERATION_SHIFT | BL_LIVE_BIT;
 }
 
-static void fill_object(struct bl_object *o, const struct bl_ref_event *e, uint64_t size,
-                        uint64_t block, uint32_t flags)
+static void fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
+                        uint64_t size, uint32_t flags)
 {
     static uint32_t generation;
     o->address = e->handle;
@@ -376,10 +181,10 @@ static void fill_object(struct bl_object *o, const struct bl_ref_event *e, uint6
     o->events = 0;
     o->event_count = 0;
     o->event_overflow = 0;
-    o->block = block;
+    o->block = 0;
     o->flags = flags | (e->field_known ? BL_OBJECT_FIELD : 0u);
     o->field = e->field;
-    bl_store_release(&o->word, word_of(e->class_number, size, bl_add_relaxed(&generation, 1)));
+    bl_store_release(&o->word, word_of(class_number, size, bl_add_relaxed(&generation, 1)));
 }
 
 /* The buffer is gone. well: its siblings are to be compared with it. */
@@ -390,38 +195,43 @@ static void end_locked(const struct spot *at, struct entry *entry, const struct 
     struct bl_object *o = object_at(record);
     uint64_t size = size_in(o);
     bl_store_release(&o->word, 0);
-    *tombstone_of(at) = (struct tombstone){.key = at->key,
-                                           .time_ns = e->time_ns,
-                                           .size = size,
-                                           .birth_stack = o->stack,
-                                           .end_stack = e->stack,
-                                           .end_thread = e->thread};
-    bl_counters_end(at->index, e->class_number, size);
+    *tombstone_place(at) = (struct tombstone){.handle = at->handle,
+                                              .time_ns = e->time_ns,
+                                              .size = size,
+                                              .birth_stack = o->stack,
+                                              .end_stack = e->stack,
+                                              .end_thread = e->thread,
+                                              .class_number = entry->class_number};
+    bl_counters_end(at->index, entry->class_number, size);
     if (well)
-        complete(o, e->class_number, size, e->time_ns);
+        bl_history_complete(o, entry->class_number, size, e->time_ns);
     else
-        drop_events(o->events);
+        bl_history_drop(o->events);
     remove_locked(at, entry);
-    slab_give(&objects, record);
+    bl_slab_give(&objects, record);
 }
 
+/* The class is at's. */
 static void birth_locked(const struct spot *at, const struct bl_ref_event *e, uint64_t size)
 {
     struct bl_buffer block;
-    bool held = policy_of(e->class_number)->ends_by_free && bl_live_find(e->handle, &block);
-    uint32_t record = slab_take(&objects);
+    struct tombstone *t = find_tombstone(at);
+    bool held = policy_of(at->class_number)->ends_by_free && bl_live_find(e->handle, &block);
+    uint32_t record = bl_slab_take(&objects);
     struct entry *entry = record ? add_locked(at, record) : NULL;
     if (!entry) {
         if (record)
-            slab_give(&objects, record);
+            bl_slab_give(&objects, record);
         bl_losses_add(BL_LOSS_objects_dropped, 1);
         return;
     }
-    tombstone_of(at)->key = 0;
-    fill_object(object_at(record), e, size, held ? e->handle : 0, 0);
+    if (t)
+        t->class_number = 0;
+    fill_object(object_at(record), at->class_number, e, size, 0);
+    object_at(record)->block = held ? e->handle : 0;
     if (held)
         bl_live_hold(e->handle);
-    bl_counters_birth(at->index, e->class_number, size);
+    bl_counters_birth(at->index, at->class_number, size);
 }
 
 void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
@@ -431,7 +241,8 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
 
 void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
+    const struct spot place = spot_of(e->handle, e->class_number);
+    struct spot at = place;
     bl_lock_take(&at.shard->lock);
     struct entry *entry = find_locked(&at);
     struct bl_object *o = entry ? object_at(entry->record) : NULL;
@@ -439,12 +250,12 @@ void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
         /* the same birth, told by an outer function: that one is what the caller called */
         bl_store_relaxed(&o->stack, e->stack);
     } else {
-        bool well = policy_of(e->class_number)->recycles;
+        bool well = policy_of(at.class_number)->recycles;
         if (entry && !well)
             bl_losses_add(BL_LOSS_buffers_replaced, 1);
         if (entry)
             end_locked(&at, entry, e, well);
-        birth_locked(&at, e, size);
+        birth_locked(&place, e, size);
     }
     bl_lock_give(&at.shard->lock);
 }
@@ -452,9 +263,10 @@ void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
 /* Takes note of the object's own count. Operations of other threads may be in flight between its
  * reading and this; the flag says how it stood at the latest event, and the loss how many stand so
  * now. */
-static void note_field(struct bl_object *o, const struct bl_ref_event *e)
+static void note_field(struct bl_object *o, const struct bl_ref_event *e,
+                       const struct bl_ref_policy *policy)
 {
-    if (!e->field_known || policy_of(e->class_number)->inlined)
+    if (!e->field_known || policy->inlined)
         return;
     bool drifts = e->field != o->refs;
     bool drifted = (o->flags & BL_OBJECT_DRIFTED) != 0;
@@ -470,13 +282,14 @@ static void note_field(struct bl_object *o, const struct bl_ref_event *e)
  * into use again this way; a class may also say that births cannot all be seen. */
 static void revive_locked(const struct spot *at, const struct bl_ref_event *e)
 {
-    const struct tombstone *t = tombstone_of(at);
-    const struct bl_ref_policy *policy = policy_of(e->class_number);
+    const struct tombstone *t = find_tombstone(at);
+    const struct bl_ref_policy *policy = policy_of(at->class_number);
     struct bl_ref_event birth = *e;
-    if (policy->revives && t->key == at->key) {
+    if (t && policy->revives) {
+        const struct spot again = spot_of(at->handle, t->class_number);
         birth.stack = t->birth_stack;
         birth.delta = 0;
-        birth_locked(at, &birth, t->size);
+        birth_locked(&again, &birth, t->size);
     } else if (policy->adopts) {
         birth.stack = 0;
         birth.delta = e->field_known ? e->field - e->delta : 0;
@@ -503,9 +316,9 @@ void bl_refs_retain(const struct bl_ref_event *e)
     if (entry) {
         struct bl_object *o = object_at(entry->record);
         bl_store_relaxed(&o->refs, o->refs + e->delta);
-        note_event(o, BL_OP_RETAIN, e);
-        note_field(o, e);
-        bl_counters_add(&bl_counters_of(e->class_number, at.index)->retains, 1);
+        bl_history_note(o, BL_OP_RETAIN, e);
+        note_field(o, e, policy_of(at.class_number));
+        bl_counters_add(&bl_counters_of(at.class_number, at.index)->retains, 1);
     } else {
         bl_losses_add(BL_LOSS_events_unknown, 1);
     }
@@ -515,16 +328,16 @@ void bl_refs_retain(const struct bl_ref_event *e)
 /* A handle that ended is released once more: a ghost with both releases is left for the report. */
 static void over_release_locked(const struct spot *at, const struct bl_ref_event *e)
 {
-    const struct tombstone *t = tombstone_of(at);
+    const struct tombstone *t = find_tombstone(at);
     /* Not every birth of such a class is seen; and a handle that had a reference to give is no dead
      * one: it was born again at the same address, unseen. */
-    bool unsure = policy_of(e->class_number)->adopts || (e->field_known && e->field >= 0);
-    if (t->key != at->key || unsure) {
+    bool unsure = policy_of(at->class_number)->adopts || (e->field_known && e->field >= 0);
+    if (!t || unsure) {
         bl_losses_add(BL_LOSS_events_unknown, 1);
         return;
     }
-    bl_counters_add(&bl_counters_of(e->class_number, at->index)->over_releases, 1);
-    uint32_t record = slab_take(&objects);
+    bl_counters_add(&bl_counters_of(t->class_number, at->index)->over_releases, 1);
+    uint32_t record = bl_slab_take(&objects);
     if (!record) {
         bl_losses_add(BL_LOSS_objects_dropped, 1);
         return;
@@ -537,20 +350,20 @@ static void over_release_locked(const struct spot *at, const struct bl_ref_event
     end.thread = t->end_thread;
     end.time_ns = t->time_ns;
     struct bl_object *o = object_at(record);
-    fill_object(o, &birth, 0, 0, BL_OBJECT_GHOST);
-    note_event(o, BL_OP_RELEASE, &end);
+    fill_object(o, t->class_number, &birth, 0, BL_OBJECT_GHOST);
+    bl_history_note(o, BL_OP_RELEASE, &end);
     bl_store_relaxed(&o->refs, e->delta);
-    note_event(o, BL_OP_OVER_RELEASE, e);
+    bl_history_note(o, BL_OP_OVER_RELEASE, e);
 }
 
 static void release_locked(const struct spot *at, struct entry *entry, const struct bl_ref_event *e)
 {
-    const struct bl_ref_policy *policy = policy_of(e->class_number);
+    const struct bl_ref_policy *policy = policy_of(at->class_number);
     struct bl_object *o = object_at(entry->record);
     bl_store_relaxed(&o->refs, o->refs + e->delta);
-    bl_counters_add(&bl_counters_of(e->class_number, at->index)->releases, 1);
-    note_event(o, o->refs < 0 && !policy->adopts ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
-    note_field(o, e);
+    bl_counters_add(&bl_counters_of(at->class_number, at->index)->releases, 1);
+    bl_history_note(o, o->refs < 0 && !policy->adopts ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
+    note_field(o, e, policy);
     if (policy->zero_is_end && o->refs <= 0)
         end_locked(at, entry, e, true);
 }
@@ -583,7 +396,7 @@ void bl_refs_end(const struct bl_ref_event *e)
     bl_lock_take(&at.shard->lock);
     struct entry *entry = find_locked(&at);
     if (entry) {
-        note_event(object_at(entry->record), BL_OP_END, e);
+        bl_history_note(object_at(entry->record), BL_OP_END, e);
         end_locked(&at, entry, e, true);
     } else {
         over_release_locked(&at, e);
@@ -598,12 +411,12 @@ void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
     struct entry *entry = find_locked(&at);
     if (entry) {
         struct bl_object *o = object_at(entry->record);
-        struct bl_counter *c = bl_counters_of(e->class_number, at.index);
+        struct bl_counter *c = bl_counters_of(at.class_number, at.index);
         int64_t change = (int64_t)(size - size_in(o));
         uint64_t generation = o->word >> BL_LIVE_GENERATION_SHIFT;
-        bl_store_release(&o->word, word_of(e->class_number, size, generation + 1));
+        bl_store_release(&o->word, word_of(at.class_number, size, generation + 1));
         bl_counters_add(&c->alloc_bytes, (uint64_t)change);
-        bl_counters_settle(c, e->class_number, change);
+        bl_counters_settle(c, at.class_number, change);
     }
     bl_lock_give(&at.shard->lock);
 }
@@ -615,30 +428,34 @@ void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into)
     bl_lock_take(&at.shard->lock);
     struct entry *entry = find_locked(&at);
     if (entry) {
-        note_event(object_at(entry->record), BL_OP_TRANSFER, e);
+        bl_history_note(object_at(entry->record), BL_OP_TRANSFER, e);
         end_locked(&at, entry, e, true);
     }
     bl_lock_give(&at.shard->lock);
 }
 
+/* A buffer that the block held, and that ends with it. */
+static struct entry *find_held_locked(const struct spot *at)
+{
+    struct entry *e = find_any_locked(at);
+    while (e &&
+           !(policy_of(e->class_number)->ends_by_free && object_at(e->record)->block == at->handle))
+        e = e->more;
+    return e;
+}
+
 void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
 {
-    uint64_t classes = bl_header->published[BL_SECTION_CLASSES];
-    for (uint32_t k = 0; k < classes && k < BL_CLASSES_MAX; k++) {
-        if (!policies[k].ends_by_free)
-            continue;
-        struct bl_ref_event e = {.handle = address, .time_ns = now_ns, .class_number = (uint8_t)k};
-        struct spot at = spot_of(address, (uint8_t)k);
-        bl_lock_take(&at.shard->lock);
-        struct entry *entry = find_locked(&at);
-        if (entry && object_at(entry->record)->block == address) {
-            bool well = object_at(entry->record)->refs <= 0;
-            if (!well && policies[k].zero_is_end)
-                bl_losses_add(BL_LOSS_counts_drifted, 1);
-            end_locked(&at, entry, &e, well);
-        }
-        bl_lock_give(&at.shard->lock);
+    struct bl_ref_event e = {.handle = address, .time_ns = now_ns};
+    struct spot at = spot_of(address, 0);
+    bl_lock_take(&at.shard->lock);
+    for (struct entry *entry; (entry = find_held_locked(&at)) != NULL;) {
+        bool well = object_at(entry->record)->refs <= 0;
+        if (!well && policy_of(entry->class_number)->zero_is_end)
+            bl_losses_add(BL_LOSS_counts_drifted, 1);
+        end_locked(&at, entry, &e, well);
     }
+    bl_lock_give(&at.shard->lock);
 }
 
 /* ---- locks ---- */
@@ -647,36 +464,31 @@ void bl_refs_lock(void)
 {
     for (unsigned i = 0; i < SHARDS; i++)
         bl_lock_take(&shards[i].lock);
-    bl_lock_take(&lifecycle_lock);
+    bl_history_lock();
     bl_lock_take(&objects.lock);
-    bl_lock_take(&events.lock);
 }
 
 void bl_refs_unlock(void)
 {
-    bl_lock_give(&events.lock);
     bl_lock_give(&objects.lock);
-    bl_lock_give(&lifecycle_lock);
+    bl_history_unlock();
     for (unsigned i = SHARDS; i-- > 0;)
         bl_lock_give(&shards[i].lock);
 }
 
 void bl_refs_reset_lock(void)
 {
-    bl_lock_reset(&events.lock);
     bl_lock_reset(&objects.lock);
-    bl_lock_reset(&lifecycle_lock);
+    bl_history_reset_lock();
     for (unsigned i = 0; i < SHARDS; i++)
         bl_lock_reset(&shards[i].lock);
 }
 
 void bl_refs_reset(void)
 {
-    lifecycles = NULL;
-    lifecycle_used = 1;
-    lifecycle_hand = 1;
-    objects.used = events.used = 1;
-    objects.free_head = events.free_head = 0;
+    bl_history_reset();
+    bl_slab_reset(&objects);
+    memset(tombstones, 0, sizeof tombstones);
     for (unsigned i = 0; i < SHARDS; i++)
         shards[i].table = NULL;
 }

@@ -1,32 +1,18 @@
 /*
- * References: the live buffers of reference-counted classes, the history of each, and the
- * lifecycles of those that ended well.
+ * References: the live buffers of reference-counted classes, by their handles.
  *
- * Each live buffer has a record in OBJECTS and a list of EVENTS; equal operations fold. When it
- * ends, the multiset of its operations is looked up among the LIFECYCLES: known, it is counted and
- * the events are free again; new, its events become the exemplar. So the ledger holds what lives
- * and how siblings ended, bounded, whatever the number of operations.
+ * Each live buffer has a record in OBJECTS, and a history (history.h). An index leads from handle
+ * to record; classes that are kinds of one another share their functions, and the buffer that a
+ * handle stands for tells its class.
  *
- * Owns: an index from (class, handle) to record, uthash sharded by handle, in the arena; the same
- * for lifecycles. Threads: any; BL_RANK_REFS inside. Needs the guard. Signal
- * context: safe under the guard. Errors: counted by cause.
+ * Owns: the index, uthash sharded by handle, in the arena; the handles that ended last. Threads:
+ * any; BL_RANK_REFS inside. Needs the guard. Signal context: safe under the guard. Errors: counted
+ * by cause.
  */
 #ifndef BL_REFERENCES_H
 #define BL_REFERENCES_H
 
-#include "compiler.h"
-#include "ledger_format.h"
-
-struct bl_ref_event {
-    uint64_t handle;
-    uint64_t time_ns;
-    uint32_t stack;
-    uint32_t thread;
-    int32_t delta;
-    uint8_t class_number;
-    bool field_known;
-    int32_t field; /* the object's own count after the operation, if known */
-};
+#include "history.h"
 
 struct bl_ref_policy {
     bool revives;      /* a retain after the end brings it back: pools reset buffers this way */
@@ -35,6 +21,7 @@ struct bl_ref_policy {
     bool recycles;     /* born again while live: its end could not be seen, and was well */
     bool inlined;      /* most operations cannot be seen: the field differs without drift */
     bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
+    uint8_t kind_of;   /* the class whose functions are this one's; 0: it has its own */
 };
 
 /* What the classes do at count 0; by class number. */

@@ -269,6 +269,86 @@ START_TEST(a_birth_at_a_live_address_ends_the_old_buffer_uncompared)
 }
 END_TEST
 
+/* The next class, and events of it. */
+static struct bl_ref_event other_event(uint64_t handle, uint32_t stack, int32_t delta)
+{
+    struct bl_ref_event e = event(handle, stack, delta, 9000);
+    e.class_number = (uint8_t)(class_number + 1);
+    return e;
+}
+
+static void start_with_other(struct bl_ref_policy policy)
+{
+    start(counted);
+    bl_guard_leave();
+    ck_assert_int_eq(bl_live_add_class("other"), class_number + 1);
+    bl_refs_set_policy((uint8_t)(class_number + 1), policy);
+    bl_guard_enter();
+}
+
+static uint64_t class_of(const struct bl_object *o)
+{
+    return o->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK;
+}
+
+START_TEST(functions_of_a_class_are_those_of_its_kinds)
+{
+    start_with_other((struct bl_ref_policy){.zero_is_end = true});
+    bl_refs_set_policy(
+        (uint8_t)(class_number + 1),
+        (struct bl_ref_policy){.zero_is_end = true, .kind_of = (uint8_t)class_number});
+    struct bl_ref_event e = other_event(0x1000, 11, 1);
+    bl_refs_birth(&e, 100);
+    retain(0x1000, 12);
+    ck_assert_uint_eq(class_of(find(0x1000, false)), (uint64_t)class_number + 1);
+    ck_assert_int_eq(find(0x1000, false)->refs, 2);
+    release(0x1000, 13);
+    release(0x1000, 13);
+    ck_assert_ptr_null(find(0x1000, false));
+    release(0x1000, 14);
+    ck_assert_uint_eq(class_of(find(0x1000, true)), (uint64_t)class_number + 1);
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+START_TEST(classes_that_are_no_kinds_share_nothing_but_addresses)
+{
+    start_with_other((struct bl_ref_policy){.zero_is_end = true});
+    struct bl_ref_event e = other_event(0x1000, 21, 1);
+    birth(0x1000, 11, 1000);
+    bl_refs_birth(&e, 100);
+    retain(0x1000, 12);
+    release(0x1000, 13);
+    release(0x1000, 13); /* the one that is in the table goes, the other stays */
+    ck_assert_uint_eq(class_of(find(0x1000, false)), (uint64_t)class_number + 1);
+    ck_assert_int_eq(find(0x1000, false)->refs, 1);
+    e = other_event(0x1000, 22, -1);
+    birth(0x1000, 11, 2000);
+    bl_refs_release(&e);
+    ck_assert_uint_eq(class_of(find(0x1000, false)), (uint64_t)class_number);
+    release(0x1000, 13);
+    ck_assert_ptr_null(find(0x1000, false));
+    ck_assert_ptr_null(find(0x1000, true));
+}
+END_TEST
+
+START_TEST(the_free_of_a_block_ends_what_it_held_of_every_class)
+{
+    const struct bl_ref_policy held = {.zero_is_end = true, .ends_by_free = true};
+    start_with_other(held);
+    bl_refs_set_policy((uint8_t)class_number, held);
+    struct bl_buffer block = {.address = 0x1000, .size_bytes = 64};
+    bl_live_insert(&block);
+    struct bl_ref_event e = other_event(0x1000, 21, 1);
+    birth(0x1000, 11, 1000);
+    bl_refs_birth(&e, 100);
+    ck_assert_int_eq(bl_live_remove(0x1000, NULL), BL_REMOVED_HELD);
+    bl_refs_block_freed(0x1000, 3000);
+    ck_assert_ptr_null(find(0x1000, false));
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
 START_TEST(without_memory_operations_are_counted_and_nothing_else_happens)
 {
     start(counted);
@@ -302,6 +382,9 @@ int main(void)
     tcase_add_test(tc, a_pool_takes_a_buffer_back_into_use);
     tcase_add_test(tc, an_outer_constructor_is_the_one_that_is_named);
     tcase_add_test(tc, a_birth_at_a_live_address_ends_the_old_buffer_uncompared);
+    tcase_add_test(tc, functions_of_a_class_are_those_of_its_kinds);
+    tcase_add_test(tc, classes_that_are_no_kinds_share_nothing_but_addresses);
+    tcase_add_test(tc, the_free_of_a_block_ends_what_it_held_of_every_class);
     tcase_add_loop_test(tc, without_memory_operations_are_counted_and_nothing_else_happens, 1, 8);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,242 @@
+#include "history.h"
+#include "losses.h"
+#include "slab.h"
+#include "table.h"
+
+#define HISTORY_MAX    24u        /* distinct operations kept of one buffer */
+#define LIFECYCLES_MAX (1u << 14) /* distinct lifecycles kept, all classes together */
+#define EVICT_SAMPLES  16u
+
+static struct bl_slab events = {
+    .section = BL_SECTION_EVENTS, .link_offset = offsetof(struct bl_event, next), .used = 1};
+
+BL_INLINE struct bl_event *event_at(uint32_t n)
+{
+    return bl_ledger_at(BL_SECTION_EVENTS, n);
+}
+
+/* ---- operations ---- */
+
+static int16_t clamp16(int32_t value)
+{
+    if (value > INT16_MAX)
+        return INT16_MAX;
+    return (int16_t)(value < INT16_MIN ? INT16_MIN : value);
+}
+
+static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
+                                   const struct bl_ref_event *e)
+{
+    uint32_t n = o->events;
+    for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
+        struct bl_event *event = event_at(n);
+        if (event->op == op && event->stack == e->stack && event->delta == e->delta)
+            return event;
+        n = event->next;
+    }
+    return NULL;
+}
+
+void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
+{
+    struct bl_event *event = find_event(o, (uint16_t)op, e);
+    uint32_t n = 0;
+    if (!event && o->event_count < HISTORY_MAX)
+        n = bl_slab_take(&events);
+    if (n) {
+        event = event_at(n);
+        *event = (struct bl_event){
+            .next = o->events, .stack = e->stack, .delta = e->delta, .op = (uint16_t)op};
+    }
+    if (!event) {
+        o->event_overflow++;
+        bl_losses_add(
+            o->event_count < HISTORY_MAX ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
+        return;
+    }
+    event->time_ns = e->time_ns;
+    event->thread = e->thread;
+    event->count_after = clamp16(o->refs);
+    bl_store_relaxed(&event->folded, event->folded + 1);
+    if (n) {
+        bl_store_release(&o->events, n);
+        bl_store_relaxed(&o->event_count, o->event_count + 1);
+    }
+}
+
+void bl_history_drop(uint32_t head)
+{
+    for (uint32_t i = 0; head && head < events.used && i < HISTORY_MAX; i++) {
+        uint32_t next = event_at(head)->next;
+        bl_slab_give(&events, head);
+        head = next;
+    }
+}
+
+/* ---- lifecycles ---- */
+
+struct lifecycle_entry {
+    UT_hash_handle hh;
+    uint64_t key;
+    uint32_t record;
+    bool oom;
+};
+
+static struct bl_lock lifecycle_lock = BL_LOCK_INIT; /* BL_RANK_REFS, inside a shard: all below */
+static struct lifecycle_entry *lifecycles;
+static uint32_t lifecycle_used = 1;
+static uint32_t lifecycle_hand = 1;
+
+BL_INLINE struct bl_lifecycle *lifecycle_at(uint32_t n)
+{
+    return bl_ledger_at(BL_SECTION_LIFECYCLES, n);
+}
+
+BL_INLINE uint64_t scramble(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* A sum, so that the order does not count. */
+static uint64_t multiset_hash(const struct bl_object *o, uint8_t class_number)
+{
+    uint64_t sum = scramble((uint64_t)o->stack << 8 | BL_OP_ALLOC) + scramble(class_number);
+    uint32_t n = o->events;
+    for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
+        const struct bl_event *e = event_at(n);
+        uint64_t what = (uint64_t)e->stack << 24 | (uint64_t)(e->delta & 0xffff) << 8 | e->op;
+        sum += scramble(what) * e->folded;
+        n = e->next;
+    }
+    return scramble(sum + o->event_overflow) | 1;
+}
+
+/* The least useful of a few: seen least often, then longest ago. Its record is free afterwards. */
+static uint32_t evict_locked(void)
+{
+    uint32_t victim = 0;
+    for (uint32_t i = 0; i < EVICT_SAMPLES; i++) {
+        lifecycle_hand = lifecycle_hand + 1 < lifecycle_used ? lifecycle_hand + 1 : 1;
+        const struct bl_lifecycle *c = lifecycle_at(lifecycle_hand);
+        const struct bl_lifecycle *v = victim ? lifecycle_at(victim) : NULL;
+        if (!v || c->count < v->count || (c->count == v->count && c->last_ns < v->last_ns))
+            victim = lifecycle_hand;
+    }
+    struct bl_lifecycle *v = lifecycle_at(victim);
+    struct lifecycle_entry *e = NULL;
+    HASH_FIND(hh, lifecycles, &v->hash, sizeof v->hash, e);
+    if (e) {
+        HASH_DEL(lifecycles, e);
+        bl_arena_free(e, sizeof *e);
+    }
+    bl_store_release(&v->count, 0);
+    bl_history_drop(v->events);
+    bl_losses_add(BL_LOSS_lifecycles_dropped, 1);
+    return victim;
+}
+
+static uint32_t take_lifecycle_locked(void)
+{
+    if (lifecycle_used >= LIFECYCLES_MAX)
+        return evict_locked();
+    if (bl_ledger_ensure(BL_SECTION_LIFECYCLES, lifecycle_used + 1) != 0)
+        return lifecycle_used > 1 ? evict_locked() : 0;
+    uint32_t n = lifecycle_used++;
+    memset(lifecycle_at(n), 0, sizeof(struct bl_lifecycle));
+    bl_ledger_publish(BL_SECTION_LIFECYCLES, lifecycle_used);
+    return n;
+}
+
+static uint32_t bucket_of(uint64_t lifetime_ns)
+{
+    uint64_t us = lifetime_ns / 1000;
+    uint32_t bucket = us ? (uint32_t)(64 - __builtin_clzll(us) + 1) / 2 : 0;
+    return bucket < BL_LIFETIME_BUCKETS ? bucket : BL_LIFETIME_BUCKETS - 1;
+}
+
+static void count_lifecycle(struct bl_lifecycle *c, uint64_t lifetime_ns, uint64_t size,
+                            uint64_t now_ns)
+{
+    if (c->count == 0 || lifetime_ns < c->min_ns)
+        c->min_ns = lifetime_ns;
+    if (lifetime_ns > c->max_ns)
+        c->max_ns = lifetime_ns;
+    c->total_ns += lifetime_ns;
+    c->bytes += size;
+    c->last_ns = now_ns;
+    c->histogram[bucket_of(lifetime_ns)]++;
+    bl_store_release(&c->count, c->count + 1);
+}
+
+/* A lifecycle not known yet: the object's events become its exemplar. 0: no room. */
+static uint32_t new_lifecycle_locked(const struct bl_object *o, uint8_t class_number, uint64_t hash)
+{
+    struct lifecycle_entry *e = bl_arena_alloc(sizeof *e);
+    uint32_t n = e ? take_lifecycle_locked() : 0;
+    if (n) {
+        *e = (struct lifecycle_entry){.key = hash, .record = n};
+        HASH_ADD(hh, lifecycles, key, sizeof e->key, e);
+    }
+    if (!n || e->oom) {
+        bl_arena_free(e, sizeof *e);
+        bl_losses_add(BL_LOSS_lifecycles_dropped, 1);
+        return 0;
+    }
+    struct bl_lifecycle *c = lifecycle_at(n);
+    memset(c, 0, sizeof *c);
+    c->hash = hash;
+    c->class_number = class_number;
+    c->overflow = o->event_overflow;
+    c->events = o->events;
+    c->event_count = o->event_count;
+    c->alloc_stack = o->stack;
+    return n;
+}
+
+void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
+                         uint64_t now_ns)
+{
+    uint64_t hash = multiset_hash(o, class_number);
+    struct lifecycle_entry *e = NULL;
+    uint32_t spare = o->events;
+    bl_lock_take(&lifecycle_lock);
+    HASH_FIND(hh, lifecycles, &hash, sizeof hash, e);
+    uint32_t n = e ? e->record : new_lifecycle_locked(o, class_number, hash);
+    if (n && !e)
+        spare = 0;
+    if (n)
+        count_lifecycle(lifecycle_at(n), now_ns > o->birth_ns ? now_ns - o->birth_ns : 0, size,
+                        now_ns);
+    bl_lock_give(&lifecycle_lock);
+    bl_history_drop(spare);
+}
+
+/* ---- locks ---- */
+
+void bl_history_lock(void)
+{
+    bl_lock_take(&lifecycle_lock);
+    bl_lock_take(&events.lock);
+}
+
+void bl_history_unlock(void)
+{
+    bl_lock_give(&events.lock);
+    bl_lock_give(&lifecycle_lock);
+}
+
+void bl_history_reset_lock(void)
+{
+    bl_lock_reset(&events.lock);
+    bl_lock_reset(&lifecycle_lock);
+}
+
+void bl_history_reset(void)
+{
+    lifecycles = NULL;
+    lifecycle_used = 1;
+    lifecycle_hand = 1;
+    bl_slab_reset(&events);
+}

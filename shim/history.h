@@ -1,0 +1,44 @@
+/*
+ * Histories: what was done to each live reference-counted buffer, and how those that ended well had
+ * lived.
+ *
+ * Operations are records in EVENTS, listed from the buffer's object; equal ones (op, stack, delta)
+ * fold. When the buffer ends well, the multiset of its operations is looked up among the
+ * LIFECYCLES: known, it is counted and the events are free again; new, its events become the
+ * exemplar. Both are bounded: a history keeps some distinct operations and counts the others, and
+ * of the lifecycles the least useful is evicted.
+ *
+ * Threads: an object's history is its caller's, who holds what guards the object; the lock of the
+ * lifecycles is taken inside (BL_RANK_REFS). Needs the guard. Signal context: safe under the
+ * guard. Errors: counted by cause.
+ */
+#ifndef BL_HISTORY_H
+#define BL_HISTORY_H
+
+#include "compiler.h"
+#include "ledger_format.h"
+
+struct bl_ref_event {
+    uint64_t handle;
+    uint64_t time_ns;
+    uint32_t stack;
+    uint32_t thread;
+    int32_t delta;
+    uint8_t class_number;
+    bool field_known;
+    int32_t field; /* the object's own count after the operation, if known */
+};
+
+void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e);
+/* The events from head on are free again. */
+void bl_history_drop(uint32_t head);
+/* Enters a buffer that ended well. Its events are used up. */
+void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
+                         uint64_t now_ns);
+
+void bl_history_lock(void);
+void bl_history_unlock(void);
+void bl_history_reset_lock(void);
+void bl_history_reset(void);
+
+#endif
