@@ -144,12 +144,7 @@ static const char *base_name(const char *path)
 
 bool bl_model_is_runtime(const char *module_path)
 {
-    static const char *const patterns[] = {
-        "libc.so*",      "libc-*.so*",     "ld-linux*",  "ld-[0-9]*.so*", "ld-musl*",
-        "libstdc++.so*", "libc++.so*",     "libc++abi*", "libpthread*",   "libjemalloc*",
-        "libtcmalloc*",  "libmimalloc*",   "libgcc_s*",  "libm.so*",      "libdl.so*",
-        "libdl-*.so*",   "linux-vdso.so*", "[[]vdso]",
-    };
+    static const char *const patterns[] = BL_RUNTIME_MODULES;
     const char *name = base_name(module_path);
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
         if (fnmatch(patterns[i], name, 0) == 0)

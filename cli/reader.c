@@ -61,6 +61,10 @@ static const uint32_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_OBJECTS] = sizeof(struct bl_object),
     [BL_SECTION_EVENTS] = sizeof(struct bl_event),
     [BL_SECTION_LIFECYCLES] = sizeof(struct bl_lifecycle),
+    [BL_SECTION_SERIES] = sizeof(struct bl_series),
+    [BL_SECTION_SAMPLES] = sizeof(struct bl_samples),
+    [BL_SECTION_MARKS] = sizeof(struct bl_mark),
+    [BL_SECTION_BOUNDARIES] = sizeof(struct bl_boundary),
 };
 
 static int read_exactly(struct source *source, void *out, uint64_t length, uint64_t offset)
@@ -527,6 +531,65 @@ static int load_histories(struct source *source, struct bl_reader *reader)
     return 0;
 }
 
+/* A block that was given to another series, and a mark that was written over, while they were read
+ * are neither the one nor the other. */
+static void recheck_block(struct bl_samples *then, const struct bl_samples *now)
+{
+    if (now->serial != then->serial || now->used < then->used)
+        then->used = 0;
+}
+
+static void recheck_mark(struct bl_mark *then, const struct bl_mark *now)
+{
+    if (now->serial != then->serial)
+        then->serial = 0;
+}
+
+static int recheck_series(struct source *source, struct bl_reader *reader, enum bl_section which)
+{
+    const struct section *section = &reader->sections[which];
+    uint8_t *now = malloc(CHUNK_BYTES);
+    int outcome =
+        now ? 0 : bl_error_set(source->error, "not enough memory to read %s", source->path);
+    for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
+        const struct part *part = &section->parts[i];
+        const uint64_t per_chunk = CHUNK_BYTES / record_sizes[which];
+        bool is_private;
+        uint64_t offset = part_offset(source, which, i, &is_private);
+        for (uint64_t at = 0; part->data && at < part->count && outcome == 0; at += per_chunk) {
+            uint64_t left = part->count - at;
+            uint64_t count = left < per_chunk ? left : per_chunk;
+            uint8_t *then = part->data + at * record_sizes[which];
+            outcome = read_exactly(source, now, count * record_sizes[which],
+                                   offset + at * record_sizes[which]);
+            for (uint64_t n = 0; outcome == 0 && n < count; n++) {
+                void *old = then + n * record_sizes[which];
+                void *new = now + n *record_sizes[which];
+                if (which == BL_SECTION_SAMPLES)
+                    recheck_block(old, new);
+                else
+                    recheck_mark(old, new);
+            }
+        }
+    }
+    free(now);
+    return outcome;
+}
+
+static int load_series(struct source *source, struct bl_reader *reader)
+{
+    if (load(source, reader, BL_SECTION_SAMPLES) < 0 ||
+        load(source, reader, BL_SECTION_SERIES) < 0 || load(source, reader, BL_SECTION_MARKS) < 0 ||
+        load(source, reader, BL_SECTION_BOUNDARIES) < 0)
+        return -1;
+    if (source->header.snapshot_number != 0)
+        return 0;
+    return recheck_series(source, reader, BL_SECTION_SAMPLES) < 0 ||
+                   recheck_series(source, reader, BL_SECTION_MARKS) < 0
+               ? -1
+               : 0;
+}
+
 /* Makes every reference in a frame one that can be followed. */
 static void check_frames(struct bl_reader *reader)
 {
@@ -676,7 +739,8 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     static const enum bl_section after_live[] = {BL_SECTION_THREADS, BL_SECTION_FRAMES,
                                                  BL_SECTION_MODULES};
     if (scope == BL_READER_ALL &&
-        (load_live(source, reader) < 0 || load_histories(source, reader) < 0))
+        (load_live(source, reader) < 0 || load_histories(source, reader) < 0 ||
+         load_series(source, reader) < 0))
         return -1;
     if (load(source, reader, BL_SECTION_COUNTERS) < 0 ||
         load(source, reader, BL_SECTION_CLASSES) < 0 || load(source, reader, BL_SECTION_HOOKS) < 0)
@@ -811,6 +875,26 @@ const struct bl_class *bl_reader_class(const struct bl_reader *reader, uint32_t 
 const struct bl_hook *bl_reader_hook(const struct bl_reader *reader, uint32_t number)
 {
     return record_at(reader, BL_SECTION_HOOKS, number);
+}
+
+const struct bl_series *bl_reader_series(const struct bl_reader *reader, uint32_t number)
+{
+    return number ? record_at(reader, BL_SECTION_SERIES, number) : NULL;
+}
+
+const struct bl_samples *bl_reader_samples(const struct bl_reader *reader, uint32_t number)
+{
+    return number ? record_at(reader, BL_SECTION_SAMPLES, number) : NULL;
+}
+
+const struct bl_mark *bl_reader_mark(const struct bl_reader *reader, uint32_t number)
+{
+    return record_at(reader, BL_SECTION_MARKS, number);
+}
+
+const struct bl_boundary *bl_reader_boundary(const struct bl_reader *reader, uint32_t number)
+{
+    return record_at(reader, BL_SECTION_BOUNDARIES, number);
 }
 
 struct bl_counter bl_reader_counter(const struct bl_reader *reader, uint32_t class_number)

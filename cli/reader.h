@@ -3,9 +3,9 @@
  *
  * Everything is copied into private memory with pread while the file is open: the file may grow
  * under us, shrink, or be hostile, and a mapping of a file that shrinks is a SIGBUS. Dependencies
- * are read last (live buffers, then objects, lifecycles and their events, then threads and frames,
- * then modules, then names), each with a fresh look at the header, so that whatever a record of a
- * running target refers to is there.
+ * are read last (live buffers, then objects, lifecycles and their events, then series, then threads
+ * and frames, then modules, then names), each with a fresh look at the header, so that whatever a
+ * record of a running target refers to is there.
  *
  * What a caller gets is checked: frame parents are lower than the frame, module, class, thread and
  * frame numbers exist, names lie inside the pool, and no event is in two histories or twice in one,
@@ -78,6 +78,12 @@ const struct bl_module *bl_reader_module(const struct bl_reader *reader, uint32_
 const struct bl_thread *bl_reader_thread(const struct bl_reader *reader, uint32_t number);
 const struct bl_class *bl_reader_class(const struct bl_reader *reader, uint32_t number);
 const struct bl_hook *bl_reader_hook(const struct bl_reader *reader, uint32_t number);
+
+/* As they are in the file, whole but not checked: see series.h. */
+const struct bl_series *bl_reader_series(const struct bl_reader *reader, uint32_t number);
+const struct bl_samples *bl_reader_samples(const struct bl_reader *reader, uint32_t number);
+const struct bl_mark *bl_reader_mark(const struct bl_reader *reader, uint32_t number);
+const struct bl_boundary *bl_reader_boundary(const struct bl_reader *reader, uint32_t number);
 
 /* Sum over the shards of one class; all zero for an unknown class. */
 struct bl_counter bl_reader_counter(const struct bl_reader *reader, uint32_t class_number);

@@ -35,6 +35,10 @@ struct bl_geometry {
         [BL_SECTION_OBJECTS] = {sizeof(struct bl_object), 6, 16},                                  \
         [BL_SECTION_EVENTS] = {sizeof(struct bl_event), 7, 17},                                    \
         [BL_SECTION_LIFECYCLES] = {sizeof(struct bl_lifecycle), 7, 13},                            \
+        [BL_SECTION_SERIES] = {sizeof(struct bl_series), 6, 8},                                    \
+        [BL_SECTION_SAMPLES] = {sizeof(struct bl_samples), 4, 10},                                 \
+        [BL_SECTION_MARKS] = {sizeof(struct bl_mark), 5, 8},                                       \
+        [BL_SECTION_BOUNDARIES] = {sizeof(struct bl_boundary), 6, 6},                              \
     }
 static const struct bl_geometry bl_geometry[BL_SECTION_COUNT] = BL_GEOMETRY;
 

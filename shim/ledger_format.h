@@ -24,14 +24,27 @@
  * Trust. The reader treats every count, offset and length as hostile: the file may be truncated,
  * foreign, or written by a process with a wild pointer.
  *
+ * Memory in time. SERIES names what is followed: the process's memory, each class that has had a
+ * buffer, the largest and fastest sites, request boundaries. SAMPLES holds what was seen, in blocks
+ * of one kilobyte; a block belongs to one series and one level. Level 0 has a sample for each turn
+ * of the helper thread (interval), level 1 one for each BL_SAMPLES_PER_LEVEL of those, with the
+ * least and the most seen between, level 2 one for each BL_SAMPLES_PER_LEVEL of level 1. All levels
+ * are written as time passes, so that growing older is nothing but the loss of the oldest fine
+ * blocks: a day of turns, a month and a year of the coarser ones, and BL_SAMPLE_BLOCKS_MAX blocks
+ * in all, whatever is followed (BL_SERIES_BLOCKS). The helper thread is the only writer, and makes
+ * the snapshots too: in a snapshot they agree.
+ *
  * Crash story. The kernel keeps a shared mapping's pages when a process dies by any signal, so the
  * ledger of a killed process is as its last instruction left it: at most one operation in flight
  * per thread is half done. A half-done alloc leaves a record without BL_LIVE_BIT (not counted); a
  * half-done release leaves a block recorded that is about to be freed, or freed and not yet
- * counted. Space is reserved by posix_fallocate before it is mapped, so a full disk is an error
- * code in the writer and never SIGBUS. What could not be placed in the file is held in the target's
- * private memory instead: its extent has BL_EXTENT_PRIVATE, occupies its record numbers, and cannot
- * be read. After power loss the file is as the filesystem kept it; the trust rule covers that.
+ * counted. A sample is there when its block's `used` says so: of a process that was killed the
+ * series ends at most one interval before it. A mark is there when its serial is not 0. A forked
+ * child starts with neither. Space is reserved by posix_fallocate before it is mapped, so a full
+ * disk is an error code in the writer and never SIGBUS. What could not be placed in the file is
+ * held in the target's private memory instead: its extent has BL_EXTENT_PRIVATE, occupies its
+ * record numbers, and cannot be read. After power loss the file is as the filesystem kept it; the
+ * trust rule covers that.
  */
 #ifndef BL_LEDGER_FORMAT_H
 #define BL_LEDGER_FORMAT_H
@@ -50,6 +63,7 @@
 #define BL_LOSSES_MAX   64u
 #define BL_SECTIONS_MAX 32u
 #define BL_BUILD_ID_MAX 32u
+#define BL_MARK_NAME    48u /* bytes with the NUL */
 
 /* incompatible_flags: a reader that does not know a set bit must refuse the file */
 #define BL_INCOMPAT_KNOWN 0u
@@ -66,7 +80,11 @@ enum bl_section {
     BL_SECTION_OBJECTS = 8,  /* struct bl_object; number 0 is never used */
     BL_SECTION_EVENTS = 9,   /* struct bl_event; number 0 is never used */
     BL_SECTION_LIFECYCLES = 10, /* struct bl_lifecycle; number 0 is never used */
-    BL_SECTION_COUNT = 11,
+    BL_SECTION_SERIES = 11,     /* struct bl_series; number 0 is never used */
+    BL_SECTION_SAMPLES = 12,    /* struct bl_samples; number 0 is never used */
+    BL_SECTION_MARKS = 13,      /* struct bl_mark */
+    BL_SECTION_BOUNDARIES = 14, /* struct bl_boundary */
+    BL_SECTION_COUNT = 15,
 };
 
 /* Causes of loss: X(name in JSON, what it means to the person who reads the report). Append only:
@@ -101,7 +119,10 @@ enum bl_section {
     X(events_unknown, "retains and releases of buffers whose birth was not seen")                  \
     X(counts_drifted, "buffers whose own reference count differed from the one seen")              \
     X(lifecycles_dropped, "completed lifecycles not kept: their table is full")                    \
-    X(hooks_refused, "functions of a profile that could not be hooked; see hooks")
+    X(hooks_refused, "functions of a profile that could not be hooked; see hooks")                 \
+    X(sites_dropped, "sites not followed in time: too many different ones")                        \
+    X(samples_dropped, "samples of memory in time not recorded: no memory or no space")            \
+    X(marks_dropped, "marks dropped for newer ones, or not made: no memory or no space")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -134,6 +155,12 @@ enum bl_reason {
     BL_REASON_DUMP = 2,
     BL_REASON_EXIT = 3,
     BL_REASON_LIMIT = 4,
+};
+
+/* header.limit_action */
+enum bl_limit_action {
+    BL_LIMIT_REPORT = 0, /* a snapshot is made */
+    BL_LIMIT_FAIL = 1,   /* and allocations beyond the limit fail */
 };
 
 /* header.flags */
@@ -199,8 +226,41 @@ struct bl_header {
 
     uint64_t published[BL_SECTIONS_MAX]; /* 248 records (NAMES: bytes) of each section, release */
     uint64_t losses[BL_LOSSES_MAX];      /* 504 enum bl_loss, relaxed adds */
-    uint8_t reserved2[3080];             /* 1016 */
+
+    /* limit= in BUFLEAK_OPTIONS: of the live bytes of class heap */
+    uint64_t limit_bytes;      /* 1016 0 = none */
+    uint32_t limit_action;     /* 1024 enum bl_limit_action */
+    uint32_t limit_snapshots;  /* 1028 made by itself, at the limit and at each further tenth */
+    uint64_t limit_reached_ns; /* 1032 for the first time; 0 = not yet */
+    uint64_t limit_refused;    /* 1040 allocations that failed for it, relaxed adds */
+    uint32_t limit_stack;      /* 1048 of the first of those; 0 = none */
+    uint32_t reserved2;        /* 1052 */
+
+    /* limits of others, and what is used of them: as of the helper's latest look. 0 = none known */
+    uint64_t cgroup_limit_bytes;        /* 1056 the least memory.max up to the root */
+    uint64_t address_space_limit_bytes; /* 1064 RLIMIT_AS */
+    uint64_t direct_limit_bytes;        /* 1072 of a JVM's direct buffers */
+    uint64_t rss_bytes;                 /* 1080 */
+    uint64_t address_space_bytes;       /* 1088 */
+    uint64_t cgroup_bytes;              /* 1096 memory.current of the cgroup with that limit */
+    uint64_t sampled_ns;                /* 1104 the latest turn that took samples */
+    uint64_t round_ns;                  /* 1112 how long the latest whole look at all sites took */
+
+    /* A requester from outside takes mark_owner (0 to its pid; the pid of a process that is gone
+     * may be replaced), writes mark_name, adds one to mark_requests and to wake, and wakes. The
+     * helper makes the mark, then sets mark_served to the count it answered, wakes it, and the
+     * requester gives mark_owner back. */
+    uint32_t mark_owner;          /* 1120 */
+    uint32_t mark_requests;       /* 1124 */
+    uint32_t mark_served;         /* 1128 futex */
+    int32_t mark_error;           /* 1132 errno of the latest, 0 = made */
+    char mark_name[BL_MARK_NAME]; /* 1136 NUL-terminated */
+
+    uint8_t reserved3[2912]; /* 1184 */
 };
+static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
+static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");
 static_assert(offsetof(struct bl_header, wake) == 216, "header layout");
 static_assert(offsetof(struct bl_header, losses) == 504, "header layout");
@@ -301,13 +361,15 @@ struct bl_counters {
 };
 static_assert(sizeof(struct bl_counters) == 2048, "counters layout");
 
-/* bl_live.word: bit 0 live, bits 1-7 generation, bits 8-15 class, bits 16-63 size in bytes. A
- * reader that loads the same word before and after the other fields has a whole record. */
+/* bl_live.word: bit 0 live, bits 1-7 generation, bits 8-14 class, bit 15 the program asked to
+ * ignore it, bits 16-63 size in bytes. A reader that loads the same word before and after the other
+ * fields has a whole record. */
 #define BL_LIVE_BIT              1ull
 #define BL_LIVE_GENERATION_SHIFT 1
 #define BL_LIVE_GENERATION_MASK  0x7full
 #define BL_LIVE_CLASS_SHIFT      8
-#define BL_LIVE_CLASS_MASK       0xffull
+#define BL_LIVE_CLASS_MASK       0x7full
+#define BL_LIVE_IGNORED          0x8000ull
 #define BL_LIVE_SIZE_SHIFT       16
 #define BL_LIVE_SIZE_MAX         0xffffffffffffull
 
@@ -395,6 +457,138 @@ struct bl_lifecycle {
 };
 static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
 static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");
+
+/* bl_series.kind */
+enum bl_series_kind {
+    BL_SERIES_UNUSED = 0,
+    BL_SERIES_RSS = 1,           /* bytes: resident */
+    BL_SERIES_ADDRESS_SPACE = 2, /* bytes: mapped; only under RLIMIT_AS */
+    BL_SERIES_CGROUP = 3,        /* bytes: memory.current */
+    BL_SERIES_CLASS = 4,         /* bytes and count of what lives; total: allocs */
+    BL_SERIES_SITE = 5,          /* the same of one site; total: births that were seen alive */
+    BL_SERIES_BOUNDARY = 6,      /* total: requests completed */
+};
+
+#define BL_SERIES_MAX        256u /* records of SERIES */
+#define BL_LEVELS            3u
+#define BL_SAMPLES_PER_LEVEL 60u
+/* Blocks that a series may have at each level; what is followed for the whole process, then a site:
+ * 86,400 and 3,600 turns, 43,200 and 1,440 of level 1, 8,760 and 720 of level 2. */
+#define BL_SERIES_BLOCKS                                                                           \
+    {                                                                                              \
+        {2160, 1800, 365},                                                                         \
+        {                                                                                          \
+            90, 60, 30                                                                             \
+        }                                                                                          \
+    }
+#define BL_SAMPLE_BLOCKS_MAX 24576u
+
+/* A site is the innermost frame of a stack that is in no runtime library (BL_RUNTIME_MODULES) and
+ * not in its class's own, by module and offset; `stack` is one of the stacks that pass it. */
+struct bl_series {
+    uint32_t kind;         /*  0 release: the rest is filled in before */
+    uint32_t class_number; /*  4 of a class, a site */
+    uint32_t stack;        /*  8 of a site; a boundary's number */
+    uint32_t site;         /* 12 frame number in that stack */
+    uint64_t since_ns;     /* 16 */
+    uint64_t until_ns;     /* 24 given up for another site; 0 = followed */
+    uint64_t peak_bytes;   /* 32 the most that was sampled, ever */
+    uint64_t peak_ns;      /* 40 when */
+    uint64_t reserved[2];  /* 48 */
+};
+static_assert(sizeof(struct bl_series) == 64, "series layout");
+
+/* Level 0. `total` is since the start of the series and only rises; what was released is the change
+ * of total less the change of count. Two equal samples in a row stand for all equal ones between:
+ * the later is moved on instead of a third being added. */
+struct bl_sample {
+    uint64_t bytes; /*  0 */
+    uint64_t total; /*  8 */
+    uint32_t count; /* 16 */
+    uint32_t after; /* 20 time since bl_samples.base_ns, in its units; atomic */
+};
+static_assert(sizeof(struct bl_sample) == 24, "sample layout");
+
+/* Levels 1 and 2: the same at the end of its span, and the extremes within. */
+struct bl_coarse_sample {
+    struct bl_sample last;
+    uint64_t min_bytes; /* 24 */
+    uint64_t max_bytes; /* 32 */
+};
+static_assert(sizeof(struct bl_coarse_sample) == 40, "coarse sample layout");
+
+#define BL_SAMPLES_FINE   40u
+#define BL_SAMPLES_COARSE 24u
+
+/* Blocks of one series and level are in time order of their serials. A block that is used again has
+ * `used` 0 first, then a new serial. */
+struct bl_samples {
+    uint64_t serial;  /*  0 counts the blocks of the process; 0 = never used */
+    uint64_t base_ns; /*  8 */
+    uint64_t unit_ns; /* 16 at least 1 */
+    uint32_t series;  /* 24 */
+    uint32_t level;   /* 28 */
+    uint32_t used;    /* 32 samples, release */
+    uint32_t reserved[7];
+    union {
+        struct bl_sample fine[BL_SAMPLES_FINE];
+        struct bl_coarse_sample coarse[BL_SAMPLES_COARSE];
+    }; /* 64 */
+};
+static_assert(offsetof(struct bl_samples, fine) == 64, "samples layout");
+static_assert(sizeof(struct bl_samples) == 1024, "samples layout");
+
+/* bl_mark.kind */
+enum bl_mark_kind {
+    BL_MARK_PLAIN = 1,
+    BL_MARK_CHECKPOINT = 2, /* by the program, which may ask for growth since */
+    BL_MARK_GREW = 3,       /* bufleak_assert_no_growth did not hold: grown_bytes */
+};
+
+struct bl_mark_class {
+    uint64_t live_bytes; /*  0 */
+    uint64_t live_count; /*  8 */
+    uint64_t allocs;     /* 16 */
+    uint64_t ended;      /* 24 */
+};
+static_assert(sizeof(struct bl_mark_class) == 32, "mark layout");
+
+/* A ring: mark n is the record n % BL_MARKS_MAX, counted from 0, and its serial is n + 1. */
+#define BL_MARKS_MAX 512u
+struct bl_mark {
+    uint64_t serial;         /*   0 release, last; 0 while it is written */
+    uint64_t time_ns;        /*   8 */
+    uint32_t kind;           /*  16 enum bl_mark_kind */
+    uint32_t thread;         /*  20 0 = asked from outside */
+    uint32_t stack;          /*  24 where the program made it; 0 = none */
+    uint32_t class_count;    /*  28 of classes, the others are zero */
+    uint64_t rss_bytes;      /*  32 as of the latest sample */
+    int64_t grown_bytes;     /*  40 */
+    uint64_t since_serial;   /*  48 the checkpoint that grown_bytes counts from */
+    uint64_t reserved[3];    /*  56 */
+    char name[BL_MARK_NAME]; /*  80 NUL-terminated */
+    struct bl_mark_class classes[BL_CLASSES_MAX]; /* 128 by class number */
+};
+static_assert(offsetof(struct bl_mark, name) == 80, "mark layout");
+static_assert(sizeof(struct bl_mark) == 2176, "mark layout");
+
+/* A function whose return ends a request. */
+struct bl_boundary {
+    uint64_t completed;     /*  0 relaxed adds */
+    uint32_t function_name; /*  8 in NAMES */
+    uint32_t module_name;   /* 12 in NAMES */
+    uint64_t reserved[6];   /* 16 a cache line of its own */
+};
+static_assert(sizeof(struct bl_boundary) == 64, "boundary layout");
+
+/* Libraries that allocate for others: patterns of file names, as in fnmatch(3). */
+#define BL_RUNTIME_MODULES                                                                         \
+    {                                                                                              \
+        "libc.so*", "libc-*.so*", "ld-linux*", "ld-[0-9]*.so*", "ld-musl*", "libstdc++.so*",       \
+            "libc++.so*", "libc++abi*", "libpthread*", "libjemalloc*", "libtcmalloc*",             \
+            "libmimalloc*", "libgcc_s*", "libm.so*", "libdl.so*", "libdl-*.so*", "linux-vdso.so*", \
+            "[[]vdso]",                                                                            \
+    }
 
 enum bl_hook_method {
     BL_HOOK_NONE = 0,

@@ -19,6 +19,10 @@ static const size_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_OBJECTS] = sizeof(struct bl_object),
     [BL_SECTION_EVENTS] = sizeof(struct bl_event),
     [BL_SECTION_LIFECYCLES] = sizeof(struct bl_lifecycle),
+    [BL_SECTION_SERIES] = sizeof(struct bl_series),
+    [BL_SECTION_SAMPLES] = sizeof(struct bl_samples),
+    [BL_SECTION_MARKS] = sizeof(struct bl_mark),
+    [BL_SECTION_BOUNDARIES] = sizeof(struct bl_boundary),
 };
 
 static void die(const char *what)
@@ -269,6 +273,80 @@ uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t co
     counter->frees += count;
     counter->free_bytes += life.bytes;
     return append(synth, BL_SECTION_LIFECYCLES, &life, sizeof(life));
+}
+
+uint32_t synth_series(struct synth *synth, enum bl_series_kind kind, uint32_t class_number,
+                      uint32_t stack, uint64_t since_ns)
+{
+    static const struct bl_series none;
+    struct bl_series series = {.kind = (uint32_t)kind,
+                               .class_number = class_number,
+                               .stack = stack,
+                               .site = stack,
+                               .since_ns = since_ns};
+    if (synth->sections[BL_SECTION_SERIES].length == 0)
+        append(synth, BL_SECTION_SERIES, &none, sizeof(none));
+    return append(synth, BL_SECTION_SERIES, &series, sizeof(series));
+}
+
+static void fill_block(struct bl_samples *block, const struct bl_sample *samples, uint32_t count)
+{
+    block->used = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (block->level == 0) {
+            block->fine[i] = samples[i];
+            continue;
+        }
+        block->coarse[i] =
+            (struct bl_coarse_sample){.last = samples[i],
+                                      .min_bytes = samples[i].bytes - samples[i].bytes / 10,
+                                      .max_bytes = samples[i].bytes + samples[i].bytes / 10};
+    }
+}
+
+void synth_samples(struct synth *synth, uint32_t series, uint32_t level, uint64_t base_ns,
+                   uint64_t unit_ns, const struct bl_sample *samples, size_t count)
+{
+    static const struct bl_samples none;
+    size_t room = level == 0 ? BL_SAMPLES_FINE : BL_SAMPLES_COARSE;
+    if (synth->sections[BL_SECTION_SAMPLES].length == 0)
+        append(synth, BL_SECTION_SAMPLES, &none, sizeof(none));
+    for (size_t at = 0; at < count; at += room) {
+        struct bl_samples block = {.serial = synth->sections[BL_SECTION_SAMPLES].length /
+                                             sizeof(struct bl_samples),
+                                   .base_ns = base_ns,
+                                   .unit_ns = unit_ns,
+                                   .series = series,
+                                   .level = level};
+        fill_block(&block, samples + at, (uint32_t)(count - at < room ? count - at : room));
+        append(synth, BL_SECTION_SAMPLES, &block, sizeof(block));
+    }
+}
+
+uint32_t synth_mark(struct synth *synth, const char *name, enum bl_mark_kind kind, uint64_t time_ns)
+{
+    struct bl_mark mark = {
+        .serial = synth->sections[BL_SECTION_MARKS].length / sizeof(struct bl_mark) + 1,
+        .time_ns = time_ns,
+        .kind = (uint32_t)kind,
+        .class_count = 1};
+    memcpy(mark.name, name, strnlen(name, sizeof(mark.name) - 1));
+    const struct bl_counters *counters = synth_record(synth, BL_SECTION_COUNTERS, 0);
+    for (size_t i = 0; i < BL_SHARDS; i++) {
+        const struct bl_counter *shard = &counters->shard[i];
+        mark.classes[0].live_bytes += shard->alloc_bytes - shard->free_bytes;
+        mark.classes[0].live_count += shard->allocs - shard->frees;
+        mark.classes[0].allocs += shard->allocs;
+        mark.classes[0].ended += shard->frees;
+    }
+    return append(synth, BL_SECTION_MARKS, &mark, sizeof(mark));
+}
+
+uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t completed)
+{
+    struct bl_boundary boundary = {.completed = completed,
+                                   .function_name = synth_name(synth, function, strlen(function))};
+    return append(synth, BL_SECTION_BOUNDARIES, &boundary, sizeof(boundary));
 }
 
 /* Pages of the next extent of a section with `left` bytes to go. */

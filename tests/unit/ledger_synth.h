@@ -61,6 +61,20 @@ uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t co
                          uint64_t lifetime_ns, uint64_t last_ns, const struct synth_op *ops,
                          size_t op_count);
 
+/* Something followed in time; stack is a site's, which is its innermost frame. */
+uint32_t synth_series(struct synth *synth, enum bl_series_kind kind, uint32_t class_number,
+                      uint32_t stack, uint64_t since_ns);
+/* Appends samples to a series, over as many blocks as they need: bytes, total and count of each as
+ * given, `after` in units of unit_ns since base_ns. Of a coarse level, min_bytes and max_bytes are
+ * one tenth below and above. */
+void synth_samples(struct synth *synth, uint32_t series, uint32_t level, uint64_t base_ns,
+                   uint64_t unit_ns, const struct bl_sample *samples, size_t count);
+/* The next mark, with the counters of class 0 as they are. Returns its record number. */
+uint32_t synth_mark(struct synth *synth, const char *name, enum bl_mark_kind kind,
+                    uint64_t time_ns);
+/* A request boundary. Returns its record number. */
+uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t completed);
+
 /* The record itself, to be bent by a test. */
 void *synth_record(struct synth *synth, enum bl_section section, uint32_t number);
 
