@@ -61,6 +61,13 @@ static void write_sampling(const struct pen *pen)
                 (unsigned long long)pen->view->header->sample_bytes);
 }
 
+/* The built-in profiles bring classes that most programs never use. */
+static bool is_used(const struct bl_class_sums *sums)
+{
+    return sums->number == 0 || sums->allocs > 0 || sums->live_count > 0 || sums->retains > 0 ||
+           sums->releases > 0 || sums->over_releases > 0;
+}
+
 static void write_classes(const struct pen *pen)
 {
     const struct bl_model *model = pen->view->model;
@@ -69,7 +76,7 @@ static void write_classes(const struct pen *pen)
     size_t name_width = 12;
     for (size_t i = 0; i < model->class_count; i++) {
         size_t width = bl_text_width(model->classes[i].name);
-        if (width > name_width)
+        if (is_used(&model->classes[i]) && width > name_width)
             name_width = width;
     }
     fprintf(pen->out, "\n%s", style(pen, BL_STYLE_DIM));
@@ -81,6 +88,8 @@ static void write_classes(const struct pen *pen)
     for (size_t i = 0; i < model->class_count; i++) {
         const struct bl_class_sums *sums = &model->classes[i];
         char number[BL_TEXT_NUMBER];
+        if (!is_used(sums))
+            continue;
         pad(pen->out, sums->name, name_width);
         fprintf(pen->out, " ");
         pad_left(pen->out, bl_text_count(number, sums->live_count), 11);
@@ -370,30 +379,13 @@ static void write_group(const struct pen *pen, size_t index)
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
 }
 
-/* "core/http.c:377 (read_body)" for the site at a frame. */
-static void describe_place(const struct pen *pen, uint32_t frame, char *out, size_t size)
-{
-    size_t inlined;
-    const struct bl_symbol *symbol =
-        frame ? bl_symbols_frame(pen->view->symbols, frame, &inlined) : NULL;
-    if (!symbol)
-        snprintf(out, size, "(no stack was recorded)");
-    else if (symbol->file && symbol->line > 0)
-        snprintf(out, size, "%s:%d%s%s%s", symbol->file, symbol->line, symbol->function ? " (" : "",
-                 symbol->function ? symbol->function : "", symbol->function ? ")" : "");
-    else
-        snprintf(out, size, "%s+0x%llx%s%s%s", symbol->module, (unsigned long long)symbol->offset,
-                 symbol->function ? " (" : "", symbol->function ? symbol->function : "",
-                 symbol->function ? ")" : "");
-}
-
 /* A line of a finding's second half; the label only before the first of its kind. */
 static void write_place(const struct pen *pen, const char *label, const char *before,
                         uint32_t frame, const char *after)
 {
     char place[1280];
     char line[1536];
-    describe_place(pen, frame, place, sizeof(place));
+    bl_render_text_site(pen->view, frame, place, sizeof(place));
     snprintf(line, sizeof(line), "%s%s%s", before, place, after);
     size_t room = pen->term.width > 30 ? pen->term.width - 28 : 0;
     bl_text_fit(place, sizeof(place), line, room, false);
@@ -559,12 +551,16 @@ static void write_groups(const struct pen *pen)
     const struct bl_model *model = pen->view->model;
     char count[BL_TEXT_NUMBER];
     char bytes[BL_TEXT_NUMBER];
-    for (size_t i = 0; i < model->shown; i++) {
+    size_t full = model->shown;
+    if (!pen->view->show_all)
+        full = bl_render_text_verdicts(model);
+    for (size_t i = 0; i < full; i++) {
         if (model->groups[i].finding)
             write_finding(pen, i);
         else
             write_group(pen, i);
     }
+    bl_render_text_rest(pen->out, pen->view, full);
     if (model->group_count == 0)
         fprintf(pen->out, "\nno unreleased buffers to show\n");
     uint64_t rest = 0;
@@ -619,4 +615,20 @@ void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what
         describe(symbol, &line);
     snprintf(what, what_size, "%s", line.what);
     snprintf(where, where_size, "%s", line.where);
+}
+
+void bl_render_text_site(const struct bl_view *view, uint32_t frame, char *out, size_t size)
+{
+    size_t inlined;
+    const struct bl_symbol *symbol =
+        frame ? bl_symbols_frame(view->symbols, frame, &inlined) : NULL;
+    if (!symbol)
+        snprintf(out, size, "(no stack was recorded)");
+    else if (symbol->file && symbol->line > 0)
+        snprintf(out, size, "%s:%d%s%s%s", symbol->file, symbol->line, symbol->function ? " (" : "",
+                 symbol->function ? symbol->function : "", symbol->function ? ")" : "");
+    else
+        snprintf(out, size, "%s+0x%llx%s%s%s", symbol->module, (unsigned long long)symbol->offset,
+                 symbol->function ? " (" : "", symbol->function ? symbol->function : "",
+                 symbol->function ? ")" : "");
 }

@@ -112,6 +112,9 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
     case 10:
         options->show_tree = true;
         return 0;
+    case 11:
+        options->show_all = true;
+        return 0;
     default:
         return bl_error_set(error, "option %d is not one of a report", code);
     }
@@ -156,6 +159,7 @@ int bl_report_write(FILE *out, const struct bl_target *target,
         return -1;
     inspection.view.show_hooks = options->show_hooks;
     inspection.view.summary_only = options->summary_only;
+    inspection.view.show_all = options->show_all;
     int outcome = render(out, &inspection.view, options, error);
     bl_inspection_deinit(&inspection);
     return outcome;

@@ -20,6 +20,7 @@ struct bl_report_options {
     bool show_hooks;
     bool summary_only;
     bool has_top; /* model.top was given */
+    bool show_all;
     bool has_buffer;
     uint64_t buffer; /* address: only the history of this one */
     bool show_tree;  /* only the balance tree */
@@ -42,8 +43,9 @@ struct bl_report_options {
 #define BL_REPORT_LONG_OPTIONS                                                                     \
     BL_REPORT_SELECT_OPTIONS, {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                    \
         {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
+        {"tree", no_argument, NULL, BL_ARGS_REPORT + 10},                                          \
     {                                                                                              \
-        "tree", no_argument, NULL, BL_ARGS_REPORT + 10                                             \
+        "all", no_argument, NULL, BL_ARGS_REPORT + 11                                              \
     }
 
 #define BL_REPORT_HELP                                                                             \
@@ -54,6 +56,7 @@ struct bl_report_options {
     "  --min-bytes SIZE      only groups with at least this much: 512, 64K, 1M\n"                  \
     "  --match REGEX         only stacks with a function, file or module that matches\n"           \
     "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
+    "  --all                 stacks also of groups without a verdict, where others have one\n"     \
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
     "  --hooks               list every intercepted function\n"                                    \
     "  --buffer ADDR         only this buffer: its whole history\n"                                \

@@ -21,6 +21,7 @@ struct bl_view {
     char comm[64];
     bool show_hooks;
     bool summary_only; /* no groups */
+    bool show_all;     /* every group with its stack, also beside verdicts */
 };
 
 /* "live", "signal", "dump", "exit" or "limit", as in the JSON. */

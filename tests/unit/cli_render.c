@@ -217,6 +217,7 @@ START_TEST(verdicts_look_as_agreed)
     const struct bl_object *first = synth_record(synth, BL_SECTION_OBJECTS, 1);
     struct bl_report_options one = {.has_buffer = true, .buffer = first->address};
     compare("verdict.txt", synth, (struct bl_report_options){0});
+    compare("verdict-all.txt", synth, (struct bl_report_options){.show_all = true});
     compare("verdict.json", synth, (struct bl_report_options){.is_json = true});
     compare("buffer.txt", synth, one);
     one.is_json = true;
