@@ -65,10 +65,10 @@ static void write_line(FILE *out, const struct bl_view *view, const struct bl_gr
     char digits[BL_TEXT_NUMBER];
     char count[BL_TEXT_NUMBER + 1];
     char bytes[BL_TEXT_NUMBER];
-    bl_text_fit(fitted, sizeof(fitted), text, term.width > 60 ? term.width - 45 : 0, true);
+    bl_text_fit(fitted, sizeof(fitted), text, term.width > 60 ? term.width - 46 : 0, true);
     snprintf(count, sizeof(count), "%s%s", estimate, bl_text_count(digits, group->count));
-    fprintf(out, "%9s  %-18s %11s  %s\n", count,
-            bl_model_class_name(view->model, group->class_number),
+    fprintf(out, "     %-16s %9s %11s   %s\n",
+            bl_model_class_name(view->model, group->class_number), count,
             bl_text_bytes(bytes, group->bytes), fitted);
 }
 

@@ -29,6 +29,7 @@ class Answer:
         self.status = status
         self.headers = headers
         self.body = body
+        self.seconds = 0.0  # from the request's first byte to the answer's last
 
 
 class Connection:
@@ -59,6 +60,7 @@ class Connection:
     def ask(self, request):
         if self.sock is None:
             self.open()
+        began = time.monotonic()
         try:
             self.sock.sendall(request)
             status_line = self.stream.readline()
@@ -77,7 +79,9 @@ class Connection:
         body = self._body(headers)
         if headers.get("connection", "").lower() == "close":
             self.close()
-        return Answer(status, headers, body)
+        answer = Answer(status, headers, body)
+        answer.seconds = time.monotonic() - began
+        return answer
 
     def _body(self, headers):
         if headers.get("transfer-encoding", "").lower() != "chunked":
@@ -110,13 +114,22 @@ def echo_requests(count, prefix="", first=0, large_file=None):
             yield get(f"{prefix}/echo/{number}"), backend.echo_body(str(number)), None
 
 
-def body_requests(count, forbid_keeping, first=0):
-    """Requests with bodies for the body copy filter, and the checksum it must answer with: none
-    where the client forbids keeping, which is the path on which the filter forgets the copy."""
-    more = "Cache-Control: no-store\r\n" if forbid_keeping else ""
+def body_of(number):
+    return (f"body {number} " * (1 + number % 40 * 5)).encode()
+
+
+def number_of(answer):
+    """Which request an answer of the backend's /echo belongs to."""
+    return int(answer.body.split(b"|")[0])
+
+
+def body_requests(count, forbidden, first=0):
+    """Requests with bodies for the body cache filter, and the checksum it must answer with: none
+    where the client forbids caching, which is the path on which the filter forgets a reference."""
+    more = "Cache-Control: no-store\r\n" if forbidden else ""
     for number in range(first, first + count):
-        body = (f"body {number} " * (1 + number % 40 * 5)).encode()
-        checksum = "" if forbid_keeping else f"{zlib.crc32(body):08x}"
+        body = body_of(number)
+        checksum = "" if forbidden else f"{zlib.crc32(body):08x}"
         yield (post(f"/echo/{number}", body, more), backend.echo_body(str(number)),
                {"x-body-crc32": checksum})
 
