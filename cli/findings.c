@@ -363,6 +363,27 @@ static void add_parts(struct bl_judge *judge, size_t first, size_t end,
                 add_part(finding, judge, &parts[p]);
 }
 
+/* The outermost frame that the group's buffers are told from others by, in the stack that is shown.
+ */
+static uint32_t find_chain_frame(const struct bl_judge *judge, size_t first, size_t end,
+                                 uint32_t blame_frame)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        const struct bl_item *item = decision->item == BL_JUDGE_NONE
+                                         ? bl_decision_birth(judge, decision)
+                                         : &judge->histories->items[decision->item];
+        if (!item || bl_judge_site(judge, item) != blame_frame)
+            continue;
+        size_t depth;
+        const struct bl_caller *frames = bl_callers_frames(judge->callers, item->callers, &depth);
+        for (size_t k = 0; k < depth; k++)
+            if (frames[k].chain == decision->chain)
+                return frames[k].frame;
+    }
+    return blame_frame;
+}
+
 static void make_finding(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                          struct bl_finding *finding)
 {
@@ -382,6 +403,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     finding->blame_stacks = finding->alloc_stacks;
     if (bl_decision_is_accused(decision))
         finding->blame_frame = heaviest(judge, first, end, false, &finding->blame_stacks);
+    finding->chain_frame = find_chain_frame(judge, first, end, finding->blame_frame);
     finding->blame_kind = decision->item == BL_JUDGE_NONE
                               ? BL_ITEM_ALLOC
                               : judge->histories->items[decision->item].kind;
@@ -395,6 +417,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     group->class_number = bl_decision_class(judge, decision);
     write_evidence(finding, bl_model_class_name(judge->model, group->class_number));
     group->stack = finding->blame_frame;
+    group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
     group->rank = finding->verdict;
 }
@@ -461,11 +484,13 @@ static struct bl_group *over_release_group(struct bl_judge *judge, uint32_t clas
     *finding = (struct bl_finding){.verdict = BL_VERDICT_OVER_RELEASE,
                                    .blame_kind = BL_ITEM_OVER_RELEASE,
                                    .blame_frame = frame,
+                                   .chain_frame = frame,
                                    .blame_stacks = 1,
                                    .alloc_frame = has_alloc ? bl_judge_site(judge, birth) : 0,
                                    .alloc_stacks = has_alloc};
     *group = (struct bl_group){.class_number = class_number,
                                .stack = frame,
+                               .site = frame,
                                .stack_count = 1,
                                .rank = BL_VERDICT_OVER_RELEASE,
                                .finding = finding};
