@@ -281,9 +281,9 @@ void bl_callers_destroy(struct bl_callers *callers)
     free(callers);
 }
 
-/* Frame numbers of the caller's own frames; when there is none, all but the shim's. */
+/* The caller's own frames, without places and chains; when there is none, all but the shim's. */
 static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts, uint32_t stack,
-                         uint32_t *out)
+                         struct bl_caller *out)
 {
     uint32_t all[BL_MODEL_FRAMES_MAX];
     size_t total = bl_model_stack(callers->reader, stack, all, BL_MODEL_FRAMES_MAX);
@@ -297,10 +297,15 @@ static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts,
                 break;
             }
         }
+        uint32_t inside = (uint32_t)first;
         for (size_t i = first; i < total && count < BL_CALLERS_DEPTH; i++) {
             const struct bl_frame *frame = bl_reader_frame(callers->reader, all[i]);
-            if (frame && (pass > 0 || parts[frame->module & BL_FRAME_MODULE_MASK] != PART_LIBRARY))
-                out[count++] = all[i];
+            inside++;
+            if (!frame ||
+                (pass == 0 && parts[frame->module & BL_FRAME_MODULE_MASK] == PART_LIBRARY))
+                continue;
+            out[count++] = (struct bl_caller){.frame = all[i], .inside = inside - 1};
+            inside = 0;
         }
         if (count > 0)
             break;
@@ -311,7 +316,7 @@ static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts,
 static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_t stack,
                       const uint8_t *parts)
 {
-    uint32_t frames[BL_CALLERS_DEPTH];
+    struct bl_caller frames[BL_CALLERS_DEPTH];
     size_t count = own_frames(callers, parts, stack, frames);
     struct entry entry = {.class_number = class_number,
                           .stack = stack,
@@ -321,9 +326,9 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
     uint32_t chain = intern_chain(callers, UINT32_MAX, class_number);
     void *grown;
     if (count == 0)
-        frames[0] = 0;
+        frames[0] = (struct bl_caller){0};
     for (uint32_t i = 0; i < entry.count; i++) {
-        const struct bl_frame *frame = bl_reader_frame(callers->reader, frames[i]);
+        const struct bl_frame *frame = bl_reader_frame(callers->reader, frames[i].frame);
         uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
         uint32_t place =
             intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
@@ -335,8 +340,9 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
         if (!grown)
             return false;
         callers->callers = grown;
-        callers->callers[callers->caller_count++] =
-            (struct bl_caller){.frame = frames[i], .place = place, .chain = chain};
+        frames[i].place = place;
+        frames[i].chain = chain;
+        callers->callers[callers->caller_count++] = frames[i];
     }
     grown = grow(callers->entries, &callers->entry_room, callers->entry_count,
                  sizeof(*callers->entries));
@@ -385,18 +391,31 @@ uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number)
     return callers->callers[callers->entries[number].first].chain;
 }
 
-uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b)
+struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uint32_t b)
 {
     size_t a_count;
     size_t b_count;
+    struct bl_fork fork = {0};
     const struct bl_caller *a_frames = bl_callers_frames(callers, a, &a_count);
     const struct bl_caller *b_frames = bl_callers_frames(callers, b, &b_count);
     while (a_count > 0 && b_count > 0 &&
            a_frames[a_count - 1].place == b_frames[b_count - 1].place) {
         a_count--;
         b_count--;
+        fork.shared++;
     }
-    return (uint32_t)(a_count + b_count);
+    fork.a_frames = (uint32_t)a_count;
+    fork.b_frames = (uint32_t)b_count;
+    /* those between its outermost frame and the shared ones lie inside the latter */
+    for (size_t i = 0; i < b_count + (fork.shared > 0); i++)
+        fork.b_library += b_frames[i].inside;
+    return fork;
+}
+
+uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b)
+{
+    struct bl_fork fork = bl_callers_fork(callers, a, b);
+    return fork.a_frames + fork.b_frames;
 }
 
 uint32_t bl_callers_chain_count(const struct bl_callers *callers)

@@ -25,9 +25,10 @@
 struct bl_callers;
 
 struct bl_caller {
-    uint32_t frame; /* frame number: the stack from here on outward */
-    uint32_t place; /* equal for equal module and offset */
-    uint32_t chain; /* id of the frames from the site to this one */
+    uint32_t frame;  /* frame number: the stack from here on outward */
+    uint32_t place;  /* equal for equal module and offset */
+    uint32_t chain;  /* id of the frames from the site to this one */
+    uint32_t inside; /* frames that were left out between the one before, or the event, and this */
 };
 
 /* own, own_count: as in bl_model_options; the site is the innermost frame of such a module. */
@@ -49,6 +50,16 @@ uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number);
 
 /* Steps from one site up to the caller they have in common and down to the other. */
 uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b);
+
+/* Where two stacks part, seen from outside. */
+struct bl_fork {
+    uint32_t shared;   /* frames of callers that both have */
+    uint32_t a_frames; /* frames of callers that only one has */
+    uint32_t b_frames;
+    uint32_t b_library; /* the library's frames among and inside these */
+};
+
+struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uint32_t b);
 
 /* Ids are below this. */
 uint32_t bl_callers_chain_count(const struct bl_callers *callers);

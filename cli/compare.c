@@ -432,42 +432,64 @@ void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *li
             d->cost += sides.left[side][i] > 0;
 }
 
-/* Among equals, of an open history: what ended well elsewhere, then the alloc for the last release
- * of all, then the latest acquire. */
-static uint32_t open_tie(const struct bl_compare *compare, const struct bl_item *acquire,
-                         const struct bl_item *release, uint32_t last_order)
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How far apart an acquire and a release are, in this order: how small the part of the program is
+ * that both are in; how much of the library lies between, as when it calls back or a container
+ * frees what it holds; and whether both are equally deep, as two functions that belong together. */
+static uint32_t apart(const struct bl_compare *compare, const struct bl_item *acquire,
+                      const struct bl_item *release)
+{
+    struct bl_fork fork = bl_callers_fork(compare->callers, acquire->callers, release->callers);
+    uint32_t depth = fork.a_frames > fork.b_frames ? fork.a_frames - fork.b_frames
+                                                   : fork.b_frames - fork.a_frames;
+    return (BL_CALLERS_DEPTH - fork.shared) << 16 | least(fork.b_library, 255) << 8 |
+           least(depth, 255);
+}
+
+/* Of those equally far apart the alloc goes first, with the last release: who makes a buffer and
+ * hands it to others, which take references of their own, gives back his where he made it. Then the
+ * latest acquire. In an open history what ended well elsewhere comes before what never did. */
+static uint32_t pair_tie(const struct bl_compare *compare, const struct bl_item *acquire,
+                         const struct bl_item *release, bool is_open)
 {
     uint32_t whole = bl_callers_whole(compare->callers, acquire->callers);
-    uint32_t tie = compare->is_completed[whole] ? 0 : 4 * BL_HISTORY_ITEMS;
-    if (acquire->kind == BL_ITEM_ALLOC && release->order == last_order)
-        return tie;
-    return tie + latest_first(acquire, release);
+    uint32_t tie = is_open && !compare->is_completed[whole] ? 8 * BL_HISTORY_ITEMS : 0;
+    if (acquire->kind == BL_ITEM_ALLOC)
+        return tie + BL_HISTORY_ITEMS - release->order;
+    return tie + 2 * BL_HISTORY_ITEMS + latest_first(acquire, release);
+}
+
+static size_t collect_pairs(struct bl_compare *compare, const struct bl_item *items, uint32_t total,
+                            bool is_open)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < total; i++) {
+        for (uint32_t j = 0; j < total && count < OPTIONS_MAX; j++) {
+            if (!bl_item_is_acquire(&items[i]) || items[j].kind != BL_ITEM_RELEASE)
+                continue;
+            bool is_known = pair_cost(compare, &items[i], &items[j]) == 0;
+            compare->options[count++] =
+                (struct option){.cost = is_known ? 0 : apart(compare, &items[i], &items[j]),
+                                .tie = pair_tie(compare, &items[i], &items[j], is_open),
+                                .from = (uint16_t)i,
+                                .to = (uint16_t)j};
+        }
+    }
+    return count;
 }
 
 size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
                        uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs)
 {
     const struct bl_item *items = bl_pattern_items(compare->histories, pattern);
-    size_t count = 0;
     size_t made = 0;
-    uint32_t last_order = 0;
-    for (uint32_t i = 0; i < pattern->item_count; i++) {
+    for (uint32_t i = 0; i < pattern->item_count; i++)
         left[i] = items[i].kind == BL_ITEM_OVER_RELEASE ? 0 : items[i].units;
-        if (items[i].kind == BL_ITEM_RELEASE && items[i].order > last_order)
-            last_order = items[i].order;
-    }
-    for (uint32_t i = 0; i < pattern->item_count; i++) {
-        for (uint32_t j = 0; j < pattern->item_count && count < OPTIONS_MAX; j++) {
-            if (!bl_item_is_acquire(&items[i]) || items[j].kind != BL_ITEM_RELEASE)
-                continue;
-            compare->options[count++] =
-                (struct option){.cost = pair_cost(compare, &items[i], &items[j]),
-                                .tie = is_open ? open_tie(compare, &items[i], &items[j], last_order)
-                                               : latest_first(&items[i], &items[j]),
-                                .from = (uint16_t)i,
-                                .to = (uint16_t)j};
-        }
-    }
+    size_t count = collect_pairs(compare, items, pattern->item_count, is_open);
     compare->work += count;
     if (count > 1)
         qsort(compare->options, count, sizeof(*compare->options), compare_options);

@@ -9,7 +9,10 @@
  *
  * Which release belongs to which acquire nobody tells us. It is learned from the lifecycles where
  * they leave no choice (one acquire, one release; two lifecycles that differ by just one pair).
- * Else the two that are nearest in the call tree belong together, the latest acquire first.
+ * Else those belong together that are in the same part of the program: the two whose common caller
+ * is the innermost. Of those equally near, what the library does for its caller (it calls back, a
+ * container frees what it holds) comes last, and the alloc goes first: who makes a buffer and hands
+ * it to others, which take references of their own, gives back his where he made it.
  *
  * Owns what it allocates; borrows histories and callers.
  */
@@ -57,8 +60,8 @@ struct bl_pair {
 };
 
 /* Pairs acquires and releases of one pattern. `is_open`: releases are missing, and which of the
- * acquires they would belong to is the question; of two that fit equally well the alloc is taken to
- * be the one that was given back last. Returns the number of pairs; they are good until the next
+ * acquires they would belong to is the question; of two that fit equally well the one goes first
+ * whose place has ended well elsewhere. Returns the number of pairs; they are good until the next
  * call. left[item] are the units that found no partner. */
 size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
                        uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs);

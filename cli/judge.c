@@ -258,7 +258,7 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
     bl_compare_pair(judge->compare, live, true, left, &pairs);
     for (uint32_t i = 0; i < live->item_count; i++)
         has_release |= items[i].kind == BL_ITEM_RELEASE;
-    decision.is_exact = !has_release;
+    decision.likeness = has_release ? BL_LIKENESS_GUESSED : BL_LIKENESS_EQUAL;
     if (!has_release && birth && !has_siblings) {
         /* one thing was forgotten, not each of its references */
         decision.verdict = never;
@@ -300,7 +300,7 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
     size_t first = decision.first_object;
     size_t count = decision.object_count;
     if (judge->is_final)
-        limit_ns = study->longest_ns >= NOISE_NS ? study->longest_ns : 0;
+        limit_ns = study->p99_ns >= NOISE_NS ? study->p99_ns : 0;
     size_t old = put_old_first(judge, first, count, limit_ns, busy_ns);
     if (leave_in_peace(judge, decision.pattern, first + old, count - old, BL_GROUND_IN_USE) < 0)
         return -1;
@@ -329,6 +329,14 @@ static enum bl_ground ground_of(enum bl_doubt doubt)
     return grounds[doubt];
 }
 
+static enum bl_likeness likeness_of(const struct study *study)
+{
+    const struct bl_difference *d = &study->difference;
+    if (!study->best || d->guess_cost > d->match_cost)
+        return BL_LIKENESS_GUESSED;
+    return d->match_cost > 0 ? BL_LIKENESS_SITES : BL_LIKENESS_EQUAL;
+}
+
 static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *study)
 {
     const struct bl_pattern *live = &judge->histories->live[number];
@@ -347,7 +355,7 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *
                                    .siblings = study->part_count,
                                    .sibling_p99_ns = study->p99_ns,
                                    .same_path_last_ns = study->same_path_last_ns,
-                                   .is_exact = study->best && study->difference.guess_cost == 0,
+                                   .likeness = likeness_of(study),
                                    .owner = BL_JUDGE_NONE};
     if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)
         return judge_beginning(judge, decision, study);

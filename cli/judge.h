@@ -2,13 +2,16 @@
  * What the parts of the verdict share: the case file.
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is.
- * grouping.c puts decisions that blame the same acquire together, findings.c writes each group up.
+ * cascade.c folds what a leaked buffer holds under it, grouping.c puts decisions that blame the
+ * same acquire together, settle.c takes back what only looks guilty, findings.c writes each group
+ * up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
 
 #include "callers.h"
 #include "compare.h"
+#include "counts.h"
 #include "error.h"
 #include "histories.h"
 #include "model.h"
@@ -25,6 +28,13 @@
 #define BL_JUDGE_TICK_NS 10000000ull  /* births are stamped by a clock of a few milliseconds */
 #define BL_JUDGE_SECOND  1000000000ull
 
+/* How a history was compared with those that ended well. */
+enum bl_likeness {
+    BL_LIKENESS_EQUAL,   /* apart from what is missing, the same was done by the same callers */
+    BL_LIKENESS_SITES,   /* the same, called from elsewhere */
+    BL_LIKENESS_GUESSED, /* some of it was explained by similarity, or there was none to compare */
+};
+
 /* One reason to accuse the objects of one pattern, or to leave them in peace. */
 struct bl_decision {
     uint32_t pattern;
@@ -39,7 +49,7 @@ struct bl_decision {
     uint64_t sibling_p99_ns;
     uint64_t
         same_path_last_ns; /* when a sibling born on the same path ended last; 0: there is none */
-    bool is_exact;
+    enum bl_likeness likeness;
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
 };
@@ -61,15 +71,7 @@ struct bl_judge {
     size_t decision_count;
     size_t decision_room;
 
-    /* by chain: buffers of judged patterns that acquired a reference there */
-    uint64_t *passed;
-    uint64_t *by_stack; /* the same by whole stack, the library's inside included */
-    uint64_t *accused;  /* of those, the accused */
-    uint64_t *blamed;   /* of those, the ones blamed on this chain */
-    uint32_t *marks;
-    uint32_t mark;
-    uint64_t completed_total[BL_CLASSES_MAX];
-    uint64_t accused_total[BL_CLASSES_MAX];
+    struct bl_counts *counts;
     uint32_t *object_groups; /* per history object: accused groups it is in */
     struct bl_finding *findings;
     size_t finding_count;
@@ -122,6 +124,15 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);
 
+/* Names the owner of each decision whose objects are held by those of another one. */
+void bl_cascade_find(struct bl_judge *judge);
+/* Takes the parts of leaked owners out of the decisions; returns how many. */
+size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
+                       struct bl_decision *owners);
+
+/* Takes back what was said about groups that look guilty as single buffers only. */
+void bl_settle_groups(struct bl_judge *judge);
+
 /* Folds parts under their owners, chooses what each group has in common, sorts decisions by group
  * and counts both sides. parts and owners have room for all decisions; returns how many parts. */
 size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
@@ -130,8 +141,21 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
 size_t bl_grouping_end(const struct bl_judge *judge, size_t first);
 struct bl_span bl_grouping_span(const struct bl_judge *judge, size_t first, size_t end);
 
-/* Writes up the groups; judge->groups and the findings have room for `room`. */
+/* The expected release of a group, by one of its decisions. */
+void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
+                      struct bl_finding *finding);
+
+/* (leaked + 1) / (passed + 2) */
+double bl_evidence_rate(uint64_t leaked, uint64_t passed);
+/* likeness: what the comparisons behind it are worth, at most 1. */
+double bl_evidence_confidence(const struct bl_finding *finding, double likeness);
+void bl_evidence_write(struct bl_finding *finding, const char *class_name);
+
+/* Writes up the groups; judge->groups and the findings have room for them. */
 int bl_findings_make(struct bl_judge *judge);
-void bl_findings_add_over_releases(struct bl_judge *judge, size_t room);
+int bl_overs_make(struct bl_judge *judge);
+void bl_findings_add_reference(struct bl_finding *finding, enum bl_item_kind kind, uint32_t frame,
+                               uint64_t count, bool is_blamed);
+void bl_findings_sort_references(struct bl_finding *finding);
 
 #endif

@@ -62,17 +62,12 @@ static int prepare(struct bl_judge *judge)
                                                                      : BL_JUDGE_SECOND;
     judge->activity_end_ns = find_activity_end(judge);
     judge->main_thread = find_main_thread(judge->reader);
-    size_t chains = bl_callers_chain_count(judge->callers) + 1u;
-    judge->passed = calloc(chains, sizeof(*judge->passed));
-    judge->by_stack =
-        calloc(bl_reader_count(judge->reader, BL_SECTION_FRAMES) + 1u, sizeof(*judge->by_stack));
-    judge->accused = calloc(chains, sizeof(*judge->accused));
-    judge->blamed = calloc(chains, sizeof(*judge->blamed));
-    judge->marks = calloc(chains, sizeof(*judge->marks));
+    if (bl_counts_create(&judge->counts, judge->histories, judge->callers, judge->reader,
+                         BL_COUNTS_ACQUIRES, judge->error) < 0)
+        return -1;
     judge->object_groups =
         calloc(judge->histories->object_count + 1, sizeof(*judge->object_groups));
-    if (!judge->passed || !judge->by_stack || !judge->accused || !judge->blamed || !judge->marks ||
-        !judge->object_groups)
+    if (!judge->object_groups)
         return bl_judge_out_of_memory(judge);
     return 0;
 }
@@ -95,9 +90,8 @@ static int judge_everything(struct bl_judge *judge)
     judge->groups = calloc(room + 1, sizeof(*judge->groups));
     if (!judge->findings || !judge->groups)
         return bl_judge_out_of_memory(judge);
-    if (bl_findings_make(judge) < 0)
+    if (bl_findings_make(judge) < 0 || bl_overs_make(judge) < 0)
         return -1;
-    bl_findings_add_over_releases(judge, room);
     return bl_model_add_groups(judge->model, judge->groups, judge->group_count, judge->options,
                                judge->error);
 }
@@ -116,11 +110,7 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     bl_histories_destroy(judge.histories);
     bl_callers_destroy(judge.callers);
     free(judge.decisions);
-    free(judge.passed);
-    free(judge.by_stack);
-    free(judge.accused);
-    free(judge.blamed);
-    free(judge.marks);
+    bl_counts_destroy(judge.counts);
     free(judge.object_groups);
     free(judge.groups);
     if (outcome < 0)

@@ -5,15 +5,20 @@
  * of them, the buffer is in use, or stale when it is far older than they became. Else the
  * comparison shows which acquire has no partner, and buffers that lack the partner of the same
  * acquire are one finding. How much of the acquire's stack it takes to tell the leaking callers
- * from the others is decided by their leak rates.
+ * from the others is decided by their leak rates (counts.c).
  *
- * Confidence. With k of the n buffers that passed the blamed acquire leaked, and k' of the n' that
- * did not pass it, confidence is (k+1)/(n+2) - (k'+1)/(n'+2), at least 0: the rate with less the
- * rate without, each by Laplace's rule of succession (P. S. Laplace, Essai philosophique sur les
- * probabilites, 1814), so that few buffers cannot make certainty. The difference of rates is the
- * "increase" of B. Liblit et al., Scalable Statistical Bug Isolation, PLDI 2005. Where an expected
- * release is known from siblings the same is done for its absence, and the larger of the two
- * counts; it is cut by a third when the comparison was not exact. That of a stale buffer is halved.
+ * Confidence. With k of the n references that were taken at the blamed acquire not given back, and
+ * k' of the n' buffers leaked that did not pass it, confidence is (k+1)/(n+2) - (k'+1)/(n'+2), at
+ * least 0: the rate with less the rate without, each by Laplace's rule of succession (P. S.
+ * Laplace, Essai philosophique sur les probabilites, 1814), so that few cannot make certainty. The
+ * difference of rates is the "increase" of B. Liblit et al., Scalable Statistical Bug Isolation,
+ * PLDI 2005. Where an expected release is known, which m references were given to, the same is done
+ * for its absence, (k+1)/(k+2) - 1/(m+2), and the larger of the two counts: an error path that is
+ * taken one time in a thousand is as certain as one that is always taken. It counts 0.95 of that
+ * where the same was done by siblings, but called from elsewhere, and two thirds where histories
+ * could only be compared by similarity or there was none to compare with. That of a stale buffer is
+ * halved, as it may still be released. That of an over-release is (k+1)/(k+2): that it happened is
+ * no guess.
  *
  * Owns what it allocates; borrows reader and model.
  */

@@ -61,23 +61,24 @@ struct bl_finding {
     double confidence;
     enum bl_item_kind blame_kind;
     uint32_t blame_frame; /* the site of most of its buffers; 0: unknown */
-    uint32_t chain_frame; /* that frame or a caller of it: so far out it takes to tell them from
-                             others that passed the site; 0: unknown */
     uint64_t blame_stacks;
     uint32_t alloc_frame;
     uint64_t alloc_stacks;
     uint64_t refs_min; /* references of a buffer that are not given back */
     uint64_t refs_max;
-    /* what passed the blamed acquire, and what did not */
+    /* buffers that passed the blamed acquire, and those that did not */
     uint64_t leaked;
     uint64_t passed;
     uint64_t other_leaked;
     uint64_t other_passed;
+    uint64_t kept; /* references taken at the blamed acquire that were not given back */
+    uint64_t taken;
     uint64_t siblings; /* completed ones that the verdict was drawn from */
     uint64_t sibling_p99_ns;
     uint64_t shared; /* buffers that are in another finding as well: two references are missing */
-    uint32_t expected_frame; /* where siblings give the reference back; 0: unknown */
-    uint64_t expected_count;
+    uint32_t expected_frame;    /* where siblings give the reference back; 0: unknown */
+    uint64_t expected_count;    /* siblings, or references */
+    bool is_expected_of_itself; /* no sibling gave it back there, but the buffer other references */
     struct bl_reference references[BL_FINDING_REFERENCES];
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];

@@ -387,8 +387,9 @@ START_TEST(the_way_a_library_takes_inside_does_not_matter)
 {
     struct world *w = make_world();
     uint32_t read = at(w, w->loop, 0x100);
-    uint32_t keep = at(w, w->loop, 0x150);
-    uint32_t drop = at(w, w->loop, 0x160);
+    uint32_t filter = at(w, w->loop, 0x140);
+    uint32_t keep = at(w, filter, 0x150);
+    uint32_t drop = at(w, filter, 0x160);
     uint32_t end = at(w, w->loop, 0x180);
     live(w, 5, START + SECOND, END - SECOND,
          OPS(ALLOC(inside(w, read, 0x1)), RETAIN(inside(w, keep, 0x2)),

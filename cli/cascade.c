@@ -1,0 +1,200 @@
+/*
+ * Cascades: a leaked buffer holds others, which are not released because it is not. They are no bug
+ * of their own, and are folded under their owner.
+ *
+ * Nobody tells which buffer holds which. Two things show it. Siblings that ended well: the release
+ * that is missing happens inside the release of the owner, so the one cannot be without the other.
+ * And the birth: what is born inside the call that makes the owner, or by the same call of the
+ * library and deeper in it, once for each owner and at the same moment, is a part of it. Either way
+ * there must be enough owners for the parts.
+ */
+#include "judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DECISIONS_MAX 2048u /* pairs of them are looked at; further ones stay what they are */
+#define SLACK         2     /* an owner may hold that many times what siblings held on average */
+
+static bool is_below(const struct bl_judge *judge, uint32_t stack, uint32_t caller)
+{
+    for (size_t i = 0; stack && i < BL_MODEL_FRAMES_MAX; i++) {
+        const struct bl_frame *frame = bl_reader_frame(judge->reader, stack);
+        if (!frame)
+            return false;
+        stack = frame->parent;
+        if (stack == caller)
+            return true;
+    }
+    return false;
+}
+
+/* ---- released by the owner's release ---- */
+
+/* Of the completed buffers of a class, how many were released at a stack or, `inside`, below it. */
+static uint64_t count_released(const struct bl_judge *judge, uint32_t class_number, uint32_t stack,
+                               bool inside)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < judge->histories->completed_count; i++) {
+        const struct bl_pattern *pattern = &judge->histories->completed[i];
+        const struct bl_item *items = bl_pattern_items(judge->histories, pattern);
+        bool is_there = false;
+        for (uint32_t k = 0; k < pattern->item_count && !is_there; k++)
+            is_there = items[k].kind == BL_ITEM_RELEASE &&
+                       (inside ? is_below(judge, items[k].stack, stack) : items[k].stack == stack);
+        if (pattern->class_number == class_number && is_there)
+            count += pattern->count;
+    }
+    return count;
+}
+
+/* A release of the owner's siblings inside which the part's missing release would have happened;
+ * 0: there is none. */
+static uint32_t find_enclosing(const struct bl_judge *judge, const struct bl_decision *part,
+                               const struct bl_decision *owner)
+{
+    const struct bl_item *expected = &judge->histories->items[part->expected];
+    uint32_t site = bl_callers_site(judge->callers, bl_decision_birth(judge, owner)->callers);
+    size_t count;
+    const uint32_t *siblings =
+        bl_compare_siblings(judge->compare, bl_decision_class(judge, owner), site, &count);
+    for (size_t i = 0; i < count && i < DECISIONS_MAX; i++) {
+        const struct bl_pattern *sibling = &judge->histories->completed[siblings[i]];
+        const struct bl_item *items = bl_pattern_items(judge->histories, sibling);
+        for (uint32_t k = 0; k < sibling->item_count; k++)
+            if (items[k].kind == BL_ITEM_RELEASE && items[k].stack &&
+                is_below(judge, expected->stack, items[k].stack))
+                return items[k].stack;
+    }
+    return 0;
+}
+
+static bool is_released_inside(const struct bl_judge *judge, const struct bl_decision *part,
+                               const struct bl_decision *owner)
+{
+    if (part->expected == BL_JUDGE_NONE)
+        return false;
+    uint32_t stack = find_enclosing(judge, part, owner);
+    if (stack == 0)
+        return false;
+    uint64_t parts = count_released(judge, bl_decision_class(judge, part), stack, true);
+    uint64_t owners = count_released(judge, bl_decision_class(judge, owner), stack, false);
+    uint64_t most = owners ? (parts + owners - 1) / owners * SLACK : 0;
+    return part->object_count <= owner->object_count * most;
+}
+
+/* ---- born by the owner's birth ---- */
+
+/* Was the part born inside the call that made the owner, or by the same call of the library as the
+ * owner, and deeper in it? */
+static bool is_born_inside(const struct bl_judge *judge, const struct bl_item *part,
+                           const struct bl_item *owner)
+{
+    if (is_below(judge, part->stack, owner->stack))
+        return true;
+    size_t depth;
+    const struct bl_caller *inner = bl_callers_frames(judge->callers, part->callers, &depth);
+    uint32_t site = inner->frame;
+    const struct bl_caller *outer = bl_callers_frames(judge->callers, owner->callers, &depth);
+    return site && site == outer->frame && outer->inside > 0 && inner->inside > outer->inside;
+}
+
+static int compare_births(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+static uint64_t *births_of(const struct bl_judge *judge, const struct bl_decision *decision)
+{
+    uint64_t *births = calloc(decision->object_count + 1, sizeof(*births));
+    for (size_t i = 0; births && i < decision->object_count; i++)
+        births[i] = judge->histories->objects[decision->first_object + i].birth_ns;
+    if (births && decision->object_count > 1)
+        qsort(births, decision->object_count, sizeof(*births), compare_births);
+    return births;
+}
+
+/* Has every part an owner that was born at the same moment? */
+static bool are_born_together(const struct bl_judge *judge, const struct bl_decision *part,
+                              const struct bl_decision *owner)
+{
+    uint64_t *parts = births_of(judge, part);
+    uint64_t *owners = births_of(judge, owner);
+    size_t at = 0;
+    bool together = parts && owners && part->object_count % owner->object_count == 0;
+    for (size_t i = 0; together && i < part->object_count; i++) {
+        while (at < owner->object_count && owners[at] + BL_JUDGE_TICK_NS < parts[i])
+            at++;
+        together = at < owner->object_count && owners[at] <= parts[i] + BL_JUDGE_TICK_NS;
+    }
+    free(parts);
+    free(owners);
+    return together;
+}
+
+static bool is_part_of(const struct bl_judge *judge, const struct bl_decision *part,
+                       const struct bl_decision *owner)
+{
+    const struct bl_item *born = bl_decision_birth(judge, part);
+    const struct bl_item *made = bl_decision_birth(judge, owner);
+    if (!born || !made || part->pattern == owner->pattern)
+        return false;
+    if (is_released_inside(judge, part, owner))
+        return true;
+    return judge->histories->items[part->item].kind == BL_ITEM_ALLOC && born->stack &&
+           is_born_inside(judge, born, made) && are_born_together(judge, part, owner);
+}
+
+/* An owner that is itself a part of something else answers for nothing. */
+static void resolve(struct bl_judge *judge, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct bl_decision *part = &judge->decisions[i];
+        while (part->owner != BL_JUDGE_NONE && judge->decisions[part->owner].owner != BL_JUDGE_NONE)
+            part->owner = judge->decisions[part->owner].owner;
+    }
+}
+
+static bool is_owned_by(const struct bl_judge *judge, uint32_t decision, uint32_t owner)
+{
+    while (decision != BL_JUDGE_NONE && decision != owner)
+        decision = judge->decisions[decision].owner;
+    return decision == owner;
+}
+
+void bl_cascade_find(struct bl_judge *judge)
+{
+    size_t count = judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bl_decision *part = &judge->decisions[i];
+        if (!bl_decision_is_accused(part))
+            continue;
+        for (uint32_t j = 0; j < count && part->owner == BL_JUDGE_NONE; j++)
+            if (bl_decision_is_accused(&judge->decisions[j]) && !is_owned_by(judge, j, i) &&
+                is_part_of(judge, part, &judge->decisions[j]))
+                part->owner = j;
+    }
+    resolve(judge, count);
+}
+
+size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
+                       struct bl_decision *owners)
+{
+    size_t kept = 0;
+    size_t taken = 0;
+    for (size_t i = 0; i < judge->decision_count; i++) {
+        struct bl_decision *decision = &judge->decisions[i];
+        if (decision->owner == BL_JUDGE_NONE)
+            continue;
+        parts[taken] = *decision;
+        owners[taken++] = judge->decisions[decision->owner];
+    }
+    for (size_t i = 0; i < judge->decision_count; i++)
+        if (judge->decisions[i].owner == BL_JUDGE_NONE)
+            judge->decisions[kept++] = judge->decisions[i];
+    judge->decision_count = kept;
+    return taken;
+}

@@ -1,0 +1,208 @@
+#include "counts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FEW_PASSES   5u   /* callers with fewer are taken together */
+#define CHANCE_SIGMA 3.09 /* rates differ by chance in 999 of 1,000 cases less than this */
+
+static bool is_counted(const struct bl_counts *counts, const struct bl_item *item)
+{
+    return bl_item_is_acquire(item) == (counts->counted == BL_COUNTS_ACQUIRES);
+}
+
+static void count_chains(struct bl_counts *counts, const struct bl_item *item, uint64_t buffers,
+                         enum bl_pass pass)
+{
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(counts->callers, item->callers, &depth);
+    for (size_t i = 0; i < depth; i++) {
+        struct bl_count *count = &counts->chains[frames[i].chain];
+        if (count->mark == counts->mark)
+            continue;
+        count->mark = counts->mark;
+        count->buffers[pass] += buffers;
+    }
+}
+
+/* Each buffer once at a chain, however many references it acquired there. */
+static void count_buffers(struct bl_counts *counts, const struct bl_pattern *pattern,
+                          uint64_t buffers, enum bl_pass pass)
+{
+    const struct bl_item *items = bl_pattern_items(counts->histories, pattern);
+    counts->mark++;
+    for (uint32_t i = 0; i < pattern->item_count; i++)
+        if (is_counted(counts, &items[i]))
+            count_chains(counts, &items[i], buffers, pass);
+}
+
+static void count_references(struct bl_counts *counts, const struct bl_pattern *pattern,
+                             uint64_t buffers)
+{
+    const struct bl_item *items = bl_pattern_items(counts->histories, pattern);
+    for (uint32_t i = 0; i < pattern->item_count; i++) {
+        size_t depth;
+        const struct bl_caller *frames =
+            bl_callers_frames(counts->callers, items[i].callers, &depth);
+        if (!is_counted(counts, &items[i]))
+            continue;
+        for (size_t k = 0; k < depth; k++)
+            counts->chains[frames[k].chain].taken += items[i].units * buffers;
+        counts->stacks[items[i].stack] += items[i].units * buffers;
+    }
+}
+
+static void link_chains(struct bl_counts *counts)
+{
+    for (size_t i = 0; i < counts->histories->item_count; i++) {
+        size_t depth;
+        const struct bl_caller *frames =
+            bl_callers_frames(counts->callers, counts->histories->items[i].callers, &depth);
+        for (size_t k = 1; k < depth; k++) {
+            struct bl_count *count = &counts->chains[frames[k].chain];
+            struct bl_count *parent = &counts->chains[frames[k - 1].chain];
+            if (count->parent)
+                continue;
+            count->parent = frames[k - 1].chain;
+            count->next = parent->first;
+            parent->first = frames[k].chain;
+        }
+    }
+}
+
+int bl_counts_create(struct bl_counts **ret_counts, const struct bl_histories *histories,
+                     const struct bl_callers *callers, const struct bl_reader *reader,
+                     enum bl_counted counted, struct bl_error *error)
+{
+    struct bl_counts *counts = calloc(1, sizeof(*counts));
+    if (counts) {
+        counts->histories = histories;
+        counts->callers = callers;
+        counts->counted = counted;
+        counts->chain_count = bl_callers_chain_count(callers) + 1u;
+        counts->stack_count = bl_reader_count(reader, BL_SECTION_FRAMES) + 1u;
+        counts->chains = calloc(counts->chain_count, sizeof(*counts->chains));
+        counts->stacks = calloc(counts->stack_count, sizeof(*counts->stacks));
+    }
+    if (!counts || !counts->chains || !counts->stacks) {
+        bl_counts_destroy(counts);
+        return bl_error_set(error, "not enough memory to count what leaked where");
+    }
+    link_chains(counts);
+    *ret_counts = counts;
+    return 0;
+}
+
+void bl_counts_destroy(struct bl_counts *counts)
+{
+    if (!counts)
+        return;
+    free(counts->chains);
+    free(counts->stacks);
+    free(counts);
+}
+
+void bl_counts_restart(struct bl_counts *counts)
+{
+    for (size_t i = 0; i < counts->chain_count; i++) {
+        struct bl_count *count = &counts->chains[i];
+        memset(count->buffers, 0, sizeof(count->buffers));
+        count->taken = count->kept = 0;
+    }
+    memset(counts->stacks, 0, counts->stack_count * sizeof(*counts->stacks));
+    memset(counts->classes, 0, sizeof(counts->classes));
+    for (size_t i = 0; i < counts->histories->completed_count; i++) {
+        const struct bl_pattern *pattern = &counts->histories->completed[i];
+        counts->classes[pattern->class_number % BL_CLASSES_MAX].completed += pattern->count;
+        count_buffers(counts, pattern, pattern->count, BL_PASS_ANY);
+        count_references(counts, pattern, pattern->count);
+    }
+}
+
+void bl_counts_accuse(struct bl_counts *counts, const struct bl_pattern *live, uint64_t count)
+{
+    counts->classes[live->class_number % BL_CLASSES_MAX].accused += count;
+    count_buffers(counts, live, count, BL_PASS_ANY);
+    count_buffers(counts, live, count, BL_PASS_ACCUSED);
+    count_references(counts, live, count);
+    bl_counts_next(counts);
+}
+
+void bl_counts_blame(struct bl_counts *counts, uint32_t item, uint64_t buffers, uint64_t units)
+{
+    const struct bl_item *blamed = &counts->histories->items[item];
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(counts->callers, blamed->callers, &depth);
+    count_chains(counts, blamed, buffers, BL_PASS_BLAMED);
+    for (size_t i = 0; i < depth; i++)
+        counts->chains[frames[i].chain].kept += units * buffers;
+}
+
+void bl_counts_next(struct bl_counts *counts)
+{
+    counts->mark++;
+}
+
+/* What one group of callers adds to chi squared, when they leak at this rate. */
+static double deviation(double taken, double kept, double rate)
+{
+    double difference = kept - taken * rate;
+    return difference * difference / (taken * rate * (1 - rate));
+}
+
+/* Do the references that came by a chain leak at rates that differ by who called? Pearson's test of
+ * homogeneity (K. Pearson, Philosophical Magazine 50, 1900); its quantile as approximated by E. B.
+ * Wilson and M. M. Hilferty, PNAS 17, 1931. */
+static bool do_rates_differ(const struct bl_counts *counts, const struct bl_count *count)
+{
+    double rate = count->taken > 0 ? (double)count->kept / (double)count->taken : 0;
+    double chi_squared = 0;
+    double few_taken = 0;
+    double few_kept = 0;
+    double groups = 0;
+    if (rate <= 0 || rate >= 1)
+        return false;
+    for (uint32_t child = count->first; child; child = counts->chains[child].next) {
+        double taken = (double)counts->chains[child].taken;
+        double kept = (double)counts->chains[child].kept;
+        if (taken < FEW_PASSES) {
+            few_taken += taken;
+            few_kept += kept;
+            continue;
+        }
+        groups++;
+        chi_squared += deviation(taken, kept, rate);
+    }
+    if (few_taken > 0) {
+        groups++;
+        chi_squared += deviation(few_taken, few_kept, rate);
+    }
+    if (groups < 2)
+        return false;
+    double spread = 2 / (9 * (groups - 1));
+    return chi_squared > (groups - 1) * pow(1 - spread + CHANCE_SIGMA * sqrt(spread), 3);
+}
+
+void bl_counts_finish(struct bl_counts *counts)
+{
+    for (size_t i = 0; i < counts->chain_count; i++)
+        counts->chains[i].is_mixed = false;
+    /* a chain's number is above those of its parts */
+    for (size_t i = counts->chain_count; i-- > 1;) {
+        struct bl_count *count = &counts->chains[i];
+        count->is_mixed |= do_rates_differ(counts, count);
+        counts->chains[count->parent].is_mixed |= count->is_mixed;
+    }
+}
+
+uint32_t bl_counts_choose(const struct bl_counts *counts, uint32_t item)
+{
+    size_t depth;
+    const struct bl_caller *frames =
+        bl_callers_frames(counts->callers, counts->histories->items[item].callers, &depth);
+    size_t i = 0;
+    while (i + 1 < depth && counts->chains[frames[i].chain].is_mixed)
+        i++;
+    return frames[i].chain;
+}

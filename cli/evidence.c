@@ -1,0 +1,113 @@
+/*
+ * What a verdict rests on: confidence and words. How confidence is computed is said in
+ * pairing.h and in bufleak-report(1).
+ */
+#include "judge.h"
+
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FEW         3u /* little evidence */
+#define TEXT_MAX    sizeof(((struct bl_finding *)0)->text)
+#define STALE_SHARE 0.5 /* they may still be released */
+
+/* Laplace's rule of succession. */
+double bl_evidence_rate(uint64_t leaked, uint64_t passed)
+{
+    return ((double)leaked + 1) / ((double)passed + 2);
+}
+
+double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
+{
+    double with = bl_evidence_rate(finding->kept, finding->taken);
+    double without = bl_evidence_rate(finding->other_leaked, finding->other_passed);
+    double confidence = with - without;
+    if (finding->expected_count > 0) {
+        double lacking = bl_evidence_rate(finding->kept, finding->kept) -
+                         bl_evidence_rate(0, finding->expected_count);
+        confidence = lacking > confidence ? lacking : confidence;
+    }
+    confidence *= likeness;
+    if (finding->verdict == BL_VERDICT_STALE)
+        confidence *= STALE_SHARE;
+    return confidence > 0 ? confidence : 0;
+}
+
+static const char *const ground_texts[BL_GROUND_COUNT] = {
+    [BL_GROUND_ACCUSED] = "",
+    [BL_GROUND_IN_USE] = "in use: so far the same was done with them as with others that were "
+                         "released, and they are no older than those became",
+    [BL_GROUND_YOUNG] = "too young to be judged: nothing like them has ended yet",
+    [BL_GROUND_OLD] = "older than released ones with the same operations became, but not by much",
+    [BL_GROUND_STEADY] = "all made early and none since, while the program went on: a pool, a "
+                         "cache or start-up; the evidence does not carry more",
+    [BL_GROUND_ONCE] = "each was made or retained once on its path: start-up or a singleton; the "
+                       "evidence does not carry more",
+    [BL_GROUND_MOVING] = "in use: their references changed while they were read",
+    [BL_GROUND_OVERFLOW] = "their histories are too long to be kept whole; the evidence does not "
+                           "carry more",
+    [BL_GROUND_DRIFTED] = "their own reference count is not the one that was seen: some calls "
+                          "were missed; not judged",
+    [BL_GROUND_INHERITED] = "from the parent of this process; judged there",
+    [BL_GROUND_SETTLED] = "every reference that was seen was given back: one that was not seen "
+                          "keeps them",
+    [BL_GROUND_UNSEEN] = "their birth was not seen, so neither were all references taken",
+    [BL_GROUND_UNEXPLAINED] = "the evidence does not carry more",
+    [BL_GROUND_PART] = "held by leaked buffers of another class",
+};
+
+static void write_stale(struct bl_finding *finding)
+{
+    char a[BL_TEXT_NUMBER];
+    char b[BL_TEXT_NUMBER];
+    char c[BL_TEXT_NUMBER];
+    char age[BL_TEXT_NUMBER];
+    snprintf(finding->text, TEXT_MAX,
+             "%s of %s that passed here; 99%% of %s that were released lived less than %s",
+             bl_text_count(a, finding->leaked), bl_text_count(b, finding->passed),
+             bl_text_count(c, finding->siblings), bl_text_age(age, finding->sibling_p99_ns));
+}
+
+static void write_leaked(struct bl_finding *finding)
+{
+    char a[BL_TEXT_NUMBER];
+    char b[BL_TEXT_NUMBER];
+    size_t used =
+        (size_t)snprintf(finding->text, TEXT_MAX, "%s of %s that passed here leaked",
+                         bl_text_count(a, finding->leaked), bl_text_count(b, finding->passed));
+    if (finding->kept > finding->leaked && used < TEXT_MAX)
+        used += (size_t)snprintf(finding->text + used, TEXT_MAX - used,
+                                 ", %s of %s references taken here",
+                                 bl_text_count(a, finding->kept), bl_text_count(b, finding->taken));
+    if (finding->other_passed > 0 && used < TEXT_MAX)
+        snprintf(finding->text + used, TEXT_MAX - used, "; %s of %s that did not",
+                 bl_text_count(a, finding->other_leaked), bl_text_count(b, finding->other_passed));
+}
+
+static void write_note(struct bl_finding *finding, const char *class_name)
+{
+    char a[BL_TEXT_NUMBER];
+    bool is_own = finding->expected_count > 0;
+    if (finding->passed == finding->leaked && finding->other_passed == finding->other_leaked &&
+        !is_own)
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence: no %s buffer has been released yet to compare with", class_name);
+    else if (finding->kept < FEW)
+        snprintf(finding->note, sizeof(finding->note), "little evidence: only %s buffer%s",
+                 bl_text_count(a, finding->leaked), finding->leaked == 1 ? "" : "s");
+}
+
+void bl_evidence_write(struct bl_finding *finding, const char *class_name)
+{
+    if (finding->verdict == BL_VERDICT_UNRELEASED) {
+        snprintf(finding->text, TEXT_MAX, "%s", ground_texts[finding->ground]);
+        return;
+    }
+    if (finding->verdict == BL_VERDICT_STALE)
+        write_stale(finding);
+    else
+        write_leaked(finding);
+    write_note(finding, class_name);
+}

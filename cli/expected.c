@@ -1,0 +1,115 @@
+/*
+ * The release that is expected: where others gave back the reference that was not given back here.
+ */
+#include "judge.h"
+
+#define TALLIES 64 /* places; further ones are not the most common */
+
+struct tally {
+    uint32_t chain;
+    uint32_t frame;
+    uint64_t count;
+};
+
+static bool passes(const struct bl_judge *judge, const struct bl_item *item, uint32_t chain)
+{
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(judge->callers, item->callers, &depth);
+    for (size_t i = 0; i < depth; i++)
+        if (frames[i].chain == chain)
+            return true;
+    return false;
+}
+
+/* Is the release there in the leaked history as well? Then it is not the one that is missing. */
+static bool has_release(const struct bl_judge *judge, const struct bl_pattern *live,
+                        const struct bl_item *release)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    uint32_t whole = bl_callers_whole(judge->callers, release->callers);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (items[i].kind == BL_ITEM_RELEASE && items[i].units >= release->units &&
+            bl_callers_whole(judge->callers, items[i].callers) == whole)
+            return true;
+    return false;
+}
+
+static size_t add_tally(struct tally *tallies, size_t count, struct tally one)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (tallies[i].chain == one.chain) {
+            tallies[i].count += one.count;
+            return count;
+        }
+    }
+    if (count < TALLIES)
+        tallies[count++] = one;
+    return count;
+}
+
+/* The partners of a sibling's acquires at a chain, where the leaked one lacks them. */
+static size_t tally_sibling(const struct bl_judge *judge, const struct bl_pattern *live,
+                            const struct bl_pattern *sibling, uint32_t chain, struct tally *tallies,
+                            size_t count)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, sibling);
+    const struct bl_pair *pairs;
+    uint64_t left[BL_HISTORY_ITEMS];
+    bool is_candidate = false;
+    for (uint32_t k = 0; k < sibling->item_count && !is_candidate; k++)
+        is_candidate = bl_item_is_acquire(&items[k]) && passes(judge, &items[k], chain);
+    if (!is_candidate || bl_compare_work(judge->compare) > 2 * BL_JUDGE_WORK)
+        return count;
+    size_t made = bl_compare_pair(judge->compare, sibling, false, left, &pairs);
+    for (size_t k = 0; k < made; k++) {
+        const struct bl_item *release = &items[pairs[k].release];
+        struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),
+                            .frame = bl_judge_site(judge, release),
+                            .count = sibling->count};
+        if (passes(judge, &items[pairs[k].acquire], chain) && !has_release(judge, live, release))
+            count = add_tally(tallies, count, one);
+    }
+    return count;
+}
+
+/* Where the buffer itself gave back other references that it was given by the same acquire. */
+static size_t tally_itself(const struct bl_judge *judge, const struct bl_decision *decision,
+                           struct tally *tallies)
+{
+    const struct bl_pattern *live = &judge->histories->live[decision->pattern];
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    const struct bl_pair *pairs;
+    uint64_t left[BL_HISTORY_ITEMS];
+    size_t count = 0;
+    size_t made = bl_compare_pair(judge->compare, live, true, left, &pairs);
+    for (size_t k = 0; k < made; k++) {
+        const struct bl_item *release = &items[pairs[k].release];
+        struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),
+                            .frame = bl_judge_site(judge, release),
+                            .count = pairs[k].units * decision->object_count};
+        if (live->first_item + pairs[k].acquire == decision->item)
+            count = add_tally(tallies, count, one);
+    }
+    return count;
+}
+
+void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
+                      struct bl_finding *finding)
+{
+    const struct bl_histories *all = judge->histories;
+    const struct bl_pattern *live = &all->live[decision->pattern];
+    struct tally tallies[TALLIES];
+    size_t count = 0;
+    for (size_t i = 0; i < all->completed_count; i++)
+        if (all->completed[i].class_number == live->class_number)
+            count = tally_sibling(judge, live, &all->completed[i], decision->chain, tallies, count);
+    finding->is_expected_of_itself = count == 0;
+    if (count == 0)
+        count = tally_itself(judge, decision, tallies);
+    for (size_t i = 0; i < count; i++) {
+        if (tallies[i].count <= finding->expected_count)
+            continue;
+        finding->expected_count = tallies[i].count;
+        finding->expected_frame = tallies[i].frame;
+    }
+}
