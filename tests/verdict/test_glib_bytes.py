@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+"""Verdicts on GBytes that filters share."""
+import sys
+
+from corpus import Asked, Case, Leak, main
+
+BODY = 1024
+
+CASES = [
+    Case('the incident: a copy for a cache, never given back',
+         'incident', 5000, leaks=[
+             Leak('missing-release', 'g-bytes', 'cache-retain', 2500, of=2500, others=(0, 2500),
+                  release='', alloc='body', size=2500 * BODY, releases=('end',),
+                  confidence=(0.94, 1))],
+         unreleased={'g-bytes': 0}),
+    Case('the incident from four threads',
+         'incident', 5000, threads=4, leaks=[
+             Leak('missing-release', 'g-bytes', 'cache-retain', 2500, of=2500,
+                  others=(0, 2500))], unreleased={'g-bytes': 0}),
+    Case('an error path forgets one in ten',
+         'error_path', 5000, 10, leaks=[
+             Leak('missing-release', 'g-bytes', 'join-retain', 500, of=5000, others=(0, 0),
+                  release='join-release', released=4500, confidence=(0.95, 1))],
+         unreleased={'g-bytes': 0}),
+    Case('an error path forgets one in a thousand',
+         'error_path', 30000, 1000, leaks=[
+             Leak('missing-release', 'g-bytes', 'join-retain', 30, of=30000,
+                  release='join-release', released=29970, confidence=(0.9, 1))],
+         unreleased={'g-bytes': 0}),
+    Case('an error path forgets one in a thousand, in four threads',
+         'error_path', 40000, 1000, 4, leaks=[
+             Leak('missing-release', 'g-bytes', 'join-retain', 40, of=40000,
+                  release='join-release', released=39960)],
+         unreleased={'g-bytes': 0}),
+    Case('an early return forgets the body itself',
+         'early_return', 5000, 100, leaks=[
+             Leak('missing-release', 'g-bytes', 'body', 50, of=5000, release='end',
+                  released=4950)],
+         unreleased={'g-bytes': 0}),
+    Case('an early return always forgets the body: nothing was ever released',
+         'early_return', 300, 1, leaks=[
+             Leak('never-released', 'g-bytes', 'body', 300, of=300, release='',
+                  confidence=(0.3, 0.6), note='little evidence')],
+         unreleased={'g-bytes': 0}),
+    Case('of two callers of a wrapper, the one that forgets is named',
+         'wrapper', 4000, 10, leaks=[
+             Leak('missing-release', 'g-bytes', 'hold', 400, of=4000, callers=('audit-log',),
+                  release='drop', released=3600)],
+         unreleased={'g-bytes': 0}),
+    Case('two callers of a wrapper that forget in their own ways are two findings',
+         'two_wrappers', 10000, 50, leaks=[
+             Leak('missing-release', 'g-bytes', 'hold', 200, of=5000, callers=('audit-log',),
+                  release='drop', released=4800),
+             Leak('missing-release', 'g-bytes', 'hold', 1000, of=1000, callers=('mirror',),
+                  release='')],
+         unreleased={'g-bytes': 0}),
+    Case('what another thread forgets is blamed where it was handed over',
+         'queued', 5000, 20, leaks=[
+             Leak('missing-release', 'g-bytes', 'push', 250, of=5000, release='written',
+                  released=4750)],
+         unreleased={'g-bytes': 0}),
+    Case('what another thread forgets of four producers',
+         'queued', 8000, 100, 4, leaks=[
+             Leak('missing-release', 'g-bytes', 'push', 80, of=8000, release='written',
+                  released=7920)],
+         unreleased={'g-bytes': 0}),
+    Case('an array that does not own its elements forgets all of them',
+         'pointer_array', 1000, 10, leaks=[
+             Leak('missing-release', 'g-bytes', 'chunk', 300, of=3000, release='chunks-freed',
+                  released=2700)],
+         unreleased={'g-bytes': 0}),
+    Case('a table forgets the values that it replaces',
+         'hash_table', 2000, leaks=[
+             Leak('missing-release', 'g-bytes', 'insert', 1950, of=2000, release='table-cleared',
+                  released=50)],
+         unreleased={'g-bytes': 0}),
+    Case('a batch taken from a queue is forgotten now and then',
+         'list_queue', 5000, 500, leaks=[
+             Leak('missing-release', 'g-bytes', 'enqueue', 200, of=5000, release='dequeued',
+                  released=4800)],
+         unreleased={'g-bytes': 0}),
+    Case('two bugs, at times in one buffer, are two findings',
+         'overlap', 3000, leaks=[
+             Leak('missing-release', 'g-bytes', 'retry', 300, of=300, shared=100, release='',
+                  others=(100, 2700)),
+             Leak('missing-release', 'g-bytes', 'trace', 200, of=200, shared=100, release='',
+                  others=(200, 2800))],
+         unreleased={'g-bytes': 0}),
+    Case('two error paths, at times of one buffer, are two findings',
+         'overlap_of_error_paths', 5000, leaks=[
+             Leak('missing-release', 'g-bytes', 'compress', 500, of=5000, shared=100,
+                  release='compressed'),
+             Leak('missing-release', 'g-bytes', 'encrypt', 200, of=5000, shared=100,
+                  release='encrypted')],
+         unreleased={'g-bytes': 0}),
+    Case('a buffer that an error path and its owner both release',
+         'over_release', 1000, 50, is_loud=True, leaks=[
+             Leak('over-release', 'g-bytes', 'end', 20, of=1000, refs=0, callers=('twice',),
+                  releases=('end', 'failed'), alloc='body')],
+         unreleased={'g-bytes': 0}),
+    Case('a jump over the release',
+         'long_jump', 2000, 40, leaks=[
+             Leak('missing-release', 'g-bytes', 'parse-retain', 50, of=2000,
+                  release='parse-release', released=1950)],
+         unreleased={'g-bytes': 0}),
+    Case('a callback that forgets what it was handed',
+         'callback', 2000, 40, leaks=[
+             Leak('missing-release', 'g-bytes', 'schedule', 50, of=2000, release='idle-release',
+                  released=1950)],
+         unreleased={'g-bytes': 0}),
+    Case('references of one long-lived buffer are forgotten',
+         'shared', 5000, 10, leaks=[
+             Leak('missing-release', 'g-bytes', 'page-retain', 1, refs=500,
+                  release='page-release', released=4500, confidence=(0.5, 0.9))],
+         unreleased={'g-bytes': 0}),
+    Case('requests that hang are stale, by what the others took',
+         'stale', 400, 100, asked=[
+             Asked(leaks=[Leak('stale', 'g-bytes', 'body', 4, release='end')],
+                   unreleased={'g-bytes': 0})],
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 4, of=800, others=(0, 0),
+                    release='end')]),
+    Case('plain blocks that are forgotten beside are listed, not judged',
+         'heap_beside', 4000, 10, leaks=[
+             Leak('missing-release', 'g-bytes', 'join-retain', 400, of=4000,
+                  release='join-release')],
+         unreleased={'g-bytes': 0}),
+]
+
+if __name__ == '__main__':
+    sys.exit(main('glib_bytes', CASES))
