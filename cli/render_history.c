@@ -10,17 +10,20 @@
 
 static const char *op_text(uint16_t op)
 {
-    static const char *const names[] = {"?",        "allocated",  "retained",
-                                        "released", "ended",      "released when it was gone",
-                                        "resized",  "handed over"};
-    return names[op <= BL_OP_TRANSFER ? op : 0];
+    static const char *const names[] = {"?",        "allocated",
+                                        "retained", "released",
+                                        "ended",    "released when it was gone",
+                                        "resized",  "handed over",
+                                        "?",        "retained and released in one call"};
+    return names[op <= BL_OP_BALANCED ? op : 0];
 }
 
 static const char *op_name(uint16_t op)
 {
     static const char *const names[] = {"?",   "alloc",        "retain", "release",
-                                        "end", "over-release", "resize", "transfer"};
-    return names[op <= BL_OP_TRANSFER ? op : 0];
+                                        "end", "over-release", "resize", "transfer",
+                                        "?",   "balanced"};
+    return names[op <= BL_OP_BALANCED ? op : 0];
 }
 
 static void thread_text(const struct bl_view *view, uint32_t number, char *out, size_t size)

@@ -3,7 +3,9 @@
 #include "slab.h"
 #include "table.h"
 
-#define HISTORY_MAX    24u        /* distinct operations kept of one buffer */
+#define HISTORY_MAX    24u /* distinct operations kept of one buffer */
+#define NEAR_CALLS     8u  /* at most, from an operation to the call that holds its partner */
+#define ROOM_WANTED    8u  /* events, to stop looking for more */
 #define LIFECYCLES_MAX (1u << 14) /* distinct lifecycles kept, all classes together */
 #define EVICT_SAMPLES  16u
 
@@ -37,31 +39,188 @@ static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
     return NULL;
 }
 
+/* ---- room in a full history ----
+ *
+ * What lives long, as an element of a pipeline or a context does, is retained and released in
+ * passing from ever more places. A retain and a release inside one and the same call of some
+ * function cancel each other: such pairs leave a history that is full, and one event counts them.
+ * What is left sums up to the same references. */
+
+struct item {
+    uint32_t number; /* of its event; 0: the operation that found no room */
+    uint32_t left;   /* operations that have not been cancelled */
+    uint32_t calls[NEAR_CALLS];
+    int32_t delta;
+    uint16_t op;
+};
+
+struct room {
+    struct item items[HISTORY_MAX + 1];
+    uint32_t count;
+    uint32_t gone;     /* events that nothing is left of */
+    uint32_t pairs;    /* cancelled */
+    uint32_t balanced; /* event that counts such pairs; 0: none yet */
+};
+
+static void add_item(struct room *r, uint32_t number, const struct bl_event *e)
+{
+    uint64_t frames = bl_load_acquire(&bl_header->published[BL_SECTION_FRAMES]);
+    struct item *item = &r->items[r->count++];
+    uint32_t stack = e->stack;
+    *item = (struct item){.number = number, .left = e->folded, .delta = e->delta, .op = e->op};
+    for (uint32_t i = 0; i < NEAR_CALLS && stack && stack < frames; i++) {
+        const struct bl_frame *frame = bl_ledger_at(BL_SECTION_FRAMES, stack);
+        stack = frame->parent;
+        item->calls[i] = stack;
+    }
+    if (e->op == BL_OP_BALANCED)
+        r->balanced = number;
+}
+
+static void read_room(struct room *r, const struct bl_object *o, const struct bl_event *incoming)
+{
+    r->count = r->gone = r->pairs = r->balanced = 0;
+    for (uint32_t n = o->events; n && n < events.used && r->count < HISTORY_MAX;
+         n = event_at(n)->next)
+        add_item(r, n, event_at(n));
+    add_item(r, 0, incoming);
+}
+
+/* How many calls lead from the innermost one that holds both to the farther of the two. A stack's
+ * number is above its callers'. */
+static uint32_t distance(const struct item *a, const struct item *b)
+{
+    uint32_t i = 0;
+    uint32_t k = 0;
+    while (i < NEAR_CALLS && k < NEAR_CALLS && a->calls[i] && b->calls[k]) {
+        if (a->calls[i] == b->calls[k])
+            return (i > k ? i : k) + 1;
+        if (a->calls[i] > b->calls[k])
+            i++;
+        else
+            k++;
+    }
+    return UINT32_MAX;
+}
+
+static void cancel(struct room *r, struct item *retain, struct item *release)
+{
+    uint32_t pairs = retain->left < release->left ? retain->left : release->left;
+    retain->left -= pairs;
+    release->left -= pairs;
+    r->pairs += pairs;
+    r->gone += retain->left == 0 && retain->number;
+    r->gone += release->left == 0 && release->number;
+}
+
+/* The nearest first, those that are farther apart only as far as there is need. */
+static void cancel_pairs(struct room *r)
+{
+    for (uint32_t calls = 1; calls <= NEAR_CALLS && r->gone < ROOM_WANTED; calls++) {
+        for (uint32_t i = 0; i < r->count; i++) {
+            struct item *a = &r->items[i];
+            for (uint32_t k = 0; k < r->count && a->op == BL_OP_RETAIN && a->left > 0; k++) {
+                struct item *b = &r->items[k];
+                if (b->op == BL_OP_RELEASE && b->left > 0 && b->delta == -a->delta &&
+                    distance(a, b) <= calls)
+                    cancel(r, a, b);
+            }
+        }
+    }
+}
+
+/* The reader sees by the generation that the list is another one. */
+static void renew_generation(struct bl_object *o)
+{
+    const uint64_t mask = BL_LIVE_GENERATION_MASK << BL_LIVE_GENERATION_SHIFT;
+    uint64_t next = (o->word + (1ull << BL_LIVE_GENERATION_SHIFT)) & mask;
+    bl_store_release(&o->word, (o->word & ~mask) | next);
+}
+
+/* Links what is left; one of the events that went counts the pairs, the others are free. */
+static void write_room(struct room *r, struct bl_object *o, uint64_t now_ns)
+{
+    uint32_t kept = 0;
+    uint32_t head = 0;
+    renew_generation(o);
+    for (uint32_t i = r->count; i-- > 0;) {
+        uint32_t n = r->items[i].number;
+        if (n && r->items[i].left == 0 && r->balanced) {
+            bl_slab_give(&events, n);
+            continue;
+        }
+        if (!n)
+            continue;
+        struct bl_event *e = event_at(n);
+        if (r->items[i].left == 0) {
+            *e = (struct bl_event){.op = BL_OP_BALANCED};
+            r->balanced = n;
+        } else {
+            bl_store_relaxed(&e->folded, r->items[i].left);
+        }
+        e->next = head;
+        head = n;
+        kept++;
+    }
+    struct bl_event *balanced = event_at(r->balanced);
+    balanced->time_ns = now_ns;
+    bl_store_relaxed(&balanced->folded, balanced->folded + r->pairs);
+    bl_store_release(&o->events, head);
+    bl_store_relaxed(&o->event_count, kept);
+}
+
+enum outcome { FULL, ROOM, CANCELLED };
+
+/* CANCELLED: the operation itself had its partner. */
+static enum outcome make_room(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
+{
+    struct room r;
+    const struct bl_event incoming = {
+        .stack = e->stack, .delta = e->delta, .folded = 1, .op = (uint16_t)op};
+    if ((o->event_overflow & (o->event_overflow - 1)) != 0) /* in vain of late: ever more seldom */
+        return FULL;
+    read_room(&r, o, &incoming);
+    cancel_pairs(&r);
+    bool cancelled = r.items[r.count - 1].left == 0;
+    /* one record is for the event that counts pairs, one for the operation */
+    if (r.gone + (r.balanced != 0) + cancelled < 2)
+        return FULL;
+    write_room(&r, o, e->time_ns);
+    return cancelled ? CANCELLED : ROOM;
+}
+
+static struct bl_event *new_event(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
+{
+    uint32_t n = bl_slab_take(&events);
+    if (!n)
+        return NULL;
+    struct bl_event *event = event_at(n);
+    *event = (struct bl_event){
+        .next = o->events, .stack = e->stack, .delta = e->delta, .op = (uint16_t)op};
+    bl_store_release(&o->events, n);
+    bl_store_relaxed(&o->event_count, o->event_count + 1);
+    return event;
+}
+
 void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
 {
     struct bl_event *event = find_event(o, (uint16_t)op, e);
-    uint32_t n = 0;
-    if (!event && o->event_count < HISTORY_MAX)
-        n = bl_slab_take(&events);
-    if (n) {
-        event = event_at(n);
-        *event = (struct bl_event){
-            .next = o->events, .stack = e->stack, .delta = e->delta, .op = (uint16_t)op};
-    }
+    enum outcome outcome = ROOM;
+    if (BL_UNLIKELY(!event && o->event_count >= HISTORY_MAX))
+        outcome = make_room(o, op, e);
+    if (outcome == CANCELLED)
+        return;
+    if (!event && outcome == ROOM)
+        event = new_event(o, op, e);
     if (!event) {
         o->event_overflow++;
-        bl_losses_add(
-            o->event_count < HISTORY_MAX ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
+        bl_losses_add(outcome == ROOM ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
         return;
     }
     event->time_ns = e->time_ns;
     event->thread = e->thread;
     event->count_after = clamp16(o->refs);
     bl_store_relaxed(&event->folded, event->folded + 1);
-    if (n) {
-        bl_store_release(&o->events, n);
-        bl_store_relaxed(&o->event_count, o->event_count + 1);
-    }
 }
 
 void bl_history_drop(uint32_t head)
@@ -107,7 +266,8 @@ static uint64_t multiset_hash(const struct bl_object *o, uint8_t class_number)
     for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
         const struct bl_event *e = event_at(n);
         uint64_t what = (uint64_t)e->stack << 24 | (uint64_t)(e->delta & 0xffff) << 8 | e->op;
-        sum += scramble(what) * e->folded;
+        if (e->op != BL_OP_BALANCED)
+            sum += scramble(what) * e->folded;
         n = e->next;
     }
     return scramble(sum + o->event_overflow) | 1;

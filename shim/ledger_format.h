@@ -417,6 +417,9 @@ enum bl_op {
     BL_OP_OVER_RELEASE = 5, /* release of a dead or unknown handle */
     BL_OP_RESIZE = 6,
     BL_OP_TRANSFER = 7, /* became part of another buffer, which answers for it */
+    /* pairs of a retain and a release in one and the same call, which left a full history; its
+     * `folded` counts them, it has no stack and no thread */
+    BL_OP_BALANCED = 9,
 };
 
 /* Equal operations (same op, stack and delta) of one buffer fold into one event. An event is also a

@@ -125,6 +125,104 @@ START_TEST(a_full_history_counts_what_it_does_not_keep)
 }
 END_TEST
 
+/* A stack of its own, called from another. */
+static uint32_t add_stack(uint32_t caller)
+{
+    uint32_t n = (uint32_t)bl_header->published[BL_SECTION_FRAMES];
+    n = n ? n : 1;
+    ck_assert_int_eq(bl_ledger_ensure(BL_SECTION_FRAMES, n + 1), 0);
+    struct bl_frame *frame = bl_ledger_at(BL_SECTION_FRAMES, n);
+    *frame = (struct bl_frame){.parent = caller, .offset = n};
+    bl_ledger_publish(BL_SECTION_FRAMES, n + 1);
+    return n;
+}
+
+/* As many calls of one function as asked for, each from another place. In each the handle is
+ * retained `times` times and released as often, less `kept`. */
+static void pass_through(uint64_t handle, uint32_t calls, int times, int kept)
+{
+    uint32_t loop = add_stack(0);
+    for (uint32_t i = 0; i < calls; i++) {
+        uint32_t call = add_stack(loop);
+        uint32_t ref = add_stack(add_stack(call));
+        uint32_t unref = add_stack(call);
+        for (int k = 0; k < times; k++)
+            retain(handle, ref);
+        for (int k = kept; k < times; k++)
+            release(handle, unref);
+    }
+}
+
+static const struct bl_event *find_event(const struct bl_object *o, enum bl_op op, uint32_t skip)
+{
+    uint32_t n = o->events;
+    while (n) {
+        const struct bl_event *e = bl_ledger_at(BL_SECTION_EVENTS, n);
+        if (e->op == op && skip-- == 0)
+            return e;
+        n = e->next;
+    }
+    return NULL;
+}
+
+static int64_t sum_of_events(const struct bl_object *o, uint32_t *ret_length)
+{
+    int64_t sum = 0;
+    uint32_t length = 0;
+    for (uint32_t n = o->events; n; length++) {
+        const struct bl_event *e = bl_ledger_at(BL_SECTION_EVENTS, n);
+        sum += (int64_t)e->delta * e->folded;
+        n = e->next;
+    }
+    *ret_length = length;
+    return sum;
+}
+
+START_TEST(references_in_passing_leave_a_full_history_in_pairs)
+{
+    uint32_t length;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    retain(0x1000, 12);
+    pass_through(0x1000, 1000, 3, 0);
+    const struct bl_object *o = find(0x1000, false);
+    ck_assert_int_eq(o->refs, 2);
+    ck_assert_uint_eq(o->event_overflow, 0);
+    ck_assert_int_eq(sum_of_events(o, &length), 1);
+    ck_assert_uint_eq(length, o->event_count);
+    const struct bl_event *balanced = find_event(o, BL_OP_BALANCED, 0);
+    ck_assert_ptr_nonnull(balanced);
+    ck_assert_uint_ge(balanced->folded, 3 * 980);
+    ck_assert_ptr_null(find_event(o, BL_OP_BALANCED, 1));
+    ck_assert_uint_eq(find_event(o, BL_OP_RETAIN, 0) != NULL, 1);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_overflow], 0);
+    ck_assert_uint_lt(bl_header->published[BL_SECTION_EVENTS], 40);
+}
+END_TEST
+
+START_TEST(a_reference_that_is_kept_in_passing_stays_in_a_full_history)
+{
+    uint32_t length;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    pass_through(0x1000, 100, 2, 0);
+    uint32_t before = (uint32_t)bl_header->published[BL_SECTION_FRAMES];
+    pass_through(0x1000, 1, 1000, 1);
+    uint32_t guilty = before + 3; /* loop, call, wrapper, ref */
+    pass_through(0x1000, 100, 2, 0);
+    const struct bl_object *o = find(0x1000, false);
+    ck_assert_int_eq(o->refs, 2);
+    ck_assert_uint_eq(o->event_overflow, 0);
+    ck_assert_int_eq(sum_of_events(o, &length), 1);
+    const struct bl_event *kept = NULL;
+    for (uint32_t i = 0; !kept || kept->stack != guilty; i++) {
+        kept = find_event(o, BL_OP_RETAIN, i);
+        ck_assert_ptr_nonnull(kept);
+    }
+    ck_assert_uint_eq(kept->folded, 1);
+}
+END_TEST
+
 START_TEST(the_order_of_operations_makes_no_other_lifecycle)
 {
     uint64_t buffers;
@@ -373,6 +471,8 @@ int main(void)
     tcase_add_test(tc, a_buffer_lives_until_its_last_release);
     tcase_add_test(tc, equal_operations_fold_and_others_do_not);
     tcase_add_test(tc, a_full_history_counts_what_it_does_not_keep);
+    tcase_add_test(tc, references_in_passing_leave_a_full_history_in_pairs);
+    tcase_add_test(tc, a_reference_that_is_kept_in_passing_stays_in_a_full_history);
     tcase_add_test(tc, the_order_of_operations_makes_no_other_lifecycle);
     tcase_add_test(tc, how_often_an_operation_happened_does_make_another_lifecycle);
     tcase_add_test(tc, events_of_ended_buffers_are_used_again);
