@@ -548,9 +548,10 @@ static void recheck_mark(struct bl_mark *then, const struct bl_mark *now)
 static int recheck_series(struct source *source, struct bl_reader *reader, enum bl_section which)
 {
     const struct section *section = &reader->sections[which];
-    uint8_t *now = malloc(CHUNK_BYTES);
-    int outcome =
-        now ? 0 : bl_error_set(source->error, "not enough memory to read %s", source->path);
+    uint8_t *now = calloc(1, CHUNK_BYTES);
+    int outcome = 0;
+    if (!now)
+        return bl_error_set(source->error, "not enough memory to read %s", source->path);
     for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
         const struct part *part = &section->parts[i];
         const uint64_t per_chunk = CHUNK_BYTES / record_sizes[which];
