@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "profile.h"
 #include "text.h"
 
 #include <fnmatch.h>
@@ -144,12 +145,7 @@ static const char *base_name(const char *path)
 
 bool bl_model_is_runtime(const char *module_path)
 {
-    static const char *const patterns[] = BL_RUNTIME_MODULES;
-    const char *name = base_name(module_path);
-    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
-        if (fnmatch(patterns[i], name, 0) == 0)
-            return true;
-    return false;
+    return bl_profile_matches(BL_RUNTIME_MODULES, base_name(module_path));
 }
 
 static bool is_own(const struct bl_model_options *options, const char *path)

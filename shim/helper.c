@@ -6,8 +6,10 @@
 #include "losses.h"
 #include "real.h"
 #include "say.h"
+#include "series.h"
 #include "signals.h"
 #include "snapshot.h"
+#include "usage.h"
 
 #include <errno.h>
 #include <string.h>
@@ -104,13 +106,7 @@ static uint64_t read_field(const char *stat, int number)
 static bool is_alone(void)
 {
     char stat[1024];
-    char path[64];
-    struct bl_text t;
-    bl_text_init(&t, path, sizeof path);
-    bl_text_str(&t, "/proc/self/task/");
-    bl_text_u64(&t, bl_sys_getpid());
-    bl_text_str(&t, "/stat");
-    if (bl_sys_read_file(path, stat, sizeof stat) <= 0)
+    if (bl_usage_read_leader(stat, sizeof stat) <= 0)
         return false;
     const char *comm_end = strrchr(stat, ')');
     if (!comm_end || comm_end[1] != ' ' || comm_end[2] != 'Z' || read_field(stat, 20) > 2)
@@ -121,8 +117,21 @@ static bool is_alone(void)
     return true;
 }
 
+/* Until the next turn is due, but not so long that the last thread's end goes unnoticed. */
+static void wait_for_work(uint32_t seen, uint64_t now_ns, uint64_t due_ns)
+{
+    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+    if (wait_ns > ALONE_EVERY_NS)
+        wait_ns = ALONE_EVERY_NS;
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
+                               .tv_nsec = (long)(wait_ns % 1000000000u)};
+    if (!bl_load_acquire(&stopping))
+        bl_sys_futex_wait(&bl_header->wake, seen, &timeout);
+}
+
 static void *helper_main(void *unused)
 {
+    uint64_t due_ns = 0;
     (void)unused;
     bl_tls.internal = 1; /* for good: what this thread does is not the target's */
     bl_guard_enter();
@@ -133,12 +142,14 @@ static void *helper_main(void *unused)
         if (bl_signals_collect())
             make_snapshot(BL_REASON_SIGNAL);
         answer_requests();
-        bl_store_relaxed(&bl_header->heartbeat_ns, bl_clock_read(CLOCK_MONOTONIC));
-        uint64_t wait_ns = beat_ns < ALONE_EVERY_NS ? beat_ns : ALONE_EVERY_NS;
-        struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
-                                   .tv_nsec = (long)(wait_ns % 1000000000u)};
-        if (!bl_load_acquire(&stopping))
-            bl_sys_futex_wait(&bl_header->wake, seen, &timeout);
+        uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);
+        bl_store_relaxed(&bl_header->heartbeat_ns, now_ns);
+        if (now_ns >= due_ns) {
+            bl_series_turn(now_ns, beat_ns);
+            due_ns = due_ns + beat_ns > now_ns ? due_ns + beat_ns : now_ns + beat_ns;
+            now_ns = bl_clock_read(CLOCK_MONOTONIC);
+        }
+        wait_for_work(seen, now_ns, due_ns);
     }
     return NULL;
 }

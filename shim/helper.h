@@ -1,9 +1,10 @@
 /*
- * The helper thread: answers requests for snapshots, and beats once per interval.
+ * The helper thread: answers requests for snapshots, and takes the samples of memory in time, once
+ * per interval (series.h).
  *
  * It waits on a futex in the ledger's header, so the signal handler, and `bufleak dump` from
  * another process, wake it the same way. It blocks every signal but those libc needs in every
- * thread, does not allocate from the target's heap, and does nothing while nothing is asked.
+ * thread, does not allocate from the target's heap, and sleeps between its turns.
  * Threads: start and stop by the process layer, one at a time. Errors: a helper that cannot be
  * started is counted and flagged in the ledger: `dump` then copies the ledger by itself.
  */

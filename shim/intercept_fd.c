@@ -11,6 +11,7 @@
 #include "sigsafe.h"
 #include "snapshot.h"
 #include "track.h"
+#include "usage.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@
 static bool is_ours(int fd)
 {
     return fd > 2 && (bl_ledger_owns_fd(fd) || bl_dir_owns_fd(fd) || bl_say_owns_fd(fd) ||
-                      bl_snapshot_owns_fd(fd) || bl_capture_owns_fd(fd));
+                      bl_snapshot_owns_fd(fd) || bl_capture_owns_fd(fd) || bl_usage_owns_fd(fd));
 }
 
 BL_EXPORT int close(int fd)
@@ -77,6 +78,7 @@ static bool make_room(int from, int to)
         bl_dir_vacate_fd(to);
         bl_say_vacate_fd(to);
         bl_capture_vacate_fd(to);
+        bl_usage_vacate_fd(to);
         bl_guard_leave_internal();
     }
     return true;

@@ -280,6 +280,56 @@ void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
     }
 }
 
+/* Memory in time, and marks in it, are the parent's own. */
+static bool is_for_child(uint32_t section)
+{
+    return section != BL_SECTION_SERIES && section != BL_SECTION_SAMPLES &&
+           section != BL_SECTION_MARKS;
+}
+
+static uint64_t heir_length(void)
+{
+    uint64_t length = BL_EXTENTS_END;
+    for (uint32_t i = 0; i < bl_header->extents_used; i++) {
+        if (is_for_child(extents[i].section) && !(extents[i].flags & BL_EXTENT_PRIVATE))
+            length += (uint64_t)extents[i].pages * BL_PAGE;
+    }
+    return length;
+}
+
+/* What the child takes over, moved together. All locks are held: nothing changes meanwhile. */
+static void copy_for_child(unsigned char *to)
+{
+    uint64_t copied[BL_SECTION_COUNT] = {0};
+    uint32_t chunk[BL_SECTION_COUNT] = {0};
+    struct bl_header *header = (void *)to;
+    struct bl_extent *layout = (void *)(to + BL_EXTENTS_OFFSET);
+    uint64_t offset = BL_EXTENTS_END;
+    uint32_t used = 0;
+    memcpy(header, bl_header, sizeof *header);
+    for (uint32_t i = 0; i < bl_header->extents_used; i++) {
+        struct bl_extent e = extents[i];
+        uint64_t bytes = (uint64_t)e.pages * BL_PAGE;
+        uint64_t filled = header->published[e.section] * bl_geometry[e.section].record_bytes;
+        uint64_t want = filled > copied[e.section] ? filled - copied[e.section] : 0;
+        const unsigned char *from = bl_chunks[e.section][chunk[e.section]++];
+        copied[e.section] += bytes;
+        if (!is_for_child(e.section))
+            continue;
+        if (!(e.flags & BL_EXTENT_PRIVATE)) {
+            memcpy(to + offset, from, want < bytes ? want : bytes);
+            e.offset = offset;
+            offset += bytes;
+        }
+        layout[used++] = e;
+    }
+    header->extents_used = used;
+    for (enum bl_section s = 0; s < BL_SECTION_COUNT; s++) {
+        if (!is_for_child(s))
+            header->published[s] = 0;
+    }
+}
+
 void bl_ledger_fork_prepare(void)
 {
     /* Named anew each time: the child before may not have come to rename its own yet. */
@@ -291,16 +341,14 @@ void bl_ledger_fork_prepare(void)
     bl_text_str(&t, ".");
     bl_text_u64(&t, bl_header->start_realtime_ns / 1000 + turn++);
     bl_text_str(&t, ".part");
-    struct backing b = make_backing(heir.name, file_length, bl_dir_fd() >= 0, MAP_POPULATE);
+    heir.length = heir_length();
+    struct backing b = make_backing(heir.name, heir.length, bl_dir_fd() >= 0, MAP_POPULATE);
     heir.map = b.map;
-    heir.length = file_length;
     heir.fd = b.fd;
     if (!b.named)
         heir.name[0] = '\0';
-    if (!b.map)
-        return;
-    bl_ledger_copy(heir.map, heir.length, true);
-    bl_ledger_copy(heir.map, heir.length, false);
+    if (b.map)
+        copy_for_child(heir.map);
 }
 
 void bl_ledger_fork_parent(void)
@@ -318,6 +366,12 @@ static void point_chunks_at(unsigned char *map)
     uint32_t chunk[BL_SECTION_COUNT] = {0};
     bl_header = (void *)map;
     extents = (void *)(map + BL_EXTENTS_OFFSET);
+    for (enum bl_section s = 0; s < BL_SECTION_COUNT; s++) {
+        if (!is_for_child(s)) {
+            memset(bl_chunks[s], 0, sizeof bl_chunks[s]);
+            chunk_count[s] = 0;
+        }
+    }
     for (uint32_t i = 0; i < bl_header->extents_used; i++) {
         uint32_t c = chunk[extents[i].section]++;
         if (!(extents[i].flags & BL_EXTENT_PRIVATE))
@@ -335,6 +389,7 @@ int bl_ledger_fork_child(const char *name)
         bl_sys_unmap(ranges[i].start, ranges[i].length);
     ranges[0] = (struct range){heir.map, heir.length};
     range_count = 1;
+    file_length = heir.length;
     bl_own_fd_close(&file);
     bl_own_fd_set(&file, heir.fd);
     bool named = heir.name[0] && bl_dir_rename(heir.name, name) == 0;

@@ -576,6 +576,7 @@ static_assert(offsetof(struct bl_mark, name) == 80, "mark layout");
 static_assert(sizeof(struct bl_mark) == 2176, "mark layout");
 
 /* A function whose return ends a request. */
+#define BL_BOUNDARIES_MAX 64u
 struct bl_boundary {
     uint64_t completed;     /*  0 relaxed adds */
     uint32_t function_name; /*  8 in NAMES */
@@ -584,14 +585,12 @@ struct bl_boundary {
 };
 static_assert(sizeof(struct bl_boundary) == 64, "boundary layout");
 
-/* Libraries that allocate for others: patterns of file names, as in fnmatch(3). */
+/* Libraries that allocate for others: patterns of file names, blank-separated; `*` stands for any
+ * bytes (bl_profile_matches). */
 #define BL_RUNTIME_MODULES                                                                         \
-    {                                                                                              \
-        "libc.so*", "libc-*.so*", "ld-linux*", "ld-[0-9]*.so*", "ld-musl*", "libstdc++.so*",       \
-            "libc++.so*", "libc++abi*", "libpthread*", "libjemalloc*", "libtcmalloc*",             \
-            "libmimalloc*", "libgcc_s*", "libm.so*", "libdl.so*", "libdl-*.so*", "linux-vdso.so*", \
-            "[[]vdso]",                                                                            \
-    }
+    "libc.so* libc-*.so* ld-linux* ld-2*.so* ld-musl* libstdc++.so* libc++.so* libc++abi* "        \
+    "libpthread* libjemalloc* libtcmalloc* libmimalloc* libgcc_s* libm.so* libdl.so* libdl-*.so* " \
+    "linux-vdso.so* [vdso]"
 
 enum bl_hook_method {
     BL_HOOK_NONE = 0,

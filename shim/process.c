@@ -13,11 +13,13 @@
 #include "references.h"
 #include "regions.h"
 #include "say.h"
+#include "series.h"
 #include "sigsafe.h"
 #include "signals.h"
 #include "snapshot.h"
 #include "stacks.h"
 #include "track.h"
+#include "usage.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -124,6 +126,16 @@ static void fill_identity(struct bl_header *h)
     h->signal_served = 0;
     h->snapshots = 0;
     h->snapshot_error = 0;
+    h->limit_snapshots = 0;
+    h->limit_reached_ns = 0;
+    h->limit_refused = 0;
+    h->limit_stack = 0;
+    h->sampled_ns = 0;
+    h->round_ns = 0;
+    h->mark_owner = 0;
+    h->mark_requests = 0;
+    h->mark_served = 0;
+    h->mark_error = 0;
     read_comm(h->comm);
 }
 
@@ -441,6 +453,8 @@ static void after_fork_in_child(void)
         bl_snapshot_after_fork();
         bl_helper_after_fork();
         bl_signals_after_fork();
+        bl_series_reset();
+        bl_usage_after_fork();
         fill_identity(&child);
         make_file_base(&child, 0);
         remember_directory();
@@ -475,6 +489,8 @@ static void start_after_unseen_fork(void)
     bl_snapshot_after_fork();
     bl_helper_after_fork();
     bl_signals_after_fork();
+    bl_series_reset();
+    bl_usage_after_fork();
     bl_ledger_forget();
     bl_refs_reset();
     bl_live_reset();
@@ -660,6 +676,7 @@ void bl_process_start(void)
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         on_exit(on_exit_status, NULL);
         bl_signals_init(bl_track_conf.signal);
+        bl_usage_open();
         bl_helper_start(file_base, bl_track_conf.interval_ns);
     }
     bl_guard_leave_internal();

@@ -68,11 +68,12 @@ def split_descriptors(found):
     return own, shim
 
 
-def descriptor_difference(reference, tracked, shim_extra_max=5):
+def descriptor_difference(reference, tracked, shim_extra_max=8):
     """Sentences for descriptors that the run with the shim has and should not have, or lacks.
 
     The shim may keep a few above everything the gateway uses: the ledger, its directory, and its
-    duplicate of the first stderr, and the two ends of libunwind's pipe."""
+    duplicate of the first stderr, the two ends of libunwind's pipe, and what it reads the
+    process's memory from: statm, the first thread's stat, the cgroup's usage."""
     wanted, _ = split_descriptors(reference)
     got, shim = split_descriptors(tracked)
     highest = max(wanted, default=2)
