@@ -200,6 +200,27 @@ static void add_parts(struct bl_judge *judge, size_t first, size_t end,
                 add_part(finding, judge, &parts[p]);
 }
 
+/* The outermost frame that the group's buffers are told from others by, in the stack that is shown.
+ */
+static uint32_t find_chain_frame(const struct bl_judge *judge, size_t first, size_t end,
+                                 uint32_t blame_frame)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        const struct bl_item *item = decision->item == BL_JUDGE_NONE
+                                         ? bl_decision_birth(judge, decision)
+                                         : &judge->histories->items[decision->item];
+        if (!item || bl_judge_site(judge, item) != blame_frame)
+            continue;
+        size_t depth;
+        const struct bl_caller *frames = bl_callers_frames(judge->callers, item->callers, &depth);
+        for (size_t k = 0; k < depth; k++)
+            if (frames[k].chain == decision->chain)
+                return frames[k].frame;
+    }
+    return blame_frame;
+}
+
 /* What the comparisons behind a group are worth, on average. */
 static double likeness_of(const struct bl_judge *judge, size_t first, size_t end)
 {
@@ -232,6 +253,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     finding->blame_stacks = finding->alloc_stacks;
     if (bl_decision_is_accused(decision))
         finding->blame_frame = heaviest(judge, first, end, false, &finding->blame_stacks);
+    finding->chain_frame = find_chain_frame(judge, first, end, finding->blame_frame);
     finding->blame_kind = decision->item == BL_JUDGE_NONE
                               ? BL_ITEM_ALLOC
                               : judge->histories->items[decision->item].kind;
@@ -245,6 +267,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     group->class_number = bl_decision_class(judge, decision);
     bl_evidence_write(finding, bl_model_class_name(judge->model, group->class_number));
     group->stack = finding->blame_frame;
+    group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
     group->rank = finding->verdict;
 }

@@ -80,6 +80,8 @@ int bl_inspect(struct bl_inspection *ret_inspection, const struct bl_target *tar
         bl_reader_create(&inspection.reader, target->fd, target->path, BL_READER_ALL, error);
     if (outcome == 0)
         outcome = bl_symbols_create(&inspection.symbols, inspection.reader, process, error);
+    for (size_t i = 0; outcome == 0 && i < options->symbol_path_count; i++)
+        bl_symbols_look_in(inspection.symbols, options->symbol_paths[i]);
     if (outcome == 0)
         outcome = make_model(&inspection, target->is_running, options, error);
     if (outcome < 0) {

@@ -21,6 +21,8 @@ struct bl_inspect_options {
     struct bl_model_options model;
     const char *match; /* only stacks with a function, file or module like this; NULL: all */
     bool judges;       /* by site, buffers with a history get verdicts */
+    const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
+    size_t symbol_path_count;
 };
 
 struct bl_inspection {

@@ -504,6 +504,7 @@ static int make_groups(struct builder *builder)
         model->groups[model->group_count++] = (struct bl_group){
             .class_number = sum->class_number,
             .stack = sum->stack,
+            .site = find_site(builder, sum->stack),
             .stack_count = stack_counts[i],
             .count = whole(sum->count),
             .bytes = whole(sum->bytes),

@@ -71,6 +71,7 @@ struct bl_class_sums {
 struct bl_group {
     uint32_t class_number;
     uint32_t stack; /* of most of its bytes */
+    uint32_t site;  /* frame number in that stack: the caller's innermost own frame; 0: none */
     uint64_t stack_count;
     uint64_t count; /* estimated when the ledger is sampled */
     uint64_t bytes;

@@ -147,7 +147,9 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
         most = overs->list[i].pattern->count > most ? overs->list[i].pattern->count : most;
     }
     finding->passed = overs->counts->chains[over->chain].taken;
+    finding->chain_frame = finding->blame_frame;
     group->stack = finding->blame_frame;
+    group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
     bl_findings_sort_references(finding);
     write_text(finding);

@@ -92,7 +92,7 @@ json_t *bl_render_json_place(const struct bl_view *view, uint32_t frame)
 }
 
 /* What sets this group apart when it is not its place in the code. */
-static json_t *make_key(const struct bl_view *view, const struct bl_group *group)
+json_t *bl_render_json_key(const struct bl_view *view, const struct bl_group *group)
 {
     const struct bl_thread *thread;
     char name[64] = "";
@@ -141,7 +141,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     json_object_set_new(object, "inherited", whole_number(group->inherited));
     json_object_set_new(object, "inherited_bytes", whole_number(group->inherited_bytes));
     json_object_set_new(object, "stacks", whole_number(group->stack_count));
-    json_object_set_new(object, "key", make_key(view, group));
+    json_object_set_new(object, "key", bl_render_json_key(view, group));
     return object;
 }
 
@@ -268,8 +268,7 @@ static json_t *make_hook(const struct bl_view *view, uint32_t number)
                      text_or_null(why), "module", text_or_null(module));
 }
 
-/* Writes one value and gives it up. A NULL value is memory that ran out while it was made. */
-static bool put(FILE *out, const char *before, json_t *value)
+bool bl_render_json_put(FILE *out, const char *before, json_t *value)
 {
     if (!value)
         return false;
@@ -283,26 +282,28 @@ static bool put(FILE *out, const char *before, json_t *value)
 static bool write_document(FILE *out, const struct bl_view *view)
 {
     const struct bl_model *model = view->model;
-    bool done = put(out, "{\"schema\": 1,\n\"tool\": ", json_string("bufleak " BL_VERSION)) &&
-                put(out, ",\n\"process\": ", bl_render_json_process(view));
+    bool done = bl_render_json_put(
+                    out, "{\"schema\": 1,\n\"tool\": ", json_string("bufleak " BL_VERSION)) &&
+                bl_render_json_put(out, ",\n\"process\": ", bl_render_json_process(view));
     fputs(",\n\"classes\": [", out);
     for (size_t i = 0; done && i < model->class_count; i++)
-        done = put(out, i ? ",\n  " : "\n  ", make_class(&model->classes[i]));
+        done = bl_render_json_put(out, i ? ",\n  " : "\n  ", make_class(&model->classes[i]));
     fputs("],\n\"groups\": [", out);
     for (size_t i = 0; done && !view->summary_only && i < model->shown; i++)
-        done = put(out, i ? ",\n  " : "\n  ",
-                   model->groups[i].finding ? make_finding(view, &model->groups[i])
-                                            : make_group(view, &model->groups[i]));
-    done = done && put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
+        done = bl_render_json_put(out, i ? ",\n  " : "\n  ",
+                                  model->groups[i].finding ? make_finding(view, &model->groups[i])
+                                                           : make_group(view, &model->groups[i]));
+    done =
+        done && bl_render_json_put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
     fputs(",\n\"series\": [],\n\"losses\": ", out);
-    done = done && put(out, "", make_losses(view));
+    done = done && bl_render_json_put(out, "", make_losses(view));
     fputs(",\n\"hooks\": [", out);
     const char *before = "\n  ";
     uint32_t hooks = bl_reader_count(view->reader, BL_SECTION_HOOKS);
     for (uint32_t i = 0; done && i < hooks; i++) {
         if (!bl_reader_hook(view->reader, i))
             continue;
-        done = put(out, before, make_hook(view, i));
+        done = bl_render_json_put(out, before, make_hook(view, i));
         before = ",\n  ";
     }
     fputs("]}\n", out);

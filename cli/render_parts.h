@@ -14,6 +14,14 @@
 void bl_render_text_title(FILE *out, const struct bl_view *view);
 /* All frames of a stack, a line each. */
 void bl_render_text_stack(FILE *out, const struct bl_view *view, uint32_t stack);
+/* The frames from one on outward, at most `most` lines and how many more there are. */
+void bl_render_text_callers(FILE *out, const struct bl_view *view, uint32_t frame, size_t most);
+/* Breaks text at blanks to fit the terminal, each new line indented like what stands under a group.
+ * `column`: how much of the line is written already. */
+void bl_render_text_wrapped(FILE *out, const char *text, size_t column);
+/* " · 64 bytes each", " · thread 12 (worker)": what sets a group apart beside its place; "" for
+ * groups by place. */
+void bl_render_text_key(FILE *out, const struct bl_view *view, const struct bl_group *group);
 /* "filter_join" and "filters/cache_body.c:88" of the innermost function at a frame. */
 void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what, size_t what_size,
                           char *where, size_t where_size);
@@ -28,6 +36,11 @@ void bl_render_text_rest(FILE *out, const struct bl_view *view, size_t first);
 /* NULL without memory. */
 json_t *bl_render_json_process(const struct bl_view *view);
 json_t *bl_render_json_frames(const struct bl_view *view, uint32_t stack);
+json_t *bl_render_json_key(const struct bl_view *view, const struct bl_group *group);
 json_t *bl_render_json_place(const struct bl_view *view, uint32_t frame);
+
+/* Writes text and then a value, which is given up; for documents that are never in memory as a
+ * whole. False when there was no memory for the value, which is NULL then. */
+bool bl_render_json_put(FILE *out, const char *before, json_t *value);
 
 #endif

@@ -19,6 +19,7 @@ struct pen {
     FILE *out;
     struct bl_term term;
     const struct bl_view *view;
+    size_t most_lines; /* of a stack; 0: all */
 };
 
 static const char *style(const struct pen *pen, enum bl_style which)
@@ -294,13 +295,22 @@ static void write_frames(const struct pen *pen, uint32_t stack, bool folds_runti
     uint32_t frames[BL_MODEL_FRAMES_MAX];
     size_t count = bl_model_stack(pen->view->reader, stack, frames, BL_MODEL_FRAMES_MAX);
     size_t first = folds_runtime ? write_runtime(pen, frames, count) : 0;
-    size_t what_width = widest_function(pen, frames + first, count - first);
+    size_t shown = count - first;
+    if (pen->most_lines > 0 && pen->most_lines < shown)
+        shown = pen->most_lines;
+    size_t what_width = widest_function(pen, frames + first, shown);
     if (folds_runtime)
         fprintf(pen->out, "\n");
+    size_t lines = 0;
     for (size_t i = first; i < count; i++) {
         size_t inlined;
+        if (pen->most_lines > 0 && lines >= pen->most_lines) {
+            fprintf(pen->out, "%*s… %zu more caller%s\n", INDENT, "", count - i,
+                    count - i == 1 ? "" : "s");
+            return;
+        }
         const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
-        for (size_t k = 0; symbols && k < inlined; k++)
+        for (size_t k = 0; symbols && k < inlined; k++, lines++)
             write_frame(pen, &symbols[k], what_width);
     }
     const struct bl_frame *last =
@@ -605,6 +615,24 @@ void bl_render_text_stack(FILE *out, const struct bl_view *view, uint32_t stack)
 {
     struct pen pen = {.out = out, .term = bl_term_of(out), .view = view};
     write_frames(&pen, stack, false);
+}
+
+void bl_render_text_callers(FILE *out, const struct bl_view *view, uint32_t frame, size_t most)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out), .view = view, .most_lines = most};
+    write_frames(&pen, frame, false);
+}
+
+void bl_render_text_wrapped(FILE *out, const char *text, size_t column)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out)};
+    write_wrapped(&pen, text, column);
+}
+
+void bl_render_text_key(FILE *out, const struct bl_view *view, const struct bl_group *group)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out), .view = view};
+    write_key(&pen, group);
 }
 
 void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what, size_t what_size,

@@ -1,13 +1,14 @@
 #include "report.h"
 
 #include "balance.h"
-#include "inspect.h"
 #include "text.h"
 #include "view.h"
 
+#include <errno.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TOP_TEXT 20
 #define TOP_JSON 1000
@@ -31,6 +32,17 @@ static int take_own(struct bl_report_options *options, const char *value, struct
     if (options->model.own_count == BL_MODEL_OWN_MAX)
         return bl_error_set(error, "--own may be given %d times at most", BL_MODEL_OWN_MAX);
     options->model.own[options->model.own_count++] = value;
+    return 0;
+}
+
+static int take_symbols(struct bl_report_options *options, const char *value,
+                        struct bl_error *error)
+{
+    if (access(value, R_OK) != 0)
+        return bl_error_set(error, "--symbols cannot read %s: %s", value, strerror(errno));
+    if (options->symbol_path_count == BL_SYMBOLS_PATHS_MAX)
+        return bl_error_set(error, "--symbols may be given %d times at most", BL_SYMBOLS_PATHS_MAX);
+    options->symbol_paths[options->symbol_path_count++] = value;
     return 0;
 }
 
@@ -115,6 +127,8 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
     case 11:
         options->show_all = true;
         return 0;
+    case 12:
+        return take_symbols(options, value, error);
     default:
         return bl_error_set(error, "option %d is not one of a report", code);
     }
@@ -144,17 +158,25 @@ static int render(FILE *out, const struct bl_view *view, const struct bl_report_
     return 0;
 }
 
+struct bl_inspect_options bl_report_inspect_options(const struct bl_report_options *options)
+{
+    struct bl_inspect_options inspect_options = {
+        .model = options->model,
+        .match = options->match,
+        .symbol_path_count = options->symbol_path_count,
+    };
+    memcpy(inspect_options.symbol_paths, options->symbol_paths, sizeof(options->symbol_paths));
+    if (!options->has_top)
+        inspect_options.model.top = options->is_json ? TOP_JSON : TOP_TEXT;
+    return inspect_options;
+}
+
 int bl_report_write(FILE *out, const struct bl_target *target,
                     const struct bl_report_options *options, struct bl_error *error)
 {
     struct bl_inspection inspection;
-    struct bl_inspect_options inspect_options = {
-        .model = options->model,
-        .match = options->match,
-        .judges = !options->summary_only && !options->has_buffer && !options->show_tree,
-    };
-    if (!options->has_top)
-        inspect_options.model.top = options->is_json ? TOP_JSON : TOP_TEXT;
+    struct bl_inspect_options inspect_options = bl_report_inspect_options(options);
+    inspect_options.judges = !options->summary_only && !options->has_buffer && !options->show_tree;
     if (bl_inspect(&inspection, target, &inspect_options, error) < 0)
         return -1;
     inspection.view.show_hooks = options->show_hooks;

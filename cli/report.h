@@ -7,6 +7,7 @@
 
 #include "args.h"
 #include "error.h"
+#include "inspect.h"
 #include "model.h"
 #include "target.h"
 
@@ -24,6 +25,8 @@ struct bl_report_options {
     bool has_buffer;
     uint64_t buffer; /* address: only the history of this one */
     bool show_tree;  /* only the balance tree */
+    const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
+    size_t symbol_path_count;
 };
 
 /* getopt_long entries; codes start at BL_ARGS_REPORT. First those that say what is looked at, which
@@ -36,16 +39,17 @@ struct bl_report_options {
         {"min-bytes", required_argument, NULL, BL_ARGS_REPORT + 4},                                \
         {"match", required_argument, NULL, BL_ARGS_REPORT + 5},                                    \
         {"top", required_argument, NULL, BL_ARGS_REPORT + 6},                                      \
+        {"own", required_argument, NULL, BL_ARGS_REPORT + 7},                                      \
+        {"all", no_argument, NULL, BL_ARGS_REPORT + 11},                                           \
     {                                                                                              \
-        "own", required_argument, NULL, BL_ARGS_REPORT + 7                                         \
+        "symbols", required_argument, NULL, BL_ARGS_REPORT + 12                                    \
     }
 
 #define BL_REPORT_LONG_OPTIONS                                                                     \
     BL_REPORT_SELECT_OPTIONS, {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                    \
         {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
-        {"tree", no_argument, NULL, BL_ARGS_REPORT + 10},                                          \
     {                                                                                              \
-        "all", no_argument, NULL, BL_ARGS_REPORT + 11                                              \
+        "tree", no_argument, NULL, BL_ARGS_REPORT + 10                                             \
     }
 
 #define BL_REPORT_HELP                                                                             \
@@ -58,6 +62,7 @@ struct bl_report_options {
     "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
     "  --all                 stacks also of groups without a verdict, where others have one\n"     \
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
+    "  --symbols PATH        look for programs and libraries here too: a file or a directory\n"    \
     "  --hooks               list every intercepted function\n"                                    \
     "  --buffer ADDR         only this buffer: its whole history\n"                                \
     "  --tree                references taken and given back per call path\n"
@@ -66,6 +71,9 @@ struct bl_report_options {
  * for a value that is not accepted. */
 int bl_report_take_option(struct bl_report_options *options, int code, const char *value,
                           struct bl_error *error);
+
+/* What bl_inspect is to be told; `judges` is for the caller to set. */
+struct bl_inspect_options bl_report_inspect_options(const struct bl_report_options *options);
 
 /* Reads the target and writes its report to `out`. */
 int bl_report_write(FILE *out, const struct bl_target *target,

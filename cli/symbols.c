@@ -1,5 +1,6 @@
 #include "symbols.h"
 
+#include "hash.h"
 #include "text.h"
 
 #include <dwarf.h>
@@ -14,16 +15,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* FNV-1a; uthash's own switch falls through without saying so, which clang reports here. */
-#define HASH_FUNCTION(key, length, hash)                                                           \
-    do {                                                                                           \
-        const unsigned char *hash_at = (const unsigned char *)(key);                               \
-        (hash) = 2166136261u;                                                                      \
-        for (size_t hash_i = 0; hash_i < (length); hash_i++)                                       \
-            (hash) = ((hash) ^ hash_at[hash_i]) * 16777619u;                                       \
-    } while (0)
-#include <uthash.h>
 
 /* From the C++ runtime this program is linked with. */
 extern char *__cxa_demangle(const char *mangled, char *out, size_t *length, int *status);
@@ -72,6 +63,8 @@ struct bl_symbols {
     struct entry *entries;
     struct timespec started;
     bool was_announced;
+    const char *paths[BL_SYMBOLS_PATHS_MAX];
+    size_t path_count;
 };
 
 /* The callbacks of every module; dwfl keeps a pointer to them. find_debuginfo looks beside the
@@ -122,6 +115,14 @@ int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *r
     }
     *ret_symbols = symbols;
     return 0;
+}
+
+bool bl_symbols_look_in(struct bl_symbols *symbols, const char *path)
+{
+    if (symbols->path_count == BL_SYMBOLS_PATHS_MAX)
+        return false;
+    symbols->paths[symbols->path_count++] = path;
+    return true;
 }
 
 static void free_symbols(struct bl_symbol *list, size_t count)
@@ -243,6 +244,29 @@ static void try_build_id(struct module *module, const struct bl_module *record)
     }
 }
 
+/* A file that the user named has the name of the module or its build-id, a directory has it under
+ * its path or its name. */
+static bool try_given(struct bl_symbols *symbols, struct module *module,
+                      const struct bl_module *record, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char inside[2 * PATH_MAX];
+    bool found = false;
+    for (size_t i = 0; i < symbols->path_count && !found; i++) {
+        const char *given = symbols->paths[i];
+        const char *given_slash = strrchr(given, '/');
+        bool has_name =
+            strcmp(given_slash ? given_slash + 1 : given, slash ? slash + 1 : path) == 0;
+        found = (has_name || record->build_id_length > 0) && try_file(module, record, given);
+        snprintf(inside, sizeof(inside), "%s%s", given, path);
+        found = found || try_file(module, record, inside);
+        snprintf(inside, sizeof(inside), "%s%s", given, slash ? slash : "");
+        found = found || (slash && try_file(module, record, inside));
+    }
+    module->is_mismatch = false; /* files of other modules are no reason to complain */
+    return found;
+}
+
 static void open_module(struct bl_symbols *symbols, uint32_t number)
 {
     struct module *module = &symbols->modules[number];
@@ -257,6 +281,9 @@ static void open_module(struct bl_symbols *symbols, uint32_t number)
     memcpy(path, raw, length);
     path[length] = '\0';
     announce(symbols, module);
+    /* first, as what the process ran may have been stripped of its names */
+    if (try_given(symbols, module, record, path))
+        return;
     if (try_file(module, record, path))
         return;
     if (symbols->process > 0) {

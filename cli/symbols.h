@@ -3,8 +3,9 @@
  *
  * A module's file is used only when its build-id is the one the ledger recorded: a program that was
  * upgraded since gives module+offset, not a wrong name. Looked up where the ledger says, under the
- * process's own root while it runs, and by build-id (also through debuginfod, when DEBUGINFOD_URLS
- * is set). Modules are opened and frames looked up on first need, and kept.
+ * process's own root while it runs, where the caller says, and by build-id (also through
+ * debuginfod, when DEBUGINFOD_URLS is set). Modules are opened and frames looked up on first need,
+ * and kept.
  *
  * Strings are printable, belong to the bl_symbols and live as long as it does.
  */
@@ -37,6 +38,13 @@ struct bl_symbol {
 int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *reader,
                       const struct bl_proc *process, struct bl_error *error);
 void bl_symbols_destroy(struct bl_symbols *symbols);
+
+#define BL_SYMBOLS_PATHS_MAX 16
+
+/* Somewhere else to look for the files of modules: a file, or a directory that has them under their
+ * paths or names. For a module without a build-id the name must be the same. `path` is borrowed;
+ * false when there are BL_SYMBOLS_PATHS_MAX already. Before the first frame is asked for. */
+bool bl_symbols_look_in(struct bl_symbols *symbols, const char *path);
 
 /* The functions at a frame, innermost first; at least one. NULL without memory. */
 const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t frame,

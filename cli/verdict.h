@@ -61,6 +61,8 @@ struct bl_finding {
     double confidence;
     enum bl_item_kind blame_kind;
     uint32_t blame_frame; /* the site of most of its buffers; 0: unknown */
+    uint32_t chain_frame; /* that frame or a caller of it: so far out it takes to tell them from
+                             others that passed the site; 0: unknown */
     uint64_t blame_stacks;
     uint32_t alloc_frame;
     uint64_t alloc_stacks;

@@ -26,8 +26,8 @@ struct bl_ref_event {
     uint32_t thread;
     int32_t delta;
     uint8_t class_number;
-    bool field_known;
-    int32_t field; /* the object's own count after the operation, if known */
+    bool through; /* noted after it was done, as births are; else before: it is in flight then */
+    uint64_t sp;  /* stack pointer of the function's caller, see flights.h */
 };
 
 void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e);

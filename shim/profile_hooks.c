@@ -108,33 +108,18 @@ static void enter_wrapping(const struct watched *w, uint64_t handle, uint64_t sp
         (struct bl_wrapping){.handle = handle, .sp = sp, .gives_back = gives_back(w->f.role)};
 }
 
-/* The object's own count as it will be once this call is through. A release may free the object: it
- * is read before. */
-static void read_count(const struct watched *w, struct bl_ref_event *e,
-                       const struct bl_hook_call *call)
-{
-    if (w->field.where != BL_WHERE_FIELD)
-        return;
-    int32_t now = own_count(w, call, e->handle);
-    e->field_known = true;
-    e->field = w->f.pre ? now + e->delta : now;
-}
-
 static void dispatch(const struct watched *w, struct bl_ref_event *e,
                      const struct bl_hook_call *call)
 {
     switch (w->f.role) {
     case BL_ROLE_ALLOC:
-        read_count(w, e, call);
         bl_refs_birth(e, value_at(&w->f.size, call, e->handle));
         break;
     case BL_ROLE_RETAIN:
-        read_count(w, e, call);
         bl_refs_retain(e);
         break;
     case BL_ROLE_RELEASE:
         e->delta = -e->delta;
-        read_count(w, e, call);
         bl_refs_release(e);
         break;
     case BL_ROLE_STEAL:
@@ -179,6 +164,8 @@ static void on_call(void *context, const struct bl_hook_call *call)
         .thread = bl_tls.thread ? bl_tls.thread->number : 0,
         .delta = (int32_t)count,
         .class_number = w->class_number,
+        .through = !w->f.pre,
+        .sp = call->origin.sp,
     };
     dispatch(w, &e, call);
     enter_wrapping(w, handle, call->origin.sp);
@@ -255,12 +242,16 @@ static int register_class(struct application *a, struct known_class *k)
     class->flags |= BL_CLASS_REFCOUNTED;
     class->own_modules = bl_names_add_str(own);
     class->profile_name = bl_names_add_str(a->profile->name);
+    struct bl_own_field field = {.offset = k->c.field.n};
+    if (k->c.field.where == BL_WHERE_FIELD)
+        field.width = k->c.field.width;
     bl_refs_set_policy((uint8_t)k->number,
                        (struct bl_ref_policy){.revives = k->c.revives,
                                               .zero_is_end = k->c.zero_is_end,
                                               .adopts = k->c.adopts,
                                               .recycles = k->c.recycles,
                                               .inlined = k->c.inlined,
+                                              .field = field,
                                               .ends_by_free = k->c.ends_by_free});
     a->profile->applied[k - a->classes] = true;
     return k->number;

@@ -1,5 +1,6 @@
 #include "references.h"
 #include "counters.h"
+#include "flights.h"
 #include "live.h"
 #include "lock.h"
 #include "losses.h"
@@ -62,6 +63,17 @@ BL_INLINE struct spot spot_of(uint64_t handle, uint8_t class_number)
 {
     uint32_t index = bl_table_hash(&handle, sizeof handle) >> 27 & (SHARDS - 1);
     return (struct spot){&shards[index], handle, index, class_number};
+}
+
+/* Takes the lock; every operation of a thread begins so. */
+static struct spot begin(const struct bl_ref_event *e)
+{
+    struct spot at = spot_of(e->handle, e->class_number);
+    struct bl_thread_state *t = bl_tls.thread;
+    if (BL_LIKELY(t != NULL))
+        bl_flights_land(t, e->sp);
+    bl_lock_take(&at.shard->lock);
+    return at;
 }
 
 static struct entry *find_any_locked(const struct spot *at)
@@ -182,8 +194,8 @@ static void fill_object(struct bl_object *o, uint8_t class_number, const struct 
     o->event_count = 0;
     o->event_overflow = 0;
     o->block = 0;
-    o->flags = flags | (e->field_known ? BL_OBJECT_FIELD : 0u);
-    o->field = e->field;
+    o->flags = flags;
+    o->field = 0;
     bl_store_release(&o->word, word_of(class_number, size, bl_add_relaxed(&generation, 1)));
 }
 
@@ -194,6 +206,7 @@ static void end_locked(const struct spot *at, struct entry *entry, const struct 
     uint32_t record = entry->record;
     struct bl_object *o = object_at(record);
     uint64_t size = size_in(o);
+    well = well && !(o->flags & BL_OBJECT_DRIFTED);
     bl_store_release(&o->word, 0);
     *tombstone_place(at) = (struct tombstone){.handle = at->handle,
                                               .time_ns = e->time_ns,
@@ -227,7 +240,9 @@ static void birth_locked(const struct spot *at, const struct bl_ref_event *e, ui
     }
     if (t)
         t->class_number = 0;
-    fill_object(object_at(record), at->class_number, e, size, 0);
+    struct bl_ref_event birth = *e;
+    birth.delta = bl_own_at_birth(&policies[at->class_number].field, e);
+    fill_object(object_at(record), at->class_number, &birth, size, 0);
     object_at(record)->block = held ? e->handle : 0;
     if (held)
         bl_live_hold(e->handle);
@@ -241,9 +256,8 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
 
 void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
 {
-    const struct spot place = spot_of(e->handle, e->class_number);
+    const struct spot place = begin(e);
     struct spot at = place;
-    bl_lock_take(&at.shard->lock);
     struct entry *entry = find_locked(&at);
     struct bl_object *o = entry ? object_at(entry->record) : NULL;
     if (o && o->event_count == 0 && o->thread == e->thread) {
@@ -260,22 +274,15 @@ void bl_refs_birth(const struct bl_ref_event *e, uint64_t size)
     bl_lock_give(&at.shard->lock);
 }
 
-/* Takes note of the object's own count. Operations of other threads may be in flight between its
- * reading and this; the flag says how it stood at the latest event, and the loss how many stand so
- * now. */
-static void note_field(struct bl_object *o, const struct bl_ref_event *e,
-                       const struct bl_ref_policy *policy)
+/* One more operation of a live object, of at's class. */
+static struct bl_own change_locked(const struct spot *at, struct bl_object *o,
+                                   const struct bl_ref_event *e)
 {
-    if (!e->field_known || policy->inlined)
-        return;
-    bool drifts = e->field != o->refs;
-    bool drifted = (o->flags & BL_OBJECT_DRIFTED) != 0;
-    o->field = e->field;
-    o->flags |= BL_OBJECT_FIELD;
-    if (drifts == drifted)
-        return;
-    o->flags ^= BL_OBJECT_DRIFTED;
-    bl_losses_add(BL_LOSS_counts_drifted, drifts ? 1 : (uint64_t)-1);
+    const struct bl_ref_policy *policy = policy_of(at->class_number);
+    bl_store_relaxed(&o->refs, o->refs + e->delta);
+    if (policy->inlined)
+        return (struct bl_own){0};
+    return bl_own_compare(&policy->field, at->class_number, o, e);
 }
 
 /* A retain of a handle that is not live. A pool keeps a buffer whose count fell to 0 and takes it
@@ -291,8 +298,9 @@ static void revive_locked(const struct spot *at, const struct bl_ref_event *e)
         birth.delta = 0;
         birth_locked(&again, &birth, t->size);
     } else if (policy->adopts) {
+        struct bl_own own = bl_own_read(&policy->field, e);
         birth.stack = 0;
-        birth.delta = e->field_known ? e->field - e->delta : 0;
+        birth.delta = own.known ? own.after - e->delta : 0;
         birth_locked(at, &birth, 0);
     }
 }
@@ -308,16 +316,14 @@ bool bl_refs_known(uint64_t handle, uint8_t class_number)
 
 void bl_refs_retain(const struct bl_ref_event *e)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
-    bl_lock_take(&at.shard->lock);
+    struct spot at = begin(e);
     if (!find_locked(&at))
         revive_locked(&at, e);
     struct entry *entry = find_locked(&at);
     if (entry) {
         struct bl_object *o = object_at(entry->record);
-        bl_store_relaxed(&o->refs, o->refs + e->delta);
+        change_locked(&at, o, e);
         bl_history_note(o, BL_OP_RETAIN, e);
-        note_field(o, e, policy_of(at.class_number));
         bl_counters_add(&bl_counters_of(at.class_number, at.index)->retains, 1);
     } else {
         bl_losses_add(BL_LOSS_events_unknown, 1);
@@ -329,9 +335,12 @@ void bl_refs_retain(const struct bl_ref_event *e)
 static void over_release_locked(const struct spot *at, const struct bl_ref_event *e)
 {
     const struct tombstone *t = find_tombstone(at);
+    struct bl_own own = {0};
+    if (e->delta < 0)
+        own = bl_own_read(&policy_of(at->class_number)->field, e);
     /* Not every birth of such a class is seen; and a handle that had a reference to give is no dead
      * one: it was born again at the same address, unseen. */
-    bool unsure = policy_of(at->class_number)->adopts || (e->field_known && e->field >= 0);
+    bool unsure = policy_of(at->class_number)->adopts || (own.known && own.after >= 0);
     if (!t || unsure) {
         bl_losses_add(BL_LOSS_events_unknown, 1);
         return;
@@ -360,18 +369,17 @@ static void release_locked(const struct spot *at, struct entry *entry, const str
 {
     const struct bl_ref_policy *policy = policy_of(at->class_number);
     struct bl_object *o = object_at(entry->record);
-    bl_store_relaxed(&o->refs, o->refs + e->delta);
+    struct bl_own own = change_locked(at, o, e);
+    bool over = o->refs < 0 && !own.drifts && !policy->adopts;
     bl_counters_add(&bl_counters_of(at->class_number, at->index)->releases, 1);
-    bl_history_note(o, o->refs < 0 && !policy->adopts ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
-    note_field(o, e, policy);
-    if (policy->zero_is_end && o->refs <= 0)
+    bl_history_note(o, over ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
+    if (policy->zero_is_end && (own.drifts ? own.after : o->refs) <= 0)
         end_locked(at, entry, e, true);
 }
 
 void bl_refs_release(const struct bl_ref_event *e)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
-    bl_lock_take(&at.shard->lock);
+    struct spot at = begin(e);
     struct entry *entry = find_locked(&at);
     if (entry)
         release_locked(&at, entry, e);
@@ -382,8 +390,7 @@ void bl_refs_release(const struct bl_ref_event *e)
 
 void bl_refs_release_last(const struct bl_ref_event *e)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
-    bl_lock_take(&at.shard->lock);
+    struct spot at = begin(e);
     struct entry *entry = find_locked(&at);
     if (entry && object_at(entry->record)->refs + e->delta <= 0)
         release_locked(&at, entry, e);
@@ -392,8 +399,7 @@ void bl_refs_release_last(const struct bl_ref_event *e)
 
 void bl_refs_end(const struct bl_ref_event *e)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
-    bl_lock_take(&at.shard->lock);
+    struct spot at = begin(e);
     struct entry *entry = find_locked(&at);
     if (entry) {
         bl_history_note(object_at(entry->record), BL_OP_END, e);
@@ -406,8 +412,7 @@ void bl_refs_end(const struct bl_ref_event *e)
 
 void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
-    bl_lock_take(&at.shard->lock);
+    struct spot at = begin(e);
     struct entry *entry = find_locked(&at);
     if (entry) {
         struct bl_object *o = object_at(entry->record);
@@ -423,9 +428,8 @@ void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
 
 void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into)
 {
-    struct spot at = spot_of(e->handle, e->class_number);
+    struct spot at = begin(e);
     (void)into; /* the report names the site; the buffer that answers has a record of its own */
-    bl_lock_take(&at.shard->lock);
     struct entry *entry = find_locked(&at);
     if (entry) {
         bl_history_note(object_at(entry->record), BL_OP_TRANSFER, e);

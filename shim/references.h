@@ -3,7 +3,8 @@
  *
  * Each live buffer has a record in OBJECTS, and a history (history.h). An index leads from handle
  * to record; classes that are kinds of one another share their functions, and the buffer that a
- * handle stands for tells its class.
+ * handle stands for tells its class. The buffer's own count, where it has one, is compared with the
+ * one that was seen (own_count.h).
  *
  * Owns: the index, uthash sharded by handle, in the arena; the handles that ended last. Threads:
  * any; BL_RANK_REFS inside. Needs the guard. Signal context: safe under the guard. Errors: counted
@@ -12,7 +13,7 @@
 #ifndef BL_REFERENCES_H
 #define BL_REFERENCES_H
 
-#include "history.h"
+#include "own_count.h"
 
 struct bl_ref_policy {
     bool revives;      /* a retain after the end brings it back: pools reset buffers this way */
@@ -22,6 +23,7 @@ struct bl_ref_policy {
     bool inlined;      /* most operations cannot be seen: the field differs without drift */
     bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
     uint8_t kind_of;   /* the class whose functions are this one's; 0: it has its own */
+    struct bl_own_field field;
 };
 
 /* What the classes do at count 0; by class number. */

@@ -18,7 +18,7 @@ extern void *__libc_stack_end; // NOLINT(bugprone-reserved-identifier): the dyna
 
 static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_THREADS */
 static struct bl_thread_state *free_states;
-static struct bl_thread_state *all_states;
+static struct bl_thread_state *all_states; /* read without the lock; states are never freed */
 static pthread_key_t key;
 static bool key_made;
 
@@ -61,7 +61,7 @@ static struct bl_thread_state *take_state(void)
         return NULL;
     bl_lock_take(&lock);
     t->next = all_states;
-    all_states = t;
+    bl_store_release(&all_states, t);
     bl_lock_give(&lock);
     return t;
 }
@@ -77,6 +77,7 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high)
     t->frame_count = 0;
     t->need_count = 0;
     t->deep = false;
+    bl_store_release(&t->flight_count, 0);
     t->sample_left = 0;
     t->random = (uint64_t)t->tid * 0x9E3779B97F4A7C15u ^ bl_clock_event_ns();
     t->number = record_thread(t->tid);
@@ -94,6 +95,7 @@ struct bl_thread_state *bl_threads_current_slow(void)
 static void detach(struct bl_thread_state *t)
 {
     bl_tls.thread = NULL;
+    bl_store_release(&t->flight_count, 0);
     bl_lock_take(&lock);
     if (t->number) {
         struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, t->number);
@@ -145,6 +147,11 @@ void bl_threads_init(void)
     uint64_t size = limit.rlim_cur > 1u << 30 ? 1u << 30 : limit.rlim_cur;
     uint64_t high = ((uint64_t)(uintptr_t)__libc_stack_end + 15u) & ~15ull;
     attach(high - size, high);
+}
+
+struct bl_thread_state *bl_threads_all(void)
+{
+    return bl_load_acquire(&all_states);
 }
 
 void bl_threads_lock(void)

@@ -17,6 +17,7 @@
 
 #define BL_FRAMES_MAX 1024u
 #define BL_MEMO_SIZE  1024u
+#define BL_FLIGHTS    16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
  * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
@@ -47,6 +48,13 @@ struct bl_memo {
     uint32_t stack;
 };
 
+/* An operation on references that was noted before it was done, see flights.h. */
+struct bl_flight {
+    uint64_t key; /* of the object */
+    uint64_t sp;  /* of the function's caller: the function has returned when sp is back there */
+    int32_t delta;
+};
+
 struct bl_thread_state {
     uint32_t number; /* in the ledger; 0 = not recorded */
     uint32_t tid;
@@ -59,7 +67,9 @@ struct bl_thread_state {
     int64_t sample_left; /* bytes until the next sampled block */
     uint64_t random;
     struct bl_thread_state *next_free; /* (threads lock) */
-    struct bl_thread_state *next;      /* (threads lock) all states */
+    struct bl_thread_state *next;      /* all states; never changes */
+    uint32_t flight_count;
+    struct bl_flight flights[BL_FLIGHTS]; /* outermost first; written by the thread, read by all */
     struct bl_walk_frame frames[BL_FRAMES_MAX];
     struct bl_walk_detail details[BL_FRAMES_MAX];
     uint16_t need[BL_FRAMES_MAX]; /* the frames that demand rbp and loaded it from a slot */
@@ -78,6 +88,9 @@ BL_INLINE struct bl_thread_state *bl_threads_current(void)
     struct bl_thread_state *t = bl_tls.thread;
     return BL_LIKELY(t != NULL) ? t : bl_threads_current_slow();
 }
+
+/* The first of all states that were ever in use, for a look at them from any thread. */
+struct bl_thread_state *bl_threads_all(void);
 
 void bl_threads_lock(void);
 void bl_threads_unlock(void);

@@ -1,0 +1,182 @@
+#include "commands.h"
+
+#include "args.h"
+#include "diff.h"
+#include "inspect.h"
+#include "render_diff.h"
+#include "report.h"
+#include "target.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: bufleak diff [OPTIONS] A B\n"
+    "Shows what changed from A to B: which groups of unreleased buffers are new, have grown,\n"
+    "shrunk or gone, and which verdicts are fixed.\n"
+    "\n"
+    "A and B are each a PID (that process now), a ledger, a snapshot, or one of these with the\n"
+    "moment in it that is meant: PID@2 is its snapshot 2. They may be one process at two moments\n"
+    "or two processes, also of different builds: places are matched by name, not by address.\n"
+    "\n"
+    "  --format text|json    how to write the comparison (default text)\n"
+    "  --group BY            site (default), stack, module, size, thread or age\n"
+    "  --class NAME          only this class of buffers\n"
+    "  --min-age AGE         only buffers at least this old: 250ms, 10s, 5m, 2h, 7d\n"
+    "  --min-bytes SIZE      only groups that changed by at least this much: 512, 64K, 1M\n"
+    "  --match REGEX         only stacks with a function, file or module that matches\n"
+    "  --top N               the N largest changes (default 20, JSON 1000; 0 = all)\n"
+    "  --all                 stacks also of groups without a verdict, where others have one\n"
+    "  --own PATTERN         modules that are yours: the site is your innermost frame\n"
+    "  --symbols PATH        look for programs and libraries here too: a file or a directory\n"
+    "  --help                this text\n";
+
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, BL_ARGS_HELP}, BL_REPORT_SELECT_OPTIONS, {NULL, 0, NULL, 0}};
+
+struct request {
+    const char *arguments[2];
+    struct bl_report_options report;
+    bool wants_help;
+};
+
+static int parse(struct request *request, int argc, char **argv, struct bl_error *error)
+{
+    int code;
+    while ((code = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        if (code == '?' || code == ':')
+            return bl_args_refuse(error, code, argv, "diff");
+        if (code == BL_ARGS_HELP)
+            request->wants_help = true;
+        else if (bl_report_take_option(&request->report, code, optarg, error) < 0)
+            return BL_CODE_USAGE;
+    }
+    if (argc - optind != 2 && !request->wants_help) {
+        bl_error_set(error, "diff compares two targets, not %d; see `bufleak diff --help`",
+                     argc - optind);
+        return BL_CODE_USAGE;
+    }
+    for (int i = 0; i < 2 && !request->wants_help; i++)
+        request->arguments[i] = argv[optind + i];
+    return 0;
+}
+
+/* One of the two, from what the user typed to what is known. */
+struct side {
+    char *argument; /* without the moment */
+    struct bl_target target;
+    struct bl_inspection inspection;
+    bool is_open;
+    bool is_inspected;
+};
+
+/* "4242@2": the text after the last @, unless all of it is the name of a file. */
+static int split_moment(struct side *side, const char *argument, struct bl_target_choice *choice,
+                        struct bl_error *error)
+{
+    const char *at = strrchr(argument, '@');
+    uint64_t number;
+    side->argument = strdup(argument);
+    if (!side->argument)
+        return bl_error_set(error, "not enough memory");
+    choice->argument = side->argument;
+    choice->ledger_only = true;
+    if (!at || access(argument, F_OK) == 0)
+        return 0;
+    side->argument[at - argument] = '\0';
+    if (at == argument)
+        choice->argument = NULL;
+    if (!bl_text_parse_number(at + 1, UINT32_MAX, &number) || number == 0)
+        return bl_error_set(error, "%s: there is no moment \"%s\"; a snapshot is given as @N",
+                            argument, at + 1);
+    choice->ledger_only = false;
+    choice->snapshot = (uint32_t)number;
+    return 0;
+}
+
+static int open_side(struct side *side, const char *argument,
+                     const struct bl_inspect_options *options, struct bl_error *error)
+{
+    struct bl_target_choice choice = {.argument = NULL};
+    if (split_moment(side, argument, &choice, error) < 0 ||
+        bl_target_open(&choice, &side->target, error) < 0)
+        return -1;
+    side->is_open = true;
+    if (!choice.argument)
+        bl_say("reading %s", side->target.path);
+    if (bl_inspect(&side->inspection, &side->target, options, error) < 0)
+        return -1;
+    side->is_inspected = true;
+    return 0;
+}
+
+static void close_side(struct side *side)
+{
+    if (side->is_inspected)
+        bl_inspection_deinit(&side->inspection);
+    if (side->is_open)
+        bl_target_deinit(&side->target);
+    free(side->argument);
+}
+
+static int compare(const struct request *request, const struct side sides[2],
+                   const struct bl_inspect_options *inspect, struct bl_error *error)
+{
+    struct bl_diff *diff = NULL;
+    struct bl_diff_options options = {
+        .class_name = request->report.model.class_name,
+        .min_bytes = request->report.model.min_bytes,
+        .top = bl_report_inspect_options(&request->report).model.top,
+        .model = &inspect->model,
+    };
+    struct bl_diff_side parts[2];
+    struct bl_diff_view view = {.diff = NULL};
+    for (int i = 0; i < 2; i++) {
+        const struct bl_inspection *inspection = &sides[i].inspection;
+        parts[i] = (struct bl_diff_side){.reader = inspection->reader,
+                                         .model = inspection->model,
+                                         .symbols = inspection->symbols};
+        view.sides[i] = inspection->view;
+        view.sides[i].show_all = request->report.show_all;
+    }
+    if (bl_diff_create(&diff, parts, &options, error) < 0)
+        return -1;
+    view.diff = diff;
+    int outcome = 0;
+    if (request->report.is_json)
+        outcome = bl_render_diff_json(stdout, &view, error);
+    else
+        bl_render_diff_text(stdout, &view);
+    bl_diff_destroy(diff);
+    return outcome;
+}
+
+int bl_cmd_diff(int argc, char **argv, struct bl_error *error)
+{
+    struct request request = {.arguments = {"", ""}};
+    struct side sides[2] = {{.argument = NULL}, {.argument = NULL}};
+    int code = parse(&request, argc, argv, error);
+    if (code != 0)
+        return code;
+    if (request.wants_help) {
+        fputs(help, stdout);
+        return BL_CODE_FINE;
+    }
+    /* class and size are asked of the comparison: one side may lack what the other has */
+    struct bl_inspect_options inspect = bl_report_inspect_options(&request.report);
+    inspect.judges = true;
+    inspect.model.class_name = NULL;
+    inspect.model.min_bytes = 0;
+    inspect.model.top = 0;
+    int outcome = open_side(&sides[0], request.arguments[0], &inspect, error);
+    if (outcome == 0)
+        outcome = open_side(&sides[1], request.arguments[1], &inspect, error);
+    if (outcome == 0)
+        outcome = compare(&request, sides, &inspect, error);
+    close_side(&sides[0]);
+    close_side(&sides[1]);
+    return outcome < 0 ? BL_CODE_FAILED : BL_CODE_FINE;
+}

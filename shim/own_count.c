@@ -1,0 +1,83 @@
+#include "own_count.h"
+#include "flights.h"
+#include "losses.h"
+
+static int32_t load(const struct bl_own_field *field, uint64_t handle)
+{
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    const void *at = (const void *)(uintptr_t)(handle + (uint64_t)field->offset);
+    switch (field->width) {
+    case 1:
+        return *(const volatile uint8_t *)at;
+    case 2:
+        return *(const volatile uint16_t *)at;
+    case 4:
+        return *(const volatile int32_t *)at;
+    default:
+        return (int32_t) * (const volatile int64_t *)at;
+    }
+}
+
+struct bl_own bl_own_read(const struct bl_own_field *field, const struct bl_ref_event *e)
+{
+    struct bl_own own = {.known = field->width > 0};
+    if (own.known)
+        own.after = load(field, e->handle) + (e->through ? 0 : e->delta);
+    return own;
+}
+
+static void note(struct bl_object *o, const struct bl_own *own)
+{
+    bool drifted = (o->flags & BL_OBJECT_DRIFTED) != 0;
+    o->field = own->after;
+    o->flags |= BL_OBJECT_FIELD;
+    if (own->drifts == drifted)
+        return;
+    o->flags ^= BL_OBJECT_DRIFTED;
+    bl_losses_add(BL_LOSS_counts_drifted, own->drifts ? 1 : (uint64_t)-1);
+}
+
+BL_INLINE uint64_t key_of(const struct bl_ref_event *e, uint8_t class_number)
+{
+    return e->handle ^ (uint64_t)class_number << 56;
+}
+
+/* The counts differ: by more than may not be done yet? What is in flight is looked up before the
+ * count is read once more, so that nothing is missed that is done meanwhile. */
+BL_COLD static void explain(const struct bl_own_field *field, uint8_t class_number, int32_t refs,
+                            const struct bl_ref_event *e, struct bl_own *own)
+{
+    struct bl_flight_sums flights = bl_flights_of(key_of(e, class_number));
+    *own = bl_own_read(field, e);
+    own->drifts = own->after < refs - flights.up || own->after > refs + flights.down;
+    if (!own->drifts)
+        own->after = refs;
+}
+
+struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_number,
+                             struct bl_object *o, const struct bl_ref_event *e)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    struct bl_own own = bl_own_read(field, e);
+    if (!own.known)
+        return own;
+    if (BL_UNLIKELY(own.after != o->refs))
+        explain(field, class_number, o->refs, e, &own);
+    note(o, &own);
+    if (!e->through && BL_LIKELY(t != NULL))
+        bl_flights_add(t, key_of(e, class_number), e->delta, e->sp);
+    return own;
+}
+
+int32_t bl_own_at_birth(struct bl_own_field *field, const struct bl_ref_event *e)
+{
+    struct bl_own own = bl_own_read(field, e);
+    if (!own.known || !e->through)
+        return e->delta;
+    if (!bl_load_relaxed(&field->checked)) {
+        bl_store_relaxed(&field->checked, 1);
+        if (own.after != e->delta)
+            bl_store_relaxed(&field->width, 0);
+    }
+    return own.after > 0 && bl_load_relaxed(&field->width) ? own.after : e->delta;
+}

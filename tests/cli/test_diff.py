@@ -1,0 +1,311 @@
+#!/usr/bin/python3
+"""diff between moments, processes and builds of real programs under the shim."""
+import json
+import os
+import shutil
+import subprocess
+import unittest
+
+from common import BUILD, CliTest, WRITER, main, until
+
+BEFORE, SHIFTED, FIXED = (BUILD / 'tests' / 'cli' / f'diff_{name}'
+                          for name in ('before', 'shifted', 'fixed'))
+BYTES = BUILD / 'tests' / 'preload' / 'references' / 'victim_bytes'
+
+
+class DiffTest(CliTest):
+    def diff(self, *arguments):
+        return json.loads(self.bufleak('diff', '--format', 'json', *arguments).stdout)
+
+    def text(self, *arguments):
+        return self.bufleak('diff', *arguments).stdout
+
+    def row_of(self, diff, function, **wanted):
+        """The one row whose innermost frame is in this function."""
+        found = [r for r in diff['groups'] if r['frames'] and r['frames'][0]['function'] == function
+                 and all(r[key] == value for key, value in wanted.items())]
+        self.assertEqual(len(found), 1, f'{function}: {len(found)} rows')
+        return found[0]
+
+    def serve(self, program, requests, *more):
+        victim = self.victim(program=program)
+        for order in (f'serve {requests}', *more):
+            victim.do(order)
+        return victim
+
+    def ledger_of(self, pid):
+        return next(self.ledgers.glob(f'*.{pid}.*.ledger'))
+
+
+class Moments(DiffTest):
+    def test_two_snapshots_show_what_changed_and_how_fast(self):
+        victim = self.serve(BEFORE, 10, 'burst 5')
+        first = self.bufleak('dump', victim.pid).stdout.strip()
+        victim.do('serve 20')
+        victim.do('calm')
+        second = self.bufleak('dump', victim.pid).stdout.strip()
+        diff = self.diff(first, second)
+        self.assertTrue(diff['same_process'])
+        self.assertGreater(diff['elapsed_ns'], 0)
+        row = self.row_of(diff, 'copy_text')
+        self.assertEqual((row['change'], row['matched_by']), ('grown', 'offset'))
+        self.assertEqual((row['a']['count'], row['b']['count']), (10, 30))
+        self.assertEqual((row['count_change'], row['bytes_change']), (20, 2000))
+        self.assertAlmostEqual(row['bytes_per_s'], 2000 / (diff['elapsed_ns'] / 1e9),
+                               delta=row['bytes_per_s'] / 1000)
+        self.assertEqual(self.row_of(diff, 'take_burst')['change'], 'gone')
+        self.assertIsNone(self.row_of(diff, 'take_burst')['b'])
+        self.assertEqual(diff['summary']['grown']['bytes_change'], 22000)
+        heap = next(c for c in diff['classes'] if c['name'] == 'heap')
+        self.assertEqual(heap['count_change'], 35)
+        self.assertEqual(heap['bytes_change'], 22000 - 5 * 64)
+        text = self.text(first, second)
+        self.assertRegex(text, r'one process, B \S+ later than A; rates are over that time')
+        self.assertRegex(text, r'grown · heap · 10 → 30 buffers \(\+20\), 1000 B → 2.93 KiB '
+                               r'\(\+1.95 KiB\) · \+\S+ \w+/s')
+
+    def test_a_moment_is_named_by_number_and_a_pid_is_now(self):
+        victim = self.serve(BEFORE, 10)
+        self.bufleak('dump', victim.pid)
+        victim.do('serve 10')
+        self.bufleak('dump', victim.pid)
+        victim.do('serve 10')
+        counts = lambda *sides: [self.row_of(self.diff(*sides), 'copy_text')[s]['count']
+                                 for s in 'ab']
+        self.assertEqual(counts(f'{victim.pid}@1', f'{victim.pid}@2'), [10, 20])
+        self.assertEqual(counts(f'{victim.pid}@1', victim.pid), [10, 30])
+        ledger = self.ledger_of(victim.pid)
+        self.assertEqual(counts(f'{ledger}@2', ledger), [20, 30])
+
+    def test_backwards_is_said(self):
+        victim = self.serve(BEFORE, 10)
+        self.bufleak('dump', victim.pid)
+        victim.do('serve 10')
+        diff = self.diff(victim.pid, f'{victim.pid}@1')
+        self.assertLess(diff['elapsed_ns'], 0)
+        row = self.row_of(diff, 'copy_text')
+        self.assertEqual((row['change'], row['count_change']), ('shrunk', -10))
+        self.assertGreater(row['bytes_per_s'], 0)
+        self.assertIn('B is the earlier one', self.text(victim.pid, f'{victim.pid}@1'))
+
+    def test_one_moment_twice_is_unchanged(self):
+        victim = self.serve(BEFORE, 10)
+        path = self.bufleak('dump', victim.pid).stdout.strip()
+        diff = self.diff(path, path)
+        self.assertEqual({r['change'] for r in diff['groups']}, {'unchanged'})
+        self.assertEqual(diff['elapsed_ns'], 0)
+        self.assertIsNone(self.row_of(diff, 'copy_text')['bytes_per_s'])
+
+    def test_killed_processes_are_compared(self):
+        victims = [self.serve(BEFORE, count) for count in (10, 25)]
+        for victim in victims:
+            victim.process.kill()
+            victim.process.wait()
+        diff = self.diff(*(v.pid for v in victims))
+        self.assertEqual([diff[side]['state'] for side in 'ab'], ['killed'] * 2)
+        self.assertFalse(diff['same_process'])
+        self.assertEqual(self.row_of(diff, 'copy_text')['count_change'], 15)
+
+
+class Builds(DiffTest):
+    def test_a_rebuilt_program_is_matched_by_function(self):
+        old = self.serve(BEFORE, 10, 'burst 5')
+        new = self.serve(SHIFTED, 10, 'burst 7')
+        diff = self.diff(old.pid, new.pid)
+        row = self.row_of(diff, 'copy_text')
+        self.assertEqual((row['change'], row['matched_by']), ('unchanged', 'function'))
+        # inlined in one build and not in the other
+        row = self.row_of(diff, 'make_body')
+        self.assertEqual((row['change'], row['a']['count'], row['b']['count']),
+                         ('unchanged', 10, 10))
+        row = self.row_of(diff, 'take_burst')
+        self.assertEqual((row['change'], row['count_change']), ('grown', 2))
+        lines = [self.report('--match', '^copy_text$', v.pid)['groups'][0]['alloc']['frames'][0]
+                 for v in (old, new)]
+        self.assertNotEqual(lines[0]['line'], lines[1]['line'])
+        self.assertNotEqual(lines[0]['offset'], lines[1]['offset'])
+        self.assertNotEqual(lines[0]['build_id'], lines[1]['build_id'])
+
+    def test_by_stack_the_chain_of_functions_matches(self):
+        old, new = self.serve(BEFORE, 10), self.serve(SHIFTED, 12)
+        diff = self.diff('--group', 'stack', old.pid, new.pid)
+        rows = [r for r in diff['groups']
+                if 'copy_text' in [f['function'] for f in r['frames']]]
+        self.assertEqual([(r['change'], r['count_change']) for r in rows], [('grown', 2)])
+
+    def test_a_leak_that_is_repaired_is_gone(self):
+        old, new = self.serve(BEFORE, 10), self.serve(FIXED, 10)
+        diff = self.diff(old.pid, new.pid)
+        self.assertEqual(self.row_of(diff, 'make_body')['change'], 'gone')
+        self.assertEqual(self.row_of(diff, 'copy_text')['change'], 'unchanged')
+        self.assertIn('allocated at (as in A)\n       make_body', self.text(old.pid, new.pid))
+
+    def test_one_build_is_compared_without_any_names(self):
+        program = self.home / 'stripped'
+        subprocess.run(['strip', '-o', program, BEFORE], check=True)
+        a, b = (self.serve(program, count) for count in (10, 15))
+        diff = self.diff('--match', 'stripped', a.pid, b.pid)
+        changes = [r['count_change'] for r in diff['groups'] if r['change'] != 'unchanged']
+        self.assertEqual(changes, [5, 5])
+        self.assertEqual({r['matched_by'] for r in diff['groups']}, {'offset'})
+        self.assertEqual({r['frames'][0]['function'] for r in diff['groups']}, {None})
+
+    def test_an_unnamed_place_of_another_build_is_not_guessed(self):
+        names = (self.home / 'old' / 'gateway', self.home / 'new' / 'gateway')
+        for name, program in zip(names, (BEFORE, SHIFTED)):
+            name.parent.mkdir()
+            subprocess.run(['strip', '-o', name, program], check=True)
+        old, new = (self.serve(name, 10) for name in names)
+        diff = self.diff('--match', 'gateway', old.pid, new.pid)
+        self.assertEqual({r['matched_by'] for r in diff['groups']}, {'unnamed'})
+        self.assertEqual({r['change'] for r in diff['groups']}, {'new', 'gone'})
+        self.assertIn('comparable within one build only', self.text(old.pid, new.pid))
+        # the files with names lie elsewhere
+        diff = self.diff('--symbols', BEFORE, '--symbols', SHIFTED, old.pid, new.pid)
+        self.assertEqual(self.row_of(diff, 'copy_text')['change'], 'unchanged')
+
+    def test_an_upgrade_in_place_is_said_and_symbols_help(self):
+        program = self.home / 'gateway'
+        shutil.copy(BEFORE, program)
+        old = self.serve(program, 10)
+        old.process.kill()
+        old.process.wait()
+        program.unlink()
+        shutil.copy(SHIFTED, program)
+        new = self.serve(program, 12)
+        self.assertIn(f'no names in A from {program}', self.text(old.pid, new.pid))
+        attic = self.home / 'attic'
+        attic.mkdir()
+        shutil.copy(BEFORE, attic / 'gateway')
+        diff = self.diff('--symbols', attic, old.pid, new.pid)
+        self.assertEqual(self.row_of(diff, 'copy_text')['count_change'], 2)
+        self.assertNotIn('no names', self.text('--symbols', attic, old.pid, new.pid))
+
+
+@unittest.skipUnless(BYTES.exists(), 'built without GLib')
+class Verdicts(DiffTest):
+    def forget(self, requests, every):
+        """A ledger of a program that forgets a reference to every n-th buffer."""
+        before = set(self.ledgers.glob('*.ledger')) if self.ledgers.exists() else set()
+        env = dict(self.env, LD_PRELOAD=str(BUILD / 'shim' / 'libbufleak.so'),
+                   BUFLEAK_OPTIONS='quiet=1')
+        subprocess.run([BYTES, str(requests), str(every), '1'], env=env, check=True,
+                       stdout=subprocess.DEVNULL)
+        return (set(self.ledgers.glob('*.ledger')) - before).pop()
+
+    def verdict_row(self, diff):
+        rows = [r for r in diff['groups'] if r['class'] == 'g-bytes']
+        self.assertEqual(len(rows), 1, rows)
+        return rows[0]
+
+    def test_a_repaired_release_is_said_to_be_fixed(self):
+        leaky, repaired = self.forget(5000, 10), self.forget(5000, 0)
+        row = self.verdict_row(self.diff(leaky, repaired))
+        self.assertEqual(row['change'], 'fixed')
+        self.assertEqual(row['lost_verdict'], {
+            'fixed': True, 'verdict': 'missing-release', 'accused_a': 500, 'released_a': 4500,
+            'released_b': 5000, 'luck': row['lost_verdict']['luck']})
+        self.assertLess(row['lost_verdict']['luck'], 1e-9)
+        self.assertEqual((row['op'], row['frames'][0]['function']), ('retain', 'filter_join'))
+        text = self.text(leaky, repaired)
+        self.assertIn('1. fixed · missing release · g-bytes · −500 buffers, −500.00 KiB', text)
+        self.assertIn('in A 500 of 5,000 that passed here leaked; in B 5,000 passed, none did', text)
+
+    def test_too_little_traffic_proves_nothing(self):
+        leaky, idle, brief = self.forget(5000, 10), self.forget(0, 0), self.forget(20, 0)
+        for other, reason in ((idle, 'none passed'), (brief, 'only 20 passed')):
+            row = self.verdict_row(self.diff(leaky, other))
+            self.assertEqual(row['change'], 'gone')
+            self.assertFalse(row['lost_verdict']['fixed'])
+            text = self.text(leaky, other)
+            self.assertIn(reason, text)
+            self.assertIn('whether it is fixed cannot be told', text)
+            self.assertNotIn('fixed ·', text)
+
+    def test_a_new_leak_is_a_new_verdict_and_comes_first(self):
+        clean, leaky = self.forget(5000, 0), self.forget(5000, 10)
+        diff = self.diff(clean, leaky)
+        row = self.verdict_row(diff)
+        self.assertEqual(diff['groups'][0], row)
+        self.assertEqual((row['change'], row['b']['verdict']), ('new', 'missing-release'))
+        self.assertIsNone(row['lost_verdict'])
+
+    def test_a_leak_that_stays_is_not_fixed(self):
+        diff = self.diff(self.forget(5000, 10), self.forget(5000, 20))
+        row = self.verdict_row(diff)
+        self.assertEqual((row['change'], row['count_change']), ('shrunk', -250))
+        self.assertEqual(row['b']['verdict'], 'missing-release')
+
+
+class Selections(DiffTest):
+    def setUp(self):
+        super().setUp()
+        self.a = self.serve(BEFORE, 10)
+        self.b = self.serve(BEFORE, 20, 'burst 3')
+
+    def test_small_changes_are_left_out_and_counted(self):
+        diff = self.diff('--min-bytes', '9K', self.a.pid, self.b.pid)
+        self.assertEqual([r['frames'][0]['function'] for r in diff['groups']], ['make_body'])
+        self.assertGreaterEqual(diff['summary']['below_min_bytes'], 2)
+        self.assertIn('changed by less than asked for',
+                      self.text('--min-bytes', '9K', self.a.pid, self.b.pid))
+
+    def test_match_class_and_top(self):
+        diff = self.diff('--match', '^copy_text$', self.a.pid, self.b.pid)
+        self.assertEqual([r['count_change'] for r in diff['groups']], [10])
+        diff = self.diff('--top', 1, self.a.pid, self.b.pid)
+        self.assertEqual((len(diff['groups']), diff['groups_total'] > 1), (1, True))
+        self.assertIn('(--top 0 shows all)', self.text('--top', 1, self.a.pid, self.b.pid))
+        self.refuse('neither ledger has a class gst', 'diff', '--class', 'gst', self.a.pid,
+                    self.b.pid)
+
+    def test_other_groups_than_places(self):
+        diff = self.diff('--group', 'size', self.a.pid, self.b.pid)
+        sizes = {r['key']['size']: r['count_change'] for r in diff['groups']}
+        self.assertEqual((sizes[1000], sizes[100], sizes[64]), (10, 10, 3))
+        diff = self.diff('--group', 'module', self.a.pid, self.b.pid)
+        self.assertEqual([r['count_change'] for r in diff['groups']
+                          if r['key']['module'] == 'diff_before'], [23])
+        diff = self.diff('--group', 'thread', self.a.pid, self.b.pid)
+        self.assertEqual([r['count_change'] for r in diff['groups']
+                          if r['key']['name'] == 'diff_before'], [23])
+        diff = self.diff('--group', 'age', self.a.pid, self.b.pid)
+        self.assertEqual(sum(r['count_change'] for r in diff['groups']), 23)
+
+
+class BadInput(DiffTest):
+    def test_wrong_usage_is_said(self):
+        self.refuse('two targets, not 1', 'diff', '1', code=2)
+        self.refuse('two targets, not 3', 'diff', '1', '2', '3', code=2)
+        self.refuse('--group', 'diff', '--group', 'colour', '1', '2', code=2)
+        self.refuse('--format', 'diff', '--format', 'html', '1', '2', code=2)
+        self.refuse('--symbols cannot read /nowhere', 'diff', '--symbols', '/nowhere', '1', '2',
+                    code=2)
+        self.refuse('unknown option --hooks', 'diff', '--hooks', '1', '2', code=2)
+        self.assertIn('Usage: bufleak diff', self.bufleak('diff', '--help').stdout)
+
+    def test_what_is_not_there_is_said(self):
+        ledger = self.home / 'a.ledger'
+        subprocess.run([WRITER, ledger], check=True)
+        self.refuse('no file nothing', 'diff', ledger, 'nothing')
+        self.refuse('no process 4194303', 'diff', '4194303', ledger)
+        self.refuse('has no snapshot 3', 'diff', f'{ledger}@3', ledger)
+        self.refuse('no moment "midnight"', 'diff', ledger, f'{ledger}@midnight')
+        self.refuse('no moment ""', 'diff', ledger, f'{ledger}@')
+
+    def test_hostile_files_are_refused_or_compared(self):
+        good = self.home / 'good.ledger'
+        bad = self.home / 'bad.ledger'
+        subprocess.run([WRITER, good], check=True)
+        content = good.read_bytes()
+        bad.write_bytes(b'not a ledger')
+        self.refuse('bad.ledger', 'diff', good, bad)
+        for at in range(20480, len(content), max(1, len(content) // 50)):
+            bad.write_bytes(content[:at] + b'\xff' * 16 + content[at + 16:])
+            done = subprocess.run([os.environ.get('BUFLEAK_CLI', BUILD / 'cli' / 'bufleak'), 'diff',
+                                   good, bad], env=self.env, capture_output=True, timeout=60)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+
+
+if __name__ == '__main__':
+    main()
