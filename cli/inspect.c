@@ -49,6 +49,9 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
     if (outcome == 0 && options->judges && model_options.group_by == BL_GROUP_SITE)
         outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->model,
                                     &model_options, error);
+    if (outcome == 0 && options->judges)
+        outcome = bl_siblings_create(&inspection->siblings, inspection->reader, inspection->symbols,
+                                     inspection->model, &model_options, error);
     if (options->match)
         regfree(&filter.regex);
     return outcome;
@@ -96,6 +99,7 @@ int bl_inspect(struct bl_inspection *ret_inspection, const struct bl_target *tar
 void bl_inspection_deinit(struct bl_inspection *inspection)
 {
     bl_model_destroy(inspection->model);
+    bl_siblings_destroy(inspection->siblings);
     bl_pairing_destroy(inspection->pairing);
     bl_symbols_destroy(inspection->symbols);
     bl_reader_destroy(inspection->reader);

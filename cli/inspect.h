@@ -11,6 +11,7 @@
 #include "model.h"
 #include "pairing.h"
 #include "reader.h"
+#include "siblings.h"
 #include "symbols.h"
 #include "target.h"
 #include "view.h"
@@ -20,7 +21,7 @@
 struct bl_inspect_options {
     struct bl_model_options model;
     const char *match; /* only stacks with a function, file or module like this; NULL: all */
-    bool judges;       /* by site, buffers with a history get verdicts */
+    bool judges; /* by site, buffers with a history get verdicts; heap blocks their siblings */
     const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
     size_t symbol_path_count;
 };
@@ -30,6 +31,7 @@ struct bl_inspection {
     struct bl_symbols *symbols;
     struct bl_model *model;
     struct bl_pairing *pairing; /* NULL: nothing was judged */
+    struct bl_siblings *siblings;
     struct bl_view view;
 };
 

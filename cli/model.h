@@ -82,7 +82,8 @@ struct bl_group {
     uint64_t youngest_ns;
     uint64_t key;  /* size in bytes, thread number, module number, or index of the age range */
     uint32_t rank; /* of its verdict, worst is 0; BL_MODEL_RANK_PLAIN without one */
-    const struct bl_finding *finding; /* see verdict.h; NULL: not judged */
+    const struct bl_finding *finding;   /* see verdict.h; NULL: not judged */
+    const struct bl_siblings *siblings; /* see siblings.h; NULL: none was seen to end */
 };
 
 #define BL_MODEL_RANK_PLAIN 4 /* "unreleased" */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES (1u << 20)
+#define FREES_MAX   (1ull << 40) /* of one path: sums of them cannot overflow */
 
 /* One extent's share of a section. */
 struct part {
@@ -65,6 +66,7 @@ static const uint32_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_SAMPLES] = sizeof(struct bl_samples),
     [BL_SECTION_MARKS] = sizeof(struct bl_mark),
     [BL_SECTION_BOUNDARIES] = sizeof(struct bl_boundary),
+    [BL_SECTION_FREE_PATHS] = sizeof(struct bl_free_path),
 };
 
 static int read_exactly(struct source *source, void *out, uint64_t length, uint64_t offset)
@@ -724,6 +726,28 @@ static void check_lifecycles(struct bl_reader *reader, uint8_t *seen)
     }
 }
 
+/* A record that was given to another path while it was copied is as good as unused. */
+static void check_free_paths(struct bl_reader *reader)
+{
+    const struct section *section = &reader->sections[BL_SECTION_FREE_PATHS];
+    uint64_t frames = reader->sections[BL_SECTION_FRAMES].count;
+    for (size_t i = 0; i < section->part_count; i++) {
+        struct bl_free_path *path = (struct bl_free_path *)(void *)section->parts[i].data;
+        for (uint64_t n = 0; path && n < section->parts[i].count; n++, path++) {
+            if (path->count == 0)
+                continue;
+            if (path->check != bl_free_path_check(path->alloc_stack, path->free_stack)) {
+                path->count = 0;
+            } else if (path->alloc_stack >= frames || path->free_stack >= frames) {
+                path->count = 0;
+                reader->damage++;
+            } else if (path->count > FREES_MAX) {
+                path->count = FREES_MAX;
+            }
+        }
+    }
+}
+
 static int check_histories(struct source *source, struct bl_reader *reader)
 {
     uint8_t *seen = calloc(reader->sections[BL_SECTION_EVENTS].count + 1, 1);
@@ -737,8 +761,8 @@ static int check_histories(struct source *source, struct bl_reader *reader)
 
 static int load_all(struct source *source, struct bl_reader *reader, enum bl_reader_scope scope)
 {
-    static const enum bl_section after_live[] = {BL_SECTION_THREADS, BL_SECTION_FRAMES,
-                                                 BL_SECTION_MODULES};
+    static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_THREADS,
+                                                 BL_SECTION_FRAMES, BL_SECTION_MODULES};
     if (scope == BL_READER_ALL &&
         (load_live(source, reader) < 0 || load_histories(source, reader) < 0 ||
          load_series(source, reader) < 0))
@@ -753,6 +777,7 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
         return -1;
     check_frames(reader);
     check_live(reader);
+    check_free_paths(reader);
     if (scope == BL_READER_ALL && check_histories(source, reader) < 0)
         return -1;
     reader->header = source->header;
@@ -836,6 +861,13 @@ const struct bl_lifecycle *bl_reader_lifecycle(const struct bl_reader *reader, u
     const struct bl_lifecycle *life =
         number ? record_at(reader, BL_SECTION_LIFECYCLES, number) : NULL;
     return life && life->count > 0 ? life : NULL;
+}
+
+const struct bl_free_path *bl_reader_free_path(const struct bl_reader *reader, uint32_t number)
+{
+    const struct bl_free_path *path =
+        number ? record_at(reader, BL_SECTION_FREE_PATHS, number) : NULL;
+    return path && path->count > 0 ? path : NULL;
 }
 
 size_t bl_reader_history(const struct bl_reader *reader, uint32_t newest, uint32_t count,

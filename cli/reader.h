@@ -3,9 +3,9 @@
  *
  * Everything is copied into private memory with pread while the file is open: the file may grow
  * under us, shrink, or be hostile, and a mapping of a file that shrinks is a SIGBUS. Dependencies
- * are read last (live buffers, then objects, lifecycles and their events, then series, then threads
- * and frames, then modules, then names), each with a fresh look at the header, so that whatever a
- * record of a running target refers to is there.
+ * are read last (live buffers, then objects, lifecycles and their events, then series, free paths,
+ * threads and frames, then modules, then names), each with a fresh look at the header, so that
+ * whatever a record of a running target refers to is there.
  *
  * What a caller gets is checked: frame parents are lower than the frame, module, class, thread and
  * frame numbers exist, names lie inside the pool, and no event is in two histories or twice in one,
@@ -66,6 +66,9 @@ const struct bl_tracked *bl_reader_objects(const struct bl_reader *reader, size_
 
 /* NULL for an unused record. */
 const struct bl_lifecycle *bl_reader_lifecycle(const struct bl_reader *reader, uint32_t number);
+
+/* NULL for an unused record, and for one that was changing while it was read. */
+const struct bl_free_path *bl_reader_free_path(const struct bl_reader *reader, uint32_t number);
 
 /* Copies a list of at most `count` events from `newest` on, newest first; returns how many were
  * stored, at most `max`. */

@@ -1,5 +1,6 @@
 #include "render_parts.h"
 
+#include "siblings.h"
 #include "text.h"
 #include "verdict.h"
 
@@ -117,6 +118,36 @@ json_t *bl_render_json_key(const struct bl_view *view, const struct bl_group *gr
     return json_null();
 }
 
+static json_t *make_end_frames(const struct bl_view *view, const struct bl_end_place *place)
+{
+    return bl_render_json_frames(view, place->through ? place->through : place->frame);
+}
+
+/* Where sampled siblings ended, as releases. */
+static json_t *make_endings(const struct bl_view *view, const struct bl_siblings *siblings)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; siblings && i < siblings->place_count; i++) {
+        const struct bl_end_place *place = &siblings->places[i];
+        json_array_append_new(array, json_pack("{s:s, s:o, s:b, s:o, s:o}", "op",
+                                               place->is_resize ? "resize" : "release", "count",
+                                               whole_number(place->count), "blamed", 0, "sampled",
+                                               whole_number(siblings->sampled), "frames",
+                                               make_end_frames(view, place)));
+    }
+    return array;
+}
+
+/* Where most of the siblings that were born on the same path ended. */
+static json_t *make_expected_end(const struct bl_view *view, const struct bl_siblings *siblings)
+{
+    if (!siblings || siblings->of_other_callers)
+        return json_pack("{s:[], s:i, s:n}", "frames", "count", 0, "sampled");
+    return json_pack("{s:o, s:o, s:o}", "frames", make_end_frames(view, &siblings->places[0]),
+                     "count", whole_number(siblings->places[0].count), "sampled",
+                     whole_number(siblings->sampled));
+}
+
 static json_t *make_group(const struct bl_view *view, const struct bl_group *group)
 {
     json_t *object =
@@ -131,11 +162,11 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     json_object_set_new(object, "alloc",
                         json_pack("{s:o}", "frames", bl_render_json_frames(view, group->stack)));
     json_object_set_new(object, "acquires", json_array());
-    json_object_set_new(object, "releases", json_array());
+    json_object_set_new(object, "releases", make_endings(view, group->siblings));
     json_object_set_new(object, "evidence",
                         json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text",
                                   "alive at this moment; not judged whether it will be released"));
-    json_object_set_new(object, "expected_release", json_pack("{s:[]}", "frames"));
+    json_object_set_new(object, "expected_release", make_expected_end(view, group->siblings));
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
     json_object_set_new(object, "inherited", whole_number(group->inherited));
@@ -168,9 +199,9 @@ static json_t *make_references(const struct bl_view *view, const struct bl_findi
         if ((reference->kind == BL_ITEM_ALLOC || reference->kind == BL_ITEM_RETAIN) != acquires)
             continue;
         json_array_append_new(
-            array, json_pack("{s:s, s:o, s:b, s:o}", "op", op_name(reference->kind), "count",
+            array, json_pack("{s:s, s:o, s:b, s:n, s:o}", "op", op_name(reference->kind), "count",
                              whole_number(reference->count), "blamed", reference->is_blamed ? 1 : 0,
-                             "frames", bl_render_json_frames(view, reference->frame)));
+                             "sampled", "frames", bl_render_json_frames(view, reference->frame)));
     }
     return array;
 }
@@ -221,9 +252,9 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_object_set_new(object, "releases", make_references(view, finding, false));
     json_object_set_new(object, "evidence", make_evidence(finding));
     json_object_set_new(object, "expected_release",
-                        json_pack("{s:o, s:o}", "frames",
+                        json_pack("{s:o, s:o, s:n}", "frames",
                                   bl_render_json_frames(view, finding->expected_frame), "count",
-                                  whole_number(finding->expected_count)));
+                                  whole_number(finding->expected_count), "sampled"));
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
     json_object_set_new(object, "inherited", whole_number(group->inherited));

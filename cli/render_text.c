@@ -1,5 +1,6 @@
 #include "render_parts.h"
 
+#include "siblings.h"
 #include "text.h"
 #include "verdict.h"
 
@@ -359,6 +360,46 @@ static void write_key(const struct pen *pen, const struct bl_group *group)
     }
 }
 
+/* A line of a finding's second half; the label only before the first of its kind. */
+static void write_place(const struct pen *pen, const char *label, const char *before,
+                        uint32_t frame, const char *after)
+{
+    char place[1280];
+    char line[1536];
+    bl_render_text_site(pen->view, frame, place, sizeof(place));
+    snprintf(line, sizeof(line), "%s%s%s", before, place, after);
+    size_t room = pen->term.width > 30 ? pen->term.width - 28 : 0;
+    bl_text_fit(place, sizeof(place), line, room, false);
+    fprintf(pen->out, "     %-22s %s\n", label, place);
+}
+
+/* Where sampled siblings of plain buffers ended. */
+static void write_siblings(const struct pen *pen, const struct bl_siblings *siblings)
+{
+    char number[BL_TEXT_NUMBER];
+    char all[BL_TEXT_NUMBER];
+    bl_text_count(all, siblings->sampled);
+    for (size_t i = 0; i < siblings->place_count; i++) {
+        const struct bl_end_place *place = &siblings->places[i];
+        char after[640];
+        size_t count = 0;
+        const struct bl_symbol *called =
+            place->through ? bl_symbols_frame(pen->view->symbols, place->through, &count) : NULL;
+        const char *name = called ? called[count - 1].function : NULL;
+        snprintf(after, sizeof(after), "%s%s, %s of %s sampled%s", called ? " through " : "",
+                 name     ? name
+                 : called ? called->module
+                          : "",
+                 bl_text_count(number, place->count), all,
+                 siblings->of_other_callers ? " from other callers" : "");
+        write_place(pen, i == 0 ? "siblings" : "", place->is_resize ? "resized at " : "freed at ",
+                    place->frame, after);
+    }
+    if (siblings->places_left_out > 0)
+        fprintf(pen->out, "     %-22s and at %zu more place%s\n", "", siblings->places_left_out,
+                siblings->places_left_out == 1 ? "" : "s");
+}
+
 static void write_group(const struct pen *pen, size_t index)
 {
     const struct bl_model *model = pen->view->model;
@@ -387,19 +428,8 @@ static void write_group(const struct pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
-}
-
-/* A line of a finding's second half; the label only before the first of its kind. */
-static void write_place(const struct pen *pen, const char *label, const char *before,
-                        uint32_t frame, const char *after)
-{
-    char place[1280];
-    char line[1536];
-    bl_render_text_site(pen->view, frame, place, sizeof(place));
-    snprintf(line, sizeof(line), "%s%s%s", before, place, after);
-    size_t room = pen->term.width > 30 ? pen->term.width - 28 : 0;
-    bl_text_fit(place, sizeof(place), line, room, false);
-    fprintf(pen->out, "     %-22s %s\n", label, place);
+    if (group->siblings)
+        write_siblings(pen, group->siblings);
 }
 
 #define REFERENCES_SHOWN 6

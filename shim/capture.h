@@ -37,6 +37,14 @@ struct bl_origin {
                         .sp = (uint64_t)(uintptr_t)__builtin_frame_address(0) + 16,                \
                         .rbp = *(const uint64_t *)__builtin_frame_address(0)})
 
+/* The same, later, from that function's frame address. */
+BL_INLINE struct bl_origin bl_origin_at(const void *frame)
+{
+    const uint64_t *saved = frame;
+    return (struct bl_origin){
+        .pc = saved[1], .sp = (uint64_t)(uintptr_t)frame + 16, .rbp = saved[0]};
+}
+
 #define BL_WALK_UNROOTED 0x1u /* ended in code without unwind information */
 #define BL_WALK_DEEP     0x2u /* more frames than were walked */
 #define BL_WALK_FALLBACK 0x4u /* taken by libunwind */

@@ -72,7 +72,7 @@ BL_EXPORT void free(void *p)
     __builtin_prefetch((const char *)p - 16, 1); /* the allocator's header, while we look p up */
     /* operator delete has ended the record already, and calls us with the same address */
     if (BL_LIKELY(bl_tls.detached != p))
-        bl_track_free(p);
+        bl_track_free(p, __builtin_frame_address(0));
     bl_tls.detached = NULL;
     bl_real.free(p);
 }
@@ -169,7 +169,7 @@ BL_EXPORT size_t malloc_usable_size(void *p)
     do {                                                                                           \
         if (!(p) || is_boot(p) || !bl_real_ready())                                                \
             return;                                                                                \
-        bl_track_free(p);                                                                          \
+        bl_track_free(p, __builtin_frame_address(0));                                              \
         if (bl_real.name)                                                                          \
             bl_real.name(__VA_ARGS__);                                                             \
         else                                                                                       \
@@ -254,7 +254,7 @@ BL_INLINE void *made(void *p, size_t size, struct bl_origin o)
             free(p);                                                                               \
             return;                                                                                \
         }                                                                                          \
-        bl_track_free(p);                                                                          \
+        bl_track_free(p, __builtin_frame_address(0));                                              \
         bl_tls.detached = p;                                                                       \
         bl_real.name args;                                                                         \
         bl_tls.detached = NULL;                                                                    \

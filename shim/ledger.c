@@ -250,7 +250,8 @@ static bool is_hot(uint16_t section)
 {
     return section == BL_SECTION_LIVE || section == BL_SECTION_COUNTERS ||
            section == BL_SECTION_CLASSES || section == BL_SECTION_OBJECTS ||
-           section == BL_SECTION_EVENTS || section == BL_SECTION_LIFECYCLES;
+           section == BL_SECTION_EVENTS || section == BL_SECTION_LIFECYCLES ||
+           section == BL_SECTION_FREE_PATHS;
 }
 
 void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)

@@ -39,6 +39,7 @@ struct bl_geometry {
         [BL_SECTION_SAMPLES] = {sizeof(struct bl_samples), 4, 10},                                 \
         [BL_SECTION_MARKS] = {sizeof(struct bl_mark), 5, 8},                                       \
         [BL_SECTION_BOUNDARIES] = {sizeof(struct bl_boundary), 6, 6},                              \
+        [BL_SECTION_FREE_PATHS] = {sizeof(struct bl_free_path), 6, 12},                            \
     }
 static const struct bl_geometry bl_geometry[BL_SECTION_COUNT] = BL_GEOMETRY;
 

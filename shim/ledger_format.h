@@ -84,7 +84,8 @@ enum bl_section {
     BL_SECTION_SAMPLES = 12,    /* struct bl_samples; number 0 is never used */
     BL_SECTION_MARKS = 13,      /* struct bl_mark */
     BL_SECTION_BOUNDARIES = 14, /* struct bl_boundary */
-    BL_SECTION_COUNT = 15,
+    BL_SECTION_FREE_PATHS = 15, /* struct bl_free_path; number 0 is never used */
+    BL_SECTION_COUNT = 16,
 };
 
 /* Causes of loss: X(name in JSON, what it means to the person who reads the report). Append only:
@@ -122,7 +123,8 @@ enum bl_section {
     X(hooks_refused, "functions of a profile that could not be hooked; see hooks")                 \
     X(sites_dropped, "sites not followed in time: too many different ones")                        \
     X(samples_dropped, "samples of memory in time not recorded: no memory or no space")            \
-    X(marks_dropped, "marks dropped for newer ones, or not made: no memory or no space")
+    X(marks_dropped, "marks dropped for newer ones, or not made: no memory or no space")           \
+    X(free_paths_dropped, "places where sampled blocks were freed, not kept: their table is full")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -591,6 +593,29 @@ static_assert(sizeof(struct bl_boundary) == 64, "boundary layout");
     "libc.so* libc-*.so* ld-linux* ld-2*.so* ld-musl* libstdc++.so* libc++.so* libc++abi* "        \
     "libpthread* libjemalloc* libtcmalloc* libmimalloc* libgcc_s* libm.so* libdl.so* libdl-*.so* " \
     "linux-vdso.so* [vdso]"
+
+/* Where heap blocks of one allocation stack are freed. Of the blocks of each stack a sample is
+ * chosen at random when they are born: in each thread the first ones, then ever fewer, down to one
+ * in 1,024; so counts compare within a stack, and say nothing about how many blocks there were. */
+struct bl_free_path {
+    uint32_t alloc_stack; /*  0 */
+    uint32_t free_stack;  /*  4 */
+    uint64_t count;       /*  8 sampled blocks; 0 = unused record */
+    uint64_t bytes;       /* 16 */
+    uint64_t max_ns;      /* 24 lifetimes */
+    uint64_t total_ns;    /* 32 */
+    uint64_t last_ns;     /* 40 when the latest of them was freed */
+    uint32_t op;          /* 48 BL_OP_END, or BL_OP_RESIZE: realloc made another block of it */
+    uint32_t check;       /* 52 bl_free_path_check: a reader that sees another one saw half a record
+                           */
+    uint64_t reserved;    /* 56 */
+};
+static_assert(sizeof(struct bl_free_path) == 64, "free path layout");
+
+static inline uint32_t bl_free_path_check(uint32_t alloc_stack, uint32_t free_stack)
+{
+    return alloc_stack * 0x9e3779b1u ^ free_stack;
+}
 
 enum bl_hook_method {
     BL_HOOK_NONE = 0,

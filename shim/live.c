@@ -24,10 +24,17 @@
 #define LEAF_BITS      18u
 #define LEAF_SHIFT     4u
 
-/* bits 0-31 record number, 0 = none; 32-37 class; 38-62 size, or SIZE_IN_RECORD; 63 held */
+/* bits 0-31 record number, 0 = none; 32-37 class; 38-61 size, or SIZE_IN_RECORD; 62 watched; 63
+ * held */
 typedef uint64_t map_word;
-#define SIZE_IN_RECORD ((1u << 25) - 1)
+#define SIZE_IN_RECORD ((1u << 24) - 1)
+#define FLAGS_SHIFT    62
+#define WATCHED        (1ull << 62)
 #define HELD           (1ull << 63)
+#define FLAGS          (WATCHED | HELD)
+static_assert((map_word)BL_REMOVED_WATCHED << (FLAGS_SHIFT - 1) == WATCHED &&
+                  (map_word)BL_REMOVED_HELD << (FLAGS_SHIFT - 1) == HELD,
+              "what a removal says is the word's flags");
 
 struct leaf {
     map_word word[1u << LEAF_BITS]; /* 2 MiB for 4 MiB of addresses */
@@ -384,6 +391,7 @@ static void read_record(map_word w, struct bl_buffer *ret_buffer)
         .stack = r->stack,
         .thread = r->thread,
         .class_number = class_in(w),
+        .watched = (w & WATCHED) != 0,
     };
 }
 
@@ -405,7 +413,8 @@ BL_INLINE bool put_locked(struct shard *s, const struct bl_buffer *b)
     bool oom;
     if (BL_UNLIKELY(!record))
         return false;
-    map_word w = make_word(record, b->class_number, recorded_size(b));
+    map_word w = make_word(record, b->class_number, recorded_size(b)) | (map_word)b->watched
+                                                                            << FLAGS_SHIFT;
     fill_record_locked(s, record_at(w), b);
     map_word old = index_put(b->address, w, &oom);
     if (BL_UNLIKELY(oom)) {
@@ -429,19 +438,28 @@ void bl_live_insert(const struct bl_buffer *buffer)
     bl_lock_give(&s->lock);
 }
 
-enum bl_removed bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
+/* read_if: flags that make it worth reading the record. */
+BL_INLINE unsigned remove_record(uint64_t address, map_word read_if, struct bl_buffer *ret_buffer)
 {
     struct shard *s = lock_own_shard();
     map_word w = index_take(address);
     if (BL_LIKELY(w != 0)) {
-        if (ret_buffer)
+        if (w & read_if)
             read_record(w, ret_buffer);
         end_locked(s, w);
     }
     bl_lock_give(&s->lock);
-    if (!w)
-        return BL_REMOVED_NONE;
-    return w & HELD ? BL_REMOVED_HELD : BL_REMOVED;
+    return w ? BL_REMOVED | (unsigned)(w >> FLAGS_SHIFT) << 1 : BL_REMOVED_NONE;
+}
+
+unsigned bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
+{
+    return remove_record(address, ret_buffer ? ~0ull : 0, ret_buffer);
+}
+
+unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer)
+{
+    return remove_record(address, WATCHED, ret_buffer);
 }
 
 void bl_live_hold(uint64_t address)
@@ -479,7 +497,8 @@ void bl_live_resize(uint64_t address, uint64_t size_bytes)
         int64_t change = (int64_t)(size_bytes - b.size_bytes);
         b.size_bytes = size_bytes;
         fill_record_locked(s, record_at(w), &b);
-        index_put(address, make_word(number_in(w), b.class_number, recorded_size(&b)), &oom);
+        map_word resized = make_word(number_in(w), b.class_number, recorded_size(&b));
+        index_put(address, resized | (w & FLAGS), &oom);
         bl_counters_add(&c->alloc_bytes, (uint64_t)change);
         bl_counters_settle(c, b.class_number, change);
     }

@@ -28,6 +28,7 @@ struct bl_buffer {
     uint32_t stack;
     uint32_t thread;
     uint8_t class_number;
+    bool watched; /* where it ends is to be recorded: its removal will say so */
 };
 
 /* Registers a class. Before any event. Returns its number or -errno. */
@@ -35,14 +36,16 @@ int bl_live_add_class(const char *name);
 /* Records a new buffer. An address that is still recorded had an end we did not see: that one is
  * ended and counted in buffers_replaced. */
 void bl_live_insert(const struct bl_buffer *buffer);
-enum bl_removed {
-    BL_REMOVED_NONE = 0, /* it was not recorded */
-    BL_REMOVED = 1,
-    BL_REMOVED_HELD = 2, /* a handle of another class was in it: bl_live_hold */
-};
+#define BL_REMOVED_NONE    0u /* it was not recorded */
+#define BL_REMOVED         1u /* and these, or none of them: */
+#define BL_REMOVED_WATCHED 2u
+#define BL_REMOVED_HELD    4u /* a handle of another class was in it: bl_live_hold */
 
-/* Ends the record of address. ret_buffer may be NULL. */
-enum bl_removed bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
+/* Ends the record of address. Returns BL_REMOVED_*. ret_buffer may be NULL. */
+unsigned bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
+/* The same; ret_buffer is filled in only if the buffer was watched. The others' records are not
+ * read, which would wait for memory. */
+unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer);
 /* The block holds a handle of a reference-counted class: its removal will say so. */
 void bl_live_hold(uint64_t address);
 /* Undoes a remove: the buffer lives on as it was, counters too. */

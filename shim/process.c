@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "dir.h"
 #include "environment.h"
+#include "frees.h"
 #include "helper.h"
 #include "ledger.h"
 #include "losses.h"
@@ -393,6 +394,7 @@ static void before_fork(void)
     if (!fork_ready)
         return;
     bl_refs_lock();
+    bl_frees_lock();
     bl_live_lock();
     bl_regions_lock();
     bl_stacks_lock();
@@ -416,6 +418,7 @@ static void after_fork_in_parent(void)
         bl_stacks_unlock();
         bl_regions_unlock();
         bl_live_unlock();
+        bl_frees_unlock();
         bl_refs_unlock();
     }
     bl_guard_leave();
@@ -424,6 +427,7 @@ static void after_fork_in_parent(void)
 static void reset_locks(void)
 {
     bl_refs_reset_lock();
+    bl_frees_reset_lock();
     bl_live_reset_lock();
     bl_regions_reset_lock();
     bl_stacks_reset_lock();
@@ -493,6 +497,7 @@ static void start_after_unseen_fork(void)
     bl_usage_after_fork();
     bl_ledger_forget();
     bl_refs_reset();
+    bl_frees_reset();
     bl_live_reset();
     bl_regions_reset();
     bl_stacks_reset();

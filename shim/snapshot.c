@@ -1,6 +1,7 @@
 #include "snapshot.h"
 #include "clock.h"
 #include "dir.h"
+#include "frees.h"
 #include "guard.h"
 #include "ledger.h"
 #include "live.h"
@@ -45,10 +46,12 @@ static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t numb
 static void copy_stopped(enum bl_reason reason, uint32_t number)
 {
     bl_refs_lock();
+    bl_frees_lock();
     bl_live_lock();
     bl_ledger_copy(draft.map, draft.length, true);
     set_header((void *)draft.map, reason, number, false);
     bl_live_unlock();
+    bl_frees_unlock();
     bl_refs_unlock();
     bl_ledger_copy(draft.map, draft.length, false);
 }

@@ -201,23 +201,85 @@ static uint32_t intern_new(struct bl_thread_state *t, const struct bl_walk *w, u
     return stack;
 }
 
-uint32_t bl_stacks_intern(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth)
+/* How a stack's buffers are sampled: the thread counts its births in the memo and watches the first
+ * WATCHED_A_STEP, then as many at one in two on average, at one in four … at last one in
+ * 2^WATCHED_STEPS. The distances are random: what a program does with every tenth buffer must not
+ * fall in step with them. A memo that lost its place to another stack has forgotten how far it was
+ * and goes on with one in 2^STEP_OF_KNOWN, so that many stacks that push each other out, or many
+ * threads that live but shortly, are sampled no more often than that. */
+#define WATCHED_A_STEP 8u
+#define WATCHED_STEPS  10u
+#define STEP_OF_KNOWN  7u
+
+static uint32_t next_random(struct bl_thread_state *t)
+{
+    t->random ^= t->random << 13;
+    t->random ^= t->random >> 7;
+    t->random ^= t->random << 17;
+    return (uint32_t)(t->random >> 20);
+}
+
+/* The first birth on a stack, as far as the memo knows. */
+static void watch_first(struct bl_thread_state *t, struct bl_memo *memo, bool is_new)
+{
+    memo->watched = is_new ? 0 : STEP_OF_KNOWN * WATCHED_A_STEP;
+    memo->births_left = (uint16_t)(is_new ? 1 : 1 + (next_random(t) & ((1u << STEP_OF_KNOWN) - 1)));
+}
+
+/* A birth is watched: how many are until the next. Evenly 1 to 2^(step + 1) - 1, on average 2^step.
+ */
+static void watch_next(struct bl_thread_state *t, struct bl_memo *memo)
+{
+    if (memo->watched < WATCHED_STEPS * WATCHED_A_STEP)
+        memo->watched++;
+    uint32_t range = (2u << memo->watched / WATCHED_A_STEP) - 1;
+    memo->births_left = (uint16_t)(1 + next_random(t) % range);
+}
+
+static uint32_t find_or_enter(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth,
+                              bool *ret_new)
+{
+    uint32_t stack = cache_find(w->hash);
+    *ret_new = false;
+    if (BL_LIKELY(stack != 0))
+        return stack;
+    if (!find_seen(w->hash, &stack)) {
+        *ret_new = true;
+        stack = intern_new(t, w, depth);
+        if (stack)
+            add_seen(w->hash, stack);
+    }
+    if (stack)
+        cache_add(w->hash, stack);
+    return stack;
+}
+
+BL_INLINE struct bl_memo *memo_of(struct bl_thread_state *t, const struct bl_walk *w,
+                                  uint32_t depth)
 {
     struct bl_memo *memo = &t->memo[w->hash & (BL_MEMO_SIZE - 1)];
     if (BL_LIKELY(memo->hash == w->hash && memo->stack))
-        return memo->stack;
-    uint32_t stack = cache_find(w->hash);
-    if (BL_UNLIKELY(!stack)) {
-        if (!find_seen(w->hash, &stack)) {
-            stack = intern_new(t, w, depth);
-            if (stack)
-                add_seen(w->hash, stack);
-        }
-        if (stack)
-            cache_add(w->hash, stack);
-    }
-    *memo = (struct bl_memo){w->hash, stack};
-    return stack;
+        return memo;
+    bool is_new;
+    memo->stack = find_or_enter(t, w, depth, &is_new);
+    memo->hash = w->hash;
+    watch_first(t, memo, is_new);
+    return memo;
+}
+
+uint32_t bl_stacks_intern(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth)
+{
+    return memo_of(t, w, depth)->stack;
+}
+
+uint32_t bl_stacks_intern_birth(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth,
+                                bool *ret_watched)
+{
+    struct bl_memo *memo = memo_of(t, w, depth);
+    *ret_watched = --memo->births_left == 0;
+    if (BL_UNLIKELY(*ret_watched))
+        watch_next(t, memo);
+    return memo->stack;
 }
 
 void bl_stacks_forget_hashes(void)

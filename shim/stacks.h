@@ -19,6 +19,10 @@
 
 /* depth: frames recorded at most; what is cut is flagged and counted. */
 uint32_t bl_stacks_intern(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth);
+/* The same for the birth of a buffer. ret_watched: it belongs to the sample of its stack's buffers
+ * of which the end is recorded (frees.h). */
+uint32_t bl_stacks_intern_birth(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth,
+                                bool *ret_watched);
 /* Distinct stacks are known under new hashes from now on: drop the old ones. */
 void bl_stacks_forget_hashes(void);
 

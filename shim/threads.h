@@ -46,6 +46,8 @@ struct bl_scratch_frame {
 struct bl_memo {
     uint64_t hash;
     uint32_t stack;
+    uint16_t births_left; /* until the next one whose end is recorded; see stacks.c */
+    uint16_t watched;     /* how many were, about */
 };
 
 /* An operation on references that was noted before it was done, see flights.h. */

@@ -1,5 +1,6 @@
 #include "track.h"
 #include "clock.h"
+#include "frees.h"
 #include "losses.h"
 #include "modules.h"
 #include "references.h"
@@ -49,16 +50,31 @@ void bl_track_unloaded(void)
         bl_guard_leave();
 }
 
-BL_INLINE uint32_t take_stack(struct bl_thread_state *t, const struct bl_origin *o)
+BL_INLINE void walk(struct bl_thread_state *t, const struct bl_origin *o, struct bl_walk *ret_walk)
 {
-    struct bl_walk walk;
     /* The loader allocates when it loads a library, perhaps where another one was: glibc unloads
      * some (gconv) without anyone calling dlclose. */
     if (BL_UNLIKELY(o->pc - bl_modules_loader_start <
                     bl_modules_loader_end - bl_modules_loader_start))
         bl_track_unloaded();
-    bl_capture_walk(t, o, bl_track_conf.depth_frames, &walk);
-    return bl_stacks_intern(t, &walk, bl_track_conf.depth_frames);
+    bl_capture_walk(t, o, bl_track_conf.depth_frames, ret_walk);
+}
+
+BL_INLINE uint32_t take_stack(struct bl_thread_state *t, const struct bl_origin *o)
+{
+    struct bl_walk w;
+    walk(t, o, &w);
+    return bl_stacks_intern(t, &w, bl_track_conf.depth_frames);
+}
+
+BL_INLINE void take_birth(struct bl_thread_state *t, const struct bl_origin *o,
+                          struct bl_buffer *ret_buffer)
+{
+    struct bl_walk w;
+    walk(t, o, &w);
+    ret_buffer->stack =
+        bl_stacks_intern_birth(t, &w, bl_track_conf.depth_frames, &ret_buffer->watched);
+    ret_buffer->thread = t->number;
 }
 
 /* -ln of a random number in (0, 1]: exponentially distributed with mean 1. */
@@ -100,11 +116,11 @@ BL_INLINE void record(void *address, size_t size, uint8_t class_number, const st
         .address = (uint64_t)(uintptr_t)address,
         .size_bytes = size,
         .birth_ns = bl_clock_event_ns(),
-        .stack = t ? take_stack(t, o) : 0,
-        .thread = t ? t->number : 0,
         .class_number = class_number,
     };
-    if (BL_UNLIKELY(!t))
+    if (BL_LIKELY(t != NULL))
+        take_birth(t, o, &buffer);
+    else
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     bl_live_insert(&buffer);
     bl_tls.recorded = address;
@@ -144,17 +160,39 @@ static bool forget_in_internal_call(void *address)
     return internal;
 }
 
-void bl_track_free(void *address)
+/* The end of a buffer that belongs to the sample. A thread that has no state any more, at its very
+ * end, gets none for this. */
+BL_NOINLINE static void note_end(const struct bl_buffer *b, enum bl_op op,
+                                 const struct bl_origin *o)
 {
+    struct bl_thread_state *t = bl_tls.thread;
+    if (t && b->class_number == BL_CLASS_HEAP)
+        bl_frees_add(b, take_stack(t, o), op, bl_clock_event_ns());
+}
+
+BL_COLD static void attend_end(unsigned removed, const struct bl_buffer *watched, uint64_t address,
+                               const void *frame)
+{
+    if (removed & BL_REMOVED_WATCHED) {
+        struct bl_origin o = bl_origin_at(frame);
+        note_end(watched, BL_OP_END, &o);
+    }
+    if (removed & BL_REMOVED_HELD)
+        bl_refs_block_freed(address, bl_clock_event_ns());
+    if (removed == BL_REMOVED_NONE && bl_track_conf.sample_bytes == 1)
+        bl_losses_add(BL_LOSS_frees_unknown, 1);
+}
+
+void bl_track_free(void *address, const void *frame)
+{
+    struct bl_buffer watched;
     if (BL_UNLIKELY(bl_tls.internal) && forget_in_internal_call(address))
         return;
     if (!enter())
         return;
-    enum bl_removed removed = bl_live_remove((uint64_t)(uintptr_t)address, NULL);
-    if (BL_UNLIKELY(removed == BL_REMOVED_HELD))
-        bl_refs_block_freed((uint64_t)(uintptr_t)address, bl_clock_event_ns());
-    if (BL_UNLIKELY(removed == BL_REMOVED_NONE) && bl_track_conf.sample_bytes == 1)
-        bl_losses_add(BL_LOSS_frees_unknown, 1);
+    unsigned removed = bl_live_end((uint64_t)(uintptr_t)address, &watched);
+    if (BL_UNLIKELY(removed != BL_REMOVED))
+        attend_end(removed, &watched, (uint64_t)(uintptr_t)address, frame);
     bl_guard_leave();
 }
 
@@ -174,10 +212,12 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
 {
     if (!enter())
         return;
+    if (!result && moved->known && size > 0)
+        bl_live_restore(&moved->buffer);
+    else if (BL_UNLIKELY(moved->known && moved->buffer.watched))
+        note_end(&moved->buffer, result ? BL_OP_RESIZE : BL_OP_END, o);
     if (result)
         record(result, size, BL_CLASS_HEAP, o);
-    else if (moved->known && size > 0)
-        bl_live_restore(&moved->buffer);
     bl_guard_leave();
 }
 

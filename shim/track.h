@@ -29,7 +29,9 @@ extern void (*bl_track_attend)(void);
 extern bool bl_track_begun; /* tracking has been switched on once */
 
 void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
-void bl_track_free(void *address);
+/* frame: the frame address of the wrapper, compiled with a frame pointer: the origin of the call is
+ * read from it if the end of this one is to be recorded. */
+void bl_track_free(void *address, const void *frame);
 
 /* The block recorded last by this thread was asked for with another size than it was taken with. */
 void bl_track_resize(void *address, size_t size);

@@ -93,6 +93,28 @@ static struct synth *make_histories(void)
     return synth;
 }
 
+/* Siblings that were freed: here and there, by realloc, and half written. */
+static struct synth *make_free_paths(void)
+{
+    struct synth *synth = synth_create();
+    uint32_t heap = synth_class(synth, "heap");
+    uint32_t program = synth_module(synth, "/nowhere/gateway", "abcdefgh", 8, BL_MODULE_MAIN);
+    uint32_t libc = synth_module(synth, "/nowhere/libc.so.6", "ijklmnop", 8, 0);
+    uint32_t loop = synth_frame(synth, 0, program, 0x1000);
+    uint32_t born = synth_frame(synth, loop, program, 0x100);
+    uint32_t other = synth_frame(synth, born, program, 0x100);
+    uint32_t inside = synth_frame(synth, born, libc, 0x10);
+    for (uint64_t i = 0; i < 4; i++)
+        synth_live(synth, heap, 100, i % 2 ? born : inside, 0, 2000000000);
+    for (uint64_t i = 0; i < 6; i++)
+        synth_free_path(synth, i < 5 ? born : other, synth_frame(synth, loop, program, 0x200 + i),
+                        i + 1, i % 2 ? BL_OP_END : BL_OP_RESIZE);
+    uint32_t torn = synth_free_path(synth, other, inside, 3, BL_OP_END);
+    struct bl_free_path *path = synth_record(synth, BL_SECTION_FREE_PATHS, torn);
+    path->free_stack = 1;
+    return synth;
+}
+
 int main(int argc, char **argv)
 {
     const char *directory = argc > 1 ? argv[1] : ".";
@@ -123,6 +145,10 @@ int main(int argc, char **argv)
     write_seed(directory, "histories-buffer", 0x60, synth);
     synth->header.state = BL_STATE_RUNNING;
     write_seed(directory, "histories-live", 0, synth);
+    synth_destroy(synth);
+    synth = make_free_paths();
+    write_seed(directory, "free-paths", 0, synth);
+    write_seed(directory, "free-paths-stacks-json", 0x41, synth);
     synth_destroy(synth);
     synth = synth_create();
     write_seed(directory, "empty", 0x40, synth);

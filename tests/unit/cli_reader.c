@@ -49,6 +49,31 @@ static struct bl_reader *open_synth(struct synth *synth)
     return reader;
 }
 
+START_TEST(a_free_path_that_is_half_written_or_points_nowhere_is_left_out)
+{
+    struct synth *synth = make_small();
+    uint32_t good = synth_free_path(synth, 3, 2, 5, BL_OP_END);
+    uint32_t torn = synth_free_path(synth, 3, 1, 6, BL_OP_END);
+    uint32_t wild = synth_free_path(synth, 3, 999, 7, BL_OP_END);
+    uint32_t unused = synth_free_path(synth, 2, 1, 0, BL_OP_END);
+    uint32_t absurd = synth_free_path(synth, 2, 3, UINT64_MAX, BL_OP_END);
+    struct bl_free_path *path = synth_record(synth, BL_SECTION_FREE_PATHS, torn);
+    path->alloc_stack = 1;
+    struct bl_reader *reader = open_synth(synth);
+    ck_assert_msg(reader, "%s", error.text);
+    ck_assert_uint_eq(bl_reader_free_path(reader, good)->count, 5);
+    ck_assert_ptr_null(bl_reader_free_path(reader, torn));
+    ck_assert_ptr_null(bl_reader_free_path(reader, wild));
+    ck_assert_ptr_null(bl_reader_free_path(reader, unused));
+    ck_assert_ptr_null(bl_reader_free_path(reader, 0));
+    ck_assert_ptr_null(bl_reader_free_path(reader, absurd + 1));
+    ck_assert_uint_lt(bl_reader_free_path(reader, absurd)->count, UINT64_MAX / 16384);
+    ck_assert_uint_eq(bl_reader_damage(reader), 1);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(an_intact_ledger_gives_its_records)
 {
     struct synth *synth = make_small();
@@ -407,6 +432,7 @@ int main(void)
     TCase *tests = tcase_create("reader");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, an_intact_ledger_gives_its_records);
+    tcase_add_test(tests, a_free_path_that_is_half_written_or_points_nowhere_is_left_out);
     tcase_add_test(tests, sections_in_many_extents_read_the_same);
     tcase_add_test(tests, records_that_are_not_published_are_not_read);
     tcase_add_test(tests, every_truncation_is_one_clear_line);

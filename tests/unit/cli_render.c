@@ -97,6 +97,11 @@ static struct synth *make_gateway(void)
     synth_live(synth, heap, 500, synth_frame(synth, cut, gw, 0x2100), worker, END - 250000000);
     synth_live(synth, mmap, 1 << 20, 0, 0, END - SECOND);
     synth_ended(synth, heap, 3980121, 3980121ull * 77);
+    uint32_t done = synth_frame(synth, loop, gw, 0x3000);
+    uint32_t fail = synth_frame(synth, synth_frame(synth, loop, gw, 0x3100), libc, 0x91000);
+    synth_free_path(synth, copy, done, 1037, BL_OP_END);
+    synth_free_path(synth, copy, fail, 3, BL_OP_END);
+    synth_free_path(synth, filter_other, done, 40, BL_OP_RESIZE);
     synth_hook(synth, "malloc", heap, BL_HOOK_SYMBOL, NULL);
     synth_hook(synth, "pvalloc", heap, BL_HOOK_NONE, "the program has no such function");
     return synth;

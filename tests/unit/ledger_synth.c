@@ -23,6 +23,7 @@ static const size_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_SAMPLES] = sizeof(struct bl_samples),
     [BL_SECTION_MARKS] = sizeof(struct bl_mark),
     [BL_SECTION_BOUNDARIES] = sizeof(struct bl_boundary),
+    [BL_SECTION_FREE_PATHS] = sizeof(struct bl_free_path),
 };
 
 static void die(const char *what)
@@ -64,6 +65,7 @@ struct synth *synth_create(void)
     static const struct bl_object no_object;
     static const struct bl_event no_event;
     static const struct bl_lifecycle no_lifecycle;
+    static const struct bl_free_path no_path;
     struct synth *synth = calloc(1, sizeof(*synth));
     if (!synth)
         die("calloc");
@@ -90,6 +92,7 @@ struct synth *synth_create(void)
     append(synth, BL_SECTION_OBJECTS, &no_object, sizeof(no_object));
     append(synth, BL_SECTION_EVENTS, &no_event, sizeof(no_event));
     append(synth, BL_SECTION_LIFECYCLES, &no_lifecycle, sizeof(no_lifecycle));
+    append(synth, BL_SECTION_FREE_PATHS, &no_path, sizeof(no_path));
     return synth;
 }
 
@@ -347,6 +350,18 @@ uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t comp
     struct bl_boundary boundary = {.completed = completed,
                                    .function_name = synth_name(synth, function, strlen(function))};
     return append(synth, BL_SECTION_BOUNDARIES, &boundary, sizeof(boundary));
+}
+
+uint32_t synth_free_path(struct synth *synth, uint32_t alloc_stack, uint32_t free_stack,
+                         uint64_t count, enum bl_op op)
+{
+    struct bl_free_path path = {.alloc_stack = alloc_stack,
+                                .free_stack = free_stack,
+                                .count = count,
+                                .bytes = count * 100,
+                                .op = (uint32_t)op,
+                                .check = bl_free_path_check(alloc_stack, free_stack)};
+    return append(synth, BL_SECTION_FREE_PATHS, &path, sizeof(path));
 }
 
 /* Pages of the next extent of a section with `left` bytes to go. */

@@ -74,6 +74,9 @@ uint32_t synth_mark(struct synth *synth, const char *name, enum bl_mark_kind kin
                     uint64_t time_ns);
 /* A request boundary. Returns its record number. */
 uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t completed);
+/* `count` sampled heap blocks of one allocation stack that ended at another one. */
+uint32_t synth_free_path(struct synth *synth, uint32_t alloc_stack, uint32_t free_stack,
+                         uint64_t count, enum bl_op op);
 
 /* The record itself, to be bent by a test. */
 void *synth_record(struct synth *synth, enum bl_section section, uint32_t number);

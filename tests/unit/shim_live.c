@@ -219,6 +219,36 @@ START_TEST(a_restore_after_the_address_was_given_out_again_keeps_the_new_buffer)
 }
 END_TEST
 
+START_TEST(a_removal_says_what_the_buffer_was_marked_with)
+{
+    start_ledger();
+    struct bl_buffer b = {.address = 0x1000, .size_bytes = 10, .stack = 3, .watched = true};
+    struct bl_buffer found = {.stack = 77};
+    bl_live_insert(&b);
+    bl_live_hold(0x1000);
+    bl_live_resize(0x1000, 20);
+    ck_assert_uint_eq(bl_live_end(0x1000, &found),
+                      BL_REMOVED | BL_REMOVED_WATCHED | BL_REMOVED_HELD);
+    ck_assert_uint_eq(found.stack, 3);
+    ck_assert_uint_eq(found.size_bytes, 20);
+    ck_assert_uint_eq(bl_live_end(0x1000, &found), BL_REMOVED_NONE);
+    bl_live_restore(&found);
+    ck_assert_uint_eq(bl_live_remove(0x1000, NULL), BL_REMOVED | BL_REMOVED_WATCHED);
+}
+END_TEST
+
+START_TEST(the_end_of_a_buffer_that_is_not_watched_is_not_read)
+{
+    start_ledger();
+    struct bl_buffer b = {.address = 0x1000, .size_bytes = 10, .stack = 3};
+    struct bl_buffer found = {.stack = 77};
+    bl_live_insert(&b);
+    ck_assert_uint_eq(bl_live_end(0x1000, &found), BL_REMOVED);
+    ck_assert_uint_eq(found.stack, 77);
+    ck_assert_uint_eq(counters_of(0).frees, 1);
+}
+END_TEST
+
 START_TEST(sizes_of_every_magnitude_come_back)
 {
     start_ledger();
@@ -338,6 +368,8 @@ int main(void)
         a_replaced_buffer_is_counted_as_ended,
         a_restore_leaves_the_counters_as_they_were,
         a_restore_after_the_address_was_given_out_again_keeps_the_new_buffer,
+        a_removal_says_what_the_buffer_was_marked_with,
+        the_end_of_a_buffer_that_is_not_watched_is_not_read,
         sizes_of_every_magnitude_come_back,
         an_absurd_size_leaves_the_counters_even,
         addresses_that_differ_only_high_or_low_are_kept_apart,

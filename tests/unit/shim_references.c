@@ -440,7 +440,7 @@ START_TEST(the_free_of_a_block_ends_what_it_held_of_every_class)
     struct bl_ref_event e = other_event(0x1000, 21, 1);
     birth(0x1000, 11, 1000);
     bl_refs_birth(&e, 100);
-    ck_assert_int_eq(bl_live_remove(0x1000, NULL), BL_REMOVED_HELD);
+    ck_assert(bl_live_remove(0x1000, NULL) & BL_REMOVED_HELD);
     bl_refs_block_freed(0x1000, 3000);
     ck_assert_ptr_null(find(0x1000, false));
     ck_assert_uint_eq(live_count(), 0);

@@ -168,6 +168,86 @@ START_TEST(an_exact_address_is_flagged_and_not_moved)
 }
 END_TEST
 
+/* How many of so many births of one stack are watched. */
+static unsigned watched_of(const uint64_t *pcs, unsigned births)
+{
+    struct bl_walk w = make_walk(pcs, 2, 0);
+    unsigned watched = 0;
+    for (unsigned i = 0; i < births; i++) {
+        bool is_watched;
+        ck_assert_uint_ne(bl_stacks_intern_birth(bl_threads_current(), &w, 64, &is_watched), 0);
+        watched += is_watched;
+    }
+    return watched;
+}
+
+START_TEST(of_a_new_stack_the_first_births_are_watched_and_later_one_in_a_thousand)
+{
+    uint64_t pcs[] = {code(1), code(2)};
+    start_core();
+    ck_assert_uint_eq(watched_of(pcs, 8), 8);
+    unsigned first_thousand = watched_of(pcs, 1000);
+    ck_assert_uint_ge(first_thousand, 30);
+    ck_assert_uint_le(first_thousand, 70);
+    watched_of(pcs, 100000);
+    unsigned of_a_million = watched_of(pcs, 1000000);
+    ck_assert_uint_ge(of_a_million, 800);
+    ck_assert_uint_le(of_a_million, 1200);
+}
+END_TEST
+
+START_TEST(what_a_program_does_with_every_tenth_buffer_does_not_fall_in_step)
+{
+    uint64_t pcs[] = {code(1), code(2)};
+    unsigned watched = 0;
+    unsigned watched_tenth = 0;
+    start_core();
+    struct bl_walk w = make_walk(pcs, 2, 0);
+    for (unsigned i = 0; i < 2000000; i++) {
+        bool is_watched;
+        bl_stacks_intern_birth(bl_threads_current(), &w, 64, &is_watched);
+        watched += is_watched;
+        watched_tenth += is_watched && i % 10 == 3;
+    }
+    /* a tenth of some 2,000: 200, with a standard deviation of 14 */
+    ck_assert_uint_ge(watched_tenth * 10, watched / 2);
+    ck_assert_uint_le(watched_tenth * 10, watched * 2);
+}
+END_TEST
+
+START_TEST(stacks_that_push_each_other_out_of_the_memo_are_sampled_all_the_same)
+{
+    uint64_t a[] = {code(1), code(2)};
+    uint64_t b[] = {code(3), code(2)};
+    unsigned watched = 0;
+    start_core();
+    struct bl_walk first = make_walk(a, 2, 0);
+    uint32_t first_number = bl_stacks_intern(bl_threads_current(), &first, 64);
+    struct bl_walk second = make_walk(b, 2, 0);
+    second.hash = (second.hash & ~(uint64_t)(BL_MEMO_SIZE - 1)) | (first.hash & (BL_MEMO_SIZE - 1));
+    uint32_t second_number = bl_stacks_intern(bl_threads_current(), &second, 64);
+    ck_assert_uint_ne(first_number, second_number);
+    for (unsigned i = 0; i < 200000; i++) {
+        bool is_watched;
+        bl_stacks_intern_birth(bl_threads_current(), i % 2 ? &first : &second, 64, &is_watched);
+        watched += is_watched;
+    }
+    /* one in 128: 1,562, with a standard deviation of 40 */
+    ck_assert_uint_ge(watched, 1200);
+    ck_assert_uint_le(watched, 2000);
+}
+END_TEST
+
+START_TEST(what_is_no_birth_does_not_count_as_one)
+{
+    uint64_t pcs[] = {code(1), code(2)};
+    start_core();
+    for (unsigned i = 0; i < 10000; i++)
+        intern(pcs, 2, 64);
+    ck_assert_uint_eq(watched_of(pcs, 8), 8);
+}
+END_TEST
+
 START_TEST(without_memory_a_stack_is_dropped_and_counted_and_known_again_later)
 {
     uint64_t pcs[64];
@@ -215,6 +295,10 @@ int main(void)
         a_parent_is_always_a_lower_number,
         a_cut_stack_is_flagged_at_its_outermost_frame_and_counted,
         a_stack_without_a_root_is_flagged_and_counted,
+        of_a_new_stack_the_first_births_are_watched_and_later_one_in_a_thousand,
+        what_a_program_does_with_every_tenth_buffer_does_not_fall_in_step,
+        stacks_that_push_each_other_out_of_the_memo_are_sampled_all_the_same,
+        what_is_no_birth_does_not_count_as_one,
         code_of_no_module_keeps_its_address,
         an_exact_address_is_flagged_and_not_moved,
         every_count_of_frames_up_to_the_limit_is_kept_whole,
