@@ -86,6 +86,7 @@ static void add_event(struct draft *draft, const struct bl_event *event)
         break;
     case BL_OP_END:
     case BL_OP_TRANSFER:
+    case BL_OP_OWNER_END:
         /* a destroy takes what is left, however much that is */
         if (event->delta != 0 || left > 0)
             add_item(draft, BL_ITEM_RELEASE, event->stack,

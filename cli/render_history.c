@@ -10,19 +10,24 @@
 
 static const char *op_text(uint16_t op)
 {
-    static const char *const names[] = {"?",        "allocated",
-                                        "retained", "released",
-                                        "ended",    "released when it was gone",
-                                        "resized",  "handed over",
-                                        "?",        "retained and released in one call"};
+    static const char *const names[] = {"?",
+                                        "allocated",
+                                        "retained",
+                                        "released",
+                                        "ended",
+                                        "released when it was gone",
+                                        "resized",
+                                        "handed over",
+                                        "ended with its owner",
+                                        "retained and released in one call"};
     return names[op <= BL_OP_BALANCED ? op : 0];
 }
 
 static const char *op_name(uint16_t op)
 {
-    static const char *const names[] = {"?",   "alloc",        "retain", "release",
-                                        "end", "over-release", "resize", "transfer",
-                                        "?",   "balanced"};
+    static const char *const names[] = {"?",         "alloc",        "retain", "release",
+                                        "end",       "over-release", "resize", "transfer",
+                                        "owner-end", "balanced"};
     return names[op <= BL_OP_BALANCED ? op : 0];
 }
 
@@ -207,7 +212,7 @@ static size_t render_objects(FILE *out, const struct bl_view *view, uint64_t add
     const struct bl_tracked *tracked = bl_reader_objects(view->reader, &count);
     for (size_t i = 0; i < count; i++) {
         const struct bl_object *object = &tracked[i].object;
-        if (object->address != address && (object->block != address || address == 0))
+        if (object->address != address)
             continue;
         size_t length = bl_reader_history(view->reader, object->events, object->event_count, events,
                                           EVENTS_MAX);

@@ -30,7 +30,7 @@ static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
                                    const struct bl_ref_event *e)
 {
     uint32_t n = o->events;
-    for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
+    for (uint32_t i = 0; n && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
         struct bl_event *event = event_at(n);
         if (event->op == op && event->stack == e->stack && event->delta == e->delta)
             return event;
@@ -80,7 +80,7 @@ static void add_item(struct room *r, uint32_t number, const struct bl_event *e)
 static void read_room(struct room *r, const struct bl_object *o, const struct bl_event *incoming)
 {
     r->count = r->gone = r->pairs = r->balanced = 0;
-    for (uint32_t n = o->events; n && n < events.used && r->count < HISTORY_MAX;
+    for (uint32_t n = o->events; n && n < bl_load_relaxed(&events.used) && r->count < HISTORY_MAX;
          n = event_at(n)->next)
         add_item(r, n, event_at(n));
     add_item(r, 0, incoming);
@@ -225,7 +225,7 @@ void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_eve
 
 void bl_history_drop(uint32_t head)
 {
-    for (uint32_t i = 0; head && head < events.used && i < HISTORY_MAX; i++) {
+    for (uint32_t i = 0; head && head < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
         uint32_t next = event_at(head)->next;
         bl_slab_give(&events, head);
         head = next;
@@ -263,7 +263,7 @@ static uint64_t multiset_hash(const struct bl_object *o, uint8_t class_number)
 {
     uint64_t sum = scramble((uint64_t)o->stack << 8 | BL_OP_ALLOC) + scramble(class_number);
     uint32_t n = o->events;
-    for (uint32_t i = 0; n && n < events.used && i < HISTORY_MAX; i++) {
+    for (uint32_t i = 0; n && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
         const struct bl_event *e = event_at(n);
         uint64_t what = (uint64_t)e->stack << 24 | (uint64_t)(e->delta & 0xffff) << 8 | e->op;
         if (e->op != BL_OP_BALANCED)

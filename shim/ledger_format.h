@@ -124,7 +124,8 @@ enum bl_section {
     X(sites_dropped, "sites not followed in time: too many different ones")                        \
     X(samples_dropped, "samples of memory in time not recorded: no memory or no space")            \
     X(marks_dropped, "marks dropped for newer ones, or not made: no memory or no space")           \
-    X(free_paths_dropped, "places where sampled blocks were freed, not kept: their table is full")
+    X(free_paths_dropped, "places where sampled blocks were freed, not kept: their table is full") \
+    X(owners_unknown, "buffers whose owner was not recorded: their end with it goes unseen")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -332,6 +333,9 @@ struct bl_thread {
 static_assert(sizeof(struct bl_thread) == 32, "thread layout");
 
 #define BL_CLASS_REFCOUNTED 0x1u /* its buffers are in OBJECTS, not in LIVE */
+#define BL_CLASS_RELEASED   0x2u /* it has functions that end its buffers, not owners alone */
+/* the profile's count field showed another number at the first birth: it is not used */
+#define BL_CLASS_FIELD_DROPPED 0x4u
 
 struct bl_class {
     uint32_t name;          /*  0 in NAMES */
@@ -400,7 +404,8 @@ struct bl_object {
     uint32_t events;         /* 36 event number, newest; 0 = none */
     uint32_t event_count;    /* 40 distinct events kept */
     uint32_t event_overflow; /* 44 operations that found the history full */
-    uint64_t block;          /* 48 heap block that holds the handle, 0 = none known */
+    uint32_t owner;          /* 48 object that it ends with, 0 = none known */
+    uint32_t serial;         /* 52 counts the buffers that the record has stood for */
     uint32_t flags;          /* 56 BL_OBJECT_* */
     int32_t field; /* 60 the object's own count at its latest event, if the profile knows it */
 };
@@ -408,8 +413,13 @@ static_assert(sizeof(struct bl_object) == 64, "object layout");
 
 #define BL_OBJECT_FIELD   0x1u /* field is valid */
 #define BL_OBJECT_DRIFTED 0x2u /* field and refs differed at its latest event */
-#define BL_OBJECT_GHOST                                                                            \
-    0x4u /* not live: released again after its end; both releases are its events */
+/* not live: released again after its end; both releases are its events */
+#define BL_OBJECT_GHOST 0x4u
+#define BL_OBJECT_HELD  0x8u /* the heap block at its address ends it */
+/* it was allocated in an owner whose birth was not seen, so neither will its end be */
+#define BL_OBJECT_OWNER_UNKNOWN 0x10u
+#define BL_OBJECT_ENDING        0x20u /* a destroy is under way */
+#define BL_OBJECT_REPLACING     0x40u /* a call is under way that may release it */
 
 enum bl_op {
     BL_OP_ALLOC = 1,
@@ -418,7 +428,8 @@ enum bl_op {
     BL_OP_END = 4,          /* the final release, or the destroy */
     BL_OP_OVER_RELEASE = 5, /* release of a dead or unknown handle */
     BL_OP_RESIZE = 6,
-    BL_OP_TRANSFER = 7, /* became part of another buffer, which answers for it */
+    BL_OP_TRANSFER = 7,  /* became part of another buffer, which answers for it */
+    BL_OP_OWNER_END = 8, /* ended with its owner; no release of its own was seen */
     /* pairs of a retain and a release in one and the same call, which left a full history; its
      * `folded` counts them, it has no stack and no thread */
     BL_OP_BALANCED = 9,

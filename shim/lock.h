@@ -16,6 +16,7 @@
 
 enum bl_lock_rank {
     BL_RANK_REFS,    /* references.c, one per shard, in index order; then history.c; then slab.c */
+    BL_RANK_OWNERS,  /* owners.c, in index order; nothing is taken inside */
     BL_RANK_FREES,   /* frees.c */
     BL_RANK_LIVE,    /* live.c, one per shard, taken in index order */
     BL_RANK_SLAB,    /* live.c: unused records */

@@ -69,6 +69,12 @@ struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_num
     return own;
 }
 
+void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e)
+{
+    if (bl_tls.thread)
+        bl_flights_add(bl_tls.thread, key_of(e, class_number), -e->delta, e->sp);
+}
+
 int32_t bl_own_at_birth(struct bl_own_field *field, const struct bl_ref_event *e)
 {
     struct bl_own own = bl_own_read(field, e);

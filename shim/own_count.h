@@ -31,6 +31,8 @@ struct bl_own bl_own_read(const struct bl_own_field *field, const struct bl_ref_
  * those that ended so. */
 struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_number,
                              struct bl_object *o, const struct bl_ref_event *e);
+/* From now until this call is through, e's references may be given back already, not noted yet. */
+void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e);
 /* References that a buffer is born with: its constructor may have taken some for others. Where the
  * first birth of a class shows another count than it gave, the field is something else, in this
  * version of the library, and is not looked at again. */

@@ -113,7 +113,7 @@ static void dispatch(const struct watched *w, struct bl_ref_event *e,
 {
     switch (w->f.role) {
     case BL_ROLE_ALLOC:
-        bl_refs_birth(e, value_at(&w->f.size, call, e->handle));
+        bl_refs_birth(e, &(struct bl_ref_birth){.size = value_at(&w->f.size, call, e->handle)});
         break;
     case BL_ROLE_RETAIN:
         bl_refs_retain(e);

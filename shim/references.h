@@ -4,7 +4,7 @@
  * Each live buffer has a record in OBJECTS, and a history (history.h). An index leads from handle
  * to record; classes that are kinds of one another share their functions, and the buffer that a
  * handle stands for tells its class. The buffer's own count, where it has one, is compared with the
- * one that was seen (own_count.h).
+ * one that was seen (own_count.h). It may have an owner, with which it ends (owners.h).
  *
  * Owns: the index, uthash sharded by handle, in the arena; the handles that ended last. Threads:
  * any; BL_RANK_REFS inside. Needs the guard. Signal context: safe under the guard. Errors: counted
@@ -13,32 +13,28 @@
 #ifndef BL_REFERENCES_H
 #define BL_REFERENCES_H
 
-#include "own_count.h"
+#include "ref_index.h"
 
-struct bl_ref_policy {
-    bool revives;      /* a retain after the end brings it back: pools reset buffers this way */
-    bool zero_is_end;  /* count 0 ends the buffer; else only bl_refs_end does */
-    bool adopts;       /* a retain of an unknown handle makes it known */
-    bool recycles;     /* born again while live: its end could not be seen, and was well */
-    bool inlined;      /* most operations cannot be seen: the field differs without drift */
-    bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
-    uint8_t kind_of;   /* the class whose functions are this one's; 0: it has its own */
-    struct bl_own_field field;
+struct bl_ref_birth {
+    uint64_t size;   /* bytes; 0: unknown */
+    uint64_t owner;  /* handle, of whatever class, with whose end this buffer ends; 0: none */
+    uint64_t beside; /* handle of one with the same owner; 0: none. Only if owner is 0 */
+    bool is_outer;   /* the thread's latest birth was this handle's, by a call inside this one */
 };
 
-/* What the classes do at count 0; by class number. */
-void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy);
 /* A handle is born. Again at once for the same handle with no event between: the same birth seen
- * twice, the outermost wins. size in bytes, 0 = unknown. */
-void bl_refs_birth(const struct bl_ref_event *e, uint64_t size);
+ * twice, the outermost wins. An owner that is not known is counted, and the buffer marked. */
+void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth);
 /* Is the handle live? */
 bool bl_refs_known(uint64_t handle, uint8_t class_number);
 void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);
 /* A release that is one only if it gives back the last reference; else nothing is noted. */
 void bl_refs_release_last(const struct bl_ref_event *e);
-/* Destroyed, whatever its count. */
+/* Destroyed, whatever its count, and what it owns with it. */
 void bl_refs_end(const struct bl_ref_event *e);
+/* What it owns has ended; it stays. */
+void bl_refs_clear(const struct bl_ref_event *e);
 void bl_refs_resize(const struct bl_ref_event *e, uint64_t size);
 /* The handle becomes part of `into`, which answers for it: it leaves the live buffers well. */
 void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into);
@@ -46,9 +42,24 @@ void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into);
  * accusation. */
 void bl_refs_block_freed(uint64_t address, uint64_t now_ns);
 
-void bl_refs_lock(void);
-void bl_refs_unlock(void);
-void bl_refs_reset_lock(void);
-void bl_refs_reset(void);
+/* Calls whose effect shows at their end, or which release what they own by calls that are seen. The
+ * token tells the buffer even if its address is given out again meanwhile. Whoever began must
+ * finish, if only when the call is found to have been left by a jump. */
+enum bl_refs_call {
+    BL_REFS_DESTROY, /* the end is noted now, it and what it owns end at the finish */
+    BL_REFS_CLEAR,
+    BL_REFS_REPLACE,
+    BL_REFS_MOVE, /* it is not found by its handle until the finish */
+};
+/* False: the handle is not known, and nothing has begun. */
+bool bl_refs_begin(enum bl_refs_call call, const struct bl_ref_event *e,
+                   struct bl_token *ret_token);
+void bl_refs_finish_destroy(const struct bl_ref_event *e, struct bl_token token);
+void bl_refs_finish_clear(const struct bl_ref_event *e, struct bl_token token);
+/* replaced: it was, and has lost e's references. */
+void bl_refs_finish_replace(const struct bl_ref_event *e, struct bl_token token, bool replaced);
+/* into: where it is now; 0: where it was, as it was. */
+void bl_refs_finish_move(const struct bl_ref_event *e, struct bl_token token, uint64_t into,
+                         uint64_t size);
 
 #endif

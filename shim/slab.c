@@ -22,8 +22,9 @@ uint32_t bl_slab_take(struct bl_slab *slab)
     if (n) {
         slab->free_head = next_of(slab, n);
     } else if (slab->used < RECORDS_MAX && bl_ledger_ensure(slab->section, slab->used + 1) == 0) {
-        n = slab->used++;
-        bl_ledger_publish(slab->section, slab->used);
+        n = slab->used;
+        bl_store_relaxed(&slab->used, n + 1);
+        bl_ledger_publish(slab->section, n + 1);
     }
     bl_lock_give(&slab->lock);
     return n;

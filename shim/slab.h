@@ -16,7 +16,7 @@ struct bl_slab {
     enum bl_section section;
     uint32_t link_offset;
     struct bl_lock lock;
-    uint32_t used;      /* (lock) */
+    uint32_t used;      /* (lock) to write; only grows */
     uint32_t free_head; /* (lock) */
 };
 

@@ -44,7 +44,7 @@ static void birth(int32_t count)
     struct bl_ref_event e = event(1, 1, 5000);
     widget.count = count;
     e.through = true;
-    bl_refs_birth(&e, 0);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 0});
 }
 
 /* The event comes first, as it does where a function's entry is hooked. */

@@ -4,6 +4,8 @@
 #include "losses.h"
 #include "references.h"
 
+#include <pthread.h>
+
 static int class_number;
 
 static void start(struct bl_ref_policy policy)
@@ -31,7 +33,7 @@ static struct bl_ref_event event(uint64_t handle, uint32_t stack, int32_t delta,
 static void birth(uint64_t handle, uint32_t stack, uint64_t time_ns)
 {
     struct bl_ref_event e = event(handle, stack, 1, time_ns);
-    bl_refs_birth(&e, 100);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 100});
 }
 
 static void retain(uint64_t handle, uint32_t stack)
@@ -396,7 +398,7 @@ START_TEST(functions_of_a_class_are_those_of_its_kinds)
         (uint8_t)(class_number + 1),
         (struct bl_ref_policy){.zero_is_end = true, .kind_of = (uint8_t)class_number});
     struct bl_ref_event e = other_event(0x1000, 11, 1);
-    bl_refs_birth(&e, 100);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 100});
     retain(0x1000, 12);
     ck_assert_uint_eq(class_of(find(0x1000, false)), (uint64_t)class_number + 1);
     ck_assert_int_eq(find(0x1000, false)->refs, 2);
@@ -414,7 +416,7 @@ START_TEST(classes_that_are_no_kinds_share_nothing_but_addresses)
     start_with_other((struct bl_ref_policy){.zero_is_end = true});
     struct bl_ref_event e = other_event(0x1000, 21, 1);
     birth(0x1000, 11, 1000);
-    bl_refs_birth(&e, 100);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 100});
     retain(0x1000, 12);
     release(0x1000, 13);
     release(0x1000, 13); /* the one that is in the table goes, the other stays */
@@ -439,11 +441,304 @@ START_TEST(the_free_of_a_block_ends_what_it_held_of_every_class)
     bl_live_insert(&block);
     struct bl_ref_event e = other_event(0x1000, 21, 1);
     birth(0x1000, 11, 1000);
-    bl_refs_birth(&e, 100);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 100});
     ck_assert(bl_live_remove(0x1000, NULL) & BL_REMOVED_HELD);
     bl_refs_block_freed(0x1000, 3000);
     ck_assert_ptr_null(find(0x1000, false));
     ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+/* ---- owners ---- */
+
+static void birth_in(uint64_t handle, uint64_t owner, uint32_t stack)
+{
+    struct bl_ref_event e = event(handle, stack, 1, 1000);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 10, .owner = owner});
+}
+
+static void end(uint64_t handle, uint32_t stack)
+{
+    struct bl_ref_event e = event(handle, stack, 0, 9000);
+    bl_refs_end(&e);
+}
+
+/* Completed lifecycles whose latest operation is this one. */
+static uint64_t completed_by(enum bl_op op, uint32_t stack)
+{
+    uint64_t buffers = 0;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_LIFECYCLES]; n++) {
+        const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, n);
+        const struct bl_event *last =
+            c->count > 0 && c->events ? bl_ledger_at(BL_SECTION_EVENTS, c->events) : NULL;
+        buffers += last && last->op == op && last->stack == stack ? c->count : 0;
+    }
+    return buffers;
+}
+
+START_TEST(what_an_owner_owns_ends_with_it)
+{
+    start_with_other((struct bl_ref_policy){.zero_is_end = true});
+    struct bl_ref_event pool = other_event(0x1000, 11, 1);
+    bl_refs_birth(&pool, &(struct bl_ref_birth){.size = 100});
+    for (uint64_t i = 0; i < 1000; i++)
+        birth_in(0x100000 + i * 16, 0x1000, 12);
+    retain(0x100000, 13);
+    ck_assert_uint_eq(find(0x100010, false)->owner, find(0x100000, false)->owner);
+    ck_assert_uint_ne(find(0x100010, false)->owner, 0);
+    ck_assert_uint_eq(live_count(), 1000);
+    pool = other_event(0x1000, 14, 0);
+    bl_refs_end(&pool);
+    ck_assert_uint_eq(live_count(), 0);
+    ck_assert_ptr_null(find(0x1000, false));
+    ck_assert_uint_eq(completed_by(BL_OP_OWNER_END, 14), 1000);
+    ck_assert_uint_eq(completed_by(BL_OP_END, 14), 1);
+}
+END_TEST
+
+START_TEST(owners_that_are_owned_end_with_all_they_own)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (uint64_t i = 1; i < 300; i++)
+        birth_in(0x1000 + i * 16, 0x1000 + (i - 1) * 16, 12); /* as deep as can be */
+    for (uint64_t i = 0; i < 300; i++)
+        birth_in(0x100000 + i * 16, 0x1000 + i * 16, 13);
+    end(0x1000, 14);
+    ck_assert_uint_eq(live_count(), 0);
+    ck_assert_uint_eq(completed_by(BL_OP_OWNER_END, 14), 599);
+    for (uint64_t i = 0; i < 300; i++)
+        birth_in(0x1000 + i * 16, 0, 12);
+    ck_assert_uint_eq(bl_header->published[BL_SECTION_OBJECTS], 601); /* records are used again */
+}
+END_TEST
+
+START_TEST(what_ended_by_itself_is_in_nobodys_list)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (uint64_t i = 0; i < 3; i++)
+        birth_in(0x2000 + i * 16, 0x1000, 12);
+    release(0x2010, 13);     /* from the middle, */
+    release(0x2020, 13);     /* the front, */
+    birth_in(0x2010, 0, 12); /* and born again elsewhere */
+    end(0x1000, 14);
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_ptr_nonnull(find(0x2010, false));
+    ck_assert_uint_eq(completed_by(BL_OP_OWNER_END, 14), 1);
+}
+END_TEST
+
+START_TEST(a_cleared_owner_stays_and_owns_anew)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (int round = 0; round < 3; round++) {
+        birth_in(0x2000, 0x1000, 12);
+        birth_in(0x3000, 0x2000, 12);
+        ck_assert_uint_eq(live_count(), 3);
+        struct bl_ref_event e = event(0x1000, 14, 0, 9000);
+        bl_refs_clear(&e);
+        ck_assert_uint_eq(live_count(), 1);
+    }
+    ck_assert_uint_eq(completed_by(BL_OP_OWNER_END, 14), 6);
+}
+END_TEST
+
+START_TEST(an_owner_that_is_not_known_is_counted_and_marked)
+{
+    start(counted);
+    birth_in(0x2000, 0x9000, 12);
+    birth_in(0x3000, 0, 12); /* none is no unknown one */
+    ck_assert_uint_eq(find(0x2000, false)->owner, 0);
+    ck_assert(find(0x2000, false)->flags & BL_OBJECT_OWNER_UNKNOWN);
+    ck_assert(!(find(0x3000, false)->flags & BL_OBJECT_OWNER_UNKNOWN));
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_owners_unknown], 1);
+    end(0x9000, 14);
+    ck_assert_uint_eq(live_count(), 2);
+}
+END_TEST
+
+START_TEST(one_beside_another_has_its_owner)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth_in(0x2000, 0x1000, 12);
+    struct bl_ref_event e = event(0x3000, 13, 1, 1000);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.beside = 0x2000});
+    release(0x2000, 14);
+    ck_assert_uint_eq(live_count(), 2);
+    end(0x1000, 15);
+    ck_assert_uint_eq(live_count(), 0);
+    birth(0x2000, 11, 1000);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.beside = 0x2000});
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_owners_unknown], 0);
+}
+END_TEST
+
+START_TEST(an_outer_constructor_that_names_the_owner_is_believed)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth(0x2000, 12, 1000);
+    birth_in(0x2000, 0x1000, 13);
+    ck_assert_uint_eq(find(0x2000, false)->stack, 13);
+    end(0x1000, 14);
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+START_TEST(what_a_destroy_releases_itself_is_no_end_by_the_owner)
+{
+    struct bl_token token;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth_in(0x2000, 0x1000, 12);
+    birth_in(0x3000, 0x1000, 12);
+    struct bl_ref_event e = event(0x1000, 14, 0, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_DESTROY, &e, &token));
+    release(0x2000, 15);
+    birth_in(0x4000, 0x1000, 12);
+    bl_refs_finish_destroy(&e, token);
+    ck_assert_uint_eq(live_count(), 0);
+    ck_assert_uint_eq(completed_by(BL_OP_RELEASE, 15), 1);
+    ck_assert_uint_eq(completed_by(BL_OP_OWNER_END, 14), 2);
+    ck_assert_ptr_null(find(0x2000, true));
+}
+END_TEST
+
+START_TEST(a_buffer_born_where_another_is_being_destroyed_is_a_new_one)
+{
+    struct bl_token token;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth_in(0x2000, 0x1000, 12);
+    struct bl_ref_event e = event(0x1000, 14, 0, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_DESTROY, &e, &token));
+    birth(0x1000, 16, 9500);
+    birth_in(0x3000, 0x1000, 17);
+    bl_refs_finish_destroy(&e, token);
+    ck_assert_uint_eq(live_count(), 2);
+    ck_assert_uint_eq(find(0x1000, false)->stack, 16);
+    ck_assert_uint_eq(completed_by(BL_OP_END, 14), 1);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_buffers_replaced], 0);
+}
+END_TEST
+
+START_TEST(a_chain_link_that_is_handed_out_again_had_ended)
+{
+    uint64_t buffers;
+    start((struct bl_ref_policy){.zero_is_end = true, .recycles = true});
+    birth(0x1000, 11, 1000);
+    for (int i = 0; i < 5; i++)
+        birth_in(0x2000, 0x1000, 12);
+    ck_assert_uint_eq(live_count(), 2);
+    lifecycle_count(&buffers);
+    ck_assert_uint_eq(buffers, 4);
+    struct bl_ref_event e = event(0x2000, 13, 1, 1000);
+    bl_refs_birth(&e, &(struct bl_ref_birth){.is_outer = true, .owner = 0x1000});
+    ck_assert_uint_eq(find(0x2000, false)->stack, 13);
+    end(0x1000, 14);
+    ck_assert_uint_eq(live_count(), 0);
+}
+END_TEST
+
+START_TEST(a_replaced_buffer_lost_a_reference_and_one_that_stayed_did_not)
+{
+    struct bl_token token;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    retain(0x1000, 12);
+    struct bl_ref_event e = event(0x1000, 14, -1, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_REPLACE, &e, &token));
+    bl_refs_finish_replace(&e, token, false);
+    ck_assert_int_eq(find(0x1000, false)->refs, 2);
+    ck_assert(bl_refs_begin(BL_REFS_REPLACE, &e, &token));
+    bl_refs_finish_replace(&e, token, true);
+    ck_assert_int_eq(find(0x1000, false)->refs, 1);
+    ck_assert(bl_refs_begin(BL_REFS_REPLACE, &e, &token));
+    release(0x1000, 15); /* by another thread meanwhile, and the address is used again */
+    birth(0x1000, 11, 9500);
+    bl_refs_finish_replace(&e, token, true);
+    ck_assert_int_eq(find(0x1000, false)->refs, 1);
+}
+END_TEST
+
+START_TEST(a_buffer_that_moves_keeps_its_history_and_owner)
+{
+    struct bl_token token;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth_in(0x2000, 0x1000, 12);
+    birth_in(0x4000, 0x2000, 12);
+    retain(0x2000, 13);
+    struct bl_ref_event e = event(0x2000, 14, 0, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_MOVE, &e, &token));
+    birth(0x2000, 15, 9500); /* given out again before the call has returned */
+    bl_refs_finish_move(&e, token, 0x3000, 64);
+    ck_assert_int_eq(find(0x3000, false)->refs, 2);
+    ck_assert_uint_eq(find(0x3000, false)->word >> BL_LIVE_SIZE_SHIFT, 64);
+    ck_assert_int_eq(find(0x2000, false)->refs, 1);
+    e = event(0x3000, 14, 0, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_MOVE, &e, &token));
+    bl_refs_finish_move(&e, token, 0, 0); /* failed: nothing has changed */
+    ck_assert_uint_eq(find(0x3000, false)->word >> BL_LIVE_SIZE_SHIFT, 64);
+    end(0x1000, 16);
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_ptr_nonnull(find(0x2000, false));
+}
+END_TEST
+
+/* Pools and what is in them, by several threads: each has its own addresses, but for some pools
+ * that all of them allocate in while others destroy them. */
+static void *make_and_end_pools(void *argument)
+{
+    uint64_t own = (uint64_t)(uintptr_t)argument;
+    uint32_t random = (uint32_t)own * 2654435761u + 1;
+    bl_guard_enter();
+    for (int i = 0; i < 20000; i++) {
+        random = random * 1664525u + 1013904223u;
+        uint64_t shared = 0x1000 + (random >> 28 & 3) * 16;
+        uint64_t member = own << 32 | (0x1000 + (random >> 16 & 255) * 16);
+        switch (random >> 24 & 7) {
+        case 0:
+            birth_in(shared, 0, 11);
+            break;
+        case 1:
+            end(shared, 14);
+            break;
+        case 2:
+            release(member, 13);
+            break;
+        default:
+            birth_in(member, shared, 12);
+            break;
+        }
+    }
+    bl_guard_leave();
+    return NULL;
+}
+
+START_TEST(threads_may_own_and_end_at_once)
+{
+    pthread_t threads[4];
+    start((struct bl_ref_policy){.zero_is_end = true, .adopts = true});
+    for (uintptr_t i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, make_and_end_pools, (void *)(i + 1)), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    for (uint64_t i = 0; i < 4; i++)
+        end(0x1000 + i * 16, 14);
+    uint64_t left = 0;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_OBJECTS]; n++) {
+        const struct bl_object *o = bl_ledger_at(BL_SECTION_OBJECTS, n);
+        if (!(o->word & BL_LIVE_BIT))
+            continue;
+        left++;
+        ck_assert_uint_eq(o->owner, 0); /* whoever has one has ended with it */
+        ck_assert(o->flags & BL_OBJECT_OWNER_UNKNOWN);
+    }
+    ck_assert_uint_eq(live_count(), left);
 }
 END_TEST
 
@@ -459,6 +754,19 @@ START_TEST(without_memory_operations_are_counted_and_nothing_else_happens)
         release(0x10000 + i * 16, 3);
         release(0x10000 + i * 16, 4);
     }
+    ck_assert_uint_eq(live_count(), 0);
+    birth(0x10, 11, 1000);
+    for (uint64_t i = 0; i < 20000; i++)
+        birth_in(0x10000 + i * 16, 0x10, (uint32_t)i);
+    end(0x10, 14);
+    uint64_t unknown = 0;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_OBJECTS]; n++) {
+        const struct bl_object *o = bl_ledger_at(BL_SECTION_OBJECTS, n);
+        unknown += (o->word & BL_LIVE_BIT) && o->flags & BL_OBJECT_OWNER_UNKNOWN;
+    }
+    for (uint64_t i = 0; i < 20000; i++)
+        release(0x10000 + i * 16, 3);
+    ck_assert_uint_eq(unknown, bl_header->losses[BL_LOSS_owners_unknown]);
     ck_assert_uint_eq(live_count(), 0);
 }
 END_TEST
@@ -485,6 +793,19 @@ int main(void)
     tcase_add_test(tc, functions_of_a_class_are_those_of_its_kinds);
     tcase_add_test(tc, classes_that_are_no_kinds_share_nothing_but_addresses);
     tcase_add_test(tc, the_free_of_a_block_ends_what_it_held_of_every_class);
+    tcase_add_test(tc, what_an_owner_owns_ends_with_it);
+    tcase_add_test(tc, owners_that_are_owned_end_with_all_they_own);
+    tcase_add_test(tc, what_ended_by_itself_is_in_nobodys_list);
+    tcase_add_test(tc, a_cleared_owner_stays_and_owns_anew);
+    tcase_add_test(tc, an_owner_that_is_not_known_is_counted_and_marked);
+    tcase_add_test(tc, one_beside_another_has_its_owner);
+    tcase_add_test(tc, an_outer_constructor_that_names_the_owner_is_believed);
+    tcase_add_test(tc, what_a_destroy_releases_itself_is_no_end_by_the_owner);
+    tcase_add_test(tc, a_buffer_born_where_another_is_being_destroyed_is_a_new_one);
+    tcase_add_test(tc, a_chain_link_that_is_handed_out_again_had_ended);
+    tcase_add_test(tc, a_replaced_buffer_lost_a_reference_and_one_that_stayed_did_not);
+    tcase_add_test(tc, a_buffer_that_moves_keeps_its_history_and_owner);
+    tcase_add_test(tc, threads_may_own_and_end_at_once);
     tcase_add_loop_test(tc, without_memory_operations_are_counted_and_nothing_else_happens, 1, 8);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,241 @@
+#include "ref_index.h"
+#include "counters.h"
+#include "live.h"
+#include "losses.h"
+#include "slab.h"
+
+#define SHARDS     BL_REF_SHARDS
+#define TOMBSTONES (1u << 12) /* ended handles remembered, to tell an over-release */
+
+static struct bl_slab objects = {
+    .section = BL_SECTION_OBJECTS, .link_offset = offsetof(struct bl_object, stack), .used = 1};
+
+struct bl_ref_policy bl_ref_policies[BL_CLASSES_MAX];
+struct bl_ref_shard bl_ref_shards[SHARDS];
+
+void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
+{
+    bl_ref_policies[class_number & (BL_CLASSES_MAX - 1)] = policy;
+}
+
+/* ---- handles to records ---- */
+
+struct bl_ref_entry *bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record)
+{
+    struct bl_ref_entry *first = bl_ref_find_any_locked(at);
+    struct bl_ref_entry *e = bl_arena_alloc(sizeof *e);
+    if (!e)
+        return NULL;
+    *e = (struct bl_ref_entry){
+        .handle = at->handle, .record = record, .class_number = at->class_number};
+    if (first) {
+        e->more = first->more;
+        first->more = e;
+        return e;
+    }
+    HASH_ADD(hh, at->shard->table, handle, sizeof e->handle, e);
+    if (e->oom) {
+        bl_arena_free(e, sizeof *e);
+        return NULL;
+    }
+    return e;
+}
+
+/* Nothing is added to the table, for which there might be no memory: what follows the first moves
+ * into it. */
+void bl_ref_remove_locked(const struct bl_ref_spot *at, struct bl_ref_entry *e)
+{
+    struct bl_ref_entry *before = bl_ref_find_any_locked(at);
+    struct bl_ref_entry *gone = e;
+    if (before != e) {
+        while (before->more != e)
+            before = before->more;
+        before->more = e->more;
+    } else if (e->more) {
+        gone = e->more;
+        e->record = gone->record;
+        e->class_number = gone->class_number;
+        e->more = gone->more;
+    } else {
+        HASH_DELETE(hh, at->shard->table, e);
+    }
+    bl_arena_free(gone, sizeof *gone);
+}
+
+/* ---- tombstones ---- */
+
+static struct bl_ref_tombstone tombstones[SHARDS][TOMBSTONES / SHARDS];
+
+BL_INLINE struct bl_ref_tombstone *tombstone_place(const struct bl_ref_spot *at)
+{
+    uint32_t place = bl_table_hash(&at->handle, sizeof at->handle) & (TOMBSTONES / SHARDS - 1);
+    return &tombstones[at->index][place];
+}
+
+struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
+{
+    struct bl_ref_tombstone *t = tombstone_place(at);
+    bool is_its = t->class_number && t->handle == at->handle &&
+                  bl_ref_family_of(t->class_number) == bl_ref_family_of(at->class_number);
+    return is_its ? t : NULL;
+}
+
+/* ---- births and ends ---- */
+
+uint32_t bl_ref_take_record(void)
+{
+    return bl_slab_take(&objects);
+}
+
+void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
+                        uint64_t size, uint32_t flags)
+{
+    static uint32_t generation;
+    bl_store_relaxed(&o->address, e->handle); /* see bl_ref_end_member */
+    o->birth_ns = e->time_ns;
+    o->stack = e->stack;
+    o->thread = e->thread;
+    o->refs = e->delta;
+    o->events = 0;
+    o->event_count = 0;
+    o->event_overflow = 0;
+    o->owner = 0;
+    o->flags = flags;
+    o->field = 0;
+    bl_store_release(&o->word, bl_ref_word_of(class_number, size, bl_add_relaxed(&generation, 1)));
+}
+
+void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
+                        bool well)
+{
+    struct bl_object *o = bl_ref_object_at(record);
+    uint64_t size = bl_ref_size_in(o);
+    well = well && !(o->flags & BL_OBJECT_DRIFTED);
+    bl_store_release(&o->word, 0);
+    *tombstone_place(at) = (struct bl_ref_tombstone){.handle = at->handle,
+                                                     .time_ns = e->time_ns,
+                                                     .size = size,
+                                                     .birth_stack = o->stack,
+                                                     .end_stack = e->stack,
+                                                     .end_thread = e->thread,
+                                                     .class_number = at->class_number};
+    bl_counters_end(at->index, at->class_number, size);
+    if (well)
+        bl_history_complete(o, at->class_number, size, e->time_ns);
+    else
+        bl_history_drop(o->events);
+    if (BL_LIKELY(!bl_owners_end(record))) {
+        bl_slab_give(&objects, record);
+        return;
+    }
+    bl_owners_push_ended(&at->ended, record);
+    at->ended_ill |= !well;
+}
+
+void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
+                       const struct bl_ref_event *e, bool well)
+{
+    uint32_t record = entry->record;
+    at->class_number = entry->class_number;
+    bl_ref_remove_locked(at, entry);
+    bl_ref_bury_locked(at, record, e, well);
+}
+
+void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,
+                       const struct bl_ref_event *e)
+{
+    /* of the next buffer by now, perhaps: then the token is not found there */
+    uint64_t handle = bl_load_relaxed(&bl_ref_object_at(member.record)->address);
+    struct bl_ref_spot at = bl_ref_spot_of(handle, 0);
+    bl_lock_take(&at.shard->lock);
+    struct bl_ref_entry *entry = bl_ref_find_token_locked(&at, member);
+    at.ended = owner->ended;
+    if (entry) {
+        bl_history_note(bl_ref_object_at(member.record), BL_OP_OWNER_END, e);
+        bl_ref_end_locked(&at, entry, e, !owner->ended_ill);
+    }
+    owner->ended = at.ended;
+    bl_lock_give(&at.shard->lock);
+}
+
+/* Members may be owners themselves: they are put on the same stack. */
+BL_COLD void bl_ref_end_members(struct bl_ref_spot *at, const struct bl_ref_event *e)
+{
+    struct bl_ref_event end = *e;
+    struct bl_token member;
+    end.delta = 0;
+    while (at->ended) {
+        uint32_t owner = at->ended;
+        if (bl_owners_pop(owner, &member)) {
+            bl_ref_end_member(at, member, &end);
+        } else {
+            bl_owners_drop_ended(&at->ended);
+            bl_slab_give(&objects, owner);
+        }
+    }
+}
+
+uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e,
+                             uint64_t size)
+{
+    struct bl_buffer block;
+    struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
+    bool held = bl_ref_policy_of(at->class_number)->ends_by_free && bl_live_find(e->handle, &block);
+    uint32_t record = bl_slab_take(&objects);
+    struct bl_ref_entry *entry = record ? bl_ref_add_locked(at, record) : NULL;
+    if (!entry) {
+        if (record)
+            bl_slab_give(&objects, record);
+        bl_losses_add(BL_LOSS_objects_dropped, 1);
+        return 0;
+    }
+    if (t)
+        t->class_number = 0;
+    struct bl_ref_event birth = *e;
+    birth.delta = bl_own_at_birth(&bl_ref_policies[at->class_number].field, e);
+    bl_ref_fill_object(bl_ref_object_at(record), at->class_number, &birth, size,
+                       held ? BL_OBJECT_HELD : 0);
+    if (held)
+        bl_live_hold(e->handle);
+    bl_counters_birth(at->index, at->class_number, size);
+    return record;
+}
+
+/* ---- locks ---- */
+
+void bl_refs_lock(void)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        bl_lock_take(&bl_ref_shards[i].lock);
+    bl_owners_lock();
+    bl_history_lock();
+    bl_lock_take(&objects.lock);
+}
+
+void bl_refs_unlock(void)
+{
+    bl_lock_give(&objects.lock);
+    bl_history_unlock();
+    bl_owners_unlock();
+    for (unsigned i = SHARDS; i-- > 0;)
+        bl_lock_give(&bl_ref_shards[i].lock);
+}
+
+void bl_refs_reset_lock(void)
+{
+    bl_lock_reset(&objects.lock);
+    bl_history_reset_lock();
+    bl_owners_reset_lock();
+    for (unsigned i = 0; i < SHARDS; i++)
+        bl_lock_reset(&bl_ref_shards[i].lock);
+}
+
+void bl_refs_reset(void)
+{
+    bl_history_reset();
+    bl_owners_reset();
+    bl_slab_reset(&objects);
+    memset(tombstones, 0, sizeof tombstones);
+    for (unsigned i = 0; i < SHARDS; i++)
+        bl_ref_shards[i].table = NULL;
+}

@@ -1,0 +1,192 @@
+/*
+ * The index of references.c: from handles to the records of live buffers, and what it takes to make
+ * and to end one. For references.c alone.
+ *
+ * Functions called _locked hold the lock of the spot's shard. An operation begins with
+ * bl_ref_enter, which takes that lock, and ends with bl_ref_leave, which gives it and then ends
+ * what the operation left without an owner.
+ */
+#ifndef BL_REF_INDEX_H
+#define BL_REF_INDEX_H
+
+#include "flights.h"
+#include "lock.h"
+#include "own_count.h"
+#include "owners.h"
+#include "table.h"
+
+#define BL_REF_SHARDS BL_SHARDS
+
+struct bl_ref_policy {
+    bool revives;      /* a retain after the end brings it back: pools reset buffers this way */
+    bool zero_is_end;  /* count 0 ends the buffer; else only bl_refs_end does */
+    bool adopts;       /* a retain of an unknown handle makes it known */
+    bool recycles;     /* born again while live: its end could not be seen, and was well */
+    bool inlined;      /* most operations cannot be seen: the field differs without drift */
+    bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
+    uint8_t kind_of;   /* the class whose functions are this one's; 0: it has its own */
+    struct bl_own_field field;
+};
+
+/* By class number. Before its first event. */
+void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy);
+
+BL_INLINE struct bl_object *bl_ref_object_at(uint32_t n)
+{
+    return bl_ledger_at(BL_SECTION_OBJECTS, n);
+}
+
+extern struct bl_ref_policy bl_ref_policies[BL_CLASSES_MAX];
+
+BL_INLINE const struct bl_ref_policy *bl_ref_policy_of(uint8_t class_number)
+{
+    return &bl_ref_policies[class_number & (BL_CLASSES_MAX - 1)];
+}
+
+/* The class that the functions are those of. */
+BL_INLINE uint8_t bl_ref_family_of(uint8_t class_number)
+{
+    uint8_t family = bl_ref_policy_of(class_number)->kind_of;
+    return family ? family : class_number;
+}
+
+/* Sharded by handle alone, so that a handle can be asked for whatever its class. Of the buffers of
+ * several classes at one address, one is in the table and leads to the others. */
+struct bl_ref_entry {
+    UT_hash_handle hh;
+    uint64_t handle;
+    struct bl_ref_entry *more;
+    uint32_t record;
+    uint8_t class_number;
+    bool oom;
+};
+
+struct bl_ref_shard {
+    struct bl_lock lock;        /* BL_RANK_REFS */
+    struct bl_ref_entry *table; /* (lock) */
+} BL_ALIGNED(64);
+extern struct bl_ref_shard bl_ref_shards[BL_REF_SHARDS];
+
+/* Where a handle is, or would be, during one operation. */
+struct bl_ref_spot {
+    struct bl_ref_shard *shard;
+    uint64_t handle;
+    uint32_t index;
+    uint32_t ended; /* owners that the operation has ended, whose members are to end as well */
+    bool ended_ill; /* not in the way that siblings are to be compared with */
+    uint8_t
+        class_number; /* of the function called, until the buffer that is found tells the kind */
+};
+
+BL_INLINE struct bl_ref_spot bl_ref_spot_of(uint64_t handle, uint8_t class_number)
+{
+    uint32_t index = bl_table_hash(&handle, sizeof handle) >> 27 & (BL_REF_SHARDS - 1);
+    return (struct bl_ref_spot){.shard = &bl_ref_shards[index],
+                                .handle = handle,
+                                .index = index,
+                                .class_number = class_number};
+}
+
+BL_INLINE struct bl_ref_entry *bl_ref_find_any_locked(const struct bl_ref_spot *at)
+{
+    struct bl_ref_entry *e = NULL;
+    HASH_FIND(hh, at->shard->table, &at->handle, sizeof at->handle, e);
+    return e;
+}
+
+BL_INLINE struct bl_ref_entry *bl_ref_find_locked(struct bl_ref_spot *at)
+{
+    struct bl_ref_entry *e = bl_ref_find_any_locked(at);
+    while (e && e->class_number != at->class_number &&
+           bl_ref_family_of(e->class_number) != bl_ref_family_of(at->class_number))
+        e = e->more;
+    if (e)
+        at->class_number = e->class_number;
+    return e;
+}
+
+BL_INLINE struct bl_ref_entry *bl_ref_find_token_locked(const struct bl_ref_spot *at,
+                                                        struct bl_token token)
+{
+    struct bl_ref_entry *entry = bl_ref_find_any_locked(at);
+    while (entry && entry->record != token.record)
+        entry = entry->more;
+    return entry && bl_ref_object_at(token.record)->serial == token.serial ? entry : NULL;
+}
+
+struct bl_ref_entry *bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record);
+void bl_ref_remove_locked(const struct bl_ref_spot *at, struct bl_ref_entry *e);
+
+/* The last handles that ended, each over the one before it at its place. Under the handle's shard
+ * lock; a place belongs to one shard. */
+struct bl_ref_tombstone {
+    uint64_t handle;
+    uint64_t time_ns;
+    uint64_t size;
+    uint32_t birth_stack;
+    uint32_t end_stack;
+    uint32_t end_thread;
+    uint8_t class_number; /* 0: none */
+};
+
+/* NULL: no such buffer has ended lately. */
+struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at);
+
+BL_INLINE uint64_t bl_ref_size_in(const struct bl_object *o)
+{
+    return o->word >> BL_LIVE_SIZE_SHIFT;
+}
+
+BL_INLINE uint64_t bl_ref_word_of(uint8_t class_number, uint64_t size, uint64_t generation)
+{
+    if (size > BL_LIVE_SIZE_MAX)
+        size = BL_LIVE_SIZE_MAX;
+    return size << BL_LIVE_SIZE_SHIFT | (uint64_t)class_number << BL_LIVE_CLASS_SHIFT |
+           (generation & BL_LIVE_GENERATION_MASK) << BL_LIVE_GENERATION_SHIFT | BL_LIVE_BIT;
+}
+
+uint32_t bl_ref_take_record(void); /* 0: none */
+void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
+                        uint64_t size, uint32_t flags);
+/* The class is at's. Returns the record, 0: there is no room. */
+uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e,
+                             uint64_t size);
+/* The buffer of a record that is not in the index, of at's class, is gone. well: its siblings are
+ * to be compared with it. What it owns is left to bl_ref_leave. */
+void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
+                        bool well);
+/* The same of one that is. */
+void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
+                       const struct bl_ref_event *e, bool well);
+/* With no lock held: a buffer that was in the list of an owner ends with it, unless it has just
+ * ended by itself. */
+void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,
+                       const struct bl_ref_event *e);
+/* With no lock held: all that the ended ones own. */
+void bl_ref_end_members(struct bl_ref_spot *at, const struct bl_ref_event *e);
+
+/* Takes the lock; every operation of a thread begins so. */
+BL_INLINE struct bl_ref_spot bl_ref_enter(const struct bl_ref_event *e)
+{
+    struct bl_ref_spot at = bl_ref_spot_of(e->handle, e->class_number);
+    struct bl_thread_state *t = bl_tls.thread;
+    if (BL_LIKELY(t != NULL))
+        bl_flights_land(t, e->sp);
+    bl_lock_take(&at.shard->lock);
+    return at;
+}
+
+/* And ends so. */
+BL_INLINE void bl_ref_leave(struct bl_ref_spot *at, const struct bl_ref_event *e)
+{
+    bl_lock_give(&at->shard->lock);
+    if (BL_UNLIKELY(at->ended))
+        bl_ref_end_members(at, e);
+}
+
+void bl_refs_lock(void);
+void bl_refs_unlock(void);
+void bl_refs_reset_lock(void);
+void bl_refs_reset(void);
+
+#endif
