@@ -170,6 +170,7 @@ static void add_part(struct bl_diff_part *part, const struct bl_diff_part *more)
     part->groups += more->groups;
     part->count += more->count;
     part->bytes += more->bytes;
+    part->is_least |= more->is_least;
     if (more->verdict < part->verdict)
         part->verdict = more->verdict;
 }
@@ -187,6 +188,7 @@ static int make_entries(struct builder *builder)
                                     .groups = 1,
                                     .count = named->group->count,
                                     .bytes = named->group->bytes,
+                                    .is_least = named->group->is_least,
                                     .verdict = named->verdict};
         add_part(&entry->row.part[named->side], &part);
     }

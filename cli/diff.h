@@ -42,6 +42,7 @@ struct bl_diff_part {
     uint64_t groups;
     uint64_t count;
     uint64_t bytes;
+    bool is_least;           /* it may have been more, see moment.h */
     enum bl_verdict verdict; /* the worst of them */
     double bytes_per_s;      /* of its whole run; of two processes only */
 };
