@@ -1,0 +1,284 @@
+#include "bytebuf_class.h"
+
+#include <string.h>
+
+/* instructions */
+enum {
+    NOP = 0x00,
+    ICONST_M1 = 0x02,
+    ICONST_1 = 0x04,
+    LCONST_0 = 0x09,
+    ILOAD = 0x15,
+    ILOAD_1 = 0x1b,
+    ALOAD_0 = 0x2a,
+    ALOAD_1 = 0x2b,
+    DUP = 0x59,
+    INEG = 0x74,
+    GETFIELD = 0xb4,
+    PUTFIELD = 0xb5,
+    INVOKEVIRTUAL = 0xb6,
+    INVOKESTATIC = 0xb8,
+    ARRAYLENGTH = 0xbe,
+};
+
+#define ACC_STATIC    0x0008u
+#define ACC_TRANSIENT 0x0080u
+#define ACC_NATIVE    0x0100u
+#define ACC_SYNTHETIC 0x1000u
+
+#define PACKAGE "netty/buffer/"
+
+/* Where a class finds the size of the memory it is given. */
+enum size_of { SIZE_NONE, SIZE_INT, SIZE_ARRAY, SIZE_BUFFER };
+
+static const struct known_class {
+    const char *name;
+    const char *method; /* that is given the memory */
+    const char *type;   /* its beginning */
+    enum size_of size;
+    uint8_t variable; /* INT: its number */
+} known_classes[] = {
+    {PACKAGE "AbstractReferenceCountedByteBuf", NULL, NULL, SIZE_NONE, 0},
+    /* chunk, [buffer,] handle, offset, length … */
+    {PACKAGE "PooledByteBuf", "init0", "(", SIZE_INT, 0},
+    {PACKAGE "UnpooledHeapByteBuf", "setArray", "([B)V", SIZE_ARRAY, 0},
+    {PACKAGE "UnpooledDirectByteBuf", "setByteBuffer", "(Ljava/nio/ByteBuffer;", SIZE_BUFFER, 0},
+    /* before 4.1.17 the unsafe ones were no kind of the former */
+    {PACKAGE "UnpooledUnsafeDirectByteBuf", "setByteBuffer", "(Ljava/nio/ByteBuffer;", SIZE_BUFFER,
+     0},
+    /* unwrapped, chunk, reader, writer, start, length … */
+    {PACKAGE "AdaptivePoolingAllocator$AdaptiveByteBuf", "init", "(", SIZE_INT, 6},
+};
+
+struct rewriting {
+    struct bl_classfile *class;
+    const struct known_class *known;
+    uint16_t id;      /* field */
+    uint16_t born;    /* methods */
+    uint16_t counted; /* of the three */
+    uint16_t sized;
+    uint16_t remaining;
+    unsigned lives; /* methods found that begin one, that retain, that release */
+    unsigned retains;
+    unsigned releases;
+};
+
+static const struct known_class *find_known(const char *name, size_t length)
+{
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(known_classes); i++) {
+        size_t n = strlen(known_classes[i].name);
+        if (length >= n && memcmp(name + length - n, known_classes[i].name, n) == 0 &&
+            (length == n || name[length - n - 1] == '/'))
+            return &known_classes[i];
+    }
+    return NULL;
+}
+
+enum bl_bytebuf_kind bl_bytebuf_kind(const char *name, size_t length)
+{
+    const struct known_class *known = find_known(name, length);
+    if (!known)
+        return BL_BYTEBUF_NONE;
+    return known->size == SIZE_NONE ? BL_BYTEBUF_COUNTING : BL_BYTEBUF_SIZING;
+}
+
+/* ---- prefixes ---- */
+
+static size_t put_op(uint8_t *out, size_t at, uint8_t op)
+{
+    out[at] = op;
+    return at + 1;
+}
+
+static size_t put_op_2(uint8_t *out, size_t at, uint8_t op, uint16_t operand)
+{
+    out[at] = op;
+    out[at + 1] = (uint8_t)(operand >> 8);
+    out[at + 2] = (uint8_t)operand;
+    return at + 3;
+}
+
+static size_t pad(uint8_t *out, size_t at)
+{
+    while (at % 4 != 0)
+        at = put_op(out, at, NOP);
+    return at;
+}
+
+/* this.id = born(0), or born(this.id). In a constructor this comes before the superclass's, which
+ * a field of the class itself may. */
+static size_t begin_life(const struct rewriting *r, bool is_first, uint8_t *out)
+{
+    size_t at = put_op(out, 0, ALOAD_0);
+    if (is_first) {
+        at = put_op(out, at, LCONST_0);
+    } else {
+        at = put_op(out, at, DUP);
+        at = put_op_2(out, at, GETFIELD, r->id);
+    }
+    at = put_op_2(out, at, INVOKESTATIC, r->born);
+    at = put_op_2(out, at, PUTFIELD, r->id);
+    return pad(out, at);
+}
+
+/* counted(this.id, 1 or n or -1 or -n) */
+static size_t change_count(const struct rewriting *r, bool is_release, bool has_number,
+                           uint8_t *out)
+{
+    size_t at = put_op(out, 0, ALOAD_0);
+    at = put_op_2(out, at, GETFIELD, r->id);
+    if (has_number)
+        at = put_op(out, at, ILOAD_1);
+    else
+        at = put_op(out, at, is_release ? ICONST_M1 : ICONST_1);
+    if (has_number && is_release)
+        at = put_op(out, at, INEG);
+    at = put_op_2(out, at, INVOKESTATIC, r->counted);
+    return pad(out, at);
+}
+
+static size_t counting_prefix(struct rewriting *r, struct bl_classfile_text name,
+                              struct bl_classfile_text type, uint8_t *out)
+{
+    bool is_retain = bl_classfile_text_is(name, "retain");
+    bool is_release = bl_classfile_text_is(name, "release");
+    /* retain() is there a second time, as the interface has it; that one calls the first */
+    bool is_own = is_release || (is_retain && type.length > 8 &&
+                                 memcmp(type.text + type.length - 8, "ByteBuf;", 8) == 0);
+    bool has_number = bl_classfile_text_begins(type, "(I)");
+    if (bl_classfile_text_is(name, "<init>")) {
+        r->lives |= 1;
+        return begin_life(r, true, out);
+    }
+    if (bl_classfile_text_is(name, "resetRefCnt") || bl_classfile_text_is(name, "setRefCnt")) {
+        r->lives |= 2;
+        return begin_life(r, false, out);
+    }
+    if (!is_own || !(has_number || bl_classfile_text_begins(type, "()")))
+        return 0;
+    r->retains += is_retain;
+    r->releases += is_release;
+    return change_count(r, is_release, has_number, out);
+}
+
+/* The second int after the first long: its variable. Long takes two, and so does `this` one. */
+static uint8_t variable_of_length(struct bl_classfile_text type)
+{
+    uint8_t variable = 1;
+    for (size_t i = 1; i < type.length && type.text[i] != ')'; i++) {
+        if (type.text[i] == 'L')
+            while (i < type.length && type.text[i] != ';')
+                i++;
+        if (i < type.length && type.text[i] == 'J') {
+            bool fits = i + 2 < type.length && memcmp(type.text + i + 1, "II", 2) == 0;
+            return fits ? (uint8_t)(variable + 3) : 0;
+        }
+        variable++;
+    }
+    return 0;
+}
+
+/* sized(this, length) */
+static size_t sizing_prefix(const struct rewriting *r, struct bl_classfile_text name,
+                            struct bl_classfile_text type, uint8_t *out)
+{
+    const struct known_class *known = r->known;
+    uint8_t variable = known->variable;
+    if (!bl_classfile_text_is(name, known->method) || !bl_classfile_text_begins(type, known->type))
+        return 0;
+    if (known->size == SIZE_INT && variable == 0 && (variable = variable_of_length(type)) == 0)
+        return 0;
+    size_t at = put_op(out, 0, ALOAD_0);
+    if (known->size == SIZE_INT) {
+        at = put_op(out, at, ILOAD);
+        at = put_op(out, at, variable);
+    } else {
+        at = put_op(out, at, ALOAD_1);
+    }
+    if (known->size == SIZE_ARRAY)
+        at = put_op(out, at, ARRAYLENGTH);
+    if (known->size == SIZE_BUFFER)
+        at = put_op_2(out, at, INVOKEVIRTUAL, r->remaining);
+    at = put_op_2(out, at, INVOKESTATIC, r->sized);
+    return pad(out, at);
+}
+
+static size_t prefix_of(void *context, struct bl_classfile_text name, struct bl_classfile_text type,
+                        uint8_t out[BL_CLASSFILE_PREFIX_MAX])
+{
+    struct rewriting *r = context;
+    return r->known->size == SIZE_NONE ? counting_prefix(r, name, type, out)
+                                       : sizing_prefix(r, name, type, out);
+}
+
+/* ---- classes ---- */
+
+#define NATIVE (ACC_STATIC | ACC_NATIVE | ACC_SYNTHETIC)
+
+static const struct bl_classfile_member id_field = {BL_BYTEBUF_ID_FIELD, "J",
+                                                    ACC_TRANSIENT | ACC_SYNTHETIC};
+static const struct bl_classfile_member counting_methods[] = {
+    {BL_BYTEBUF_BORN, BL_BYTEBUF_BORN_TYPE, NATIVE},
+    {BL_BYTEBUF_COUNTED, BL_BYTEBUF_COUNTED_TYPE, NATIVE},
+};
+static const struct bl_classfile_member sizing_method = {BL_BYTEBUF_SIZED, BL_BYTEBUF_SIZED_TYPE,
+                                                         NATIVE};
+
+static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
+{
+    struct bl_classfile *c = r->class;
+    uint32_t edited;
+    r->id = bl_classfile_add_field(c, c->this_class, BL_BYTEBUF_ID_FIELD, "J");
+    r->born = bl_classfile_add_method(c, c->this_class, BL_BYTEBUF_BORN, BL_BYTEBUF_BORN_TYPE);
+    r->counted =
+        bl_classfile_add_method(c, c->this_class, BL_BYTEBUF_COUNTED, BL_BYTEBUF_COUNTED_TYPE);
+    const struct bl_classfile_edit edit = {.context = r,
+                                           .fields = &id_field,
+                                           .field_count = 1,
+                                           .methods = counting_methods,
+                                           .method_count = BL_ARRAY_LENGTH(counting_methods),
+                                           .prefix = prefix_of};
+    size_t length = c->why ? 0 : bl_classfile_write(c, &edit, out, &edited);
+    if (length > 0 && (r->lives != 3 || r->retains != 2 || r->releases != 2)) {
+        c->why = "the class has other methods than those of Netty 4";
+        length = 0;
+    }
+    return length;
+}
+
+static size_t rewrite_sizing(struct rewriting *r, uint8_t *out)
+{
+    struct bl_classfile *c = r->class;
+    uint32_t edited;
+    r->sized = bl_classfile_add_method(c, c->this_class, BL_BYTEBUF_SIZED, BL_BYTEBUF_SIZED_TYPE);
+    if (r->known->size == SIZE_BUFFER)
+        r->remaining = bl_classfile_add_method(
+            c, bl_classfile_add_class(c, "java/nio/ByteBuffer", 19), "remaining", "()I");
+    const struct bl_classfile_edit edit = {
+        .context = r, .methods = &sizing_method, .method_count = 1, .prefix = prefix_of};
+    size_t length = c->why ? 0 : bl_classfile_write(c, &edit, out, &edited);
+    if (length > 0 && edited == 0) {
+        c->why = "the method that is given the memory is not there";
+        length = 0;
+    }
+    return length;
+}
+
+size_t bl_bytebuf_rewrite(const void *in, size_t length, uint32_t *offsets, uint8_t *out,
+                          const char **ret_why)
+{
+    struct bl_classfile class;
+    struct rewriting r = {.class = &class};
+    size_t written = 0;
+    *ret_why = NULL;
+    if (bl_classfile_parse(&class, in, length, offsets)) {
+        r.known = find_known(class.name.text, class.name.length);
+        if (!r.known)
+            class.why = "its name is another one";
+        else
+            written =
+                r.known->size == SIZE_NONE ? rewrite_counting(&r, out) : rewrite_sizing(&r, out);
+    }
+    *ret_why = class.why;
+    return written;
+}

@@ -1,0 +1,41 @@
+/*
+ * Netty's buffers: which of its classes are rewritten while they load, and how.
+ *
+ * All counted buffers inherit AbstractReferenceCountedByteBuf. It gets a field that says which
+ * buffer an object is at the moment (objects are recycled, addresses change), and each method that
+ * begins a life, retains or releases first tells one of two native methods. They come before
+ * Netty's own code: after the real release another thread may have the object already.
+ * The classes that hold memory tell its size in a native method of their own, which takes the
+ * object: they are read before their superclass, and must not depend on what becomes of it.
+ *
+ * Names are matched from the end, so that shaded copies are found. Threads: any. Signal context:
+ * safe. Allocates nothing. Errors: a class of another shape is left as it is.
+ */
+#ifndef BL_BYTEBUF_CLASS_H
+#define BL_BYTEBUF_CLASS_H
+
+#include "classfile.h"
+
+#define BL_BYTEBUF_ID_FIELD     "bufleak$id"
+#define BL_BYTEBUF_BORN         "bufleak$born"
+#define BL_BYTEBUF_BORN_TYPE    "(J)J" /* former id, returns the new one */
+#define BL_BYTEBUF_COUNTED      "bufleak$counted"
+#define BL_BYTEBUF_COUNTED_TYPE "(JI)V" /* id, change of the count */
+#define BL_BYTEBUF_SIZED        "bufleak$sized"
+#define BL_BYTEBUF_SIZED_TYPE   "(Ljava/lang/Object;I)V"
+
+enum bl_bytebuf_kind {
+    BL_BYTEBUF_NONE,
+    BL_BYTEBUF_COUNTING, /* AbstractReferenceCountedByteBuf */
+    BL_BYTEBUF_SIZING,   /* a class that holds memory */
+};
+
+/* name: io/netty/buffer/PooledByteBuf, or a signature without its L and ; */
+enum bl_bytebuf_kind bl_bytebuf_kind(const char *name, size_t length);
+
+/* Rewrites the class into out, which has room for length + BL_CLASSFILE_GROWTH. offsets: scratch
+ * for 65,536 numbers. Returns its length; 0: it is to be left alone, *ret_why says why. */
+size_t bl_bytebuf_rewrite(const void *in, size_t length, uint32_t *offsets, uint8_t *out,
+                          const char **ret_why);
+
+#endif
