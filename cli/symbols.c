@@ -45,7 +45,8 @@ struct module {
 struct place {
     uint64_t offset;
     uint32_t module;
-    uint32_t is_exact;
+    uint16_t is_exact;
+    uint16_t is_managed;
 };
 
 struct entry {
@@ -359,13 +360,17 @@ static Dwarf_Die *find_unit(struct module *module, Dwarf_Addr address, Dwarf_Add
     return dwarf_offdie(dwarf, module->ranges[low - 1].unit, storage);
 }
 
-static char *printable_copy(const char *raw)
+static char *printable_bytes(const char *raw, size_t length)
 {
-    size_t length = strlen(raw);
     char *copy = malloc(length * 3 + 1);
     if (copy)
         bl_text_printable(copy, length * 3 + 1, raw, length);
     return copy;
+}
+
+static char *printable_copy(const char *raw)
+{
+    return printable_bytes(raw, strlen(raw));
 }
 
 static char *readable_name(const char *raw)
@@ -500,6 +505,22 @@ static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct en
     }
 }
 
+/* A Java method: the ledger has its name itself. */
+static void fill_managed(struct bl_symbols *symbols, const struct place *place,
+                         struct bl_symbol *symbol)
+{
+    size_t length = 0;
+    const char *name = bl_reader_name(symbols->reader, (uint32_t)place->offset, &length);
+    const char *end = name ? memchr(name, '\0', length) : NULL;
+    symbol->offset = 0;
+    if (!name || length == 0)
+        return;
+    symbol->function = printable_bytes(name, end ? (size_t)(end - name) : length);
+    if (end && end + 1 < name + length)
+        symbol->file = printable_bytes(end + 1, (size_t)(name + length - end - 1));
+    symbol->line = (int)(place->offset >> 32 & INT_MAX);
+}
+
 static struct entry *look_up(struct bl_symbols *symbols, struct place place)
 {
     struct module *module = &symbols->modules[place.module];
@@ -515,7 +536,9 @@ static struct entry *look_up(struct bl_symbols *symbols, struct place place)
                                 .build_id = module->build_id,
                                 .offset = place.offset};
     *entry = (struct entry){.place = place, .count = 1, .symbols = first};
-    if (place.module == 0)
+    if (place.is_managed)
+        fill_managed(symbols, &place, first);
+    if (place.module == 0 || place.is_managed)
         return entry;
     if (!module->was_opened)
         open_module(symbols, place.module);
@@ -541,6 +564,7 @@ const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t nu
         place.offset = frame->offset;
         place.module = module < symbols->module_count ? module : 0;
         place.is_exact = (frame->module & BL_FRAME_EXACT) != 0;
+        place.is_managed = (frame->module & BL_FRAME_MANAGED) != 0;
     }
     struct entry *entry;
     HASH_FIND(hh, symbols->entries, &place, sizeof(place), entry);

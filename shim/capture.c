@@ -288,6 +288,18 @@ BL_NOINLINE static void walk_deep(struct bl_thread_state *t, const struct bl_ori
     t->need_count = 0;
 }
 
+enum bl_step bl_capture_step(struct bl_origin *at, uint64_t high)
+{
+    struct cursor c = {.sp = at->sp, .pc = at->pc, .rbp = at->rbp};
+    struct bl_scratch_frame f;
+    note_frame(&f, &c);
+    enum step step = step_out(&c, &f, high);
+    *at = (struct bl_origin){.pc = c.pc, .sp = c.sp, .rbp = c.rbp};
+    if (step == STEP_ON)
+        return BL_STEP_ON;
+    return step == STEP_ROOT ? BL_STEP_ROOT : BL_STEP_LOST;
+}
+
 static void finish(struct bl_thread_state *t, uint32_t known, uint32_t fresh, uint32_t flags,
                    struct bl_walk *w)
 {

@@ -61,6 +61,13 @@ struct bl_walk {
 /* depth: how many innermost frames will be recorded (walking stops there in runaway recursion). */
 void bl_capture_walk(struct bl_thread_state *t, const struct bl_origin *o, uint32_t depth,
                      struct bl_walk *ret_walk);
+enum bl_step {
+    BL_STEP_ON,
+    BL_STEP_ROOT, /* there is no caller */
+    BL_STEP_LOST, /* no unwind information, or a signal's frame */
+};
+/* Moves to the caller's caller by unwind tables. high: end of the stack. */
+enum bl_step bl_capture_step(struct bl_origin *at, uint64_t high);
 /* Frame i of the walk, 0 = innermost. exact: an address where a signal struck, not a return. */
 uint64_t bl_capture_pc(const struct bl_thread_state *t, const struct bl_walk *w, uint32_t i,
                        bool *ret_exact);

@@ -18,6 +18,7 @@ void bl_conf_defaults(struct bl_conf *conf)
         .signal = SIGUSR1,
         .follow = true,
         .at_exit = true,
+        .java_check = 1024,
     };
 }
 
@@ -182,6 +183,8 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         conf->profiles_length = automatic ? 0 : v.length;
         return v.length > 0 ? NULL : "auto, none, or a comma-separated list of names and files";
     }
+    if (equals(key, "java_check"))
+        return parse_count(v, 1, 1000000000, &conf->java_check) ? NULL : "a count from 1";
     if (equals(key, "fault_arena"))
         return parse_count(v, 0, 1000000, &conf->fault_arena) ? NULL : "a count";
     return "depth, signal, sample, profiles, interval, follow, at_exit, quiet, mmap";

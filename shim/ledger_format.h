@@ -175,6 +175,15 @@ enum bl_limit_action {
 #define BL_FLAG_FOLLOW    0x20u
 #define BL_FLAG_MMAP      0x40u /* class mmap is on */
 
+/* How the stacks of Java threads were taken: recognised, but for these. Relaxed adds. */
+struct bl_java_counts {
+    uint64_t walks;   /* by the virtual machine: stacks that were new */
+    uint64_t unkept;  /* of those, by threads whose stacks cannot be recognised */
+    uint64_t checked; /* recognised ones that were compared with the machine's own walk */
+    uint64_t wrong;   /* of those */
+    uint64_t reserved[4];
+};
+
 struct bl_header {
     char magic[8];               /*    0 */
     uint32_t version;            /*    8 BL_VERSION_FORMAT */
@@ -259,10 +268,13 @@ struct bl_header {
     int32_t mark_error;           /* 1132 errno of the latest, 0 = made */
     char mark_name[BL_MARK_NAME]; /* 1136 NUL-terminated */
 
-    uint8_t reserved3[2912]; /* 1184 */
+    uint8_t reserved3[2848]; /* 1184 */
+
+    struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
+static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
 static_assert(offsetof(struct bl_header, reserved3) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");
 static_assert(offsetof(struct bl_header, wake) == 216, "header layout");
@@ -290,9 +302,10 @@ struct bl_name {
 };
 static_assert(sizeof(struct bl_name) == 4, "name layout");
 
-#define BL_MODULE_MAIN 0x1u /* the executable */
-#define BL_MODULE_SHIM 0x2u /* libbufleak.so itself: its frames are not shown */
-#define BL_MODULE_VDSO 0x4u
+#define BL_MODULE_MAIN    0x1u /* the executable */
+#define BL_MODULE_SHIM    0x2u /* libbufleak.so itself: its frames are not shown */
+#define BL_MODULE_VDSO    0x4u
+#define BL_MODULE_MANAGED 0x8u /* a package of Java classes; path_name is its name */
 
 struct bl_module {
     uint32_t path_name;                /*  0 in NAMES */
@@ -313,6 +326,10 @@ static_assert(sizeof(struct bl_module) == 96, "module layout");
 #define BL_FRAME_EXACT       0x01000000u /* the address itself; else it is a return address */
 #define BL_FRAME_TRUNCATED   0x02000000u /* outermost recorded frame, there were more (depth) */
 #define BL_FRAME_UNROOTED    0x04000000u /* outermost recorded frame, unwinding stopped here */
+
+#define BL_FRAME_MANAGED                                                                           \
+    0x08000000u /* of a Java method: the offset's lower half is in NAMES, "CLASS.METHOD\0FILE"     \
+                 * with the class's full name, its upper half the line, 0 = unknown */
 
 /* One node of the stack trie. A stack is named by its innermost frame; the parent is the caller. */
 struct bl_frame {

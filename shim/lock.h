@@ -15,6 +15,7 @@
 #include <linux/futex.h>
 
 enum bl_lock_rank {
+    BL_RANK_HOOKS,   /* hook_list.c */
     BL_RANK_REFS,    /* references.c, one per shard, in index order; then history.c; then slab.c */
     BL_RANK_OWNERS,  /* owners.c, in index order; nothing is taken inside */
     BL_RANK_FREES,   /* frees.c */
@@ -23,6 +24,7 @@ enum bl_lock_rank {
     BL_RANK_STRAYS,  /* live.c, one per shard, taken in index order */
     BL_RANK_REGIONS, /* regions.c */
     BL_RANK_STACKS,  /* stacks.c, one per shard, then the trie */
+    BL_RANK_JAVA,    /* jvm/: never across a call into the VM */
     BL_RANK_MODULES, /* modules.c */
     BL_RANK_THREADS, /* threads.c */
     BL_RANK_NAMES,   /* names.c */

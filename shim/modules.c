@@ -199,6 +199,25 @@ struct bl_location bl_modules_locate(uint64_t address)
     return where;
 }
 
+uint32_t bl_modules_add_managed(const char *name, size_t length)
+{
+    bl_lock_take(&lock);
+    uint64_t used = bl_header->published[BL_SECTION_MODULES];
+    uint32_t n = used == 0 ? 1u : (uint32_t)used;
+    bool ok = n < MODULES_MAX && bl_ledger_ensure(BL_SECTION_MODULES, n + 1) == 0;
+    if (ok) {
+        struct bl_module *record = bl_ledger_at(BL_SECTION_MODULES, n);
+        *record = (struct bl_module){.path_name = bl_names_add(name, length),
+                                     .flags = BL_MODULE_MANAGED,
+                                     .first_seen_ns = bl_clock_event_ns()};
+        bl_ledger_publish(BL_SECTION_MODULES, n + 1);
+    }
+    bl_lock_give(&lock);
+    if (!ok)
+        bl_losses_add(BL_LOSS_modules_dropped, 1);
+    return ok ? n : 0;
+}
+
 static int read_unloads(struct dl_phdr_info *info, size_t size, void *ret_subs)
 {
     (void)size;

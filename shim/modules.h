@@ -31,6 +31,9 @@ struct bl_location bl_modules_locate(uint64_t address);
 /* Has any library been unloaded since the last call? Returns true when the epoch changed. */
 bool bl_modules_check_unloads(void);
 
+/* A module that is no loaded object: a Java package. Returns its number, 0 when it is dropped. */
+uint32_t bl_modules_add_managed(const char *name, size_t length);
+
 void bl_modules_lock(void);
 void bl_modules_unlock(void);
 void bl_modules_reset_lock(void);

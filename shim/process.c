@@ -5,6 +5,7 @@
 #include "environment.h"
 #include "frees.h"
 #include "helper.h"
+#include "hook_list.h"
 #include "ledger.h"
 #include "losses.h"
 #include "modules.h"
@@ -393,6 +394,7 @@ static void before_fork(void)
     fork_ready = bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
     if (!fork_ready)
         return;
+    bl_hook_list_lock();
     bl_refs_lock();
     bl_frees_lock();
     bl_live_lock();
@@ -420,12 +422,14 @@ static void after_fork_in_parent(void)
         bl_live_unlock();
         bl_frees_unlock();
         bl_refs_unlock();
+        bl_hook_list_unlock();
     }
     bl_guard_leave();
 }
 
 static void reset_locks(void)
 {
+    bl_hook_list_reset_lock();
     bl_refs_reset_lock();
     bl_frees_reset_lock();
     bl_live_reset_lock();

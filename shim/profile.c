@@ -297,7 +297,7 @@ static void report_class(struct parser *p)
 static void end_class(struct parser *p)
 {
     report_class(p);
-    if (!p->in_class || p->class_broken)
+    if (!p->in_class || p->class_broken || p->class.bytecode)
         return;
     if (!p->has_alloc && !p->class.adopts)
         report(p, p->class_line, p->class_column,
@@ -397,11 +397,10 @@ static bool take_flag(struct parser *p, struct span keyword)
         const char *word;
         bool *flag;
         bool value;
-    } flags[] = {{"revives", &p->class.revives, true},
-                 {"adopts", &p->class.adopts, true},
-                 {"recycles", &p->class.recycles, true},
-                 {"inlined", &p->class.inlined, true},
-                 {"outlives-block", &p->class.ends_by_free, false}};
+    } flags[] = {
+        {"revives", &p->class.revives, true},   {"adopts", &p->class.adopts, true},
+        {"recycles", &p->class.recycles, true}, {"inlined", &p->class.inlined, true},
+        {"bytecode", &p->class.bytecode, true}, {"outlives-block", &p->class.ends_by_free, false}};
     for (size_t i = 0; i < BL_ARRAY_LENGTH(flags); i++)
         if (is_word(keyword, flags[i].word)) {
             *flags[i].flag = flags[i].value;
@@ -412,9 +411,9 @@ static bool take_flag(struct parser *p, struct span keyword)
 
 static bool is_class_word(struct span word)
 {
-    static const char *const words[] = {"library",  "own",     "count",
-                                        "end",      "revives", "adopts",
-                                        "recycles", "inlined", "outlives-block"};
+    static const char *const words[] = {"library",  "own",           "count",    "end",
+                                        "revives",  "adopts",        "recycles", "inlined",
+                                        "bytecode", "outlives-block"};
     for (size_t i = 0; i < BL_ARRAY_LENGTH(words); i++)
         if (is_word(word, words[i]))
             return true;
@@ -654,8 +653,8 @@ static void take_line(struct parser *p)
     } else {
         refuse(p, keyword, "unknown word ",
                " (accepted: class, library, own, count, end, revives, adopts, recycles, inlined, "
-               "outlives-block, alloc, retain, release, destroy, resize, replace, transfer, steal, "
-               "clear)");
+               "bytecode, outlives-block, alloc, retain, release, destroy, resize, replace, "
+               "transfer, steal, clear)");
         p->class_broken |= p->in_class && !p->class_reported;
     }
 }

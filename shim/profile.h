@@ -66,6 +66,8 @@ struct bl_profile_class {
     bool recycles;     /* born again while live: its end was one that cannot be seen, and well */
     bool inlined;      /* retains and releases are inlined into callers: only births, destroys and
                         * the field are seen, refs and field differ without being adrift */
+    bool bytecode; /* of Java objects: what is built in is rewritten as their classes load; there
+                    * are no functions. library is the virtual machine's */
     /* The object's own count: BL_WHERE_FIELD, or NONE. Offsets are those of one version: a class
      * whose first birth observed after the call shows another count there has no field. */
     struct bl_place field;

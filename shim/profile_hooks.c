@@ -2,10 +2,11 @@
 #include "arena.h"
 #include "clock.h"
 #include "hook_entry.h"
+#include "hook_list.h"
+#include "jvm/agent.h"
 #include "ledger.h"
 #include "live.h"
 #include "losses.h"
-#include "names.h"
 #include "profile.h"
 #include "references.h"
 #include "sigsafe.h"
@@ -221,6 +222,10 @@ static void take_class(void *context, const struct bl_profile_class *c)
     struct search s = {k};
     if (!a->profile->applied[a->class_count])
         dl_iterate_phdr(look_for_library, &s);
+    if (k->path[0] && c->bytecode) {
+        bl_java_agent_arm(c, k->path, a->profile->name, no_hooks_why);
+        a->profile->applied[a->class_count] = true;
+    }
     a->class_count++;
 }
 
@@ -231,17 +236,13 @@ static int register_class(struct application *a, struct known_class *k)
     struct bl_text t;
     if (k->number >= 0)
         return k->number;
-    k->number = bl_live_add_class(k->c.name);
-    if (k->number < 0)
-        return k->number;
     bl_text_init(&t, own, sizeof own);
     bl_text_str(&t, k->c.library);
     bl_text_str(&t, " ");
     bl_text_str(&t, k->c.own);
-    struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, (uint32_t)k->number);
-    class->flags |= BL_CLASS_REFCOUNTED;
-    class->own_modules = bl_names_add_str(own);
-    class->profile_name = bl_names_add_str(a->profile->name);
+    k->number = bl_hook_list_add_class(k->c.name, own, a->profile->name);
+    if (k->number < 0)
+        return k->number;
     struct bl_own_field field = {.offset = k->c.field.n};
     if (k->c.field.where == BL_WHERE_FIELD)
         field.width = k->c.field.width;
@@ -260,19 +261,11 @@ static int register_class(struct application *a, struct known_class *k)
 static void record_hook(const struct bl_profile_function *f, const struct known_class *k, bool done,
                         const char *why)
 {
-    uint64_t n = bl_header->published[BL_SECTION_HOOKS];
-    if (bl_ledger_ensure(BL_SECTION_HOOKS, (uint32_t)n + 1) != 0)
-        return;
-    struct bl_hook *hook = bl_ledger_at(BL_SECTION_HOOKS, (uint32_t)n);
-    memset(hook, 0, sizeof *hook);
-    hook->function_name = bl_names_add_str(f->name);
-    hook->class_number = (uint32_t)k->number;
-    hook->method = done ? BL_HOOK_ENTRY : BL_HOOK_NONE;
-    hook->why_name = why ? bl_names_add_str(why) : 0;
-    hook->module_name = bl_names_add_str(k->path);
-    bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
-    if (!done)
-        bl_losses_add(BL_LOSS_hooks_refused, 1);
+    bl_hook_list_add(&(struct bl_hook_note){.function = f->name,
+                                            .class_number = (uint32_t)k->number,
+                                            .method = done ? BL_HOOK_ENTRY : BL_HOOK_NONE,
+                                            .why = why,
+                                            .module = k->path});
 }
 
 static void take_function(void *context, const struct bl_profile_function *f)

@@ -161,6 +161,19 @@ static uint32_t enter_path(struct edge_key *keys, uint32_t count)
     return frame;
 }
 
+uint32_t bl_stacks_enter(const struct bl_stack_frame *frames, uint32_t count)
+{
+    size_t bytes = count * sizeof(struct edge_key);
+    struct edge_key *keys = count > 0 ? bl_arena_alloc(bytes) : NULL;
+    if (!keys)
+        return 0;
+    for (uint32_t i = 0; i < count; i++)
+        keys[i] = (struct edge_key){.module = frames[i].module, .offset = frames[i].offset};
+    uint32_t stack = enter_path(keys, count);
+    bl_arena_free(keys, bytes);
+    return stack;
+}
+
 static void count_flags(const struct bl_walk *w, bool cut)
 {
     if (cut)

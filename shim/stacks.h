@@ -23,6 +23,12 @@ uint32_t bl_stacks_intern(struct bl_thread_state *t, const struct bl_walk *w, ui
  * of which the end is recorded (frees.h). */
 uint32_t bl_stacks_intern_birth(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth,
                                 bool *ret_watched);
+struct bl_stack_frame {
+    uint32_t module; /* with BL_FRAME_* */
+    uint64_t offset;
+};
+/* Enters a stack that was taken otherwise, innermost frame first. */
+uint32_t bl_stacks_enter(const struct bl_stack_frame *frames, uint32_t count);
 /* Distinct stacks are known under new hashes from now on: drop the old ones. */
 void bl_stacks_forget_hashes(void);
 

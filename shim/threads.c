@@ -79,10 +79,19 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high)
     t->deep = false;
     bl_store_release(&t->flight_count, 0);
     t->sample_left = 0;
+    t->java_named = false;
     t->random = (uint64_t)t->tid * 0x9E3779B97F4A7C15u ^ bl_clock_event_ns();
     t->number = record_thread(t->tid);
     bl_tls.thread = t;
     return t;
+}
+
+void bl_threads_read_name(const struct bl_thread_state *t)
+{
+    if (!t->number)
+        return;
+    struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, t->number);
+    read_thread_name(record->name);
 }
 
 struct bl_thread_state *bl_threads_current_slow(void)

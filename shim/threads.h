@@ -18,7 +18,6 @@
 #define BL_FRAMES_MAX 1024u
 #define BL_MEMO_SIZE  1024u
 #define BL_FLIGHTS    16u
-#define BL_SPARES     16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
  * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
@@ -58,14 +57,6 @@ struct bl_flight {
     int32_t delta;
 };
 
-/* Records of a slab that a thread may take without a lock, see slab.h. */
-struct bl_spares {
-    uint32_t epoch; /* of the slab */
-    uint32_t count;
-    uint32_t records[BL_SPARES];
-};
-enum bl_spares_of { BL_SPARES_OBJECTS, BL_SPARES_EVENTS, BL_SPARES_KINDS };
-
 struct bl_thread_state {
     uint32_t number; /* in the ledger; 0 = not recorded */
     uint32_t tid;
@@ -77,9 +68,12 @@ struct bl_thread_state {
     bool deep; /* the stack was deeper than BL_FRAMES_MAX: only the innermost frames are walked */
     int64_t sample_left; /* bytes until the next sampled block */
     uint64_t random;
+    uint64_t java_id; /* jvm/: the next of the ids set aside for this thread */
+    uint64_t java_id_end;
+    uint32_t java_hits; /* stacks recognised since the last check */
+    bool java_named;
     struct bl_thread_state *next_free; /* (threads lock) */
     struct bl_thread_state *next;      /* all states; never changes */
-    struct bl_spares spares[BL_SPARES_KINDS];
     uint32_t flight_count;
     struct bl_flight flights[BL_FLIGHTS]; /* outermost first; written by the thread, read by all */
     struct bl_walk_frame frames[BL_FRAMES_MAX];
@@ -93,6 +87,8 @@ struct bl_thread_state {
 void bl_threads_init(void);
 /* First thing in a new thread: bounds are learnt here. Calls libc. */
 void bl_threads_enter(void);
+/* Takes the calling thread's name as it is now into the ledger. */
+void bl_threads_read_name(const struct bl_thread_state *t);
 /* The state of the calling thread, made on first use. NULL: no memory, or the thread is ending. */
 struct bl_thread_state *bl_threads_current_slow(void);
 BL_INLINE struct bl_thread_state *bl_threads_current(void)

@@ -40,7 +40,7 @@ class Commands(CliTest):
         lines = self.bufleak('profiles', 'list').stdout.splitlines()
         rows = {(line.split()[0], line.split()[1]) for line in lines[1:]}
         self.assertIn(('glib', 'g-bytes'), rows)
-        self.assertEqual(len({profile for profile, _ in rows}), 11)
+        self.assertEqual(len({profile for profile, _ in rows}), 12)
         self.assertEqual(len(rows), len(lines) - 1)
 
     def test_what_show_prints_passes_the_check(self):

@@ -37,6 +37,7 @@ static void check_same(const struct bl_conf *a, const struct bl_conf *b)
     ck_assert_int_eq(a->at_exit, b->at_exit);
     ck_assert_int_eq(a->quiet, b->quiet);
     ck_assert_int_eq(a->mmap, b->mmap);
+    ck_assert_uint_eq(a->java_check, b->java_check);
     ck_assert_uint_eq(a->fault_arena, b->fault_arena);
 }
 
@@ -49,7 +50,8 @@ START_TEST(defaults_are_the_documented_ones)
                                        .interval_ns = 1000000000u,
                                        .signal = SIGUSR1,
                                        .follow = true,
-                                       .at_exit = true};
+                                       .at_exit = true,
+                                       .java_check = 1024};
     check_same(&conf, &documented);
 }
 END_TEST

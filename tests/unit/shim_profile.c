@@ -414,7 +414,7 @@ START_TEST(built_in_profiles_are_without_error)
         ck_assert_int_gt(s.classes, 0);
         ck_assert_int_lt(s.functions, SEEN_MAX);
     }
-    ck_assert_int_eq(profiles, 11);
+    ck_assert_int_eq(profiles, 12);
 }
 END_TEST
 

@@ -1,0 +1,30 @@
+/*
+ * The ledger's list of classes and hooks, where it grows while the program runs: when a library
+ * arrives (under the loader's lock) or a Java class loads (under none).
+ *
+ * Threads: any, BL_RANK_HOOKS inside. Needs the guard. Errors: -errno, or nothing is listed.
+ */
+#ifndef BL_HOOK_LIST_H
+#define BL_HOOK_LIST_H
+
+#include "compiler.h"
+#include "ledger_format.h"
+
+struct bl_hook_note {
+    const char *function;
+    uint32_t class_number;
+    enum bl_hook_method method;
+    const char *why; /* NULL: nothing to say */
+    const char *module;
+};
+
+/* Counts it in hooks_refused as well if it is not hooked. */
+void bl_hook_list_add(const struct bl_hook_note *note);
+/* A reference-counted class. Returns its number or -errno. */
+int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile);
+
+void bl_hook_list_lock(void);
+void bl_hook_list_unlock(void);
+void bl_hook_list_reset_lock(void);
+
+#endif
