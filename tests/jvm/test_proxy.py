@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""A proxy on plain Netty with three planted mistakes: each is named at its line, to the buffer."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "gateways"))
+from harness.tap import Tap  # noqa: E402
+from harness.verdicts import accusations, class_of, place, summary  # noqa: E402
+
+import maven  # noqa: E402
+from proxy import Pair, line_of  # noqa: E402
+
+BUILD = Path(os.environ["BL_BUILD"])
+SHIM = BUILD / "shim" / "libbufleak.so"
+CLI = BUILD / "cli" / "bufleak"
+CACHE = BUILD / "tests" / "jvm" / "cache"
+MISTAKES = {"cached": ("CacheBodyFilter.java", "cached here"),
+            "audited": ("AuditFilter.java", "audited here"),
+            "held": ("SessionFilter.java", "held here")}
+REQUESTS = 20000
+
+
+def report(directory, target, *more):
+    done = subprocess.run([str(CLI), "report", "--format", "json", *more, str(target)], timeout=60,
+                          env={**os.environ, "BUFLEAK_DIR": str(directory)}, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run(tap, directory, leaking):
+    """Returns what the proxy counted, and the report on its end."""
+    errors = open(Path(directory) / "errors", "w+", encoding="utf-8", errors="replace")
+    pair = Pair(CACHE, SHIM, directory, options=[f"-Dgw.leaking={str(leaking).lower()}"],
+                errors=errors)
+    try:
+        answered = pair.send(REQUESTS)
+        counted = pair.counted()
+        tap.equal(answered["wrong"] + answered["right"] + answered["refused"], REQUESTS,
+                  f"{REQUESTS:,} requests were answered")
+        tap.equal(answered["wrong"], 0, "and each rightly")
+        status = pair.proxy.stop()
+        tap.equal(status, 0, "the proxy ended as it should")
+        errors.seek(0)
+        said = [line for line in errors.read().splitlines() if "LEAK" not in line and
+                "Picked up" in line]
+        tap.equal(said, [], "the machine says nothing of options it picked up")
+        return counted, report(directory, pair.proxy.pid)
+    finally:
+        pair.close()
+        errors.close()
+
+
+def check_leaking(tap, directory):
+    counted, found = run(tap, directory, True)
+    accused = [g for g in accusations(found) if g["class"] == "netty-bytebuf"]
+    tap.equal(len(accused), len(MISTAKES), "three mistakes, three verdicts")
+    for name, (file_name, mark) in MISTAKES.items():
+        line = f"{file_name}:{line_of(file_name, mark)}"
+        groups = [g for g in accused if place(g["blame"]) == line]
+        tap.claim(len(groups) == 1 and groups[0]["verdict"] == "missing-release" and
+                  groups[0]["blame"]["op"] == "retain", f"a missing release at {line}",
+                  summary(found))
+        if groups:
+            tap.equal(groups[0]["count"], counted[name], f"{line} forgot {counted[name]} buffers")
+    tap.equal(found["losses"].get("objects_dropped", 0) + found["losses"].get("events_dropped", 0),
+              0, "nothing was dropped")
+
+
+def check_clean(tap, directory):
+    _, found = run(tap, directory, False)
+    tap.equal([place(g["blame"]) for g in accusations(found)
+               if g["class"] == "netty-bytebuf"], [], "the correct proxy is not accused")
+    table = class_of(found, "netty-bytebuf")
+    tap.claim(table["allocs"] > 5 * REQUESTS and table["over_releases"] == 0,
+              "all its buffers were followed, and none was released too often", table)
+
+
+def main():
+    tap = Tap()
+    try:
+        for check in (check_leaking, check_clean):
+            with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+                check(tap, directory)
+    except maven.Unavailable as why:
+        tap.claim(False, "the libraries are there", why)
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
