@@ -3,13 +3,15 @@
 #include "args.h"
 #include "diff.h"
 #include "inspect.h"
+#include "moment.h"
 #include "render_diff.h"
 #include "report.h"
+#include "series.h"
 #include "target.h"
 #include "text.h"
 
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,8 +21,9 @@ static const char help[] =
     "shrunk or gone, and which verdicts are fixed.\n"
     "\n"
     "A and B are each a PID (that process now), a ledger, a snapshot, or one of these with the\n"
-    "moment in it that is meant: PID@2 is its snapshot 2. They may be one process at two moments\n"
-    "or two processes, also of different builds: places are matched by name, not by address.\n"
+    "moment in it that is meant: PID@2 is its snapshot 2, PID@NAME its mark of that name. They\n"
+    "may be one process at two moments or two processes, also of different builds: places are\n"
+    "matched by name, not by address.\n"
     "\n"
     "  --format text|json    how to write the comparison (default text)\n"
     "  --group BY            site (default), stack, module, size, thread or age\n"
@@ -66,50 +69,102 @@ static int parse(struct request *request, int argc, char **argv, struct bl_error
 
 /* One of the two, from what the user typed to what is known. */
 struct side {
-    char *argument; /* without the moment */
+    char argument[PATH_MAX + BL_MARK_NAME]; /* without the moment */
+    struct bl_target_choice choice;
+    const char *mark; /* NULL: none */
+    char mark_text[4 * BL_MARK_NAME];
     struct bl_target target;
     struct bl_inspection inspection;
     bool is_open;
     bool is_inspected;
 };
 
-/* "4242@2": the text after the last @, unless all of it is the name of a file. */
-static int split_moment(struct side *side, const char *argument, struct bl_target_choice *choice,
-                        struct bl_error *error)
+/* "4242@2", "4242@warm": the text after the last @, unless all of it is the name of a file. */
+static int split_moment(struct side *side, const char *argument, struct bl_error *error)
 {
     const char *at = strrchr(argument, '@');
     uint64_t number;
-    side->argument = strdup(argument);
-    if (!side->argument)
-        return bl_error_set(error, "not enough memory");
-    choice->argument = side->argument;
-    choice->ledger_only = true;
+    if (strlen(argument) >= sizeof(side->argument))
+        return bl_error_set(error, "%s: this is longer than any path", argument);
+    memcpy(side->argument, argument, strlen(argument) + 1);
+    side->choice = (struct bl_target_choice){.argument = side->argument, .ledger_only = true};
     if (!at || access(argument, F_OK) == 0)
         return 0;
     side->argument[at - argument] = '\0';
     if (at == argument)
-        choice->argument = NULL;
-    if (!bl_text_parse_number(at + 1, UINT32_MAX, &number) || number == 0)
-        return bl_error_set(error, "%s: there is no moment \"%s\"; a snapshot is given as @N",
-                            argument, at + 1);
-    choice->ledger_only = false;
-    choice->snapshot = (uint32_t)number;
+        side->choice.argument = NULL;
+    if (bl_text_parse_number(at + 1, UINT32_MAX, &number) && number > 0) {
+        side->choice.ledger_only = false;
+        side->choice.snapshot = (uint32_t)number;
+        return 0;
+    }
+    side->mark = side->argument + (at - argument) + 1;
+    bl_text_printable(side->mark_text, sizeof(side->mark_text), side->mark, strlen(side->mark));
+    if (*side->mark == '\0')
+        return bl_error_set(
+            error, "%s: after @ goes the number of a snapshot or the name of a mark", argument);
     return 0;
 }
 
-static int open_side(struct side *side, const char *argument,
-                     const struct bl_inspect_options *options, struct bl_error *error)
+static int open_side(struct side *side, const char *argument, struct bl_error *error)
 {
-    struct bl_target_choice choice = {.argument = NULL};
-    if (split_moment(side, argument, &choice, error) < 0 ||
-        bl_target_open(&choice, &side->target, error) < 0)
+    if (split_moment(side, argument, error) < 0 ||
+        bl_target_open(&side->choice, &side->target, error) < 0)
         return -1;
     side->is_open = true;
-    if (!choice.argument)
+    if (!side->choice.argument)
         bl_say("reading %s", side->target.path);
-    if (bl_inspect(&side->inspection, &side->target, options, error) < 0)
-        return -1;
-    side->is_inspected = true;
+    return 0;
+}
+
+static int refuse_mark(const struct side *side, const struct bl_series_set *set,
+                       struct bl_error *error)
+{
+    char known[512] = "";
+    size_t used = 0;
+    for (size_t i = set->mark_count; i-- > 0 && used + 1 < sizeof(known);) {
+        char name[4 * BL_MARK_NAME];
+        bl_text_printable(name, sizeof(name), set->marks[i]->name, strlen(set->marks[i]->name));
+        int more = snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", name);
+        used += more > 0 ? (size_t)more : 0;
+    }
+    return bl_error_set(error, "process %u has no mark %s; it has: %s", side->target.header.pid,
+                        side->mark_text, *known ? known : "none");
+}
+
+/* Puts a side back, or both on the same footing: at a mark nothing is judged. */
+static int go_to_moment(struct side *side, const struct bl_model_options *options,
+                        struct bl_error *error)
+{
+    struct bl_inspection *inspection = &side->inspection;
+    struct bl_series_set *set = NULL;
+    const struct bl_mark *mark = NULL;
+    int outcome = bl_series_create(&set, inspection->reader, error);
+    if (outcome == 0 && side->mark) {
+        mark = bl_series_find_mark(set, side->mark);
+        if (!mark)
+            outcome = refuse_mark(side, set, error);
+    }
+    if (outcome == 0)
+        outcome = bl_moment_apply(inspection->model, inspection->reader, set, mark, options, error);
+    bl_series_destroy(set);
+    return outcome;
+}
+
+static int inspect_sides(struct side sides[2], const struct request *request,
+                         struct bl_inspect_options *inspect, struct bl_error *error)
+{
+    bool has_mark = sides[0].mark || sides[1].mark;
+    if (has_mark && request->report.model.group_by != BL_GROUP_SITE)
+        return bl_error_set(error, "at a mark only sites are known: leave --group away");
+    inspect->judges = !has_mark;
+    for (int i = 0; i < 2; i++) {
+        if (bl_inspect(&sides[i].inspection, &sides[i].target, inspect, error) < 0)
+            return -1;
+        sides[i].is_inspected = true;
+        if (has_mark && go_to_moment(&sides[i], &inspect->model, error) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -119,7 +174,6 @@ static void close_side(struct side *side)
         bl_inspection_deinit(&side->inspection);
     if (side->is_open)
         bl_target_deinit(&side->target);
-    free(side->argument);
 }
 
 static int compare(const struct request *request, const struct side sides[2],
@@ -141,6 +195,7 @@ static int compare(const struct request *request, const struct side sides[2],
                                          .symbols = inspection->symbols};
         view.sides[i] = inspection->view;
         view.sides[i].show_all = request->report.show_all;
+        view.marks[i] = sides[i].mark ? sides[i].mark_text : NULL;
     }
     if (bl_diff_create(&diff, parts, &options, error) < 0)
         return -1;
@@ -157,7 +212,7 @@ static int compare(const struct request *request, const struct side sides[2],
 int bl_cmd_diff(int argc, char **argv, struct bl_error *error)
 {
     struct request request = {.arguments = {"", ""}};
-    struct side sides[2] = {{.argument = NULL}, {.argument = NULL}};
+    struct side sides[2] = {{.mark = NULL}, {.mark = NULL}};
     int code = parse(&request, argc, argv, error);
     if (code != 0)
         return code;
@@ -167,13 +222,14 @@ int bl_cmd_diff(int argc, char **argv, struct bl_error *error)
     }
     /* class and size are asked of the comparison: one side may lack what the other has */
     struct bl_inspect_options inspect = bl_report_inspect_options(&request.report);
-    inspect.judges = true;
     inspect.model.class_name = NULL;
     inspect.model.min_bytes = 0;
     inspect.model.top = 0;
-    int outcome = open_side(&sides[0], request.arguments[0], &inspect, error);
+    int outcome = open_side(&sides[0], request.arguments[0], error);
     if (outcome == 0)
-        outcome = open_side(&sides[1], request.arguments[1], &inspect, error);
+        outcome = open_side(&sides[1], request.arguments[1], error);
+    if (outcome == 0)
+        outcome = inspect_sides(sides, &request, &inspect, error);
     if (outcome == 0)
         outcome = compare(&request, sides, &inspect, error);
     close_side(&sides[0]);

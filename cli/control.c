@@ -39,8 +39,8 @@ static struct bl_header *map_header(const struct bl_target *target, struct bl_er
     if (target->is_memfd && fd < 0)
         fd = -errno;
     if (fd < 0) {
-        bl_error_set(error, "cannot ask process %d for a snapshot through %s: %s",
-                     (int)target->process.pid, target->path, strerror(-fd));
+        bl_error_set(error, "cannot ask process %d through %s: %s", (int)target->process.pid,
+                     target->path, strerror(-fd));
         return NULL;
     }
     signal(SIGBUS, on_bus_error);
@@ -86,25 +86,25 @@ static bool has_ended(const struct bl_target *target)
     return !bl_proc_find_writer(&target->header, &process);
 }
 
-/* Waits until dump_served has reached `ticket`. 0, 1 when the time is over, -1 with a message. */
-static int await(struct bl_header *header, const struct bl_target *target, uint32_t ticket,
-                 uint64_t timeout_ns, struct bl_error *error)
+/* Waits until `served` has reached `ticket`. 0, 1 when the time is over, -1 with a message. */
+static int await(struct bl_header *header, uint32_t *served, const struct bl_target *target,
+                 uint32_t ticket, uint64_t timeout_ns, struct bl_error *error)
 {
     uint64_t deadline = now_ns() + timeout_ns;
     for (;;) {
-        uint32_t served = __atomic_load_n(&header->dump_served, __ATOMIC_ACQUIRE);
-        if ((int32_t)(served - ticket) >= 0)
+        uint32_t seen = __atomic_load_n(served, __ATOMIC_ACQUIRE);
+        if ((int32_t)(seen - ticket) >= 0)
             return 0;
         uint64_t now = now_ns();
         if (now >= deadline)
             return 1;
         uint64_t left = deadline - now;
-        wait_for_change(&header->dump_served, served, left < LOOK_NS ? left : LOOK_NS);
+        wait_for_change(served, seen, left < LOOK_NS ? left : LOOK_NS);
         if (__atomic_load_n(&header->state, __ATOMIC_ACQUIRE) != BL_STATE_RUNNING ||
             has_ended(target))
             return bl_error_set(error,
-                                "process %d ended before it could write a snapshot; `bufleak "
-                                "report %s` shows how it ended",
+                                "process %d ended before it could answer; `bufleak report %s` "
+                                "shows how it ended",
                                 (int)target->process.pid, target->path);
     }
 }
@@ -125,6 +125,12 @@ static int find_written(const struct bl_header *header, const struct bl_target *
     return 0;
 }
 
+static void wake_helper(struct bl_header *header)
+{
+    __atomic_add_fetch(&header->wake, 1, __ATOMIC_ACQ_REL);
+    wake(&header->wake);
+}
+
 int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char **ret_path,
                        struct bl_error *error)
 {
@@ -134,11 +140,70 @@ int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char
     if (!header)
         return -1;
     uint32_t ticket = __atomic_add_fetch(&header->dump_requests, 1, __ATOMIC_ACQ_REL);
-    __atomic_add_fetch(&header->wake, 1, __ATOMIC_ACQ_REL);
-    wake(&header->wake);
-    int outcome = await(header, target, ticket, timeout_ns, error);
+    wake_helper(header);
+    int outcome = await(header, &header->dump_served, target, ticket, timeout_ns, error);
     if (outcome == 0)
         outcome = find_written(header, target, ret_path, error);
+    munmap(header, BL_PAGE);
+    return outcome;
+}
+
+static bool is_gone(pid_t pid)
+{
+    struct bl_proc process;
+    return bl_proc_read(pid, &process) < 0 || process.state == 'Z' || process.state == 'X';
+}
+
+/* There is one box for a name: who holds it is in mark_owner. Whoever died with it has lost it. */
+static bool take_box(struct bl_header *header, uint64_t timeout_ns)
+{
+    uint64_t deadline = now_ns() + timeout_ns;
+    for (;;) {
+        uint32_t owner = 0;
+        if (__atomic_compare_exchange_n(&header->mark_owner, &owner, (uint32_t)getpid(), false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return true;
+        if (is_gone((pid_t)owner) &&
+            __atomic_compare_exchange_n(&header->mark_owner, &owner, (uint32_t)getpid(), false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return true;
+        uint64_t now = now_ns();
+        if (now >= deadline)
+            return false;
+        wait_for_change(&header->mark_owner, owner,
+                        deadline - now < LOOK_NS ? deadline - now : LOOK_NS);
+    }
+}
+
+static void give_box_back(struct bl_header *header)
+{
+    uint32_t own = (uint32_t)getpid();
+    __atomic_compare_exchange_n(&header->mark_owner, &own, 0, false, __ATOMIC_ACQ_REL,
+                                __ATOMIC_ACQUIRE);
+    wake(&header->mark_owner);
+}
+
+int bl_control_mark(const struct bl_target *target, const char *name, uint64_t timeout_ns,
+                    struct bl_error *error)
+{
+    if ((target->header.flags & BL_FLAG_NO_HELPER) || is_stopped(target))
+        return BL_CONTROL_NO_ANSWER;
+    struct bl_header *header = map_header(target, error);
+    if (!header)
+        return -1;
+    int outcome = BL_CONTROL_NO_ANSWER;
+    if (take_box(header, timeout_ns)) {
+        memset(header->mark_name, 0, sizeof(header->mark_name));
+        memcpy(header->mark_name, name, strnlen(name, sizeof(header->mark_name) - 1));
+        uint32_t ticket = __atomic_add_fetch(&header->mark_requests, 1, __ATOMIC_ACQ_REL);
+        wake_helper(header);
+        outcome = await(header, &header->mark_served, target, ticket, timeout_ns, error);
+        int code = __atomic_load_n(&header->mark_error, __ATOMIC_ACQUIRE);
+        if (outcome == 0 && code != 0)
+            outcome = bl_error_set(error, "process %d could not set the mark: %s",
+                                   (int)target->process.pid, strerror(code < 0 ? -code : code));
+        give_box_back(header);
+    }
     munmap(header, BL_PAGE);
     return outcome;
 }

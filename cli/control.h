@@ -1,6 +1,6 @@
 /*
- * Asks a running process for a snapshot through its ledger, without a signal; and makes the
- * snapshot from outside when nobody in the process can.
+ * Asks a running process for a snapshot or a mark through its ledger, without a signal; and makes
+ * the snapshot from outside when nobody in the process can.
  *
  * Writes nothing to the ledger but the control words of its header.
  */
@@ -21,6 +21,11 @@ enum bl_control_outcome {
  * was served; -1 when the process could not write it, has ended, or must not be asked. */
 int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char **ret_path,
                        struct bl_error *error);
+
+/* Has the process set a mark of that name and waits for it. BL_CONTROL_SERVED or
+ * BL_CONTROL_NO_ANSWER; -1 when the process could not, has ended, or must not be asked. */
+int bl_control_mark(const struct bl_target *target, const char *name, uint64_t timeout_ns,
+                    struct bl_error *error);
 
 /* Copies the ledger as the next snapshot while the process runs on. *ret_path is allocated. */
 int bl_control_copy(const struct bl_target *target, char **ret_path, struct bl_error *error);

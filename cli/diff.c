@@ -8,26 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a group of one side is called: class, what is blamed, and its place in the code. */
-struct draft {
-    struct bl_diff_part part; /* its numbers */
-    int side;
-    uint32_t class_name;
-    const char *class_text;
-    enum bl_item_kind kind;
-    bool is_judged; /* it has a finding */
-    bool is_accused;
-    bool is_wide;   /* blamed on several stacks */
-    uint32_t first; /* in tokens */
-    uint32_t count;
-    uint32_t reach; /* names that the verdict was drawn from */
-    uint32_t used;  /* names that are compared */
-};
-
 struct entry {
     struct bl_diff_row row;
-    const struct draft *draft; /* of the first group, for its name */
-    bool is_merged;            /* into another */
+    const struct bl_named *named; /* the first group of that name */
+    bool is_merged;               /* into another */
     uint32_t *key;
     UT_hash_handle hh;
 };
@@ -36,13 +20,7 @@ struct builder {
     struct bl_diff *diff;
     const struct bl_diff_options *options;
     struct bl_error *error;
-    struct bl_origins *origins;
-    uint32_t class_names[2][BL_CLASSES_MAX];
-    struct draft *drafts;
-    size_t draft_count;
-    uint32_t *tokens;
-    size_t token_count;
-    size_t token_room;
+    struct bl_naming naming;
     struct entry *entries;
 };
 
@@ -133,259 +111,52 @@ static int compare_classes(struct builder *builder)
     return 0;
 }
 
-/* ---- drafts: every group by its name ---- */
-
-static int name_classes(struct builder *builder)
-{
-    for (int side = 0; side < 2; side++) {
-        const struct bl_model *model = builder->diff->sides[side].model;
-        uint32_t unknown = bl_origins_text(builder->origins, "class", "?");
-        for (size_t i = 0; i < BL_CLASSES_MAX; i++)
-            builder->class_names[side][i] = unknown;
-        for (size_t i = 0; i < model->class_count; i++)
-            builder->class_names[side][model->classes[i].number % BL_CLASSES_MAX] =
-                bl_origins_text(builder->origins, "class", model->classes[i].name);
-    }
-    return 0;
-}
-
-static bool add_token(struct builder *builder, uint32_t token)
-{
-    if (token == UINT32_MAX)
-        return false;
-    if (builder->token_count == builder->token_room) {
-        size_t room = builder->token_room ? builder->token_room * 2 : 1024;
-        uint32_t *grown = realloc(builder->tokens, room * sizeof(*grown));
-        if (!grown)
-            return false;
-        builder->tokens = grown;
-        builder->token_room = room;
-    }
-    builder->tokens[builder->token_count++] = token;
-    return true;
-}
-
-static bool add_chain(struct builder *builder, int side, uint32_t frame, int max)
-{
-    uint32_t chain[BL_ORIGIN_DEPTH];
-    int count = bl_origins_chain(builder->origins, side, frame, chain, max);
-    bool has_room = count >= 0;
-    for (int i = 0; i < count && has_room; i++)
-        has_room = add_token(builder, chain[i]);
-    return has_room;
-}
-
-/* A thread's number means something within one process only. */
-static uint32_t name_thread(const struct builder *builder, int side, uint64_t number)
-{
-    const struct bl_thread *thread =
-        bl_reader_thread(builder->diff->sides[side].reader, (uint32_t)number);
-    char name[64] = "unknown";
-    if (thread && builder->diff->is_same_process)
-        snprintf(name, sizeof(name), "%u", thread->tid);
-    else if (thread)
-        snprintf(name, sizeof(name), "%.16s", thread->name);
-    return bl_origins_text(builder->origins, "thread", name);
-}
-
-static bool add_tokens(struct builder *builder, int side, const struct bl_group *group)
-{
-    switch (builder->diff->sides[side].model->group_by) {
-    case BL_GROUP_SITE:
-        return add_chain(builder, side, group->site, group->finding ? BL_ORIGIN_DEPTH : 1);
-    case BL_GROUP_STACK:
-        return add_chain(builder, side, group->stack, BL_ORIGIN_DEPTH);
-    case BL_GROUP_MODULE:
-        return add_token(builder, bl_origins_module(builder->origins, side, (uint32_t)group->key));
-    case BL_GROUP_THREAD:
-        return add_token(builder, name_thread(builder, side, group->key));
-    case BL_GROUP_SIZE:
-    case BL_GROUP_AGE:
-        break;
-    }
-    return add_token(builder, (uint32_t)group->key & INT32_MAX) &&
-           add_token(builder, (uint32_t)(group->key >> 31) & INT32_MAX);
-}
-
-static int draft_group(struct builder *builder, int side, const struct bl_group *group)
-{
-    const struct bl_finding *finding = group->finding;
-    struct draft *draft = &builder->drafts[builder->draft_count];
-    *draft = (struct draft){
-        .part = {.group = group,
-                 .groups = 1,
-                 .count = group->count,
-                 .bytes = group->bytes,
-                 .verdict = finding ? finding->verdict : BL_VERDICT_UNRELEASED},
-        .side = side,
-        .is_judged = finding != NULL,
-        .class_name = builder->class_names[side][group->class_number % BL_CLASSES_MAX],
-        .is_accused = finding && finding->verdict != BL_VERDICT_UNRELEASED,
-        .first = (uint32_t)builder->token_count,
-    };
-    draft->class_text = bl_model_class_name(builder->diff->sides[side].model, group->class_number);
-    draft->kind = finding && draft->is_accused ? finding->blame_kind : BL_ITEM_ALLOC;
-    draft->is_wide = finding && finding->blame_stacks > 1;
-    if (!is_wanted(builder, draft->class_text))
-        return 0;
-    if (!add_tokens(builder, side, group))
-        return out_of_memory(builder);
-    draft->count = (uint32_t)builder->token_count - draft->first;
-    draft->used = draft->count;
-    draft->reach = 1;
-    if (finding && draft->is_accused) {
-        int reach =
-            bl_origins_reach(builder->origins, side, finding->blame_frame, finding->chain_frame);
-        if (reach < 0)
-            return out_of_memory(builder);
-        draft->reach = (uint32_t)reach;
-    }
-    builder->draft_count++;
-    return 0;
-}
-
-static int draft_groups(struct builder *builder)
-{
-    const struct bl_diff_side *sides = builder->diff->sides;
-    size_t most = sides[0].model->group_count + sides[1].model->group_count;
-    builder->drafts = calloc(most + 1, sizeof(*builder->drafts));
-    if (!builder->drafts)
-        return out_of_memory(builder);
-    for (int side = 0; side < 2; side++)
-        for (size_t i = 0; i < sides[side].model->group_count; i++)
-            if (draft_group(builder, side, &sides[side].model->groups[i]) < 0)
-                return -1;
-    return 0;
-}
-
-/* ---- how many callers a judged group is known by ---- */
-
-static uint32_t common_prefix(const struct builder *builder, const struct draft *a,
-                              const struct draft *b)
-{
-    const uint32_t *left = builder->tokens + a->first;
-    const uint32_t *right = builder->tokens + b->first;
-    uint32_t length = a->count < b->count ? a->count : b->count;
-    uint32_t at = 0;
-    while (at < length && left[at] == right[at])
-        at++;
-    return at;
-}
-
-/* By class, what is blamed and site; then by side, accused or not, and callers. */
-static int compare_drafts(const void *left, const void *right, void *context)
-{
-    const struct builder *builder = context;
-    const struct draft *a = left;
-    const struct draft *b = right;
-    uint32_t a_site = builder->tokens[a->first];
-    uint32_t b_site = builder->tokens[b->first];
-    const uint64_t keys[][2] = {
-        {a->is_judged, b->is_judged},
-        {a->class_name, b->class_name},
-        {a->kind, b->kind},
-        {a_site, b_site},
-        {(uint64_t)a->side, (uint64_t)b->side},
-        {a->is_accused, b->is_accused},
-    };
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (keys[i][0] != keys[i][1])
-            return keys[i][0] < keys[i][1] ? -1 : 1;
-    uint32_t at = common_prefix(builder, a, b);
-    if (at < a->count && at < b->count)
-        return builder->tokens[a->first + at] < builder->tokens[b->first + at] ? -1 : 1;
-    return a->count < b->count ? -1 : a->count > b->count;
-}
-
-static bool is_same_place(const struct builder *builder, const struct draft *a,
-                          const struct draft *b)
-{
-    return a->class_name == b->class_name && a->kind == b->kind && a->is_judged == b->is_judged &&
-           builder->tokens[a->first] == builder->tokens[b->first];
-}
-
-/* Two neighbours of one side that differ only further out need that many names, and what a verdict
- * was drawn from belongs to its name. */
-static void choose_depths(struct builder *builder)
-{
-    struct draft *drafts = builder->drafts;
-    if (builder->draft_count > 1)
-        qsort_r(drafts, builder->draft_count, sizeof(*drafts), compare_drafts, builder);
-    for (size_t first = 0; first < builder->draft_count;) {
-        size_t end = first + 1;
-        uint32_t depth = drafts[first].reach;
-        for (; end < builder->draft_count && is_same_place(builder, &drafts[first], &drafts[end]);
-             end++) {
-            const struct draft *a = &drafts[end - 1];
-            const struct draft *b = &drafts[end];
-            uint32_t common = common_prefix(builder, a, b);
-            if (b->reach > depth)
-                depth = b->reach;
-            if (a->side == b->side && a->is_accused == b->is_accused &&
-                (common < a->count || common < b->count) && common + 1 > depth)
-                depth = common + 1;
-        }
-        for (size_t i = first; i < end && drafts[first].is_judged; i++)
-            drafts[i].used = drafts[i].count < depth ? drafts[i].count : depth;
-        first = end;
-    }
-}
-
 /* ---- rows ---- */
 
-#define KEY_HEAD 4 /* numbers before the names */
+#define KEY_HEAD 4 /* numbers before the ids */
 
-static size_t write_key(const struct builder *builder, const struct draft *draft, bool is_accused,
-                        uint32_t *out)
+static size_t write_key(const struct builder *builder, const struct bl_named *named,
+                        bool is_accused, uint32_t *out)
 {
-    out[0] = draft->class_name;
-    out[1] = draft->kind;
+    out[0] = named->class_id;
+    out[1] = named->kind;
     out[2] = is_accused;
-    out[3] = draft->used;
-    memcpy(out + KEY_HEAD, builder->tokens + draft->first, draft->used * sizeof(*out));
-    return (KEY_HEAD + draft->used) * sizeof(*out);
+    out[3] = named->used;
+    memcpy(out + KEY_HEAD, builder->naming.ids + named->first, named->used * sizeof(*out));
+    return (KEY_HEAD + named->used) * sizeof(*out);
 }
 
-static struct entry *find_entry(const struct builder *builder, const struct draft *draft,
+static struct entry *find_entry(const struct builder *builder, const struct bl_named *named,
                                 bool is_accused)
 {
     uint32_t key[KEY_HEAD + BL_ORIGIN_DEPTH] = {0};
     struct entry *entry;
-    size_t length = write_key(builder, draft, is_accused, key);
+    size_t length = write_key(builder, named, is_accused, key);
     HASH_FIND(hh, builder->entries, key, length, entry);
     return entry;
 }
 
-/* The weakest name that was compared says how the row was matched. */
-static enum bl_origin_kind kind_of(const struct builder *builder, const struct draft *draft)
+static enum bl_origin_kind kind_of(const struct builder *builder, const struct bl_named *named)
 {
-    enum bl_origin_kind kind = BL_ORIGIN_OFFSET;
     enum bl_group_by group_by = builder->diff->sides[0].model->group_by;
-    if (group_by != BL_GROUP_SITE && group_by != BL_GROUP_STACK)
-        return BL_ORIGIN_FUNCTION;
-    for (uint32_t i = 0; i < draft->used; i++) {
-        enum bl_origin_kind one =
-            bl_origins_kind(builder->origins, builder->tokens[draft->first + i]);
-        if (one > kind)
-            kind = one;
-    }
-    return kind;
+    bool is_place = group_by == BL_GROUP_SITE || group_by == BL_GROUP_STACK;
+    return is_place ? bl_naming_kind(&builder->naming, named) : BL_ORIGIN_FUNCTION;
 }
 
-static struct entry *make_entry(struct builder *builder, const struct draft *draft)
+static struct entry *make_entry(struct builder *builder, const struct bl_named *named)
 {
     struct entry *entry = calloc(1, sizeof(*entry));
-    uint32_t *key = calloc(KEY_HEAD + (size_t)draft->used, sizeof(*key));
+    uint32_t *key = calloc(KEY_HEAD + (size_t)named->used, sizeof(*key));
     if (!entry || !key) {
         free(entry);
         free(key);
         return NULL;
     }
-    size_t length = write_key(builder, draft, draft->is_accused, key);
+    size_t length = write_key(builder, named, named->is_accused, key);
     entry->key = key;
-    entry->draft = draft;
-    entry->row.matched_by = kind_of(builder, draft);
-    entry->row.class_name = draft->class_text;
+    entry->named = named;
+    entry->row.matched_by = kind_of(builder, named);
+    entry->row.class_name = named->class_name;
     for (int side = 0; side < 2; side++)
         entry->row.part[side].verdict = BL_VERDICT_UNRELEASED;
     HASH_ADD_KEYPTR(hh, builder->entries, entry->key, length, entry);
@@ -399,36 +170,44 @@ static void add_part(struct bl_diff_part *part, const struct bl_diff_part *more)
     part->groups += more->groups;
     part->count += more->count;
     part->bytes += more->bytes;
+    part->is_least |= more->is_least;
     if (more->verdict < part->verdict)
         part->verdict = more->verdict;
 }
 
 static int make_entries(struct builder *builder)
 {
-    for (size_t i = 0; i < builder->draft_count; i++) {
-        const struct draft *draft = &builder->drafts[i];
-        struct entry *entry = find_entry(builder, draft, draft->is_accused);
+    for (size_t i = 0; i < builder->naming.count; i++) {
+        const struct bl_named *named = &builder->naming.groups[i];
+        struct entry *entry = find_entry(builder, named, named->is_accused);
         if (!entry)
-            entry = make_entry(builder, draft);
+            entry = make_entry(builder, named);
         if (!entry)
             return out_of_memory(builder);
-        add_part(&entry->row.part[draft->side], &draft->part);
+        struct bl_diff_part part = {.group = named->group,
+                                    .groups = 1,
+                                    .count = named->group->count,
+                                    .bytes = named->group->bytes,
+                                    .is_least = named->group->is_least,
+                                    .verdict = named->verdict};
+        add_part(&entry->row.part[named->side], &part);
     }
     return 0;
 }
 
 static bool is_one_sided(const struct entry *entry, int side)
 {
-    return !entry->is_merged && entry->draft->is_accused && entry->row.part[side].group &&
+    return !entry->is_merged && entry->named->is_accused && entry->row.part[side].group &&
            !entry->row.part[!side].group;
 }
 
 /* Does a verdict that holds for all callers of a place include one for some of them? */
-static bool includes(const struct builder *builder, const struct draft *wide,
-                     const struct draft *narrow)
+static bool includes(const struct builder *builder, const struct bl_named *wide,
+                     const struct bl_named *narrow)
 {
-    return wide->class_name == narrow->class_name && wide->kind == narrow->kind && wide->is_wide &&
-           wide->reach < narrow->reach && common_prefix(builder, wide, narrow) >= wide->reach;
+    return wide->class_id == narrow->class_id && wide->kind == narrow->kind && wide->is_wide &&
+           wide->reach < narrow->reach &&
+           bl_naming_common(&builder->naming, wide, narrow) >= wide->reach;
 }
 
 /* Where callers leak in one process and all of them do in the other, it is one row. */
@@ -439,11 +218,11 @@ static void join_wider(struct builder *builder)
     struct entry *narrow;
     struct entry *next;
     HASH_ITER (hh, builder->entries, wide, next_wide) {
-        int side = wide->draft->side;
+        int side = wide->named->side;
         if (!is_one_sided(wide, side))
             continue;
         HASH_ITER (hh, builder->entries, narrow, next) {
-            if (!is_one_sided(narrow, !side) || !includes(builder, wide->draft, narrow->draft))
+            if (!is_one_sided(narrow, !side) || !includes(builder, wide->named, narrow->named))
                 continue;
             add_part(&wide->row.part[!side], &narrow->row.part[!side]);
             narrow->is_merged = true;
@@ -460,7 +239,7 @@ static void join_complements(struct builder *builder)
         int absent = entry->row.part[0].group ? 1 : 0;
         if (!is_one_sided(entry, !absent))
             continue;
-        struct entry *other = find_entry(builder, entry->draft, false);
+        struct entry *other = find_entry(builder, entry->named, false);
         if (!other || !other->row.part[absent].group || other->row.part[!absent].group)
             continue;
         add_part(&entry->row.part[absent], &other->row.part[absent]);
@@ -488,10 +267,10 @@ static void judge_luck(const struct bl_diff *diff, struct bl_diff_row *row)
 
 /* "The same way" is the blamed place, its caller, and what more of them the verdict was drawn from.
  */
-static size_t way_length(const struct draft *draft)
+static size_t way_length(const struct bl_named *named)
 {
-    size_t length = draft->reach < 2 ? 2 : draft->reach;
-    return length < draft->count ? length : draft->count;
+    size_t length = named->reach < 2 ? 2 : named->reach;
+    return length < named->count ? length : named->count;
 }
 
 static int count_passages(struct builder *builder)
@@ -503,21 +282,21 @@ static int count_passages(struct builder *builder)
     if (!passages)
         return out_of_memory(builder);
     HASH_ITER (hh, builder->entries, entry, next) {
-        const struct draft *draft = entry->draft;
+        const struct bl_named *named = entry->named;
         if (!entry->is_merged && has_lost_verdict(&entry->row))
-            passages[count++] = (struct bl_passage){.class_name = draft->class_name,
-                                                    .kind = draft->kind,
-                                                    .names = builder->tokens + draft->first,
-                                                    .name_count = way_length(draft)};
+            passages[count++] = (struct bl_passage){.class_name = named->class_id,
+                                                    .kind = named->kind,
+                                                    .names = builder->naming.ids + named->first,
+                                                    .name_count = way_length(named)};
     }
     int outcome = 0;
     for (int side = 0; side < 2 && outcome == 0; side++) {
         const struct bl_diff_side *one = &builder->diff->sides[side];
         for (size_t i = 0; i < count; i++)
             passages[i].passed = 0;
-        outcome =
-            bl_fixed_count(passages, count, builder->origins, side, one->reader, one->model,
-                           builder->options->model, builder->class_names[side], builder->error);
+        outcome = bl_fixed_count(passages, count, builder->naming.origins, side, one->reader,
+                                 one->model, builder->options->model,
+                                 builder->naming.class_ids[side], builder->error);
         size_t at = 0;
         HASH_ITER (hh, builder->entries, entry, next)
             if (outcome == 0 && !entry->is_merged && has_lost_verdict(&entry->row))
@@ -630,17 +409,12 @@ static int make_rows(struct builder *builder)
 
 static int build(struct builder *builder)
 {
-    struct bl_origin_side sides[2];
-    for (int side = 0; side < 2; side++)
-        sides[side] = (struct bl_origin_side){.reader = builder->diff->sides[side].reader,
-                                              .symbols = builder->diff->sides[side].symbols};
-    place_in_time(builder->diff);
+    struct bl_diff *diff = builder->diff;
+    place_in_time(diff);
     if (compare_classes(builder) < 0 ||
-        bl_origins_create(&builder->origins, sides, builder->error) < 0 ||
-        name_classes(builder) < 0 || draft_groups(builder) < 0)
-        return -1;
-    choose_depths(builder);
-    if (make_entries(builder) < 0)
+        bl_naming_init(&builder->naming, diff->sides, diff->is_same_process,
+                       builder->options->class_name, builder->error) < 0 ||
+        make_entries(builder) < 0)
         return -1;
     join_wider(builder);
     join_complements(builder);
@@ -656,9 +430,7 @@ static void deinit(struct builder *builder)
         free(entry->key);
         free(entry);
     }
-    bl_origins_destroy(builder->origins);
-    free(builder->drafts);
-    free(builder->tokens);
+    bl_naming_deinit(&builder->naming);
 }
 
 int bl_diff_create(struct bl_diff **ret_diff, const struct bl_diff_side sides[2],

@@ -2,10 +2,8 @@
  * What is different between two moments: of one process, or of two that ran the same program, also
  * in another build.
  *
- * Groups of unreleased buffers are matched by class, by what is blamed (allocation, retain,
- * release) and by the place in the code, which origin.h makes comparable. Groups that the verdict
- * told apart by their callers are compared by as many callers as it takes to tell them apart, on
- * whichever side that is more; what still has one name is added up.
+ * Groups of unreleased buffers are matched by name (naming.h); what has one name on one side is
+ * added up.
  *
  * A verdict of A that B does not have any more is "fixed" only when B went the same way often
  * enough: with k of n leaked in A, the chance that n' buffers in B all came through by luck is
@@ -19,9 +17,7 @@
 
 #include "error.h"
 #include "model.h"
-#include "origin.h"
-#include "reader.h"
-#include "symbols.h"
+#include "naming.h"
 #include "verdict.h"
 
 #include <stdbool.h>
@@ -29,12 +25,6 @@
 #include <stdint.h>
 
 #define BL_DIFF_LUCK 0.05
-
-struct bl_diff_side {
-    const struct bl_reader *reader;
-    const struct bl_model *model;
-    struct bl_symbols *symbols;
-};
 
 /* In the order of a report: worst first. */
 enum bl_change {
@@ -52,6 +42,7 @@ struct bl_diff_part {
     uint64_t groups;
     uint64_t count;
     uint64_t bytes;
+    bool is_least;           /* it may have been more, see moment.h */
     enum bl_verdict verdict; /* the worst of them */
     double bytes_per_s;      /* of its whole run; of two processes only */
 };

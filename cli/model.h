@@ -76,6 +76,7 @@ struct bl_group {
     uint64_t count; /* estimated when the ledger is sampled */
     uint64_t bytes;
     uint64_t recorded;  /* records behind these numbers */
+    bool is_least;      /* of a moment that is past: it may have been more */
     uint64_t inherited; /* of count: born in the parent, before the fork */
     uint64_t inherited_bytes;
     uint64_t oldest_ns; /* ages */

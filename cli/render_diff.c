@@ -80,10 +80,11 @@ static void write_side(const struct pen *pen, int side)
     char moment[128];
     bool is_running = view->model->state == BL_PROCESS_RUNNING;
     bl_view_moment(moment, sizeof(moment), view->header, view->model->state);
+    if (pen->view->marks[side])
+        snprintf(moment, sizeof(moment), "mark \"%s\"", pen->view->marks[side]);
     fprintf(pen->out, "%s%c  %s[%d]%s · %s %s · %s\n", style(pen, BL_STYLE_BOLD), letters[side],
             view->comm, (int)view->pid, style(pen, BL_STYLE_PLAIN), is_running ? "up" : "ran",
-            bl_text_age(age, view->model->uptime_ns),
-            pen->view->titles[side] ? pen->view->titles[side] : moment);
+            bl_text_age(age, view->model->uptime_ns), moment);
 }
 
 __attribute__((format(printf, 2, 3))) static void write_note(const struct pen *pen,
@@ -112,6 +113,8 @@ static void write_relation(const struct pen *pen)
     else
         fprintf(pen->out, "   one process, B %s %s than A; rates are over that time\n",
                 bl_text_age(age, diff->elapsed_ns), diff->is_backwards ? "earlier" : "later");
+    if (pen->view->marks[0] || pen->view->marks[1])
+        fprintf(pen->out, "   ≥: of a place that was not followed in time, what lives still\n");
     if (diff->is_backwards)
         write_note(pen, "B is the earlier one: what is called new here is gone since");
     if (!diff->is_same_process && (a > 2 * b || b > 2 * a))
@@ -259,14 +262,18 @@ static void write_verdicts(const struct pen *pen, const struct bl_diff_row *row)
 /* "10 → 25 buffers (+15), 1000 B → 2.44 KiB (+1.46 KiB)" */
 static void write_numbers(const struct pen *pen, const struct bl_diff_row *row)
 {
-    char count[2][BL_TEXT_NUMBER];
-    char bytes[2][BL_TEXT_NUMBER];
+    char count[2][BL_TEXT_NUMBER + 4];
+    char bytes[2][BL_TEXT_NUMBER + 4];
     char count_change[BL_TEXT_NUMBER + 4];
     char bytes_change[BL_TEXT_NUMBER + 4];
     const char *sign = row->change == BL_CHANGE_NEW ? "+" : "−";
     for (int side = 0; side < 2; side++) {
-        bl_text_count(count[side], row->part[side].count);
-        bl_text_bytes(bytes[side], row->part[side].bytes);
+        const char *least = row->part[side].is_least ? "≥" : "";
+        char number[BL_TEXT_NUMBER];
+        snprintf(count[side], sizeof(count[side]), "%s%s", least,
+                 bl_text_count(number, row->part[side].count));
+        snprintf(bytes[side], sizeof(bytes[side]), "%s%s", least,
+                 bl_text_bytes(number, row->part[side].bytes));
     }
     if (!row->part[0].group || !row->part[1].group) {
         int side = row->part[0].group ? 0 : 1;

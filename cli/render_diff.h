@@ -11,7 +11,7 @@
 struct bl_diff_view {
     const struct bl_diff *diff;
     struct bl_view sides[2];
-    const char *titles[2]; /* what is said of a side instead of its moment; NULL: nothing */
+    const char *marks[2]; /* the mark that is meant, printable; NULL: none */
 };
 
 void bl_render_diff_text(FILE *out, const struct bl_diff_view *view);

@@ -36,10 +36,10 @@ static json_t *make_part(const struct bl_diff *diff, const struct bl_diff_part *
 {
     if (!part->group)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:s, s:o}", "groups", unsigned_number(part->groups), "count",
-                     unsigned_number(part->count), "bytes", unsigned_number(part->bytes), "verdict",
-                     bl_verdict_name(part->verdict), "bytes_per_s",
-                     rate_or_null(!diff->is_same_process, part->bytes_per_s));
+    return json_pack("{s:o, s:o, s:o, s:b, s:s, s:o}", "groups", unsigned_number(part->groups),
+                     "count", unsigned_number(part->count), "bytes", unsigned_number(part->bytes),
+                     "at_least", part->is_least ? 1 : 0, "verdict", bl_verdict_name(part->verdict),
+                     "bytes_per_s", rate_or_null(!diff->is_same_process, part->bytes_per_s));
 }
 
 /* What became of a verdict that B does not have. */
@@ -93,6 +93,15 @@ static json_t *make_row(const struct bl_diff_view *view, const struct bl_diff_ro
     return object;
 }
 
+static json_t *make_side(const struct bl_diff_view *view, int side)
+{
+    json_t *process = bl_render_json_process(&view->sides[side]);
+    if (process)
+        json_object_set_new(process, "mark",
+                            view->marks[side] ? json_string(view->marks[side]) : json_null());
+    return process;
+}
+
 static json_t *make_summary(const struct bl_diff *diff)
 {
     json_t *summary = json_object();
@@ -113,8 +122,8 @@ static bool write_document(FILE *out, const struct bl_diff_view *view)
     bool done =
         bl_render_json_put(out,
                            "{\"schema\": 1,\n\"tool\": ", json_string("bufleak " BL_VERSION)) &&
-        bl_render_json_put(out, ",\n\"a\": ", bl_render_json_process(&view->sides[0])) &&
-        bl_render_json_put(out, ",\n\"b\": ", bl_render_json_process(&view->sides[1])) &&
+        bl_render_json_put(out, ",\n\"a\": ", make_side(view, 0)) &&
+        bl_render_json_put(out, ",\n\"b\": ", make_side(view, 1)) &&
         bl_render_json_put(out, ",\n\"same_process\": ", json_boolean(diff->is_same_process)) &&
         bl_render_json_put(out, ",\n\"elapsed_ns\": ",
                            diff->is_same_process

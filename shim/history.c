@@ -9,8 +9,10 @@
 #define LIFECYCLES_MAX (1u << 14) /* distinct lifecycles kept, all classes together */
 #define EVICT_SAMPLES  16u
 
-static struct bl_slab events = {
-    .section = BL_SECTION_EVENTS, .link_offset = offsetof(struct bl_event, next), .used = 1};
+static struct bl_slab events = {.section = BL_SECTION_EVENTS,
+                                .link_offset = offsetof(struct bl_event, next),
+                                .spares = BL_SPARES_EVENTS,
+                                .used = 1};
 
 BL_INLINE struct bl_event *event_at(uint32_t n)
 {

@@ -254,7 +254,19 @@ static bool is_hot(uint16_t section)
            section == BL_SECTION_FREE_PATHS;
 }
 
-void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
+/* How long a file with these extents is. */
+static uint64_t length_of(const struct bl_extent *list, uint32_t count)
+{
+    uint64_t length = BL_EXTENTS_END;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t end = list[i].offset + (uint64_t)list[i].pages * BL_PAGE;
+        if (!(list[i].flags & BL_EXTENT_PRIVATE) && end > length)
+            length = end;
+    }
+    return length;
+}
+
+uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
 {
     uint64_t copied[BL_SECTION_COUNT] = {0};
     uint32_t chunk[BL_SECTION_COUNT] = {0};
@@ -279,6 +291,7 @@ void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
             e->offset + want <= length)
             memcpy(to + e->offset, from, want);
     }
+    return length_of((const void *)(to + BL_EXTENTS_OFFSET), copy->extents_used);
 }
 
 /* Memory in time, and marks in it, are the parent's own. */

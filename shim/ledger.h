@@ -86,8 +86,9 @@ bool bl_ledger_owns_fd(int fd);
 void bl_ledger_vacate_fd(int fd);
 uint64_t bl_ledger_length(void); /* bytes of the file */
 /* Copies the ledger into `to` (bl_ledger_length bytes, zeroed). hot: only the parts whose agreement
- * with each other needs the writers stopped; else the append-only rest. */
-void bl_ledger_copy(unsigned char *to, uint64_t length, bool hot);
+ * with each other needs the writers stopped; else the append-only rest. Returns the length that the
+ * copy needs: more than `length` when the ledger has grown since; then the copy is not whole. */
+uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot);
 
 /* fork: prepare (all locks held) copies the ledger for the child; the child takes the copy over
  * under the given name, the parent drops it. bl_ledger_fork_child returns -errno when there is no

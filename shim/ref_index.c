@@ -7,8 +7,10 @@
 #define SHARDS     BL_REF_SHARDS
 #define TOMBSTONES (1u << 12) /* ended handles remembered, to tell an over-release */
 
-static struct bl_slab objects = {
-    .section = BL_SECTION_OBJECTS, .link_offset = offsetof(struct bl_object, stack), .used = 1};
+static struct bl_slab objects = {.section = BL_SECTION_OBJECTS,
+                                 .link_offset = offsetof(struct bl_object, stack),
+                                 .spares = BL_SPARES_OBJECTS,
+                                 .used = 1};
 
 struct bl_ref_policy bl_ref_policies[BL_CLASSES_MAX];
 struct bl_ref_shard bl_ref_shards[SHARDS];

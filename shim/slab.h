@@ -2,7 +2,8 @@
  * Slabs: records of a ledger section, given out and taken back.
  *
  * A free record's link to the next free one is in the record itself, at link_offset. Record 0 is
- * never given out.
+ * never given out. Each thread keeps a few free ones at hand; those of a thread that has ended pass
+ * to the next that is given its state.
  * Threads: any; the slab's lock is taken inside, the innermost of BL_RANK_REFS. Needs the guard.
  * Signal context: safe under the guard. Errors: 0 instead of a record.
  */
@@ -11,10 +12,13 @@
 
 #include "ledger.h"
 #include "lock.h"
+#include "threads.h"
 
 struct bl_slab {
     enum bl_section section;
     uint32_t link_offset;
+    enum bl_spares_of spares;
+    uint32_t epoch; /* counts resets */
     struct bl_lock lock;
     uint32_t used;      /* (lock) to write; only grows */
     uint32_t free_head; /* (lock) */

@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#define GROWTHS_MAX 16 /* a ledger's parts double as it grows: more cannot come in between */
+
 /* in the helper's hands */
 static struct {
     unsigned char *map;
@@ -43,17 +45,20 @@ static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t numb
     h->flags |= inexact ? BL_FLAG_INEXACT : 0u;
 }
 
-static void copy_stopped(enum bl_reason reason, uint32_t number)
+/* False: the ledger has grown meanwhile and does not fit. */
+static bool copy_stopped(enum bl_reason reason, uint32_t number)
 {
     bl_refs_lock();
     bl_frees_lock();
     bl_live_lock();
-    bl_ledger_copy(draft.map, draft.length, true);
+    bool fits = bl_ledger_copy(draft.map, draft.length, true) <= draft.length;
     set_header((void *)draft.map, reason, number, false);
     bl_live_unlock();
     bl_frees_unlock();
     bl_refs_unlock();
-    bl_ledger_copy(draft.map, draft.length, false);
+    if (fits)
+        bl_ledger_copy(draft.map, draft.length, false);
+    return fits;
 }
 
 static int write_all(int fd, const unsigned char *from, uint64_t length, uint64_t offset)
@@ -95,15 +100,22 @@ static int write_running(enum bl_reason reason, uint32_t number)
 
 static int fill_draft(enum bl_reason reason, uint32_t number)
 {
-    int error = bl_sys_reserve(draft.fd, 0, draft.length);
-    if (error)
-        return error;
-    draft.map =
-        bl_sys_map(draft.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, draft.fd, 0);
-    if (!draft.map)
-        return write_running(reason, number);
-    copy_stopped(reason, number);
-    return 0;
+    for (uint32_t i = 0; i < GROWTHS_MAX; i++) {
+        draft.length = bl_ledger_length();
+        int error = bl_sys_reserve(draft.fd, 0, draft.length);
+        if (error)
+            return error;
+        draft.map = bl_sys_map(draft.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                               draft.fd, 0);
+        if (!draft.map)
+            return write_running(reason, number);
+        if (copy_stopped(reason, number))
+            return 0;
+        unsigned char *map = draft.map;
+        draft.map = NULL;
+        bl_sys_unmap(map, draft.length);
+    }
+    return -EAGAIN;
 }
 
 static void drop_draft(void)
@@ -129,7 +141,6 @@ int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
     int error = fd < 0 ? fd : 0;
     if (!error) {
         draft.fd = fd;
-        draft.length = bl_ledger_length();
         error = fill_draft(reason, number);
         drop_draft();
         if (!error)

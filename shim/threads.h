@@ -18,6 +18,7 @@
 #define BL_FRAMES_MAX 1024u
 #define BL_MEMO_SIZE  1024u
 #define BL_FLIGHTS    16u
+#define BL_SPARES     16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
  * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
@@ -57,6 +58,14 @@ struct bl_flight {
     int32_t delta;
 };
 
+/* Records of a slab that a thread may take without a lock, see slab.h. */
+struct bl_spares {
+    uint32_t epoch; /* of the slab */
+    uint32_t count;
+    uint32_t records[BL_SPARES];
+};
+enum bl_spares_of { BL_SPARES_OBJECTS, BL_SPARES_EVENTS, BL_SPARES_KINDS };
+
 struct bl_thread_state {
     uint32_t number; /* in the ledger; 0 = not recorded */
     uint32_t tid;
@@ -74,6 +83,7 @@ struct bl_thread_state {
     bool java_named;
     struct bl_thread_state *next_free; /* (threads lock) */
     struct bl_thread_state *next;      /* all states; never changes */
+    struct bl_spares spares[BL_SPARES_KINDS];
     uint32_t flight_count;
     struct bl_flight flights[BL_FLIGHTS]; /* outermost first; written by the thread, read by all */
     struct bl_walk_frame frames[BL_FRAMES_MAX];

@@ -290,8 +290,10 @@ class BadInput(DiffTest):
         self.refuse('no file nothing', 'diff', ledger, 'nothing')
         self.refuse('no process 4194303', 'diff', '4194303', ledger)
         self.refuse('has no snapshot 3', 'diff', f'{ledger}@3', ledger)
-        self.refuse('no moment "midnight"', 'diff', ledger, f'{ledger}@midnight')
-        self.refuse('no moment ""', 'diff', ledger, f'{ledger}@')
+        self.refuse('has no mark midnight; it has: none', 'diff', ledger, f'{ledger}@midnight')
+        self.refuse('after @ goes the number of a snapshot or the name of a mark', 'diff', ledger,
+                    f'{ledger}@')
+        self.refuse('leave --group away', 'diff', '--group', 'size', ledger, f'{ledger}@midnight')
 
     def test_hostile_files_are_refused_or_compared(self):
         good = self.home / 'good.ledger'

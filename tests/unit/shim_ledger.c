@@ -331,6 +331,21 @@ START_TEST(a_copy_agrees_with_the_ledger_and_holds_nothing_private)
 }
 END_TEST
 
+START_TEST(a_copy_that_the_ledger_has_outgrown_says_so)
+{
+    start_ledger();
+    uint64_t length = bl_ledger_length();
+    unsigned char *copy = calloc(1, length);
+    ck_assert_uint_eq(bl_ledger_copy(copy, length, true), length);
+    for (uint32_t i = 1; bl_ledger_length() == length; i++) {
+        const struct bl_buffer b = {.address = i * 64u, .size_bytes = i};
+        bl_live_insert(&b);
+    }
+    ck_assert_uint_eq(bl_ledger_copy(copy, length, true), bl_ledger_length());
+    free(copy);
+}
+END_TEST
+
 START_TEST(a_foreign_or_open_directory_and_a_symlink_are_refused)
 {
     char path[96];
@@ -359,4 +374,5 @@ RUN_SUITE("shim ledger", a_record_number_means_the_same_to_writer_and_reader_ove
           an_overlong_name_is_cut, on_a_full_disk_growth_goes_on_in_private_extents,
           with_no_space_at_all_the_ledger_is_a_memfd,
           a_copy_agrees_with_the_ledger_and_holds_nothing_private,
+          a_copy_that_the_ledger_has_outgrown_says_so,
           a_foreign_or_open_directory_and_a_symlink_are_refused)
