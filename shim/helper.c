@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "ledger.h"
 #include "losses.h"
+#include "own_check.h"
 #include "real.h"
 #include "say.h"
 #include "series.h"
@@ -64,6 +65,7 @@ static void say_snapshot(int error, uint32_t number)
 static void make_snapshot(enum bl_reason reason)
 {
     uint32_t number = bl_header->snapshots + 1;
+    bl_own_check_all();
     int error = bl_snapshot_write(ledger_base, reason, number);
     if (!error)
         bl_store_release(&bl_header->snapshots, number);

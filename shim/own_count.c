@@ -1,5 +1,4 @@
 #include "own_count.h"
-#include "flights.h"
 #include "losses.h"
 
 static int32_t load(const struct bl_own_field *field, uint64_t handle)
@@ -37,21 +36,27 @@ static void note(struct bl_object *o, const struct bl_own *own)
     bl_losses_add(BL_LOSS_counts_drifted, own->drifts ? 1 : (uint64_t)-1);
 }
 
-BL_INLINE uint64_t key_of(const struct bl_ref_event *e, uint8_t class_number)
+BL_INLINE uint64_t key_of(uint64_t handle, uint8_t class_number)
 {
-    return e->handle ^ (uint64_t)class_number << 56;
+    return handle ^ (uint64_t)class_number << 56;
 }
 
-/* The counts differ: by more than may not be done yet? What is in flight is looked up before the
- * count is read once more, so that nothing is missed that is done meanwhile. */
-BL_COLD static void explain(const struct bl_own_field *field, uint8_t class_number, int32_t refs,
-                            const struct bl_ref_event *e, struct bl_own *own)
+struct bl_flight_sums bl_own_in_flight(uint8_t class_number, uint64_t handle)
 {
-    struct bl_flight_sums flights = bl_flights_of(key_of(e, class_number));
-    *own = bl_own_read(field, e);
-    own->drifts = own->after < refs - flights.up || own->after > refs + flights.down;
-    if (!own->drifts)
-        own->after = refs;
+    return bl_flights_of(key_of(handle, class_number));
+}
+
+/* after: as it was read with the flights known, and perhaps done by now. */
+static struct bl_own explain(int32_t refs, int32_t after, struct bl_flight_sums flights)
+{
+    bool drifts = after < refs - flights.up || after > refs + flights.down;
+    return (struct bl_own){.known = true, .drifts = drifts, .after = drifts ? after : refs};
+}
+
+void bl_own_note(struct bl_object *o, int32_t own, struct bl_flight_sums flights)
+{
+    struct bl_own explained = explain(o->refs, own, flights);
+    note(o, &explained);
 }
 
 struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_number,
@@ -61,18 +66,22 @@ struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_num
     struct bl_own own = bl_own_read(field, e);
     if (!own.known)
         return own;
-    if (BL_UNLIKELY(own.after != o->refs))
-        explain(field, class_number, o->refs, e, &own);
+    if (BL_UNLIKELY(own.after != o->refs)) {
+        /* looked up before the count is read once more, so that nothing is missed that is done
+         * meanwhile */
+        struct bl_flight_sums flights = bl_own_in_flight(class_number, e->handle);
+        own = explain(o->refs, bl_own_read(field, e).after, flights);
+    }
     note(o, &own);
     if (!e->through && BL_LIKELY(t != NULL))
-        bl_flights_add(t, key_of(e, class_number), e->delta, e->sp);
+        bl_flights_add(t, key_of(e->handle, class_number), e->delta, e->sp);
     return own;
 }
 
 void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e)
 {
     if (bl_tls.thread)
-        bl_flights_add(bl_tls.thread, key_of(e, class_number), -e->delta, e->sp);
+        bl_flights_add(bl_tls.thread, key_of(e->handle, class_number), -e->delta, e->sp);
 }
 
 int32_t bl_own_at_birth(struct bl_own_field *field, const struct bl_ref_event *e)

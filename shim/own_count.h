@@ -10,6 +10,7 @@
 #ifndef BL_OWN_COUNT_H
 #define BL_OWN_COUNT_H
 
+#include "flights.h"
 #include "history.h"
 
 /* Where it is. */
@@ -37,5 +38,10 @@ void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e);
  * first birth of a class shows another count than it gave, the field is something else, in this
  * version of the library, and is not looked at again. */
 int32_t bl_own_at_birth(struct bl_own_field *field, const struct bl_ref_event *e);
+
+/* What is in flight on an object. */
+struct bl_flight_sums bl_own_in_flight(uint8_t class_number, uint64_t handle);
+/* Notes in the object what its own count is, read after what is in flight. */
+void bl_own_note(struct bl_object *o, int32_t own, struct bl_flight_sums flights);
 
 #endif

@@ -10,6 +10,7 @@
 #include "losses.h"
 #include "modules.h"
 #include "names.h"
+#include "own_check.h"
 #include "profile_hooks.h"
 #include "real.h"
 #include "references.h"
@@ -323,11 +324,25 @@ bool bl_process_is_vfork_child(void)
     return bl_load_relaxed(bl_track_state) == BL_TRACK_ON && !bl_process_is_self();
 }
 
+/* Not from a signal handler that interrupted the shim itself, where a lock may be held. */
+static void check_counts(void)
+{
+    if (bl_tls.guard)
+        return;
+    int saved = errno;
+    bl_guard_enter();
+    bl_own_check_all();
+    bl_guard_leave();
+    errno = saved;
+}
+
 void bl_process_mark_exit(enum bl_exit_kind kind, int status)
 {
     if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
         return;
     bool first = bl_load_relaxed(&bl_header->state) != BL_STATE_EXITED;
+    if (first)
+        check_counts();
     bl_header->exit_kind = (uint32_t)kind;
     bl_header->exit_status = status & 0xff;
     bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);

@@ -103,7 +103,7 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
     o->event_overflow = 0;
     o->owner = 0;
     o->flags = flags;
-    o->field = 0;
+    o->field = flags & BL_OBJECT_FIELD ? e->delta : 0;
     bl_store_release(&o->word, bl_ref_word_of(class_number, size, bl_add_relaxed(&generation, 1)));
 }
 
@@ -195,8 +195,10 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
         t->class_number = 0;
     struct bl_ref_event birth = *e;
     birth.delta = bl_own_at_birth(&bl_ref_policies[at->class_number].field, e);
-    bl_ref_fill_object(bl_ref_object_at(record), at->class_number, &birth, size,
-                       held ? BL_OBJECT_HELD : 0);
+    uint32_t flags = held ? BL_OBJECT_HELD : 0;
+    if (e->through && bl_ref_policies[at->class_number].field.width > 0)
+        flags |= BL_OBJECT_FIELD;
+    bl_ref_fill_object(bl_ref_object_at(record), at->class_number, &birth, size, flags);
     if (held)
         bl_live_hold(e->handle);
     bl_counters_birth(at->index, at->class_number, size);

@@ -2,9 +2,11 @@
 #include "shim_start.h"
 
 #include "losses.h"
+#include "own_check.h"
 #include "references.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 /* What a library would count in. */
 struct widget {
@@ -207,6 +209,55 @@ START_TEST(drift_that_evens_out_is_none)
 }
 END_TEST
 
+START_TEST(a_look_at_all_counts_finds_what_changed_without_an_operation)
+{
+    start();
+    birth(1);
+    bl_own_check_all();
+    expect_counts(1, 1);
+    widget.count = 4;
+    bl_own_check_all();
+    expect_counts(1, 4);
+    ck_assert(find()->flags & BL_OBJECT_DRIFTED);
+    ck_assert_uint_eq(loss(BL_LOSS_counts_drifted), 1);
+    widget.count = 1;
+    bl_own_check_all();
+    expect_counts(1, 1);
+    ck_assert_uint_eq(loss(BL_LOSS_counts_drifted), 0);
+}
+END_TEST
+
+START_TEST(a_look_at_all_counts_leaves_open_what_is_in_flight)
+{
+    start();
+    birth(1);
+    announce(1, 5000);
+    bl_own_check_all();
+    expect_counts(2, 2);
+    widget.count = 3;
+    bl_own_check_all();
+    expect_counts(2, 3);
+    ck_assert_uint_eq(loss(BL_LOSS_counts_drifted), 1);
+}
+END_TEST
+
+START_TEST(a_look_at_all_counts_survives_memory_that_is_gone)
+{
+    start();
+    struct widget *gone =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(gone, MAP_FAILED);
+    gone->count = 1;
+    struct bl_ref_event e = event(1, 1, 5000);
+    e.handle = (uint64_t)(uintptr_t)gone;
+    e.through = true;
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 0});
+    munmap(gone, 4096);
+    bl_own_check_all();
+    ck_assert_uint_eq(loss(BL_LOSS_counts_drifted), 0);
+}
+END_TEST
+
 START_TEST(references_that_a_constructor_takes_belong_to_the_birth)
 {
     start();
@@ -260,6 +311,9 @@ int main(void)
     tcase_add_test(tc, a_retain_that_was_not_seen_is_drift_and_keeps_the_object_alive);
     tcase_add_test(tc, a_release_that_was_not_seen_is_drift_and_the_object_ends_by_its_own_count);
     tcase_add_test(tc, drift_that_evens_out_is_none);
+    tcase_add_test(tc, a_look_at_all_counts_finds_what_changed_without_an_operation);
+    tcase_add_test(tc, a_look_at_all_counts_leaves_open_what_is_in_flight);
+    tcase_add_test(tc, a_look_at_all_counts_survives_memory_that_is_gone);
     tcase_add_test(tc, references_that_a_constructor_takes_belong_to_the_birth);
     tcase_add_test(tc, a_field_that_is_not_the_count_at_the_first_birth_is_not_looked_at);
     tcase_add_test(tc, more_operations_than_can_be_in_flight_are_forgotten_from_the_outside);
