@@ -14,13 +14,19 @@
 
 struct bl_thread_state;
 
-/* A hooked call under way that stands for those inside it. */
-struct bl_wrapping {
+/* A hooked call that is under way: see profile_events.h. */
+struct bl_under_way {
     uint64_t handle;
-    uint64_t sp; /* of its caller: what is at or below the current one has been left by a jump */
+    uint64_t sp; /* of its caller: what is at or below the current one has been left */
+    const void *function;
+    uint32_t record; /* what it began with, 0: nothing; see references.h */
+    uint32_t serial;
+    uint32_t stack;
+    uint8_t class_number;
+    bool wraps; /* it stands for the calls inside it */
     bool gives_back;
 };
-#define BL_WRAPPINGS 8u
+#define BL_UNDER_WAY 8u
 
 struct bl_tls {
     uint32_t guard;
@@ -29,8 +35,8 @@ struct bl_tls {
     void *recorded;                 /* address the latest alloc event of this thread recorded */
     size_t recorded_size;
     void *detached; /* address whose record an outer wrapper (delete) has already ended */
-    uint32_t wrapping_count;
-    struct bl_wrapping wrappings[BL_WRAPPINGS];
+    uint32_t under_way_count;
+    struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
     bool exiting; /* the thread's destructors have run: no new state for it */
 };
 

@@ -182,14 +182,22 @@ static bool is_function(const ElfW(Sym) * s)
     return (type == STT_FUNC || type == STT_GNU_IFUNC) && s->st_shndx != SHN_UNDEF && s->st_value;
 }
 
-/* Of several versions of a function, the one that a new program links to. */
-static bool matches(const struct dynamic *d, uint32_t n, const char *name)
+static bool is_variable(const ElfW(Sym) * s)
 {
-    return is_function(&d->symbols[n]) && !(d->versions && d->versions[n] & VERSION_HIDDEN) &&
+    return ELF64_ST_TYPE(s->st_info) == STT_OBJECT && s->st_shndx != SHN_UNDEF && s->st_value;
+}
+
+typedef bool is_wanted(const ElfW(Sym) *);
+
+/* Of several versions of a symbol, the one that a new program links to. */
+static bool matches(const struct dynamic *d, uint32_t n, const char *name, is_wanted *wanted)
+{
+    return wanted(&d->symbols[n]) && !(d->versions && d->versions[n] & VERSION_HIDDEN) &&
            strcmp(d->strings + d->symbols[n].st_name, name) == 0;
 }
 
-static const ElfW(Sym) * search_gnu_hash(const struct dynamic *d, const char *name)
+static const ElfW(Sym) *
+    search_gnu_hash(const struct dynamic *d, const char *name, is_wanted *wanted)
 {
     uint32_t hash = 5381;
     for (const char *c = name; *c; c++)
@@ -203,19 +211,20 @@ static const ElfW(Sym) * search_gnu_hash(const struct dynamic *d, const char *na
         return NULL;
     for (;; n++) {
         uint32_t entry = chain[n - first];
-        if ((entry | 1u) == (hash | 1u) && matches(d, n, name))
+        if ((entry | 1u) == (hash | 1u) && matches(d, n, name, wanted))
             return &d->symbols[n];
         if (entry & 1u)
             return NULL;
     }
 }
 
-static const ElfW(Sym) * search_dynamic(const struct dynamic *d, const char *name)
+static const ElfW(Sym) *
+    search_dynamic(const struct dynamic *d, const char *name, is_wanted *wanted)
 {
     if (d->gnu_hash)
-        return search_gnu_hash(d, name);
+        return search_gnu_hash(d, name, wanted);
     for (uint32_t n = 0; d->hash && n < d->hash[1]; n++) {
-        if (matches(d, n, name))
+        if (matches(d, n, name, wanted))
             return &d->symbols[n];
     }
     return NULL;
@@ -372,7 +381,7 @@ static int find_symbol(struct dl_phdr_info *info, size_t size, void *wanted)
     if (!is_named(&o, w->path))
         return 0;
     bool dynamic = read_dynamic(&o, &d);
-    const ElfW(Sym) *s = dynamic ? search_dynamic(&d, w->name) : NULL;
+    const ElfW(Sym) *s = dynamic ? search_dynamic(&d, w->name, is_function) : NULL;
     /* Among all objects, only an exported function is meant. */
     if (!s && w->path && search_file(&o, w->name, &local))
         s = &local;
@@ -385,6 +394,29 @@ uint64_t bl_hook_elf_find(const char *path, const char *name, size_t *ret_size)
 {
     struct wanted w = {.path = path, .name = name};
     dl_iterate_phdr(find_symbol, &w);
+    if (w.address)
+        *ret_size = w.size;
+    return w.address;
+}
+
+static int find_variable(struct dl_phdr_info *info, size_t size, void *wanted)
+{
+    (void)size;
+    struct wanted *w = wanted;
+    const struct object o = object_of(info);
+    struct dynamic d = {0};
+    const ElfW(Sym) *s = read_dynamic(&o, &d) ? search_dynamic(&d, w->name, is_variable) : NULL;
+    if (!s)
+        return 0;
+    w->address = o.bias + s->st_value;
+    w->size = s->st_size;
+    return 1;
+}
+
+uint64_t bl_hook_elf_find_variable(const char *name, size_t *ret_size)
+{
+    struct wanted w = {.name = name};
+    dl_iterate_phdr(find_variable, &w);
     if (w.address)
         *ret_size = w.size;
     return w.address;

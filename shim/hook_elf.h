@@ -27,5 +27,8 @@ struct bl_hook_extent {
 bool bl_hook_elf_extent(uint64_t address, struct bl_hook_extent *ret_extent);
 /* As bl_hook_entry_find. */
 uint64_t bl_hook_elf_find(const char *path, const char *name, size_t *ret_size);
+/* An exported variable: the one that all objects use, which may be the executable's own copy of a
+ * library's. Returns its address, 0 if there is none. */
+uint64_t bl_hook_elf_find_variable(const char *name, size_t *ret_size);
 
 #endif

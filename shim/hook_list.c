@@ -1,4 +1,5 @@
 #include "hook_list.h"
+#include "arena.h"
 #include "ledger.h"
 #include "live.h"
 #include "lock.h"
@@ -9,42 +10,112 @@
 
 static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_HOOKS */
 
-static void add_locked(const struct bl_hook_note *note)
+/* What was listed, in that order. */
+struct kept {
+    struct kept *next;
+    bool is_class;
+    const char
+        *texts[3]; /* of a class: name, own modules, profile; of a hook: function, why, module */
+    uint32_t class_number;
+    uint32_t method; /* of a hook */
+    uint32_t flags;  /* of a class */
+};
+
+static struct kept *first; /* (lock) to write */
+static struct kept **last = &first;
+static struct kept *classes[BL_CLASSES_MAX];
+
+/* The texts may end with the caller. NULL: no memory. */
+static struct kept *keep(const struct kept *one)
+{
+    size_t bytes = sizeof *one;
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(one->texts); i++)
+        bytes += one->texts[i] ? strlen(one->texts[i]) + 1 : 0;
+    struct kept *k = bl_arena_alloc(bytes);
+    if (!k)
+        return NULL;
+    *k = *one;
+    char *at = (char *)(k + 1);
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(k->texts); i++) {
+        size_t length = k->texts[i] ? strlen(k->texts[i]) + 1 : 0;
+        if (length > 0)
+            k->texts[i] = memcpy(at, k->texts[i], length);
+        at += length;
+    }
+    *last = k;
+    last = &k->next;
+    return k;
+}
+
+static void write_hook(const struct kept *k)
 {
     uint64_t n = bl_header->published[BL_SECTION_HOOKS];
     if (bl_ledger_ensure(BL_SECTION_HOOKS, (uint32_t)n + 1) != 0)
         return;
     struct bl_hook *hook = bl_ledger_at(BL_SECTION_HOOKS, (uint32_t)n);
     memset(hook, 0, sizeof *hook);
-    hook->function_name = bl_names_add_str(note->function);
-    hook->class_number = note->class_number;
-    hook->method = note->method;
-    hook->why_name = note->why ? bl_names_add_str(note->why) : 0;
-    hook->module_name = bl_names_add_str(note->module);
+    hook->function_name = bl_names_add_str(k->texts[0]);
+    hook->class_number = k->class_number;
+    hook->method = k->method;
+    hook->why_name = k->texts[1] ? bl_names_add_str(k->texts[1]) : 0;
+    hook->module_name = bl_names_add_str(k->texts[2]);
     bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
+    if (k->method == BL_HOOK_NONE)
+        bl_losses_add(BL_LOSS_hooks_refused, 1);
+}
+
+static int write_class(const struct kept *k)
+{
+    int number = bl_live_add_class(k->texts[0]);
+    if (number < 0)
+        return number;
+    struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, (uint32_t)number);
+    class->own_modules = bl_names_add_str(k->texts[1]);
+    class->profile_name = bl_names_add_str(k->texts[2]);
+    __atomic_fetch_or(&class->flags, k->flags, __ATOMIC_RELAXED);
+    return number;
 }
 
 void bl_hook_list_add(const struct bl_hook_note *note)
 {
+    const struct kept k = {.texts = {note->function, note->why, note->module},
+                           .class_number = note->class_number,
+                           .method = note->method};
     bl_lock_take(&lock);
-    add_locked(note);
+    write_hook(&k);
+    keep(&k);
     bl_lock_give(&lock);
-    if (note->method == BL_HOOK_NONE)
-        bl_losses_add(BL_LOSS_hooks_refused, 1);
 }
 
 int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile)
 {
+    const struct kept k = {
+        .is_class = true, .texts = {name, own_modules, profile}, .flags = BL_CLASS_REFCOUNTED};
     bl_lock_take(&lock);
-    int number = bl_live_add_class(name);
-    if (number >= 0) {
-        struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, (uint32_t)number);
-        class->flags |= BL_CLASS_REFCOUNTED;
-        class->own_modules = bl_names_add_str(own_modules);
-        class->profile_name = bl_names_add_str(profile);
-    }
+    int number = write_class(&k);
+    if (number >= 0)
+        classes[number] = keep(&k);
     bl_lock_give(&lock);
     return number;
+}
+
+void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags)
+{
+    struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);
+    struct kept *k = classes[class_number];
+    __atomic_fetch_or(&class->flags, flags, __ATOMIC_RELAXED);
+    if (k)
+        __atomic_fetch_or(&k->flags, flags, __ATOMIC_RELAXED);
+}
+
+void bl_hook_list_repeat(void)
+{
+    for (const struct kept *k = first; k; k = k->next) {
+        if (k->is_class)
+            write_class(k);
+        else
+            write_hook(k);
+    }
 }
 
 void bl_hook_list_lock(void)

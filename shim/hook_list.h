@@ -2,7 +2,8 @@
  * The ledger's list of classes and hooks, where it grows while the program runs: when a library
  * arrives (under the loader's lock) or a Java class loads (under none).
  *
- * Threads: any, BL_RANK_HOOKS inside. Needs the guard. Errors: -errno, or nothing is listed.
+ * Owns: a copy of what was listed, in the arena, for good; so callers add a thing once. Threads:
+ * any, BL_RANK_HOOKS inside. Needs the guard. Errors: -errno, or nothing is listed.
  */
 #ifndef BL_HOOK_LIST_H
 #define BL_HOOK_LIST_H
@@ -22,6 +23,10 @@ struct bl_hook_note {
 void bl_hook_list_add(const struct bl_hook_note *note);
 /* A reference-counted class. Returns its number or -errno. */
 int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile);
+/* BL_CLASS_*, added to those it has. Safe on the event path. */
+void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags);
+/* All of it again, in a child whose ledger starts empty. Single-threaded. */
+void bl_hook_list_repeat(void);
 
 void bl_hook_list_lock(void);
 void bl_hook_list_unlock(void);

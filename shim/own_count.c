@@ -1,4 +1,5 @@
 #include "own_count.h"
+#include "hook_list.h"
 #include "losses.h"
 
 static int32_t load(const struct bl_own_field *field, uint64_t handle)
@@ -84,15 +85,18 @@ void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e)
         bl_flights_add(bl_tls.thread, key_of(e->handle, class_number), -e->delta, e->sp);
 }
 
-int32_t bl_own_at_birth(struct bl_own_field *field, const struct bl_ref_event *e)
+int32_t bl_own_at_birth(struct bl_own_field *field, uint8_t class_number,
+                        const struct bl_ref_event *e)
 {
     struct bl_own own = bl_own_read(field, e);
     if (!own.known || !e->through)
         return e->delta;
     if (!bl_load_relaxed(&field->checked)) {
         bl_store_relaxed(&field->checked, 1);
-        if (own.after != e->delta)
+        if (own.after != e->delta) {
             bl_store_relaxed(&field->width, 0);
+            bl_hook_list_set_flags(class_number, BL_CLASS_FIELD_DROPPED);
+        }
     }
     return own.after > 0 && bl_load_relaxed(&field->width) ? own.after : e->delta;
 }

@@ -36,8 +36,9 @@ struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_num
 void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e);
 /* References that a buffer is born with: its constructor may have taken some for others. Where the
  * first birth of a class shows another count than it gave, the field is something else, in this
- * version of the library, and is not looked at again. */
-int32_t bl_own_at_birth(struct bl_own_field *field, const struct bl_ref_event *e);
+ * version of the library, and is not looked at again: BL_CLASS_FIELD_DROPPED. */
+int32_t bl_own_at_birth(struct bl_own_field *field, uint8_t class_number,
+                        const struct bl_ref_event *e);
 
 /* What is in flight on an object. */
 struct bl_flight_sums bl_own_in_flight(uint8_t class_number, uint64_t handle);

@@ -536,6 +536,7 @@ static void start_after_unseen_fork(void)
     bl_live_add_class("heap");
     if (bl_track_conf.mmap)
         bl_live_add_class("mmap");
+    bl_hook_list_repeat();
     bl_threads_after_fork();
     bl_store_relaxed(state_page, BL_TRACK_HELPER);
 }

@@ -23,9 +23,16 @@ struct parser {
     bool has_end;        /* something ends its buffers */
     bool has_unowned;    /* an alloc whose buffers have no owner to end with */
     bool ends_named;     /* an `end` line was read */
+    bool tells_kind;     /* an alloc with kind= */
     unsigned class_line; /* where it is */
     unsigned class_column;
-    uint32_t classes; /* reported */
+    uint32_t classes;     /* reported */
+    uint32_t class_index; /* of the one that is read */
+    uint32_t kind_count;
+    struct kind {
+        struct span name;
+        struct span value;
+    } kinds[BL_PROFILE_KINDS_MAX];
     uint32_t seen_count;
     struct span seen[BL_PROFILE_CLASSES_MAX]; /* names of the classes so far */
     struct bl_profile_class class;
@@ -276,6 +283,20 @@ static bool take_quantity(struct parser *p, struct span word, struct bl_place *r
 
 /* ---- the head of a class --------------------------------------------------------------------- */
 
+/* Checked when the line was read: a name, and a number or a name. */
+static void make_kind(const struct parser *p, const struct kind *kind,
+                      struct bl_profile_class *ret_class)
+{
+    int64_t value = 0;
+    memcpy(ret_class->name, kind->name.start, kind->name.length);
+    ret_class->name[kind->name.length] = '\0';
+    ret_class->kind_of = p->class_index;
+    if (parse_number(kind->value, INT64_MAX, &value))
+        ret_class->kind_value = (uint64_t)value;
+    else
+        memcpy(ret_class->kind_variable, kind->value.start, kind->value.length);
+}
+
 static void report_class(struct parser *p)
 {
     if (!p->in_class || p->class_reported)
@@ -288,9 +309,17 @@ static void report_class(struct parser *p)
     }
     if (p->class_broken)
         return;
-    if (p->sink->on_class)
-        p->sink->on_class(p->sink->context, &p->class);
-    p->classes++;
+    p->class.kind_of = BL_PROFILE_NO_CLASS;
+    p->class_index = p->classes;
+    p->classes += 1 + p->kind_count;
+    if (!p->sink->on_class)
+        return;
+    p->sink->on_class(p->sink->context, &p->class);
+    for (uint32_t i = 0; i < p->kind_count; i++) {
+        struct bl_profile_class kind = p->class;
+        make_kind(p, &p->kinds[i], &kind);
+        p->sink->on_class(p->sink->context, &kind);
+    }
 }
 
 /* What can only be said when all of a class was read. */
@@ -307,6 +336,9 @@ static void end_class(struct parser *p)
         report(p, p->class_line, p->class_column,
                "nothing ends the buffers of the class: name a `release` or `destroy` function, or "
                "an `owner=` to end with");
+    if (p->kind_count > 0 && !p->tells_kind)
+        report(p, p->class_line, p->class_column,
+               "the class has kinds, and no `alloc` says by `kind=` which one it makes");
 }
 
 static bool is_known_class(const struct parser *p, struct span word)
@@ -318,6 +350,16 @@ static bool is_known_class(const struct parser *p, struct span word)
     return false;
 }
 
+static bool is_new_class(struct parser *p, struct span word)
+{
+    if (is_known_class(p, word))
+        return refuse(p, word, "the class ", " stands twice in this file");
+    if (p->seen_count == BL_PROFILE_CLASSES_MAX)
+        return refuse(p, word, "no room for ", ": a file holds 62 classes at most");
+    p->seen[p->seen_count++] = word;
+    return true;
+}
+
 static void begin_class(struct parser *p, struct span keyword)
 {
     end_class(p);
@@ -327,18 +369,15 @@ static void begin_class(struct parser *p, struct span keyword)
     p->class.zero_is_end = true;
     p->in_class = true;
     p->class_reported = p->has_alloc = p->has_end = p->has_unowned = p->ends_named = false;
+    p->tells_kind = false;
+    p->kind_count = 0;
     p->class_line = p->line;
     p->class_column = column_of(p, word.length > 0 ? word.start : keyword.start);
     p->class_broken =
         !take_name(p, word, p->class.name, "the name of a class") || !is_end_of_line(p);
     if (p->class_broken)
         return;
-    if (is_known_class(p, word) || p->seen_count == BL_PROFILE_CLASSES_MAX)
-        p->class_broken = !refuse(p, word, is_known_class(p, word) ? "the class " : "no room for ",
-                                  is_known_class(p, word) ? " stands twice in this file"
-                                                          : ": a file holds 62 classes at most");
-    else
-        p->seen[p->seen_count++] = word;
+    p->class_broken = !is_new_class(p, word);
 }
 
 /* The rest of the line, one blank between words, is added to a list. */
@@ -390,6 +429,26 @@ static bool take_end(struct parser *p)
     return is_end_of_line(p);
 }
 
+/* kind NAME NUMBER, kind NAME VARIABLE */
+static bool take_kind(struct parser *p)
+{
+    char name[BL_PROFILE_NAME_MAX];
+    int64_t number;
+    struct kind kind = {.name = next_word(p)};
+    if (!take_name(p, kind.name, name, "the name of a kind"))
+        return false;
+    kind.value = next_word(p);
+    if (!parse_number(kind.value, INT64_MAX, &number) &&
+        !take_name(p, kind.value, name, "the number, or the library's variable, that tells it"))
+        return false;
+    if (p->kind_count == BL_PROFILE_KINDS_MAX)
+        return refuse(p, kind.name, "no room for ", ": a class has 16 kinds at most");
+    if (!is_new_class(p, kind.name))
+        return false;
+    p->kinds[p->kind_count++] = kind;
+    return is_end_of_line(p);
+}
+
 /* A word that needs nothing after it: the only ones left. */
 static bool take_flag(struct parser *p, struct span keyword)
 {
@@ -411,9 +470,9 @@ static bool take_flag(struct parser *p, struct span keyword)
 
 static bool is_class_word(struct span word)
 {
-    static const char *const words[] = {"library",  "own",           "count",    "end",
-                                        "revives",  "adopts",        "recycles", "inlined",
-                                        "bytecode", "outlives-block"};
+    static const char *const words[] = {"library", "own",      "count",         "end",
+                                        "kind",    "revives",  "adopts",        "recycles",
+                                        "inlined", "bytecode", "outlives-block"};
     for (size_t i = 0; i < BL_ARRAY_LENGTH(words); i++)
         if (is_word(word, words[i]))
             return true;
@@ -438,6 +497,8 @@ static void take_class_line(struct parser *p, struct span keyword)
         fine = take_count_field(p);
     else if (is_word(keyword, "end"))
         fine = take_end(p);
+    else if (is_word(keyword, "kind"))
+        fine = take_kind(p);
     else
         fine = take_flag(p, keyword);
     p->class_broken |= !fine;
@@ -507,6 +568,10 @@ static bool take_setting(struct parser *p, struct span key, struct span value)
         return take_pointer(p, value, &f->into);
     if (is_word(key, "owner"))
         return take_pointer(p, value, &f->owner);
+    if (is_word(key, "owner-of"))
+        return take_pointer(p, value, &f->beside);
+    if (is_word(key, "kind"))
+        return take_quantity(p, value, &f->kind);
     if (is_word(key, "size"))
         return take_quantity(p, value, &f->size);
     if (is_word(key, "count"))
@@ -518,7 +583,8 @@ static bool take_setting(struct parser *p, struct span key, struct span value)
     if (is_word(key, "stack-words"))
         return take_stack_words(p, value);
     return refuse(p, key, "unknown setting ",
-                  " (accepted: handle=, size=, count=, into=, owner=, when=, null=, stack-words=)");
+                  " (accepted: handle=, size=, count=, into=, owner=, owner-of=, kind=, when=, "
+                  "null=, stack-words=)");
 }
 
 static bool take_function_word(struct parser *p, struct span word, struct said *said)
@@ -543,7 +609,8 @@ static bool needs_result(const struct bl_profile_function *f)
 {
     return (f->when & BL_WHEN_RESULT) != 0 || f->handle.where == BL_WHERE_RESULT ||
            f->size.where == BL_WHERE_RESULT || f->count.where == BL_WHERE_RESULT ||
-           f->into.where == BL_WHERE_RESULT || f->owner.where == BL_WHERE_RESULT;
+           f->into.where == BL_WHERE_RESULT || f->owner.where == BL_WHERE_RESULT ||
+           f->beside.where == BL_WHERE_RESULT || f->kind.where == BL_WHERE_RESULT;
 }
 
 static bool is_observed_after(enum bl_role role)
@@ -560,16 +627,24 @@ static bool settle_moment(struct parser *p, struct span name, const struct said 
     if (said->pre && (needs_result(f) || compares))
         return refuse(p, name, "", " cannot be `pre`: what it returns or leaves is needed");
     f->pre = said->pre || (!said->post && !is_observed_after(f->role) && !needs_result(f));
+    if (f->wraps && !f->pre && (f->role != BL_ROLE_DESTROY || needs_result(f)))
+        return refuse(p, name, "", " `wraps` calls inside it, so it cannot be observed after them");
     return true;
 }
 
 static bool is_alloc_only(struct parser *p, struct span name)
 {
     const struct bl_profile_function *f = &p->function;
+    if (f->owner.where != BL_WHERE_NONE && f->beside.where != BL_WHERE_NONE)
+        return refuse(p, name, "", " cannot have both owner= and owner-of=");
+    if (f->kind.where != BL_WHERE_NONE && p->kind_count == 0)
+        return refuse(p, name, "", ": kind= needs `kind` lines in the class");
     if (f->role == BL_ROLE_ALLOC)
         return true;
-    if (f->owner.where != BL_WHERE_NONE)
-        return refuse(p, name, "", ": owner= is for `alloc` only");
+    if (f->owner.where != BL_WHERE_NONE || f->beside.where != BL_WHERE_NONE)
+        return refuse(p, name, "", ": owner= and owner-of= are for `alloc` only");
+    if (f->kind.where != BL_WHERE_NONE)
+        return refuse(p, name, "", ": kind= is for `alloc` only");
     if (f->when & BL_WHEN_NEW)
         return refuse(p, name, "", ": when=new is for `alloc` only");
     return true;
@@ -601,7 +676,9 @@ static void note_function(struct parser *p)
 {
     enum bl_role role = p->function.role;
     p->has_alloc |= role == BL_ROLE_ALLOC;
-    p->has_unowned |= role == BL_ROLE_ALLOC && p->function.owner.where == BL_WHERE_NONE;
+    p->has_unowned |= role == BL_ROLE_ALLOC && p->function.owner.where == BL_WHERE_NONE &&
+                      p->function.beside.where == BL_WHERE_NONE;
+    p->tells_kind |= p->function.kind.where != BL_WHERE_NONE;
     p->has_end |= role == BL_ROLE_RELEASE || role == BL_ROLE_DESTROY || role == BL_ROLE_STEAL ||
                   role == BL_ROLE_TRANSFER;
 }
@@ -627,7 +704,7 @@ static void take_function(struct parser *p, struct span keyword, enum bl_role ro
     note_function(p);
     if (!fine || p->class_broken)
         return;
-    p->function.class_index = p->classes - 1;
+    p->function.class_index = p->class_index;
     if (p->sink->on_function)
         p->sink->on_function(p->sink->context, &p->function);
 }
@@ -651,10 +728,11 @@ static void take_line(struct parser *p)
     if (is_class_word(keyword)) {
         take_class_line(p, keyword);
     } else {
-        refuse(p, keyword, "unknown word ",
-               " (accepted: class, library, own, count, end, revives, adopts, recycles, inlined, "
-               "bytecode, outlives-block, alloc, retain, release, destroy, resize, replace, "
-               "transfer, steal, clear)");
+        refuse(
+            p, keyword, "unknown word ",
+            " (accepted: class, library, own, count, end, kind, revives, adopts, recycles, "
+            "inlined, bytecode, outlives-block, alloc, retain, release, destroy, resize, replace, "
+            "transfer, steal, clear)");
         p->class_broken |= p->in_class && !p->class_reported;
     }
 }

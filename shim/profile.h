@@ -4,7 +4,7 @@
  *
  * The parser only: no allocation, no files, no output, so that the shim (in the target) and the
  * command line (`bufleak profiles check`) use the same. The format is described in
- * bufleak-profile(5). Threads: any; state is on the caller's stack (about 4 KiB). Signal context:
+ * bufleak-profile(5). Threads: any; state is on the caller's stack (about 6 KiB). Signal context:
  * safe. Errors: through the callback, with line and column (from 1, in bytes); the rest of the file
  * is still parsed, a line with an error is left out, and so is a class whose head has one.
  */
@@ -18,6 +18,8 @@
 #define BL_PROFILE_CLASSES_MAX 62u /* of one file; the ledger holds 64, two are the heap's */
 #define BL_PROFILE_ARGS_MAX    38u
 #define BL_PROFILE_DEREFS_MAX  3u
+#define BL_PROFILE_KINDS_MAX   16u /* of one class */
+#define BL_PROFILE_NO_CLASS    UINT32_MAX
 
 enum bl_role {
     BL_ROLE_ALLOC,   /* a handle is born, with one reference unless `count` says otherwise */
@@ -71,6 +73,12 @@ struct bl_profile_class {
     /* The object's own count: BL_WHERE_FIELD, or NONE. Offsets are those of one version: a class
      * whose first birth observed after the call shows another count there has no field. */
     struct bl_place field;
+    /* A kind of another class, reported right after it: all but the name is as there, and so are
+     * the functions. A buffer is of this kind if the alloc's `kind` is the value of the library's
+     * variable, or kind_value where no variable is named. */
+    uint32_t kind_of; /* index of that class; BL_PROFILE_NO_CLASS: it is none */
+    char kind_variable[BL_PROFILE_NAME_MAX];
+    uint64_t kind_value;
 };
 
 /* When a call counts; several may hold at once. Those on the result make it a post hook. NEW, of an
@@ -92,11 +100,14 @@ struct bl_profile_function {
     struct bl_place count; /* references by this call (an int); default constant 1 */
     struct bl_place into;  /* transfer: the buffer that answers from now on; replace: the new one */
     struct bl_place owner; /* alloc: ends with this handle, of whatever class; or NONE */
-    bool null_ok;         /* a NULL handle does nothing (default); else it is not expected either */
-    bool pre;             /* observed before the call; alloc is after it (default by role) */
-    bool wraps;           /* calls inside it on the same handle, by the same thread, that release
-                           * (release, destroy, steal) or retain (retain) as it does are part of it:
-                           * only the outer one counts. A steal always does. */
+    struct bl_place beside; /* alloc: has the owner that this handle has; or NONE */
+    struct bl_place kind;   /* alloc: tells which of the class's kinds it makes; or NONE */
+    bool null_ok; /* a NULL handle does nothing (default); else it is not expected either */
+    bool pre;   /* observed before the call; alloc is after it (default by role). A destroy that is
+                 * not releases what it owns by calls that are seen, and ends it with what is left */
+    bool wraps; /* calls inside it on the same handle, by the same thread, that release
+                 * (release, destroy, steal) or retain (retain) as it does are part of it:
+                 * only the outer one counts. A steal always does. */
     bool optional;        /* may be missing in the library without a word */
     unsigned stack_words; /* stack arguments beyond the six in registers */
 };

@@ -1,190 +1,64 @@
 #include "profile_hooks.h"
 #include "arena.h"
-#include "clock.h"
+#include "hook_elf.h"
 #include "hook_entry.h"
 #include "hook_list.h"
 #include "jvm/agent.h"
 #include "ledger.h"
-#include "live.h"
 #include "losses.h"
-#include "profile.h"
+#include "profile_events.h"
 #include "references.h"
 #include "sigsafe.h"
-#include "track.h"
 
-#include <errno.h>
 #include <link.h>
 #include <string.h>
 
 #define CLASSES_PER_PROFILE BL_PROFILE_CLASSES_MAX
 #define PROFILES_MAX        32u
 #define FILE_BYTES          (64u << 10)
-#define PATH_BYTES          512u
+#define OBJECTS_MAX         4096u
+#define MATCHES_MAX         4u /* objects that hold one class's functions and came at once */
 
-/* A hooked function: what its calls mean. Never freed. */
-struct watched {
-    struct bl_profile_function f;
-    uint8_t class_number;
-    bool revives;
-    struct bl_place field;
+/* A function of a class, hooked or refused, in one object. Never freed: a library that is unloaded
+ * and comes back finds it again. */
+struct applied {
+    struct bl_watched watched;
+    struct applied *next; /* of the class */
+    const char *why;      /* static text; NULL: all calls are seen */
+    enum bl_hook_method method;
+    char *path; /* of the object; NULL: not recorded yet */
 };
 
-/* A class of a profile: parsed each time objects were loaded, applied once. */
-struct known_class {
-    struct bl_profile_class c;
-    char path[PATH_BYTES]; /* of the library; empty: not here yet */
-    bool executable;       /* it is the program itself */
-    int number;            /* -1: not registered */
+/* A class of a profile that is in the ledger. Never freed. */
+struct registered {
+    struct bl_watched_class class;
+    const char *kind_variable; /* NULL: it is no kind that is told by one */
+    struct applied *functions;
 };
 
 static struct profile {
     const char *name;
     const char *text;
     size_t length;
-    bool applied[CLASSES_PER_PROFILE];
+    struct registered *classes[CLASSES_PER_PROFILE]; /* NULL: not in the ledger */
+    bool armed[CLASSES_PER_PROFILE];                 /* left to the Java agent */
 } profiles[PROFILES_MAX];
 static uint32_t profile_count;
 static const char *no_hooks_why; /* entry hooks cannot be had at all */
 
-/* ---- events ---- */
+/* ---- loaded objects ---- */
 
-static uint64_t value_at(const struct bl_place *p, const struct bl_hook_call *call, uint64_t handle)
-{
-    struct bl_profile_call c = {.args = call->args,
-                                .stack_args = call->stack_args,
-                                .result = call->result,
-                                .handle = handle};
-    uint64_t value = 0;
-    return bl_profile_value(p, &c, &value) ? value : 0;
-}
-
-static int32_t own_count(const struct watched *w, const struct bl_hook_call *call, uint64_t handle)
-{
-    return (int32_t)value_at(&w->field, call, handle);
-}
-
-/* Does this call count? */
-static bool applies(const struct watched *w, const struct bl_hook_call *call, uint64_t handle)
-{
-    int result = (int)call->result;
-    unsigned when = w->f.when;
-    if ((when & BL_WHEN_ZERO && result != 0) || (when & BL_WHEN_NONZERO && result == 0) ||
-        (when & BL_WHEN_NONNEGATIVE && result < 0))
-        return false;
-    if (when & BL_WHEN_FIELD && own_count(w, call, handle) <= 0)
-        return false;
-    return !(when & BL_WHEN_NEW) || !bl_refs_known(handle, w->class_number);
-}
-
-/* ---- calls that stand for the calls inside them ---- */
-
-static bool gives_back(enum bl_role role)
-{
-    return role == BL_ROLE_RELEASE || role == BL_ROLE_DESTROY || role == BL_ROLE_STEAL;
-}
-
-/* Forgets wrappings whose frames have been left, also by longjmp or an exception. */
-static void drop_left(uint64_t sp)
-{
-    while (bl_tls.wrapping_count > 0 && bl_tls.wrappings[bl_tls.wrapping_count - 1].sp <= sp)
-        bl_tls.wrapping_count--;
-}
-
-static bool is_inner(const struct watched *w, uint64_t handle, uint64_t sp)
-{
-    drop_left(sp);
-    for (uint32_t i = 0; i < bl_tls.wrapping_count; i++) {
-        if (bl_tls.wrappings[i].handle == handle &&
-            bl_tls.wrappings[i].gives_back == gives_back(w->f.role))
-            return true;
-    }
-    return false;
-}
-
-static void enter_wrapping(const struct watched *w, uint64_t handle, uint64_t sp)
-{
-    if (!w->f.wraps || bl_tls.wrapping_count == BL_WRAPPINGS)
-        return;
-    bl_tls.wrappings[bl_tls.wrapping_count++] =
-        (struct bl_wrapping){.handle = handle, .sp = sp, .gives_back = gives_back(w->f.role)};
-}
-
-static void dispatch(const struct watched *w, struct bl_ref_event *e,
-                     const struct bl_hook_call *call)
-{
-    switch (w->f.role) {
-    case BL_ROLE_ALLOC:
-        bl_refs_birth(e, &(struct bl_ref_birth){.size = value_at(&w->f.size, call, e->handle)});
-        break;
-    case BL_ROLE_RETAIN:
-        bl_refs_retain(e);
-        break;
-    case BL_ROLE_RELEASE:
-        e->delta = -e->delta;
-        bl_refs_release(e);
-        break;
-    case BL_ROLE_STEAL:
-        e->delta = -e->delta;
-        bl_refs_release_last(e);
-        break;
-    case BL_ROLE_DESTROY:
-        e->delta = 0;
-        bl_refs_end(e);
-        break;
-    case BL_ROLE_RESIZE:
-        bl_refs_resize(e, value_at(&w->f.size, call, e->handle));
-        break;
-    case BL_ROLE_TRANSFER:
-        bl_refs_transfer(e, value_at(&w->f.into, call, e->handle));
-        break;
-    case BL_ROLE_REPLACE:
-    case BL_ROLE_CLEAR:
-    case BL_ROLE_COUNT:
-    default:
-        break; /* refused when the function was to be hooked */
-    }
-}
-
-static void on_call(void *context, const struct bl_hook_call *call)
-{
-    const struct watched *w = context;
-    uint64_t handle = value_at(&w->f.handle, call, 0);
-    int64_t count = (int64_t)value_at(&w->f.count, call, handle);
-    if (!handle || count == 0 || !bl_track_enter())
-        return;
-    int saved = errno;
-    if (is_inner(w, handle, call->origin.sp) || !applies(w, call, handle)) {
-        errno = saved;
-        bl_track_leave();
-        return;
-    }
-    struct bl_ref_event e = {
-        .handle = handle,
-        .time_ns = bl_clock_event_ns(),
-        .stack = bl_track_stack_entered(&call->origin),
-        .thread = bl_tls.thread ? bl_tls.thread->number : 0,
-        .delta = (int32_t)count,
-        .class_number = w->class_number,
-        .through = !w->f.pre,
-        .sp = call->origin.sp,
-    };
-    dispatch(w, &e, call);
-    enter_wrapping(w, handle, call->origin.sp);
-    errno = saved;
-    bl_track_leave();
-}
-
-/* ---- applying a profile ---- */
-
-struct application {
-    struct profile *profile;
-    struct known_class classes[CLASSES_PER_PROFILE];
-    uint32_t class_count;
+struct object {
+    const void *headers; /* tells it from another one at the same base */
+    uint64_t base;
+    const char *path; /* the loader's, or the executable's */
+    bool executable;
+    bool is_new;
 };
 
-struct search {
-    struct known_class *class;
-};
+/* Those of the latest look. */
+static struct object *objects;
+static uint32_t object_count;
 
 static const char *executable_path(void)
 {
@@ -194,20 +68,198 @@ static const char *executable_path(void)
     return name->text;
 }
 
-static int look_for_library(struct dl_phdr_info *info, size_t size, void *context)
+struct look {
+    struct object *found;
+    uint32_t count;
+    bool any_new;
+};
+
+static bool is_known(const struct object *o)
 {
-    struct search *s = context;
+    for (uint32_t i = 0; i < object_count; i++) {
+        if (objects[i].base == o->base && objects[i].headers == o->headers)
+            return true;
+    }
+    return false;
+}
+
+static int take_object(struct dl_phdr_info *info, size_t size, void *context)
+{
+    struct look *l = context;
     (void)size;
-    bool executable = !info->dlpi_name || !info->dlpi_name[0];
-    const char *path = executable ? executable_path() : info->dlpi_name;
-    const char *name = strrchr(path, '/');
+    if (l->count == OBJECTS_MAX)
+        return 1;
+    struct object *o = &l->found[l->count++];
+    *o = (struct object){.headers = info->dlpi_phdr,
+                         .base = info->dlpi_addr,
+                         .path = info->dlpi_name,
+                         .executable = !info->dlpi_name || !info->dlpi_name[0]};
+    if (o->executable)
+        o->path = executable_path();
+    o->is_new = !is_known(o);
+    l->any_new |= o->is_new;
+    return 0;
+}
+
+/* False: nothing has come since the latest look. */
+static bool look_around(void)
+{
+    static struct object *spare;
+    if (!spare)
+        spare = bl_arena_map(OBJECTS_MAX * sizeof *spare);
+    struct look l = {.found = spare};
+    if (!spare)
+        return false;
+    dl_iterate_phdr(take_object, &l);
+    spare = objects;
+    objects = l.found;
+    object_count = l.count;
+    return l.any_new;
+}
+
+/* ---- classes ---- */
+
+static char *copy_text(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = bl_arena_alloc(bytes);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+/* One look at a profile: what it says about the objects that are new. */
+struct application {
+    struct profile *profile;
+    uint32_t class_count;
+    struct bl_profile_class classes[CLASSES_PER_PROFILE];
+    const struct object *matches[CLASSES_PER_PROFILE][MATCHES_MAX]; /* NULL ends them */
+};
+
+static void set_policy(uint8_t number, const struct bl_profile_class *c, uint8_t kind_of)
+{
+    struct bl_own_field field = {.offset = c->field.n};
+    if (c->field.where == BL_WHERE_FIELD)
+        field.width = c->field.width;
+    bl_refs_set_policy(number, (struct bl_ref_policy){.revives = c->revives,
+                                                      .zero_is_end = c->zero_is_end,
+                                                      .adopts = c->adopts,
+                                                      .recycles = c->recycles,
+                                                      .inlined = c->inlined,
+                                                      .field = field,
+                                                      .ends_by_free = c->ends_by_free,
+                                                      .kind_of = kind_of});
+}
+
+static int list_class(const struct bl_profile_class *c, const char *profile)
+{
+    char own[2 * BL_PROFILE_LIST_MAX + 2];
     struct bl_text t;
-    if (!bl_profile_matches(s->class->c.library, name ? name + 1 : path))
-        return 0;
-    s->class->executable = executable;
-    bl_text_init(&t, s->class->path, sizeof s->class->path);
-    bl_text_str(&t, path);
-    return 1;
+    bl_text_init(&t, own, sizeof own);
+    bl_text_str(&t, c->library);
+    bl_text_str(&t, " ");
+    bl_text_str(&t, c->own);
+    return bl_hook_list_add_class(c->name, own, profile);
+}
+
+static struct registered *register_one(struct application *a, uint32_t index, uint8_t kind_of)
+{
+    const struct bl_profile_class *c = &a->classes[index];
+    struct registered *r = bl_arena_alloc(sizeof *r);
+    int number = r ? list_class(c, a->profile->name) : -1;
+    if (number < 0) {
+        bl_arena_free(r, sizeof *r);
+        return NULL;
+    }
+    *r = (struct registered){.class = {.number = (uint8_t)number, .field = c->field}};
+    if (c->kind_of != BL_PROFILE_NO_CLASS && c->kind_variable[0])
+        r->kind_variable = copy_text(c->kind_variable);
+    set_policy(r->class.number, c, kind_of);
+    a->profile->classes[index] = r;
+    return r;
+}
+
+static struct applied *add_function(struct registered *r, const struct bl_profile_function *f)
+{
+    struct applied *a = bl_arena_alloc(sizeof *a);
+    if (!a)
+        return NULL;
+    *a = (struct applied){.watched = {.f = *f, .class = &r->class}, .next = r->functions};
+    r->functions = a;
+    return a;
+}
+
+/* The function as it was met in this object before, or a new one, without a path. */
+static struct applied *find_applied(struct registered *r, const struct bl_profile_function *f,
+                                    const char *path)
+{
+    for (struct applied *a = r->functions; a; a = a->next) {
+        if (a->watched.f.role == f->role && strcmp(a->watched.f.name, f->name) == 0 && a->path &&
+            strcmp(a->path, path) == 0)
+            return a;
+    }
+    return add_function(r, f);
+}
+
+static void list_function(const struct registered *r, const struct applied *a)
+{
+    bl_hook_list_add(&(struct bl_hook_note){.function = a->watched.f.name,
+                                            .class_number = r->class.number,
+                                            .method = a->method,
+                                            .why = a->why,
+                                            .module = a->path});
+}
+
+static void refuse_variable(struct registered *r, const char *path)
+{
+    struct bl_profile_function f = {.role = BL_ROLE_ALLOC};
+    struct bl_text t;
+    bl_text_init(&t, f.name, sizeof f.name);
+    bl_text_str(&t, r->kind_variable);
+    struct applied *a = find_applied(r, &f, path);
+    if (!a || a->path || (a->path = copy_text(path)) == NULL)
+        return;
+    a->why = "the library has no such variable: buffers of this kind are counted as its class";
+    list_function(r, a);
+}
+
+/* Where the variables are now. The library may have been unloaded and loaded elsewhere. */
+static void find_variables(struct application *a, uint32_t index, struct registered *base)
+{
+    for (uint32_t i = 0; i < base->class.kind_count; i++) {
+        struct registered *r = a->profile->classes[index + 1 + i];
+        struct bl_watched_kind *kind = &base->class.kinds[i];
+        size_t size = 0;
+        if (!r->kind_variable)
+            continue;
+        uint64_t address = bl_hook_elf_find_variable(r->kind_variable, &size);
+        if (size > sizeof kind->value)
+            address = 0;
+        // NOLINTNEXTLINE(performance-no-int-to-ptr)
+        bl_store_relaxed(&kind->variable, (const void *)(uintptr_t)address);
+        kind->width = (uint8_t)size;
+        if (!address)
+            refuse_variable(r, a->matches[index][0]->path);
+    }
+}
+
+/* The class enters the ledger with its first function that is there, and its kinds, which follow it
+ * in the profile, with it. NULL: there is no room. */
+static struct registered *register_class(struct application *a, uint32_t index)
+{
+    struct registered *base = a->profile->classes[index];
+    if (base)
+        return base;
+    base = register_one(a, index, 0);
+    for (uint32_t i = index + 1; base && i < a->class_count && a->classes[i].kind_of == index;
+         i++) {
+        const struct registered *r = register_one(a, i, base->class.number);
+        if (!r)
+            break;
+        base->class.kinds[base->class.kind_count++] =
+            (struct bl_watched_kind){.class_number = r->class.number,
+                                     .is_variable = a->classes[i].kind_variable[0] != '\0',
+                                     .value = a->classes[i].kind_value};
+    }
+    return base;
 }
 
 static void take_class(void *context, const struct bl_profile_class *c)
@@ -215,90 +267,81 @@ static void take_class(void *context, const struct bl_profile_class *c)
     struct application *a = context;
     if (a->class_count == CLASSES_PER_PROFILE)
         return;
-    struct known_class *k = &a->classes[a->class_count];
-    k->c = *c;
-    k->number = -1;
-    k->path[0] = '\0';
-    struct search s = {k};
-    if (!a->profile->applied[a->class_count])
-        dl_iterate_phdr(look_for_library, &s);
-    if (k->path[0] && c->bytecode) {
-        bl_java_agent_arm(c, k->path, a->profile->name, no_hooks_why);
-        a->profile->applied[a->class_count] = true;
+    const struct object **matches = a->matches[a->class_count];
+    uint32_t count = 0;
+    a->classes[a->class_count++] = *c;
+    for (uint32_t i = 0; i < object_count && count < MATCHES_MAX; i++) {
+        const char *name = strrchr(objects[i].path, '/');
+        if (objects[i].is_new && bl_profile_matches(c->library, name ? name + 1 : objects[i].path))
+            matches[count++] = &objects[i];
     }
-    a->class_count++;
+    if (count < MATCHES_MAX)
+        matches[count] = NULL;
+    if (count > 0 && c->bytecode && !a->profile->armed[a->class_count - 1]) {
+        bl_java_agent_arm(c, matches[0]->path, a->profile->name, no_hooks_why);
+        a->profile->armed[a->class_count - 1] = true;
+    }
 }
 
-/* The class enters the ledger with its first function that is there. */
-static int register_class(struct application *a, struct known_class *k)
+/* ---- functions ---- */
+
+static bool ends_buffers(enum bl_role role)
 {
-    char own[2 * BL_PROFILE_LIST_MAX + 2];
-    struct bl_text t;
-    if (k->number >= 0)
-        return k->number;
-    bl_text_init(&t, own, sizeof own);
-    bl_text_str(&t, k->c.library);
-    bl_text_str(&t, " ");
-    bl_text_str(&t, k->c.own);
-    k->number = bl_hook_list_add_class(k->c.name, own, a->profile->name);
-    if (k->number < 0)
-        return k->number;
-    struct bl_own_field field = {.offset = k->c.field.n};
-    if (k->c.field.where == BL_WHERE_FIELD)
-        field.width = k->c.field.width;
-    bl_refs_set_policy((uint8_t)k->number,
-                       (struct bl_ref_policy){.revives = k->c.revives,
-                                              .zero_is_end = k->c.zero_is_end,
-                                              .adopts = k->c.adopts,
-                                              .recycles = k->c.recycles,
-                                              .inlined = k->c.inlined,
-                                              .field = field,
-                                              .ends_by_free = k->c.ends_by_free});
-    a->profile->applied[k - a->classes] = true;
-    return k->number;
+    return role == BL_ROLE_RELEASE || role == BL_ROLE_DESTROY || role == BL_ROLE_STEAL ||
+           role == BL_ROLE_TRANSFER;
 }
 
-static void record_hook(const struct bl_profile_function *f, const struct known_class *k, bool done,
-                        const char *why)
+static void set_released(const struct registered *r)
 {
-    bl_hook_list_add(&(struct bl_hook_note){.function = f->name,
-                                            .class_number = (uint32_t)k->number,
-                                            .method = done ? BL_HOOK_ENTRY : BL_HOOK_NONE,
-                                            .why = why,
-                                            .module = k->path});
+    bl_hook_list_set_flags(r->class.number, BL_CLASS_RELEASED);
+    for (uint32_t i = 0; i < r->class.kind_count; i++)
+        bl_hook_list_set_flags(r->class.kinds[i].class_number, BL_CLASS_RELEASED);
+}
+
+static void hook(struct registered *r, const struct bl_profile_function *f, const struct object *o,
+                 uint64_t address, size_t size)
+{
+    struct applied *a = find_applied(r, f, o->path);
+    bool is_new = a && !a->path;
+    if (!a || (is_new && (a->path = copy_text(o->path)) == NULL)) {
+        bl_losses_add(BL_LOSS_hooks_refused, 1);
+        return;
+    }
+    a->method = BL_HOOK_NONE;
+    a->why = address ? no_hooks_why : "the library has no function of this name";
+    if (!a->why) {
+        struct bl_hook_spec spec = bl_profile_events_spec(&a->watched);
+        if (bl_hook_entry_install(address, size, &spec, &a->why) == 0) {
+            a->why = NULL;
+            a->method = BL_HOOK_ENTRY;
+        }
+    }
+    if (is_new)
+        list_function(r, a);
+    if (a->method != BL_HOOK_NONE && ends_buffers(f->role))
+        set_released(r);
 }
 
 static void take_function(void *context, const struct bl_profile_function *f)
 {
     struct application *a = context;
-    struct known_class *k = f->class_index < a->class_count ? &a->classes[f->class_index] : NULL;
-    size_t size = 0;
-    if (!k || !k->path[0])
+    if (f->class_index >= a->class_count)
         return;
-    uint64_t address = bl_hook_entry_find(k->executable ? "" : k->path, f->name, &size);
-    if (!address && f->optional)
-        return;
-    if (register_class(a, k) < 0)
-        return;
-    const char *why = address ? no_hooks_why : "the library has no function of this name";
-    if (f->role == BL_ROLE_REPLACE || f->role == BL_ROLE_CLEAR || f->owner.where != BL_WHERE_NONE)
-        why = "this version does not follow replaced, cleared or owned buffers";
-    struct watched *w = why ? NULL : bl_arena_alloc(sizeof *w);
-    if (w) {
-        *w = (struct watched){.f = *f,
-                              .class_number = (uint8_t)k->number,
-                              .revives = k->c.revives,
-                              .field = k->c.field};
-        struct bl_hook_spec spec = {.pre = f->pre ? on_call : NULL,
-                                    .post = f->pre ? NULL : on_call,
-                                    .context = w,
-                                    .stack_words = f->stack_words};
-        if (bl_hook_entry_install(address, size, &spec, &why) == 0)
-            why = NULL;
-    } else if (!why) {
-        why = "no memory";
+    const struct object **matches = a->matches[f->class_index];
+    for (uint32_t i = 0; i < MATCHES_MAX && matches[i]; i++) {
+        size_t size = 0;
+        const struct object *o = matches[i];
+        uint64_t address = bl_hook_entry_find(o->executable ? "" : o->path, f->name, &size);
+        if (!address && f->optional)
+            continue;
+        struct registered *r = register_class(a, f->class_index);
+        if (r && f->kind.where != BL_WHERE_NONE)
+            find_variables(a, f->class_index, r);
+        if (r)
+            hook(r, f, o, address, size);
+        else
+            bl_losses_add(BL_LOSS_hooks_refused, 1);
     }
-    record_hook(f, k, w && !why, why);
 }
 
 static void ignore_error(void *context, unsigned line, unsigned column, const char *what)
@@ -309,25 +352,25 @@ static void ignore_error(void *context, unsigned line, unsigned column, const ch
     (void)what;
 }
 
-static void apply(struct profile *profile)
+static void apply(struct profile *profile, struct application *a)
 {
-    struct application *a = bl_arena_map(sizeof *a);
-    if (!a)
-        return;
-    a->profile = profile;
     struct bl_profile_sink sink = {.context = a,
                                    .on_class = take_class,
                                    .on_function = take_function,
                                    .on_error = ignore_error};
+    a->profile = profile;
+    a->class_count = 0;
     bl_profile_parse(profile->text, profile->length, &sink);
-    bl_arena_unmap(a, sizeof *a);
 }
 
 static void apply_all(void)
 {
     bl_guard_enter_internal();
-    for (uint32_t i = 0; i < profile_count; i++)
-        apply(&profiles[i]);
+    struct application *a = look_around() ? bl_arena_map(sizeof *a) : NULL;
+    for (uint32_t i = 0; i < profile_count && a; i++)
+        apply(&profiles[i], a);
+    if (a)
+        bl_arena_unmap(a, sizeof *a);
     bl_guard_leave_internal();
 }
 

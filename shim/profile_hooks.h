@@ -3,7 +3,9 @@
  * references.h.
  *
  * profiles=auto applies a built-in profile when its library is present, now or when it arrives
- * later. Owns: one context per hooked function, in the arena, for good. Threads: start in the
+ * later. A library that is unloaded and loaded again is hooked again.
+ *
+ * Owns: one context per hooked function, in the arena, for good. Threads: start in the
  * constructor; late libraries under the loader's own serialization. Signal context: no. Errors:
  * told in the ledger's hooks.
  */

@@ -194,7 +194,7 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
     if (t)
         t->class_number = 0;
     struct bl_ref_event birth = *e;
-    birth.delta = bl_own_at_birth(&bl_ref_policies[at->class_number].field, e);
+    birth.delta = bl_own_at_birth(&bl_ref_policies[at->class_number].field, at->class_number, e);
     uint32_t flags = held ? BL_OBJECT_HELD : 0;
     if (e->through && bl_ref_policies[at->class_number].field.width > 0)
         flags |= BL_OBJECT_FIELD;

@@ -42,12 +42,11 @@ static void set_owner_locked(uint32_t record, enum owner_found found, struct bl_
     bl_losses_add(BL_LOSS_owners_unknown, 1);
 }
 
-/* Is it the same birth, told by an outer function? Where ends go unseen, only if that function had
- * begun before. */
+/* Is it the same birth, told by an outer function? */
 static bool is_told_again(const struct bl_object *o, const struct bl_ref_event *e,
-                          const struct bl_ref_birth *birth, const struct bl_ref_policy *policy)
+                          const struct bl_ref_policy *policy)
 {
-    return o->event_count == 0 && o->thread == e->thread && (birth->is_outer || !policy->recycles);
+    return o->event_count == 0 && o->thread == e->thread && !policy->recycles;
 }
 
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth)
@@ -59,7 +58,7 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     struct bl_object *o = entry ? bl_ref_object_at(entry->record) : NULL;
     uint32_t record;
-    if (o && is_told_again(o, e, birth, bl_ref_policy_of(at.class_number))) {
+    if (o && is_told_again(o, e, bl_ref_policy_of(at.class_number))) {
         /* that one is what the caller called */
         bl_store_relaxed(&o->stack, e->stack);
         record = entry->record;
@@ -96,6 +95,7 @@ static void revive_locked(const struct bl_ref_spot *at, const struct bl_ref_even
     const struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     struct bl_ref_event birth = *e;
+    birth.through = false; /* what the object counts now is no constructor's doing */
     if (t && policy->revives) {
         const struct bl_ref_spot again = bl_ref_spot_of(at->handle, t->class_number);
         birth.stack = t->birth_stack;

@@ -19,11 +19,11 @@ struct bl_ref_birth {
     uint64_t size;   /* bytes; 0: unknown */
     uint64_t owner;  /* handle, of whatever class, with whose end this buffer ends; 0: none */
     uint64_t beside; /* handle of one with the same owner; 0: none. Only if owner is 0 */
-    bool is_outer;   /* the thread's latest birth was this handle's, by a call inside this one */
 };
 
 /* A handle is born. Again at once for the same handle with no event between: the same birth seen
- * twice, the outermost wins. An owner that is not known is counted, and the buffer marked. */
+ * twice, the outermost wins; unless the class recycles, then it is another one. An owner that is
+ * not known is counted, and the buffer marked. */
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth);
 /* Is the handle live? */
 bool bl_refs_known(uint64_t handle, uint8_t class_number);

@@ -75,7 +75,7 @@ BL_NOINLINE static jlong JNICALL born(JNIEnv *env, jclass class, jlong former)
         bool again = is_id(former) && bl_refs_known((uint64_t)former, class_number);
         e.handle = again ? (uint64_t)former : take_id(bl_tls.thread);
         e.delta = 1;
-        bl_refs_birth(&e, &(struct bl_ref_birth){.is_outer = true});
+        bl_refs_birth(&e, &(struct bl_ref_birth){.size = 0});
         id = (jlong)e.handle;
     }
     errno = saved;

@@ -4,12 +4,13 @@ class apr-pool
     library libapr-1.so*
     own libaprutil-1.so*
     end destroy
-    alloc   apr_pool_create_ex            handle=*arg1 when=zero
+    # apr_pool_create is it, with the global pool as parent if there is none
+    alloc   apr_pool_create_ex            handle=*arg1 owner=arg2 when=zero
     # apr_pool_create_core_ex is it
     alloc   apr_pool_create_unmanaged_ex  handle=*arg1 when=zero
-    clear   apr_pool_clear                handle=arg1
-    # destroys the pools below by calling itself
-    destroy apr_pool_destroy              handle=arg1
+    # both run what was registered to clean up, and destroy the pools below
+    clear   apr_pool_clear                handle=arg1 post
+    destroy apr_pool_destroy              handle=arg1 post
 
 # What buckets are taken from, usually one a connection.
 class apr-bucket-alloc
@@ -17,7 +18,7 @@ class apr-bucket-alloc
     own libapr-1.so*
     end destroy
     alloc   apr_bucket_alloc_create_ex  handle=result
-    # calls the one above
+    # calls the one above, and lets the pool clean up
     alloc   apr_bucket_alloc_create     handle=result owner=arg1
     destroy apr_bucket_alloc_destroy    handle=arg1
 

@@ -14,7 +14,7 @@ class av-buffer
     release av_buffer_unref          handle=**arg1
     # count down themselves when they put another buffer in place
     replace av_buffer_make_writable  handle=**arg1
-    replace av_buffer_realloc        handle=**arg1
+    replace av_buffer_realloc        handle=**arg1 size=arg2 when=nonnegative
 
 class av-frame
     library libavutil.so*

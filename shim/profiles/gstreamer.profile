@@ -1,5 +1,6 @@
-# GStreamer 1.x: everything that is a GstMiniObject (buffers, memories, events, caps, queries,
-# messages, samples, tag lists). GstObject is a GObject: see the profile glib.
+# GStreamer 1.x: everything that is a GstMiniObject: buffers, memories, events, caps, queries and
+# messages each as a class, and the others, such as samples and tag lists, as one. GstObject is a
+# GObject: see the profile glib.
 
 class gst-mini-object
     library libgstreamer-1.0.so*
@@ -8,8 +9,15 @@ class gst-mini-object
     end zero
     # the buffer of a pool is taken up again while it is disposed of
     revives
+    # told apart by the type that an object is initialised with
+    kind    gst-buffer   _gst_buffer_type
+    kind    gst-memory   _gst_memory_type
+    kind    gst-event    _gst_event_type
+    kind    gst-caps     _gst_caps_type
+    kind    gst-query    _gst_query_type
+    kind    gst-message  _gst_message_type
     # every kind's constructor initialises its object with this one
-    alloc   gst_mini_object_init   handle=arg1 post
+    alloc   gst_mini_object_init   handle=arg1 kind=arg3 post
     # gst_buffer_ref and its like, steal, take and replace go through these
     retain  gst_mini_object_ref    handle=arg1
     release gst_mini_object_unref  handle=arg1

@@ -12,7 +12,8 @@ class ts-iobuffer-reader
     end destroy
     # a buffer's readers end with it
     alloc   TSIOBufferReaderAlloc  handle=result owner=arg1
-    alloc   TSIOBufferReaderClone  handle=result
+    # of the same buffer
+    alloc   TSIOBufferReaderClone  handle=result owner-of=arg1
     destroy TSIOBufferReaderFree   handle=arg1
 
 class ts-mbuffer

@@ -153,6 +153,8 @@ def builtin_classes():
                 current['library'] += words[1:]
             elif words[0] == 'count':
                 current['field'] = tuple(map(int, words[1].split(':')[1:]))
+            elif words[0] == 'kind':
+                current.setdefault('kinds', {})[words[1]] = words[2]
             elif len(words) > 1 and words[0] not in ('own', 'end'):
                 current['functions'][words[1]] = words
     return classes
@@ -181,6 +183,16 @@ class Names(unittest.TestCase):
         print(f'{checked} names checked')
         if absent:
             self.skipTest('not installed here: ' + ', '.join(sorted(absent)))
+
+
+    def test_every_variable_that_tells_a_kind_is_exported(self):
+        kinds = {kind: (variable, described['library']) for described in
+                 builtin_classes().values() for kind, variable in described.get('kinds', {}).items()}
+        self.assertIn('gst-buffer', kinds)
+        for variable, patterns in kinds.values():
+            for path in libraries_of(patterns):
+                with self.subTest(library=path.name, variable=variable):
+                    self.assertIn(variable, exports(path))
 
 
 class Library:

@@ -116,10 +116,11 @@ START_TEST(every_word_of_the_format_is_understood)
                "destroy d1\nsteal s1\nclear c1\n"
                "resize z1 into=result size=arg2\n"
                "replace p1 handle=*arg1 into=arg2\n"
-               "transfer t1 handle=arg2 into=arg1",
+               "transfer t1 handle=arg2 into=arg1\n"
+               "alloc n4 owner-of=arg2\ndestroy d2 post wraps",
                &s);
     ck_assert_int_eq(s.classes, 1);
-    ck_assert_int_eq(s.functions, 12);
+    ck_assert_int_eq(s.functions, 14);
     const struct bl_profile_class *c = &s.class[0];
     ck_assert_str_eq(c->name, "a-1");
     ck_assert_str_eq(c->library, "liba.so* libb.so libc.so");
@@ -147,6 +148,9 @@ START_TEST(every_word_of_the_format_is_understood)
     ck_assert(f[9].role == BL_ROLE_RESIZE && !f[9].pre && f[9].into.where == BL_WHERE_RESULT);
     ck_assert(f[10].role == BL_ROLE_REPLACE && !f[10].pre && f[10].into.n == 2);
     ck_assert(f[11].role == BL_ROLE_TRANSFER && f[11].pre && f[11].handle.n == 2);
+    ck_assert(f[12].beside.where == BL_WHERE_ARG && f[12].beside.n == 2);
+    ck_assert_int_eq(f[12].owner.where, BL_WHERE_NONE);
+    ck_assert(f[13].role == BL_ROLE_DESTROY && !f[13].pre && f[13].wraps);
 }
 END_TEST
 
@@ -179,6 +183,33 @@ START_TEST(functions_know_their_class)
     ck_assert_int_eq(s.functions, 4);
     ck_assert_uint_eq(s.function[1].class_index, 0);
     ck_assert_uint_eq(s.function[2].class_index, 1);
+}
+END_TEST
+
+START_TEST(kinds_follow_the_class_they_are_of)
+{
+    struct seen s;
+    parse_well("class a\nlibrary a\ncount field:8:4\nadopts\n"
+               "kind a-one _a_one\nkind a-two 2\n"
+               "alloc n kind=arg3:4\nrelease f\n"
+               "class b\nlibrary b\n" TAIL,
+               &s);
+    ck_assert_int_eq(s.classes, 4);
+    ck_assert_str_eq(s.class[1].name, "a-one");
+    ck_assert_str_eq(s.class[1].kind_variable, "_a_one");
+    ck_assert_str_eq(s.class[2].name, "a-two");
+    ck_assert_str_eq(s.class[2].kind_variable, "");
+    ck_assert_uint_eq(s.class[2].kind_value, 2);
+    for (int i = 1; i < 3; i++) {
+        ck_assert_uint_eq(s.class[i].kind_of, 0);
+        ck_assert(s.class[i].adopts && s.class[i].field.n == 8);
+        ck_assert_str_eq(s.class[i].library, "a");
+    }
+    ck_assert_uint_eq(s.class[0].kind_of, BL_PROFILE_NO_CLASS);
+    ck_assert_uint_eq(s.class[3].kind_of, BL_PROFILE_NO_CLASS);
+    ck_assert(s.function[0].kind.where == BL_WHERE_ARG && s.function[0].kind.width == 4);
+    ck_assert_uint_eq(s.function[1].class_index, 0);
+    ck_assert_uint_eq(s.function[2].class_index, 3);
 }
 END_TEST
 
@@ -215,6 +246,14 @@ START_TEST(errors_name_the_line_the_column_and_what_is_accepted)
     refuse(HEAD TAIL "retain r when=often\n", 5, 15, "accepted: zero, nonzero");
     refuse(HEAD TAIL "retain r null=maybe\n", 5, 15, "`ignored` or `unexpected`");
     refuse(HEAD TAIL "retain r stack-words=-1\n", 5, 22, "0 to 256");
+    refuse(HEAD "kind\n" TAIL, 3, 5, "name of a kind is missing");
+    refuse(HEAD "kind b\n" TAIL, 3, 7, "variable, that tells it is missing");
+    refuse(HEAD "kind b 3,4\n" TAIL, 3, 8, "letters, digits");
+    refuse(HEAD "kind b c d\n" TAIL, 3, 10, "unexpected `d`");
+    refuse(HEAD "kind a c\n" TAIL, 3, 6, "stands twice");
+    refuse(HEAD "kind b c\nkind b d\n" TAIL, 4, 6, "stands twice");
+    refuse(HEAD TAIL "kind b c\n", 5, 1, "must stand before the functions");
+    refuse(HEAD "kind b c\nalloc n kind=**\nrelease f\n", 4, 14, "no such quantity");
 }
 END_TEST
 
@@ -225,7 +264,13 @@ START_TEST(contradictions_are_errors)
     refuse(HEAD TAIL "replace r pre handle=*arg1\n", 5, 9, "cannot be `pre`");
     refuse(HEAD TAIL "transfer t\n", 5, 10, "needs into=");
     refuse(HEAD TAIL "retain r into=arg2\n", 5, 8, "into= is for");
-    refuse(HEAD TAIL "retain r owner=arg2\n", 5, 8, "owner= is for");
+    refuse(HEAD TAIL "retain r owner=arg2\n", 5, 8, "owner= and owner-of= are for");
+    refuse(HEAD TAIL "alloc r owner=arg2 owner-of=arg1\n", 5, 7, "both owner= and owner-of=");
+    refuse(HEAD TAIL "alloc r kind=arg2\n", 5, 7, "needs `kind` lines");
+    refuse(HEAD "kind k v\nalloc n kind=arg1\nrelease f kind=arg1\n", 5, 9, "for `alloc` only");
+    refuse(HEAD "kind k v\n" TAIL, 1, 7, "no `alloc` says by `kind=`");
+    refuse(HEAD TAIL "release r wraps post\n", 5, 9, "`wraps` calls inside it");
+    refuse(HEAD TAIL "release r wraps when=zero\n", 5, 9, "`wraps` calls inside it");
     refuse(HEAD TAIL "retain r when=new\n", 5, 8, "when=new is for");
     refuse(HEAD TAIL "retain r when=field\n", 5, 8, "needs a `count` line");
     refuse(HEAD "release r\n", 1, 7, "no `alloc`");
@@ -271,6 +316,10 @@ START_TEST(limits_are_errors_and_not_cut)
     for (unsigned i = 0; i <= BL_PROFILE_CLASSES_MAX; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "class c%u\nlibrary l\n" TAIL, i);
     refuse(text, 4 * BL_PROFILE_CLASSES_MAX + 1, 7, "62 classes at most");
+    used = (size_t)snprintf(text, sizeof text, HEAD);
+    for (unsigned i = 0; i <= BL_PROFILE_KINDS_MAX; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "kind k%u v\n", i);
+    refuse(text, 3 + BL_PROFILE_KINDS_MAX, 6, "16 kinds at most");
 }
 END_TEST
 
@@ -435,9 +484,9 @@ END_TEST
 
 RUN_SUITE("shim profile", every_word_of_the_format_is_understood,
           what_is_not_said_has_the_documented_defaults, functions_know_their_class,
-          errors_name_the_line_the_column_and_what_is_accepted, contradictions_are_errors,
-          a_line_with_an_error_is_left_out_and_the_rest_is_read, limits_are_errors_and_not_cut,
-          messages_are_fit_for_a_terminal, no_byte_beyond_the_text_is_read,
-          any_bytes_are_read_or_refused, patterns_match_whole_file_names,
-          places_are_read_from_a_call, built_in_profiles_are_without_error,
-          built_in_profiles_name_a_function_once)
+          kinds_follow_the_class_they_are_of, errors_name_the_line_the_column_and_what_is_accepted,
+          contradictions_are_errors, a_line_with_an_error_is_left_out_and_the_rest_is_read,
+          limits_are_errors_and_not_cut, messages_are_fit_for_a_terminal,
+          no_byte_beyond_the_text_is_read, any_bytes_are_read_or_refused,
+          patterns_match_whole_file_names, places_are_read_from_a_call,
+          built_in_profiles_are_without_error, built_in_profiles_name_a_function_once)

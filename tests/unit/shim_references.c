@@ -635,9 +635,6 @@ START_TEST(a_chain_link_that_is_handed_out_again_had_ended)
     ck_assert_uint_eq(live_count(), 2);
     lifecycle_count(&buffers);
     ck_assert_uint_eq(buffers, 4);
-    struct bl_ref_event e = event(0x2000, 13, 1, 1000);
-    bl_refs_birth(&e, &(struct bl_ref_birth){.is_outer = true, .owner = 0x1000});
-    ck_assert_uint_eq(find(0x2000, false)->stack, 13);
     end(0x1000, 14);
     ck_assert_uint_eq(live_count(), 0);
 }
