@@ -42,6 +42,37 @@ BL_INLINE void bl_counters_settle(struct bl_counter *c, uint8_t class_number, in
         ;
 }
 
+struct bl_live_sums {
+    uint64_t bytes;
+    uint64_t count;
+    uint64_t allocs;
+    uint64_t frees;
+};
+
+/* Over all shards, while they go on. What ended is summed up first: a buffer that is born meanwhile
+ * can only add. */
+__attribute__((cold)) static inline struct bl_live_sums bl_counters_sum(uint32_t class_number)
+{
+    const struct bl_counters *c = bl_ledger_at(BL_SECTION_COUNTERS, class_number);
+    struct bl_live_sums sums = {0};
+    uint64_t free_bytes = 0;
+    uint64_t alloc_bytes = 0;
+    for (uint32_t i = 0; i < BL_SHARDS; i++) {
+        free_bytes += bl_load_relaxed(&c->shard[i].free_bytes);
+        sums.frees += bl_load_relaxed(&c->shard[i].frees);
+    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < BL_SHARDS; i++) {
+        alloc_bytes += bl_load_relaxed(&c->shard[i].alloc_bytes);
+        sums.allocs += bl_load_relaxed(&c->shard[i].allocs);
+    }
+    int64_t bytes = (int64_t)(alloc_bytes - free_bytes);
+    int64_t count = (int64_t)(sums.allocs - sums.frees);
+    sums.bytes = bytes > 0 ? (uint64_t)bytes : 0;
+    sums.count = count > 0 ? (uint64_t)count : 0;
+    return sums;
+}
+
 BL_INLINE void bl_counters_birth(uint32_t shard, uint8_t class_number, uint64_t size)
 {
     struct bl_counter *c = bl_counters_of(class_number, shard);

@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "ledger.h"
 #include "losses.h"
+#include "marks.h"
 #include "own_check.h"
 #include "real.h"
 #include "say.h"
@@ -144,6 +145,7 @@ static void *helper_main(void *unused)
         if (bl_signals_collect())
             make_snapshot(BL_REASON_SIGNAL);
         answer_requests();
+        bl_marks_answer();
         uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);
         bl_store_relaxed(&bl_header->heartbeat_ns, now_ns);
         if (now_ns >= due_ns) {

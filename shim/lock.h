@@ -23,6 +23,7 @@ enum bl_lock_rank {
     BL_RANK_SLAB,    /* live.c: unused records */
     BL_RANK_STRAYS,  /* live.c, one per shard, taken in index order */
     BL_RANK_REGIONS, /* regions.c */
+    BL_RANK_MARKS,   /* marks.c */
     BL_RANK_STACKS,  /* stacks.c, one per shard, then the trie */
     BL_RANK_JAVA,    /* jvm/: never across a call into the VM */
     BL_RANK_MODULES, /* modules.c */

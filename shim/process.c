@@ -8,6 +8,7 @@
 #include "hook_list.h"
 #include "ledger.h"
 #include "losses.h"
+#include "marks.h"
 #include "modules.h"
 #include "names.h"
 #include "own_check.h"
@@ -477,6 +478,7 @@ static void after_fork_in_child(void)
         bl_helper_after_fork();
         bl_signals_after_fork();
         bl_series_reset();
+        bl_marks_reset();
         bl_usage_after_fork();
         fill_identity(&child);
         make_file_base(&child, 0);
@@ -513,6 +515,7 @@ static void start_after_unseen_fork(void)
     bl_helper_after_fork();
     bl_signals_after_fork();
     bl_series_reset();
+    bl_marks_reset();
     bl_usage_after_fork();
     bl_ledger_forget();
     bl_refs_reset();

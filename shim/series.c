@@ -1,4 +1,5 @@
 #include "series.h"
+#include "counters.h"
 #include "ledger.h"
 #include "samples.h"
 #include "sites.h"
@@ -56,37 +57,13 @@ static void sample_process(const struct turn *t)
         add_process(BL_SERIES_ADDRESS_SPACE, usage.address_space_bytes, t);
 }
 
-/* What ended is summed up first: a buffer that is born meanwhile can only add. */
-static bool read_class(uint32_t n, struct bl_reading *ret_reading)
-{
-    const struct bl_counters *c = bl_ledger_at(BL_SECTION_COUNTERS, n);
-    uint64_t frees = 0;
-    uint64_t free_bytes = 0;
-    uint64_t allocs = 0;
-    uint64_t alloc_bytes = 0;
-    for (uint32_t i = 0; i < BL_SHARDS; i++) {
-        free_bytes += bl_load_relaxed(&c->shard[i].free_bytes);
-        frees += bl_load_relaxed(&c->shard[i].frees);
-    }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < BL_SHARDS; i++) {
-        alloc_bytes += bl_load_relaxed(&c->shard[i].alloc_bytes);
-        allocs += bl_load_relaxed(&c->shard[i].allocs);
-    }
-    int64_t bytes = (int64_t)(alloc_bytes - free_bytes);
-    int64_t count = (int64_t)(allocs - frees);
-    *ret_reading = (struct bl_reading){.bytes = bytes > 0 ? (uint64_t)bytes : 0,
-                                       .total = allocs,
-                                       .count = count > 0 ? (uint64_t)count : 0};
-    return allocs != 0;
-}
-
 static void sample_classes(const struct turn *t)
 {
     uint64_t classes = bl_load_acquire(&bl_header->published[BL_SECTION_CLASSES]);
     for (uint32_t n = 0; n < classes && n < BL_CLASSES_MAX; n++) {
-        struct bl_reading r;
-        if (read_class(n, &r))
+        struct bl_live_sums sums = bl_counters_sum(n);
+        struct bl_reading r = {.bytes = sums.bytes, .total = sums.allocs, .count = sums.count};
+        if (sums.allocs)
             add(&class_series[n], BL_SERIES_CLASS, n, &r, t);
     }
 }

@@ -1,6 +1,7 @@
 /* Samples coarsen, stay within their bounds, and sites are added up from the live tables. */
 #include "shim_start.h"
 
+#include "marks.h"
 #include "samples.h"
 #include "series.h"
 #include "sites.h"
@@ -390,7 +391,78 @@ START_TEST(a_turn_samples_the_process_and_each_class_that_was_used)
 }
 END_TEST
 
-RUN_SUITE("shim series", a_day_is_kept_at_seconds_and_a_month_at_minutes,
+/* ---- marks ---- */
+
+static const struct bl_mark *mark_at(uint32_t n)
+{
+    return bl_ledger_at(BL_SECTION_MARKS, n);
+}
+
+START_TEST(a_mark_keeps_what_lived_of_each_class)
+{
+    uint64_t serial;
+    uint64_t bytes;
+    start_ledger();
+    uint64_t first = born(0, 1000, 1);
+    born(0, 500, 1);
+    bl_live_remove(first, NULL);
+    struct bl_new_mark mark = {.name = "warm", .kind = BL_MARK_CHECKPOINT, .thread = 3, .stack = 7};
+    ck_assert_int_eq(bl_marks_add(&mark, &serial), 0);
+    ck_assert_uint_eq(serial, 1);
+    ck_assert_uint_eq(mark_at(0)->classes[0].live_bytes, 500);
+    ck_assert_uint_eq(mark_at(0)->classes[0].live_count, 1);
+    ck_assert_uint_eq(mark_at(0)->classes[0].allocs, 2);
+    ck_assert_uint_eq(mark_at(0)->classes[0].ended, 1);
+    ck_assert_uint_eq(mark_at(0)->class_count, 2);
+    ck_assert_uint_eq(mark_at(0)->kind, BL_MARK_CHECKPOINT);
+    ck_assert_str_eq(mark_at(0)->name, "warm");
+    ck_assert(bl_marks_find(serial, &bytes));
+    ck_assert_uint_eq(bytes, 500);
+    ck_assert(!bl_marks_find(0, &bytes) && !bl_marks_find(2, &bytes));
+}
+END_TEST
+
+START_TEST(the_latest_marks_are_kept_and_those_dropped_are_counted)
+{
+    uint64_t serial = 0;
+    uint64_t bytes;
+    char name[2 * BL_MARK_NAME];
+    start_ledger();
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    struct bl_new_mark mark = {.name = name, .kind = BL_MARK_PLAIN};
+    for (uint32_t i = 0; i < BL_MARKS_MAX + 10; i++)
+        ck_assert_int_eq(bl_marks_add(&mark, &serial), 0);
+    ck_assert_uint_eq(serial, BL_MARKS_MAX + 10);
+    ck_assert_uint_eq(bl_header->published[BL_SECTION_MARKS], BL_MARKS_MAX);
+    ck_assert_uint_eq(loss(BL_LOSS_marks_dropped), 10);
+    ck_assert_uint_eq(mark_at(9)->serial, BL_MARKS_MAX + 10);
+    ck_assert_uint_eq(mark_at(10)->serial, 11);
+    ck_assert_uint_eq(strlen(mark_at(0)->name), BL_MARK_NAME - 1);
+    ck_assert(!bl_marks_find(10, &bytes));
+    ck_assert(bl_marks_find(11, &bytes));
+}
+END_TEST
+
+START_TEST(a_mark_asked_for_in_the_header_is_made_once)
+{
+    start_ledger();
+    memset(bl_header->mark_name, 'n', sizeof bl_header->mark_name); /* without an end */
+    bl_header->mark_requests = 1;
+    bl_marks_answer();
+    bl_marks_answer();
+    ck_assert_uint_eq(bl_header->mark_served, 1);
+    ck_assert_int_eq(bl_header->mark_error, 0);
+    ck_assert_uint_eq(bl_header->published[BL_SECTION_MARKS], 1);
+    ck_assert_uint_eq(strlen(mark_at(0)->name), BL_MARK_NAME - 1);
+    ck_assert_uint_eq(mark_at(0)->thread, 0);
+}
+END_TEST
+
+RUN_SUITE("shim series", a_mark_keeps_what_lived_of_each_class,
+          the_latest_marks_are_kept_and_those_dropped_are_counted,
+          a_mark_asked_for_in_the_header_is_made_once,
+          a_day_is_kept_at_seconds_and_a_month_at_minutes,
           a_coarse_sample_has_the_extremes_of_its_span, what_does_not_change_takes_no_room,
           many_series_stay_within_the_bound_and_lose_the_oldest_fine_blocks_only,
           a_series_that_was_given_up_gives_way_to_a_new_one,
