@@ -43,7 +43,7 @@ static uint64_t count_released(const struct bl_judge *judge, uint32_t class_numb
         for (uint32_t k = 0; k < pattern->item_count && !is_there; k++)
             is_there = items[k].kind == BL_ITEM_RELEASE &&
                        (inside ? is_below(judge, items[k].stack, stack) : items[k].stack == stack);
-        if (pattern->class_number == class_number && is_there)
+        if (pattern->class_number == class_number && is_there && !pattern->is_owned)
             count += pattern->count;
     }
     return count;

@@ -28,6 +28,8 @@ struct bl_compare {
     const struct bl_callers *callers;
     uint32_t *siblings; /* completed patterns by class, birth site, most common first */
     size_t sibling_count;
+    uint32_t *owned; /* those that ended with their owners only, in the same array and order */
+    size_t owned_count;
     struct learned *learned; /* open addressing; acquire 0 is empty */
     size_t learned_room;
     size_t learned_count;
@@ -202,44 +204,72 @@ static int compare_siblings(const void *left, const void *right, void *context)
     return a < b ? -1 : a > b; /* they are most common first already */
 }
 
+/* Siblings from the front, what was left to owners from the back. */
 static bool sort_siblings(struct bl_compare *compare)
 {
     const struct bl_histories *all = compare->histories;
-    compare->siblings = calloc(all->completed_count + 1, sizeof(*compare->siblings));
-    if (!compare->siblings)
+    uint32_t *list = calloc(all->completed_count + 1, sizeof(*list));
+    size_t front = 0;
+    size_t back = all->completed_count;
+    if (!list)
         return false;
     for (size_t i = 0; i < all->completed_count; i++)
-        compare->siblings[i] = (uint32_t)i;
-    compare->sibling_count = all->completed_count;
-    if (all->completed_count > 0)
-        qsort_r(compare->siblings, all->completed_count, sizeof(*compare->siblings),
-                compare_siblings, compare);
+        list[all->completed[i].is_owned ? --back : front++] = (uint32_t)i;
+    compare->siblings = list;
+    compare->sibling_count = front;
+    compare->owned = list + back;
+    compare->owned_count = all->completed_count - back;
+    if (front > 1)
+        qsort_r(compare->siblings, front, sizeof(*list), compare_siblings, compare);
+    if (compare->owned_count > 1)
+        qsort_r(compare->owned, compare->owned_count, sizeof(*list), compare_siblings, compare);
     return true;
 }
 
-const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t class_number,
-                                    uint32_t site, size_t *ret_count)
+/* The first of a sorted list that is of the class and site, or where it would be. */
+static size_t find_first(const struct bl_compare *compare, const uint32_t *list, size_t count,
+                         uint32_t class_number, uint32_t site)
 {
     size_t low = 0;
-    size_t high = compare->sibling_count;
+    size_t high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        const struct bl_pattern *pattern =
-            &compare->histories->completed[compare->siblings[middle]];
+        const struct bl_pattern *pattern = &compare->histories->completed[list[middle]];
         if (pattern->class_number < class_number ||
             (pattern->class_number == class_number && birth_site(compare, pattern) < site))
             low = middle + 1;
         else
             high = middle;
     }
-    size_t end = low;
-    for (; end < compare->sibling_count; end++) {
-        const struct bl_pattern *pattern = &compare->histories->completed[compare->siblings[end]];
-        if (pattern->class_number != class_number || birth_site(compare, pattern) != site)
-            break;
-    }
-    *ret_count = end - low;
-    return compare->siblings + low;
+    return low;
+}
+
+static bool is_born_at(const struct bl_compare *compare, uint32_t number, uint32_t class_number,
+                       uint32_t site)
+{
+    const struct bl_pattern *pattern = &compare->histories->completed[number];
+    return pattern->class_number == class_number && birth_site(compare, pattern) == site;
+}
+
+const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t class_number,
+                                    uint32_t site, size_t *ret_count)
+{
+    size_t first =
+        find_first(compare, compare->siblings, compare->sibling_count, class_number, site);
+    size_t end = first;
+    while (end < compare->sibling_count &&
+           is_born_at(compare, compare->siblings[end], class_number, site))
+        end++;
+    *ret_count = end - first;
+    return compare->siblings + first;
+}
+
+bool bl_compare_left_to_owners(const struct bl_compare *compare, uint32_t class_number,
+                               uint32_t site)
+{
+    size_t first = find_first(compare, compare->owned, compare->owned_count, class_number, site);
+    return first < compare->owned_count &&
+           is_born_at(compare, compare->owned[first], class_number, site);
 }
 
 static bool learn_all(struct bl_compare *compare)
@@ -249,6 +279,8 @@ static bool learn_all(struct bl_compare *compare)
         const struct bl_pattern *pattern = &all->completed[i];
         const struct bl_item *items = bl_pattern_items(all, pattern);
         uint64_t units[BL_HISTORY_ITEMS];
+        if (pattern->is_owned)
+            continue;
         for (uint32_t k = 0; k < pattern->item_count; k++) {
             units[k] = items[k].units;
             if (bl_item_is_acquire(&items[k]))

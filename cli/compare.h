@@ -37,6 +37,11 @@ void bl_compare_destroy(struct bl_compare *compare);
 const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t class_number,
                                     uint32_t birth_site, size_t *ret_count);
 
+/* Have buffers of the class that were born at this site ended with their owners, and not otherwise?
+ * Those are no siblings: what was left to an owner tells nothing about releases. */
+bool bl_compare_left_to_owners(const struct bl_compare *compare, uint32_t class_number,
+                               uint32_t birth_site);
+
 #define BL_COMPARE_NONE UINT32_MAX
 
 struct bl_difference {

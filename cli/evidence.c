@@ -55,6 +55,10 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
                           "keeps them",
     [BL_GROUND_UNSEEN] = "their birth was not seen, so neither were all references taken",
     [BL_GROUND_UNEXPLAINED] = "the evidence does not carry more",
+    [BL_GROUND_OWNED] = "left to what they were allocated in: they end with it, and it is alive",
+    [BL_GROUND_OWNER_UNSEEN] =
+        "what they were allocated in was not seen, so neither was whether it "
+        "has ended, and they with it; not judged",
     [BL_GROUND_PART] = "held by leaked buffers of another class",
 };
 

@@ -107,16 +107,28 @@ struct bl_span bl_grouping_span(const struct bl_judge *judge, size_t first, size
     return span;
 }
 
-size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
-                        struct bl_decision *owners)
+static void settle_all(struct bl_judge *judge)
 {
-    bl_cascade_find(judge);
-    size_t part_count = bl_cascade_take(judge, parts, owners);
     sort_decisions(judge, compare_patterns);
     count_all(judge);
     choose_chains(judge);
     sort_decisions(judge, compare_decisions);
     bl_settle_groups(judge);
+}
+
+size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
+                        struct bl_decision *owners)
+{
+    bl_owned_find(judge);
+    bl_cascade_find(judge);
+    size_t taken = bl_cascade_take(judge, parts, owners);
+    settle_all(judge);
+    size_t part_count = bl_owned_restore(judge, parts, owners, taken);
+    if (part_count < taken) {
+        bl_cascade_find(judge);
+        part_count += bl_cascade_take(judge, parts + part_count, owners + part_count);
+        settle_all(judge);
+    }
     sort_decisions(judge, compare_patterns);
     count_all(judge);
     sort_decisions(judge, compare_decisions);

@@ -25,6 +25,7 @@ struct draft {
     struct bl_item items[BL_HISTORY_ITEMS];
     size_t count;
     bool is_cut;
+    bool is_owned; /* it ended with its owner */
     uint64_t acquired;
     uint64_t released;
     uint64_t latest_ns;
@@ -84,9 +85,11 @@ static void add_event(struct draft *draft, const struct bl_event *event)
     case BL_OP_RELEASE:
         add_item(draft, BL_ITEM_RELEASE, event->stack, units_of(event));
         break;
+    case BL_OP_OWNER_END:
+        draft->is_owned = true;
+        /* fallthrough */
     case BL_OP_END:
     case BL_OP_TRANSFER:
-    case BL_OP_OWNER_END:
         /* a destroy takes what is left, however much that is */
         if (event->delta != 0 || left > 0)
             add_item(draft, BL_ITEM_RELEASE, event->stack,
@@ -134,6 +137,7 @@ static void make_draft(struct draft *draft, const struct bl_event *events, size_
     bool has_alloc = false;
     draft->count = 0;
     draft->is_cut = false;
+    draft->is_owned = false;
     draft->acquired = 0;
     draft->released = 0;
     draft->latest_ns = 0;
@@ -189,10 +193,9 @@ static uint64_t mix(uint64_t value)
     return value ^ value >> 32;
 }
 
-static uint64_t hash_items(uint32_t class_number, enum bl_doubt doubt, const struct bl_item *items,
-                           size_t count)
+static uint64_t hash_items(const struct bl_pattern *head, const struct bl_item *items, size_t count)
 {
-    uint64_t hash = mix((uint64_t)class_number << 8 | doubt);
+    uint64_t hash = mix((uint64_t)head->class_number << 16 | head->is_owned << 8 | head->doubt);
     for (size_t i = 0; i < count; i++)
         hash = mix(hash + mix((uint64_t)items[i].kind << 32 | items[i].stack) + items[i].units);
     return hash;
@@ -217,8 +220,7 @@ static bool grow_slots(struct builder *builder)
         return false;
     for (size_t i = 0; i < all->live_count; i++) {
         const struct bl_pattern *pattern = &all->live[i];
-        uint64_t at = hash_items(pattern->class_number, pattern->doubt,
-                                 bl_pattern_items(all, pattern), pattern->item_count);
+        uint64_t at = hash_items(pattern, bl_pattern_items(all, pattern), pattern->item_count);
         while (slots[at & (room - 1)])
             at++;
         slots[at & (room - 1)] = (uint32_t)i + 1;
@@ -229,19 +231,20 @@ static bool grow_slots(struct builder *builder)
     return true;
 }
 
-/* Index of the live pattern with these items, made when it is new; -1 without memory. */
-static int64_t find_live(struct builder *builder, uint32_t class_number, enum bl_doubt doubt,
+/* Index of the live pattern of this head and these items, made when it is new; -1 without memory.
+ */
+static int64_t find_live(struct builder *builder, const struct bl_pattern *head,
                          const struct draft *draft)
 {
     struct bl_histories *all = builder->histories;
     if (!grow_slots(builder))
         return out_of_memory(builder);
-    uint64_t at = hash_items(class_number, doubt, draft->items, draft->count);
+    uint64_t at = hash_items(head, draft->items, draft->count);
     uint32_t slot;
     while (all->live && (slot = builder->slots[at & (builder->slot_room - 1)])) {
         const struct bl_pattern *pattern = &all->live[slot - 1];
-        if (pattern->class_number == class_number && pattern->doubt == doubt &&
-            pattern->item_count == draft->count &&
+        if (pattern->class_number == head->class_number && pattern->doubt == head->doubt &&
+            pattern->is_owned == head->is_owned && pattern->item_count == draft->count &&
             same_items(bl_pattern_items(all, pattern), draft->items, draft->count))
             return (int64_t)slot - 1;
         at++;
@@ -251,7 +254,7 @@ static int64_t find_live(struct builder *builder, uint32_t class_number, enum bl
         return out_of_memory(builder);
     all->live = grown;
     struct bl_pattern *pattern = &all->live[all->live_count];
-    *pattern = (struct bl_pattern){.class_number = class_number, .doubt = doubt};
+    *pattern = *head;
     if (draft->acquired > draft->released)
         pattern->refs = draft->acquired - draft->released;
     if (keep_items(builder, draft, pattern) < 0)
@@ -275,6 +278,8 @@ static enum bl_doubt doubt_of(const struct bl_tracked *tracked, const struct dra
         return BL_DOUBT_OVERFLOW;
     if (object->flags & BL_OBJECT_DRIFTED)
         return BL_DOUBT_DRIFTED;
+    if (object->flags & BL_OBJECT_OWNER_UNKNOWN)
+        return BL_DOUBT_OWNER;
     return draft->acquired > draft->released ? BL_DOUBT_NONE : BL_DOUBT_SETTLED;
 }
 
@@ -289,9 +294,11 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     make_draft(draft, builder->events, count, object->stack,
                tracked->is_moving ? 1 : birth_units(builder->events, count, left));
     draft->is_cut |= count < object->event_count;
-    enum bl_doubt doubt = doubt_of(tracked, draft, is_inherited);
-    uint32_t class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK);
-    int64_t found = find_live(builder, class_number, doubt, draft);
+    const struct bl_pattern head = {
+        .class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK),
+        .doubt = doubt_of(tracked, draft, is_inherited),
+        .is_owned = object->owner != 0};
+    int64_t found = find_live(builder, &head, draft);
     if (found < 0 || !all->live)
         return -1;
     struct bl_pattern *pattern = &all->live[found];
@@ -304,6 +311,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
         .birth_ns = object->birth_ns,
         .bytes = bytes,
         .index = index,
+        .owner = object->owner,
         .thread = draft->latest_thread ? draft->latest_thread : object->thread,
         .pattern = (uint32_t)found};
     return 0;
@@ -392,6 +400,7 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
                                    .latest_ns = life->last_ns,
                                    .longest_ns = life->max_ns,
                                    .p99_ns = find_p99(life),
+                                   .is_owned = draft->is_owned,
                                    .lifecycle = life};
     if (life->overflow > 0 || draft->is_cut)
         pattern->doubt = BL_DOUBT_OVERFLOW;

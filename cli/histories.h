@@ -4,7 +4,7 @@
  * A pattern is the multiset of operations that one or many buffers of a class lived through: where
  * references were acquired and where they were given back, how many at each stack, in the order
  * of an exemplar. Live objects with equal multisets share one. Resizes are no part of it, the end
- * of a buffer is the release that it was.
+ * of a buffer is the release that it was, also that of its owner.
  *
  * Owns what it allocates; borrows reader and callers.
  */
@@ -50,6 +50,7 @@ enum bl_doubt {
     BL_DOUBT_INHERITED, /* from the parent of a forked process */
     BL_DOUBT_GHOST,     /* gone: what is left is the record of a release too many */
     BL_DOUBT_SETTLED,   /* no reference that was seen is left */
+    BL_DOUBT_OWNER,     /* its owner was not seen: it may have ended with it */
 };
 
 struct bl_pattern {
@@ -60,6 +61,7 @@ struct bl_pattern {
     uint64_t count; /* buffers */
     uint64_t bytes;
     uint64_t refs; /* live: references left */
+    bool is_owned; /* live: they end with their owners; completed: they did, and not otherwise */
     /* live: its objects, by birth */
     size_t first_object;
     size_t object_count;
@@ -74,6 +76,7 @@ struct bl_history_object {
     uint64_t birth_ns;
     uint64_t bytes;
     uint32_t index;  /* in bl_reader_objects */
+    uint32_t owner;  /* number of an object, 0: none */
     uint32_t thread; /* of its latest event */
     uint32_t pattern;
 };

@@ -322,9 +322,10 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
 static enum bl_ground ground_of(enum bl_doubt doubt)
 {
     static const enum bl_ground grounds[] = {
-        [BL_DOUBT_MOVING] = BL_GROUND_MOVING,     [BL_DOUBT_OVERFLOW] = BL_GROUND_OVERFLOW,
-        [BL_DOUBT_DRIFTED] = BL_GROUND_DRIFTED,   [BL_DOUBT_INHERITED] = BL_GROUND_INHERITED,
-        [BL_DOUBT_GHOST] = BL_GROUND_UNEXPLAINED, [BL_DOUBT_SETTLED] = BL_GROUND_SETTLED,
+        [BL_DOUBT_MOVING] = BL_GROUND_MOVING,      [BL_DOUBT_OVERFLOW] = BL_GROUND_OVERFLOW,
+        [BL_DOUBT_DRIFTED] = BL_GROUND_DRIFTED,    [BL_DOUBT_INHERITED] = BL_GROUND_INHERITED,
+        [BL_DOUBT_GHOST] = BL_GROUND_UNEXPLAINED,  [BL_DOUBT_SETTLED] = BL_GROUND_SETTLED,
+        [BL_DOUBT_OWNER] = BL_GROUND_OWNER_UNSEEN,
     };
     return grounds[doubt];
 }
@@ -347,6 +348,8 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *
     study_siblings(judge, live, study);
     if (study->is_cut)
         return leave_in_peace(judge, number, first, count, BL_GROUND_UNEXPLAINED);
+    if (live->is_owned && bl_owned_is_left(judge, live, study->sibling_count > 0))
+        return leave_in_peace(judge, number, first, count, BL_GROUND_OWNED);
     struct bl_decision decision = {.pattern = number,
                                    .first_object = first,
                                    .object_count = count,

@@ -2,9 +2,9 @@
  * What the parts of the verdict share: the case file.
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is.
- * cascade.c folds what a leaked buffer holds under it, grouping.c puts decisions that blame the
- * same acquire together, settle.c takes back what only looks guilty, findings.c writes each group
- * up.
+ * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
+ * blame the same acquire together, settle.c takes back what only looks guilty, findings.c writes
+ * each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -52,6 +52,7 @@ struct bl_decision {
     enum bl_likeness likeness;
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
+    bool is_owner_seen;
 };
 
 struct bl_judge {
@@ -126,6 +127,15 @@ int bl_judge_decide(struct bl_judge *judge);
 
 /* Names the owner of each decision whose objects are held by those of another one. */
 void bl_cascade_find(struct bl_judge *judge);
+/* Whether objects that have an owner are left to it, and not judged. */
+bool bl_owned_is_left(const struct bl_judge *judge, const struct bl_pattern *live,
+                      bool has_siblings);
+/* As bl_cascade_find, by the owners that were seen. */
+void bl_owned_find(struct bl_judge *judge);
+/* Those parts whose owner turned out not to be leaked are decisions of their own again. Returns how
+ * many parts are left. */
+size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
+                        struct bl_decision *owners, size_t count);
 /* Takes the parts of leaked owners out of the decisions; returns how many. */
 size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
                        struct bl_decision *owners);

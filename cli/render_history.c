@@ -82,6 +82,29 @@ static void write_event(FILE *out, const struct bl_view *view, const struct bl_e
     bl_render_text_stack(out, view, event->stack);
 }
 
+/* The buffer that the object ends with; NULL: it has none. */
+static const struct bl_object *find_owner(const struct bl_view *view,
+                                          const struct bl_object *object)
+{
+    size_t count;
+    const struct bl_tracked *tracked = bl_reader_objects(view->reader, &count);
+    for (size_t i = 0; object->owner && i < count; i++)
+        if (tracked[i].number == object->owner)
+            return &tracked[i].object;
+    return NULL;
+}
+
+static void write_owner(FILE *out, const struct bl_view *view, const struct bl_object *object)
+{
+    const struct bl_object *owner = find_owner(view, object);
+    if (owner)
+        fprintf(out, "     ends with %s 0x%llx, in which it was allocated\n",
+                bl_model_class_name(view->model, class_of(owner->word)),
+                (unsigned long long)owner->address);
+    else if (object->flags & BL_OBJECT_OWNER_UNKNOWN)
+        fprintf(out, "     what it was allocated in was not seen: it may have ended with that\n");
+}
+
 static void write_object(FILE *out, const struct bl_view *view, const struct bl_tracked *tracked,
                          const struct bl_event *events, size_t count)
 {
@@ -95,6 +118,7 @@ static void write_object(FILE *out, const struct bl_view *view, const struct bl_
     if (object->flags & BL_OBJECT_FIELD)
         fprintf(out, ", its own count is %d", object->field);
     fprintf(out, "\n");
+    write_owner(out, view, object);
     if (tracked->is_moving)
         fprintf(out, "     its history changed while it was read: ask again, or take a snapshot\n");
     if (object->event_overflow > 0)
@@ -135,6 +159,17 @@ static json_t *make_buffer(const struct bl_view *view, uint64_t word, uint64_t a
                      integer(since(view->model->now_ns, birth_ns)));
 }
 
+static json_t *make_owner(const struct bl_view *view, const struct bl_object *object)
+{
+    const struct bl_object *owner = find_owner(view, object);
+    char text[32];
+    if (!owner)
+        return json_null();
+    snprintf(text, sizeof(text), "0x%llx", (unsigned long long)owner->address);
+    return json_pack("{s:s, s:s}", "address", text, "class",
+                     bl_model_class_name(view->model, class_of(owner->word)));
+}
+
 static json_t *make_object(const struct bl_view *view, const struct bl_tracked *tracked,
                            const struct bl_event *events, size_t count)
 {
@@ -154,6 +189,7 @@ static json_t *make_object(const struct bl_view *view, const struct bl_tracked *
                         object->flags & BL_OBJECT_FIELD ? json_integer(object->field)
                                                         : json_null());
     json_object_set_new(buffer, "overflow", integer(object->event_overflow));
+    json_object_set_new(buffer, "owner", make_owner(view, object));
     json_object_set_new(buffer, "history", history);
     return buffer;
 }

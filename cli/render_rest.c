@@ -32,6 +32,8 @@ static const char *ground_of(const struct bl_group *group)
         [BL_GROUND_INHERITED] = "from the parent",
         [BL_GROUND_SETTLED] = "kept by a reference that was not seen",
         [BL_GROUND_UNSEEN] = "birth not seen",
+        [BL_GROUND_OWNED] = "left to their owners",
+        [BL_GROUND_OWNER_UNSEEN] = "owner not seen",
         [BL_GROUND_PART] = "held by leaked ones",
     };
     return group->finding ? texts[group->finding->ground] : NULL;

@@ -99,6 +99,11 @@ static uint32_t inside(struct world *w, uint32_t caller, uint64_t offset)
         .op = BL_OP_OVER_RELEASE, .stack = (where), .delta = -1                                    \
     }
 
+#define WITH_OWNER(where)                                                                          \
+    {                                                                                              \
+        .op = BL_OP_OWNER_END, .stack = (where), .delta = 0                                        \
+    }
+
 #define OPS(...)                                                                                   \
     (const struct synth_op[]){__VA_ARGS__},                                                        \
         sizeof((const struct synth_op[]){__VA_ARGS__}) / sizeof(struct synth_op)
@@ -982,6 +987,169 @@ START_TEST(what_merely_looks_like_a_part_is_not_folded)
 }
 END_TEST
 
+/* ---- owners ---- */
+
+static uint32_t next_object(const struct world *w)
+{
+    size_t length = w->synth->sections[BL_SECTION_OBJECTS].length;
+    return length ? (uint32_t)(length / sizeof(struct bl_object)) : 1;
+}
+
+/* A pool's class, and `count` pools born over [from, to] at an offset; each then owns `each` of the
+ * other class's latest objects, in turn. */
+static uint32_t make_pools(struct world *w, uint64_t count, uint64_t from, uint64_t to,
+                           uint32_t birth)
+{
+    uint32_t pools = synth_class(w->synth, "pool");
+    uint32_t first = next_object(w);
+    synth_refcounted(w->synth, pools, "libbuf.so*");
+    live_in(w, pools, count, from, to, OPS(ALLOC(birth)));
+    return first;
+}
+
+static void give_to(struct world *w, uint32_t first_pool, uint64_t each, uint32_t first,
+                    uint64_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct bl_object *o = synth_record(w->synth, BL_SECTION_OBJECTS, first + i);
+        o->owner = first_pool + i / (uint32_t)each;
+    }
+}
+
+static void set_class_flags(struct world *w, uint32_t flags)
+{
+    struct bl_class *class = synth_record(w->synth, BL_SECTION_CLASSES, w->class);
+    class->flags |= flags;
+}
+
+START_TEST(what_siblings_left_to_their_owners_is_left_to_it)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x50);
+    uint32_t pools = make_pools(w, 1, END - SECOND, END - SECOND, at(w, w->loop, 0x40));
+    uint32_t first = next_object(w);
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    give_to(w, pools, 200, first, 200);
+    set_class_flags(w, BL_CLASS_RELEASED);
+    done(w, 900, 3 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x60))));
+    done(w, 10, 3 * MILLI, OPS(ALLOC(make), WITH_OWNER(at(w, w->loop, 0x41))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_OWNED)->count, 200);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_siblings_released_is_missed_though_its_owner_lives)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x50);
+    uint32_t pools = make_pools(w, 1, END - SECOND, END - SECOND, at(w, w->loop, 0x40));
+    uint32_t first = next_object(w);
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    give_to(w, pools, 200, first, 200);
+    set_class_flags(w, BL_CLASS_RELEASED);
+    done(w, 900, 3 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x60))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x50);
+    ck_assert_uint_eq(group->count, 200);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x60);
+    finish(w);
+}
+END_TEST
+
+START_TEST(an_end_with_the_owner_is_no_release_to_miss)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x50);
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    set_class_flags(w, BL_CLASS_RELEASED);
+    done(w, 900, 3 * MILLI, OPS(ALLOC(make), WITH_OWNER(at(w, w->loop, 0x41))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_NEVER_RELEASED, 0x50);
+    ck_assert_uint_eq(group->count, 200);
+    ck_assert_uint_eq(group->finding->expected_frame, 0);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_nothing_releases_may_pile_up_in_its_owner)
+{
+    struct world *w = make_world();
+    uint32_t pools = make_pools(w, 1, END - SECOND, END - SECOND, at(w, w->loop, 0x40));
+    uint32_t first = next_object(w);
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x50))));
+    give_to(w, pools, 200, first, 200);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_OWNED)->count, 200);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_can_be_released_and_piles_up_is_never_released)
+{
+    struct world *w = make_world();
+    uint32_t pools = make_pools(w, 1, END - SECOND, END - SECOND, at(w, w->loop, 0x40));
+    uint32_t first = next_object(w);
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x50))));
+    give_to(w, pools, 200, first, 200);
+    set_class_flags(w, BL_CLASS_RELEASED);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x50)->count, 200);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_leaked_owner_owns_is_its_part)
+{
+    struct world *w = make_world();
+    uint32_t pools = make_pools(w, 100, START + SECOND, END - SECOND, at(w, w->loop, 0x40));
+    uint32_t first = next_object(w);
+    live(w, 300, START + SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x50))));
+    give_to(w, pools, 3, first, 300);
+    set_class_flags(w, BL_CLASS_RELEASED);
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_NEVER_RELEASED, 0x40);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].count, 300);
+    ck_assert_uint_eq(w->model->group_count, 1);
+    finish(w);
+}
+END_TEST
+
+START_TEST(owners_in_a_circle_answer_for_nothing)
+{
+    struct world *w = make_world();
+    uint32_t pools = make_pools(w, 100, START + SECOND, END - SECOND, at(w, w->loop, 0x40));
+    uint32_t first = next_object(w);
+    live(w, 100, START + SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x50))));
+    give_to(w, pools, 1, first, 100);
+    give_to(w, first, 1, pools, 100);
+    judge(w);
+    uint64_t buffers = 0;
+    for (size_t i = 0; i < w->model->group_count; i++)
+        buffers += w->model->groups[i].count;
+    ck_assert_uint_eq(buffers, 200);
+    finish(w);
+}
+END_TEST
+
+START_TEST(an_owner_that_was_not_seen_accuses_nobody)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x50);
+    uint32_t first = next_object(w);
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    for (uint32_t i = 0; i < 200; i++) {
+        struct bl_object *o = synth_record(w->synth, BL_SECTION_OBJECTS, first + i);
+        o->flags |= BL_OBJECT_OWNER_UNKNOWN;
+    }
+    done(w, 900, 3 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x60))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_OWNER_UNSEEN)->count, 200);
+    finish(w);
+}
+END_TEST
+
 START_TEST(own_modules_are_where_the_site_is)
 {
     struct world *w = make_world();
@@ -1103,6 +1271,14 @@ int main(void)
     tcase_add_test(tests, at_exit_the_buffers_of_busy_threads_are_in_use);
     tcase_add_test(tests, what_a_leaked_owner_holds_is_folded_under_it);
     tcase_add_test(tests, what_merely_looks_like_a_part_is_not_folded);
+    tcase_add_test(tests, what_siblings_left_to_their_owners_is_left_to_it);
+    tcase_add_test(tests, what_siblings_released_is_missed_though_its_owner_lives);
+    tcase_add_test(tests, an_end_with_the_owner_is_no_release_to_miss);
+    tcase_add_test(tests, what_nothing_releases_may_pile_up_in_its_owner);
+    tcase_add_test(tests, what_can_be_released_and_piles_up_is_never_released);
+    tcase_add_test(tests, what_a_leaked_owner_owns_is_its_part);
+    tcase_add_test(tests, owners_in_a_circle_answer_for_nothing);
+    tcase_add_test(tests, an_owner_that_was_not_seen_accuses_nobody);
     tcase_add_test(tests, own_modules_are_where_the_site_is);
     tcase_add_test(tests, accusations_come_before_what_is_only_large);
     tcase_add_test(tests, lists_that_cycle_or_meet_are_cut);
