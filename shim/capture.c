@@ -178,13 +178,23 @@ BL_INLINE void note_frame(struct bl_scratch_frame *f, const struct cursor *c)
     f->exact = c->exact;
 }
 
-/* How many of the kept frames still stand: their calls' return addresses are in place. */
+BL_INLINE uint64_t moved(const struct bl_walk_frame *f)
+{
+    return load(f->sp - 8) ^ f->pc;
+}
+
+/* How many of the kept frames still stand: their calls' return addresses are in place. Four at a
+ * time, because most do. */
 BL_INLINE uint32_t verify_kept(const struct bl_thread_state *t, uint64_t sp)
 {
-    uint32_t valid = 0;
-    while (valid < t->frame_count && t->frames[valid].sp >= sp &&
-           load(t->frames[valid].sp - 8) == t->frames[valid].pc)
-        valid++;
+    const struct bl_walk_frame *f = t->frames;
+    const struct bl_walk_frame *end = f + t->frame_count;
+    while (end - f >= 4 && f[3].sp >= sp &&
+           (moved(&f[0]) | moved(&f[1]) | moved(&f[2]) | moved(&f[3])) == 0)
+        f += 4;
+    while (f < end && f->sp >= sp && moved(f) == 0)
+        f++;
+    uint32_t valid = (uint32_t)(f - t->frames);
     for (uint32_t i = 0; i < t->need_count && t->need[i] < valid; i++) {
         const struct bl_walk_detail *d = &t->details[t->need[i]];
         if (d->rbp_slot < sp || load(d->rbp_slot) != d->rbp)

@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-static uint64_t value_at(const struct bl_place *p, const struct bl_hook_call *call, uint64_t handle)
+BL_NOINLINE static uint64_t value_of(const struct bl_place *p, const struct bl_hook_call *call,
+                                     uint64_t handle)
 {
     struct bl_profile_call c = {.args = call->args,
                                 .stack_args = call->stack_args,
@@ -17,12 +18,27 @@ static uint64_t value_at(const struct bl_place *p, const struct bl_hook_call *ca
     return bl_profile_value(p, &c, &value) ? value : 0;
 }
 
+/* 0: there is none. Most places are a number, an argument as it is, or none. */
+BL_INLINE uint64_t value_at(const struct bl_place *p, const struct bl_hook_call *call,
+                            uint64_t handle)
+{
+    if (p->where == BL_WHERE_CONST)
+        return (uint64_t)p->n;
+    if (p->where == BL_WHERE_NONE)
+        return 0;
+    if (p->where == BL_WHERE_ARG && p->derefs == 0 && p->width == 0 && p->n >= 1 && p->n <= 6)
+        return call->args[p->n - 1];
+    return value_of(p, call, handle);
+}
+
 /* Does this call count? Conditions on the result hold where there is none yet. */
-static bool applies(const struct bl_watched *w, const struct bl_hook_call *call, uint64_t handle,
-                    unsigned asked)
+BL_INLINE bool applies(const struct bl_watched *w, const struct bl_hook_call *call, uint64_t handle,
+                       unsigned asked)
 {
     int result = (int)call->result;
     unsigned when = w->f.when & asked;
+    if (BL_LIKELY(when == 0))
+        return true;
     if ((when & BL_WHEN_ZERO && result != 0) || (when & BL_WHEN_NONZERO && result == 0) ||
         (when & BL_WHEN_NONNEGATIVE && result < 0))
         return false;
