@@ -2,7 +2,8 @@
  * Cascades: a leaked buffer holds others, which are not released because it is not. They are no bug
  * of their own, and are folded under their owner.
  *
- * Nobody tells which buffer holds which. Two things show it. Siblings that ended well: the release
+ * Where the ledger says which buffer holds which (Netty's composite and derived ones), that is it.
+ * Elsewhere nobody tells, and two things show it. Siblings that ended well: the release
  * that is missing happens inside the release of the owner, so the one cannot be without the other.
  * And the birth: what is born inside the call that makes the owner, or by the same call of the
  * library and deeper in it, once for each owner and at the same moment, is a part of it. Either way
@@ -135,6 +136,107 @@ static bool are_born_together(const struct bl_judge *judge, const struct bl_deci
     return together;
 }
 
+/* ---- held, as the ledger says ---- */
+
+/* A buffer by the lower half of its handle, and the decision about it. */
+struct handle {
+    uint32_t half;
+    uint32_t decision;
+};
+
+static int compare_handles(const void *left, const void *right)
+{
+    const struct handle *a = left;
+    const struct handle *b = right;
+    if (a->half != b->half)
+        return a->half < b->half ? -1 : 1;
+    return a->decision < b->decision ? -1 : a->decision > b->decision;
+}
+
+static const struct bl_object *object_of(const struct bl_judge *judge,
+                                         const struct bl_decision *decision, size_t i)
+{
+    size_t count;
+    const struct bl_tracked *all = bl_reader_objects(judge->reader, &count);
+    return &all[judge->histories->objects[decision->first_object + i].index].object;
+}
+
+/* Of accused decisions only: what a buffer in use holds is in use. Sorted. */
+static struct handle *collect_handles(const struct bl_judge *judge, size_t decisions,
+                                      size_t *ret_count)
+{
+    size_t room = 1;
+    for (size_t i = 0; i < decisions; i++)
+        room += judge->decisions[i].object_count;
+    struct handle *handles = malloc(room * sizeof(*handles));
+    size_t count = 0;
+    for (uint32_t i = 0; handles && i < decisions; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        size_t objects = bl_decision_is_accused(decision) ? decision->object_count : 0;
+        for (size_t k = 0; k < objects; k++)
+            handles[count++] = (struct handle){(uint32_t)object_of(judge, decision, k)->address, i};
+    }
+    if (count > 1)
+        qsort(handles, count, sizeof(*handles), compare_handles);
+    *ret_count = count;
+    return handles;
+}
+
+/* BL_JUDGE_NONE: nothing accused has that handle. */
+static uint32_t find_handle(const struct handle *handles, size_t count, uint32_t half)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (handles[middle].half < half)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && handles[low].half == half ? handles[low].decision : BL_JUDGE_NONE;
+}
+
+/* A decision about what holds the part's buffers, if each of them is held by an accused one. */
+static uint32_t find_holder(const struct bl_judge *judge, uint32_t part,
+                            const struct handle *handles, size_t count)
+{
+    uint32_t holder = BL_JUDGE_NONE;
+    const struct bl_decision *decision = &judge->decisions[part];
+    for (size_t i = 0; i < decision->object_count; i++) {
+        const struct bl_object *object = object_of(judge, decision, i);
+        holder = object->flags & BL_OBJECT_HOLDER
+                     ? find_handle(handles, count, (uint32_t)object->field)
+                     : BL_JUDGE_NONE;
+        if (holder == BL_JUDGE_NONE || holder == part)
+            return BL_JUDGE_NONE;
+    }
+    return holder;
+}
+
+static bool is_owned_by(const struct bl_judge *judge, uint32_t decision, uint32_t owner)
+{
+    while (decision != BL_JUDGE_NONE && decision != owner)
+        decision = judge->decisions[decision].owner;
+    return decision == owner;
+}
+
+static void find_holders(struct bl_judge *judge, size_t decisions)
+{
+    size_t count;
+    struct handle *handles = collect_handles(judge, decisions, &count);
+    for (uint32_t i = 0; handles && i < decisions; i++) {
+        uint32_t holder = bl_decision_is_accused(&judge->decisions[i])
+                              ? find_holder(judge, i, handles, count)
+                              : BL_JUDGE_NONE;
+        if (holder != BL_JUDGE_NONE && !is_owned_by(judge, holder, i))
+            judge->decisions[i].owner = holder;
+    }
+    free(handles);
+}
+
+/* ---- all of them ---- */
+
 static bool is_part_of(const struct bl_judge *judge, const struct bl_decision *part,
                        const struct bl_decision *owner)
 {
@@ -158,16 +260,10 @@ static void resolve(struct bl_judge *judge, size_t count)
     }
 }
 
-static bool is_owned_by(const struct bl_judge *judge, uint32_t decision, uint32_t owner)
-{
-    while (decision != BL_JUDGE_NONE && decision != owner)
-        decision = judge->decisions[decision].owner;
-    return decision == owner;
-}
-
 void bl_cascade_find(struct bl_judge *judge)
 {
     size_t count = judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
+    find_holders(judge, count);
     for (uint32_t i = 0; i < count; i++) {
         struct bl_decision *part = &judge->decisions[i];
         if (!bl_decision_is_accused(part))

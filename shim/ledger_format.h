@@ -424,7 +424,9 @@ struct bl_object {
     uint32_t owner;          /* 48 object that it ends with, 0 = none known */
     uint32_t serial;         /* 52 counts the buffers that the record has stood for */
     uint32_t flags;          /* 56 BL_OBJECT_* */
-    int32_t field; /* 60 the object's own count at its latest event, if the profile knows it */
+    /* 60 the object's own count at its latest event, if the profile knows it; or the lower half of
+     * the handle of a buffer of its class that holds it */
+    int32_t field;
 };
 static_assert(sizeof(struct bl_object) == 64, "object layout");
 
@@ -437,6 +439,7 @@ static_assert(sizeof(struct bl_object) == 64, "object layout");
 #define BL_OBJECT_OWNER_UNKNOWN 0x10u
 #define BL_OBJECT_ENDING        0x20u /* a destroy is under way */
 #define BL_OBJECT_REPLACING     0x40u /* a call is under way that may release it */
+#define BL_OBJECT_HOLDER        0x80u /* field names the one that holds it */
 
 enum bl_op {
     BL_OP_ALLOC = 1,

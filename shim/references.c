@@ -379,6 +379,18 @@ void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
     bl_ref_leave(&at, e);
 }
 
+void bl_refs_note_holder(const struct bl_ref_event *e, uint64_t holder)
+{
+    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
+    if (entry) {
+        struct bl_object *o = bl_ref_object_at(entry->record);
+        o->field = (int32_t)(uint32_t)holder;
+        o->flags |= BL_OBJECT_HOLDER;
+    }
+    bl_ref_leave(&at, e);
+}
+
 /* While it was out of the index nobody else could come upon the record. */
 void bl_refs_finish_move(const struct bl_ref_event *e, struct bl_token token, uint64_t into,
                          uint64_t size)

@@ -36,6 +36,8 @@ void bl_refs_end(const struct bl_ref_event *e);
 /* What it owns has ended; it stays. */
 void bl_refs_clear(const struct bl_ref_event *e);
 void bl_refs_resize(const struct bl_ref_event *e, uint64_t size);
+/* `holder`, of the same class, holds a reference to the buffer and gives it back at its own end. */
+void bl_refs_note_holder(const struct bl_ref_event *e, uint64_t holder);
 /* The handle becomes part of `into`, which answers for it: it leaves the live buffers well. */
 void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into);
 /* A heap block that held a handle is freed. A call that we could not see must not become an

@@ -80,6 +80,8 @@ struct bl_thread_state {
     uint64_t java_id; /* jvm/: the next of the ids set aside for this thread */
     uint64_t java_id_end;
     uint32_t java_hits; /* stacks recognised since the last check */
+    uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
+    uint64_t java_holder;
     bool java_named;
     struct bl_thread_state *next_free; /* (threads lock) */
     struct bl_thread_state *next;      /* all states; never changes */

@@ -197,8 +197,12 @@ static void bind(JNIEnv *jni, jclass class)
     (*vm)->Deallocate(vm, (unsigned char *)signature);
     if (kind == BL_BYTEBUF_NONE)
         return;
-    if (!bl_bytebuf_hooks_bind(vm, jni, class, kind))
-        list_failure("RegisterNatives", "the virtual machine refused it");
+    /* a class that was left as it is has no such methods, and the machine says so by an error */
+    if (!bl_bytebuf_hooks_bind(vm, jni, class, kind)) {
+        (*jni)->ExceptionClear(jni);
+        if (kind == BL_BYTEBUF_COUNTING)
+            list_failure("RegisterNatives", "the virtual machine refused it");
+    }
     if (__atomic_sub_fetch(&to_be_bound, 1, __ATOMIC_RELAXED) == 0)
         (*vm)->SetEventNotificationMode(vm, JVMTI_DISABLE, JVMTI_EVENT_CLASS_PREPARE, NULL);
 }

@@ -9,9 +9,9 @@ enum {
     ICONST_1 = 0x04,
     LCONST_0 = 0x09,
     ILOAD = 0x15,
+    ALOAD = 0x19,
     ILOAD_1 = 0x1b,
     ALOAD_0 = 0x2a,
-    ALOAD_1 = 0x2b,
     DUP = 0x59,
     INEG = 0x74,
     GETFIELD = 0xb4,
@@ -33,21 +33,27 @@ enum size_of { SIZE_NONE, SIZE_INT, SIZE_ARRAY, SIZE_BUFFER };
 
 static const struct known_class {
     const char *name;
-    const char *method; /* that is given the memory */
+    enum bl_bytebuf_kind kind;
+    const char *method; /* that is given the memory, or the other buffer */
     const char *type;   /* its beginning */
     enum size_of size;
-    uint8_t variable; /* INT: its number */
+    uint8_t variable; /* the one to tell; INT: 0 = to be found by the type */
 } known_classes[] = {
-    {PACKAGE "AbstractReferenceCountedByteBuf", NULL, NULL, SIZE_NONE, 0},
+    {PACKAGE "AbstractReferenceCountedByteBuf", BL_BYTEBUF_COUNTING, NULL, NULL, SIZE_NONE, 0},
     /* chunk, [buffer,] handle, offset, length … */
-    {PACKAGE "PooledByteBuf", "init0", "(", SIZE_INT, 0},
-    {PACKAGE "UnpooledHeapByteBuf", "setArray", "([B)V", SIZE_ARRAY, 0},
-    {PACKAGE "UnpooledDirectByteBuf", "setByteBuffer", "(Ljava/nio/ByteBuffer;", SIZE_BUFFER, 0},
+    {PACKAGE "PooledByteBuf", BL_BYTEBUF_SIZING, "init0", "(", SIZE_INT, 0},
+    {PACKAGE "UnpooledHeapByteBuf", BL_BYTEBUF_SIZING, "setArray", "([B)V", SIZE_ARRAY, 1},
+    {PACKAGE "UnpooledDirectByteBuf", BL_BYTEBUF_SIZING, "setByteBuffer", "(Ljava/nio/ByteBuffer;",
+     SIZE_BUFFER, 1},
     /* before 4.1.17 the unsafe ones were no kind of the former */
-    {PACKAGE "UnpooledUnsafeDirectByteBuf", "setByteBuffer", "(Ljava/nio/ByteBuffer;", SIZE_BUFFER,
-     0},
+    {PACKAGE "UnpooledUnsafeDirectByteBuf", BL_BYTEBUF_SIZING, "setByteBuffer",
+     "(Ljava/nio/ByteBuffer;", SIZE_BUFFER, 1},
     /* unwrapped, chunk, reader, writer, start, length … */
-    {PACKAGE "AdaptivePoolingAllocator$AdaptiveByteBuf", "init", "(", SIZE_INT, 6},
+    {PACKAGE "AdaptivePoolingAllocator$AdaptiveByteBuf", BL_BYTEBUF_SIZING, "init", "(", SIZE_INT,
+     6},
+    {PACKAGE "CompositeByteBuf", BL_BYTEBUF_HOLDING, "newComponent", "(L", SIZE_NONE, 1},
+    /* unwrapped, wrapped … */
+    {PACKAGE "AbstractPooledDerivedByteBuf", BL_BYTEBUF_DERIVING, "init", "(L", SIZE_NONE, 2},
 };
 
 struct rewriting {
@@ -56,7 +62,7 @@ struct rewriting {
     uint16_t id;      /* field */
     uint16_t born;    /* methods */
     uint16_t counted; /* of the three */
-    uint16_t sized;
+    uint16_t told;
     uint16_t remaining;
     unsigned lives; /* methods found that begin one, that retain, that release */
     unsigned retains;
@@ -77,9 +83,7 @@ static const struct known_class *find_known(const char *name, size_t length)
 enum bl_bytebuf_kind bl_bytebuf_kind(const char *name, size_t length)
 {
     const struct known_class *known = find_known(name, length);
-    if (!known)
-        return BL_BYTEBUF_NONE;
-    return known->size == SIZE_NONE ? BL_BYTEBUF_COUNTING : BL_BYTEBUF_SIZING;
+    return known ? known->kind : BL_BYTEBUF_NONE;
 }
 
 /* ---- prefixes ---- */
@@ -178,28 +182,24 @@ static uint8_t variable_of_length(struct bl_classfile_text type)
     return 0;
 }
 
-/* sized(this, length) */
-static size_t sizing_prefix(const struct rewriting *r, struct bl_classfile_text name,
-                            struct bl_classfile_text type, uint8_t *out)
+/* sized(this, length), or holds(this, other) */
+static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text name,
+                             struct bl_classfile_text type, uint8_t *out)
 {
     const struct known_class *known = r->known;
     uint8_t variable = known->variable;
     if (!bl_classfile_text_is(name, known->method) || !bl_classfile_text_begins(type, known->type))
         return 0;
-    if (known->size == SIZE_INT && variable == 0 && (variable = variable_of_length(type)) == 0)
+    if (variable == 0 && (variable = variable_of_length(type)) == 0)
         return 0;
     size_t at = put_op(out, 0, ALOAD_0);
-    if (known->size == SIZE_INT) {
-        at = put_op(out, at, ILOAD);
-        at = put_op(out, at, variable);
-    } else {
-        at = put_op(out, at, ALOAD_1);
-    }
+    at = put_op(out, at, known->size == SIZE_INT ? ILOAD : ALOAD);
+    at = put_op(out, at, variable);
     if (known->size == SIZE_ARRAY)
         at = put_op(out, at, ARRAYLENGTH);
     if (known->size == SIZE_BUFFER)
         at = put_op_2(out, at, INVOKEVIRTUAL, r->remaining);
-    at = put_op_2(out, at, INVOKESTATIC, r->sized);
+    at = put_op_2(out, at, INVOKESTATIC, r->told);
     return pad(out, at);
 }
 
@@ -207,8 +207,8 @@ static size_t prefix_of(void *context, struct bl_classfile_text name, struct bl_
                         uint8_t out[BL_CLASSFILE_PREFIX_MAX])
 {
     struct rewriting *r = context;
-    return r->known->size == SIZE_NONE ? counting_prefix(r, name, type, out)
-                                       : sizing_prefix(r, name, type, out);
+    return r->known->kind == BL_BYTEBUF_COUNTING ? counting_prefix(r, name, type, out)
+                                                 : telling_prefix(r, name, type, out);
 }
 
 /* ---- classes ---- */
@@ -223,6 +223,8 @@ static const struct bl_classfile_member counting_methods[] = {
 };
 static const struct bl_classfile_member sizing_method = {BL_BYTEBUF_SIZED, BL_BYTEBUF_SIZED_TYPE,
                                                          NATIVE};
+static const struct bl_classfile_member holding_method = {BL_BYTEBUF_HOLDS, BL_BYTEBUF_HOLDS_TYPE,
+                                                          NATIVE};
 
 static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
 {
@@ -246,22 +248,30 @@ static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
     return length;
 }
 
-static size_t rewrite_sizing(struct rewriting *r, uint8_t *out)
+static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
 {
     struct bl_classfile *c = r->class;
+    const struct bl_classfile_member *method =
+        r->known->kind == BL_BYTEBUF_SIZING ? &sizing_method : &holding_method;
     uint32_t edited;
-    r->sized = bl_classfile_add_method(c, c->this_class, BL_BYTEBUF_SIZED, BL_BYTEBUF_SIZED_TYPE);
+    r->told = bl_classfile_add_method(c, c->this_class, method->name, method->type);
     if (r->known->size == SIZE_BUFFER)
         r->remaining = bl_classfile_add_method(
             c, bl_classfile_add_class(c, "java/nio/ByteBuffer", 19), "remaining", "()I");
     const struct bl_classfile_edit edit = {
-        .context = r, .methods = &sizing_method, .method_count = 1, .prefix = prefix_of};
+        .context = r, .methods = method, .method_count = 1, .prefix = prefix_of};
     size_t length = c->why ? 0 : bl_classfile_write(c, &edit, out, &edited);
     if (length > 0 && edited == 0) {
-        c->why = "the method that is given the memory is not there";
+        c->why = "the method that is given the memory or the buffer is not there";
         length = 0;
     }
     return length;
+}
+
+/* By an agent that shows its work to others before us. */
+static bool is_rewritten(const void *in, size_t length)
+{
+    return memmem(in, length, BL_BYTEBUF_MARK, strlen(BL_BYTEBUF_MARK)) != NULL;
 }
 
 size_t bl_bytebuf_rewrite(const void *in, size_t length, uint32_t *offsets, uint8_t *out,
@@ -270,14 +280,16 @@ size_t bl_bytebuf_rewrite(const void *in, size_t length, uint32_t *offsets, uint
     struct bl_classfile class;
     struct rewriting r = {.class = &class};
     size_t written = 0;
-    *ret_why = NULL;
+    *ret_why = "it is rewritten already";
+    if (is_rewritten(in, length))
+        return 0;
     if (bl_classfile_parse(&class, in, length, offsets)) {
         r.known = find_known(class.name.text, class.name.length);
         if (!r.known)
             class.why = "its name is another one";
         else
-            written =
-                r.known->size == SIZE_NONE ? rewrite_counting(&r, out) : rewrite_sizing(&r, out);
+            written = r.known->kind == BL_BYTEBUF_COUNTING ? rewrite_counting(&r, out)
+                                                           : rewrite_telling(&r, out);
     }
     *ret_why = class.why;
     return written;

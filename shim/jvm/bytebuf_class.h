@@ -5,8 +5,9 @@
  * buffer an object is at the moment (objects are recycled, addresses change), and each method that
  * begins a life, retains or releases first tells one of two native methods. They come before
  * Netty's own code: after the real release another thread may have the object already.
- * The classes that hold memory tell its size in a native method of their own, which takes the
- * object: they are read before their superclass, and must not depend on what becomes of it.
+ * The classes that hold memory tell its size, and those that hold other buffers which, in native
+ * methods of their own that take the objects: they are read before their superclass, and must not
+ * depend on what becomes of it.
  *
  * Names are matched from the end, so that shaded copies are found. Threads: any. Signal context:
  * safe. Allocates nothing. Errors: a class of another shape is left as it is.
@@ -16,6 +17,7 @@
 
 #include "classfile.h"
 
+#define BL_BYTEBUF_MARK         "bufleak$" /* all names of ours begin so */
 #define BL_BYTEBUF_ID_FIELD     "bufleak$id"
 #define BL_BYTEBUF_BORN         "bufleak$born"
 #define BL_BYTEBUF_BORN_TYPE    "(J)J" /* former id, returns the new one */
@@ -23,11 +25,15 @@
 #define BL_BYTEBUF_COUNTED_TYPE "(JI)V" /* id, change of the count */
 #define BL_BYTEBUF_SIZED        "bufleak$sized"
 #define BL_BYTEBUF_SIZED_TYPE   "(Ljava/lang/Object;I)V"
+#define BL_BYTEBUF_HOLDS        "bufleak$holds"
+#define BL_BYTEBUF_HOLDS_TYPE   "(Ljava/lang/Object;Ljava/lang/Object;)V"
 
 enum bl_bytebuf_kind {
     BL_BYTEBUF_NONE,
     BL_BYTEBUF_COUNTING, /* AbstractReferenceCountedByteBuf */
     BL_BYTEBUF_SIZING,   /* a class that holds memory */
+    BL_BYTEBUF_HOLDING,  /* a class that holds other buffers */
+    BL_BYTEBUF_DERIVING, /* a class that holds one other, and tells it before it is born */
 };
 
 /* name: io/netty/buffer/PooledByteBuf, or a signature without its L and ; */

@@ -8,16 +8,23 @@
 #include <string.h>
 
 /* The upper 16 bits of a number: no address of anything. */
-#define ID_MAGIC    0xb1f0ull
-#define ID_SHIFT    48
-#define IDS_AT_ONCE 1024u
-#define LAYOUTS_MAX 4u
-#define NAME_OF(x)  ((char *)(uintptr_t)(x))
+#define ID_MAGIC     0xb1f0ull
+#define ID_SHIFT     48
+#define IDS_AT_ONCE  1024u
+#define LAYOUTS_MAX  4u
+#define WRAPPERS_MAX 8u
+#define TYPE_MAX     256u
+#define NAME_OF(x)   ((char *)(uintptr_t)(x))
 
 static uint64_t next_ids = ID_MAGIC << ID_SHIFT | 1; /* relaxed atomic */
 static uint8_t class_number;
-/* Where objects keep the number; copies of Netty may differ. 0 = free. */
-static jfieldID layouts[LAYOUTS_MAX];
+/* What is known of a copy of Netty: there may be several, and they may differ. */
+static struct layout {
+    jfieldID id;      /* where objects keep the number; NULL = free */
+    jclass counting;  /* weak; AbstractReferenceCountedByteBuf */
+    jmethodID unwrap; /* of its buffers; NULL: not looked up yet */
+    char unwrap_type[TYPE_MAX];
+} layouts[LAYOUTS_MAX];
 
 void bl_bytebuf_hooks_start(uint8_t number)
 {
@@ -59,6 +66,16 @@ BL_INLINE bool describe(struct bl_ref_event *e, JNIEnv *env, const void *frame, 
     return true;
 }
 
+/* The buffer that was said to hold another has its number now. */
+static void note_announced(struct bl_thread_state *t, uint64_t former, uint64_t handle)
+{
+    if (BL_LIKELY(!t->java_held) || t->java_holder != former)
+        return;
+    bl_refs_note_holder(
+        &(struct bl_ref_event){.handle = t->java_held, .class_number = class_number}, handle);
+    t->java_held = 0;
+}
+
 /* long born(long former) */
 BL_NOINLINE static jlong JNICALL born(JNIEnv *env, jclass class, jlong former)
 {
@@ -77,6 +94,7 @@ BL_NOINLINE static jlong JNICALL born(JNIEnv *env, jclass class, jlong former)
         e.delta = 1;
         bl_refs_birth(&e, &(struct bl_ref_birth){.size = 0});
         id = (jlong)e.handle;
+        note_announced(bl_tls.thread, (uint64_t)former, e.handle);
     }
     errno = saved;
     bl_track_leave();
@@ -107,7 +125,7 @@ BL_NOINLINE static void JNICALL counted(JNIEnv *env, jclass class, jlong id, jin
 
 static void set_size(JNIEnv *env, jobject buffer, jint size, unsigned layout)
 {
-    jlong id = (*env)->GetLongField(env, buffer, layouts[layout]);
+    jlong id = (*env)->GetLongField(env, buffer, layouts[layout].id);
     if (!is_id(id) || size < 0 || !bl_track_enter())
         return;
     bl_refs_resize(&(struct bl_ref_event){.handle = (uint64_t)id, .class_number = class_number},
@@ -115,24 +133,101 @@ static void set_size(JNIEnv *env, jobject buffer, jint size, unsigned layout)
     bl_track_leave();
 }
 
-/* void sized(Object buffer, int size), one for each layout and one for none */
-#define SIZED(layout)                                                                              \
+static jobject unwrap(JNIEnv *env, struct layout *l, jobject buffer)
+{
+    if (!l->unwrap) {
+        jclass class = (*env)->GetObjectClass(env, buffer);
+        l->unwrap = (*env)->GetMethodID(env, class, "unwrap", l->unwrap_type);
+        (*env)->DeleteLocalRef(env, class);
+    }
+    jobject inner = l->unwrap ? (*env)->CallObjectMethod(env, buffer, l->unwrap) : NULL;
+    if ((*env)->ExceptionCheck(env))
+        (*env)->ExceptionClear(env);
+    return inner;
+}
+
+/* The number of the counted buffer that is `buffer`, or behind it: slices and wrappers have none of
+ * their own. */
+static uint64_t id_behind(JNIEnv *env, jobject buffer, unsigned layout)
+{
+    struct layout *l = &layouts[layout];
+    jobject at = buffer ? (*env)->NewLocalRef(env, buffer) : NULL;
+    jlong id = 0;
+    for (unsigned i = 0; at && i < WRAPPERS_MAX; i++) {
+        if ((*env)->IsInstanceOf(env, at, l->counting))
+            id = (*env)->GetLongField(env, at, l->id);
+        jobject inner = is_id(id) ? NULL : unwrap(env, l, at);
+        (*env)->DeleteLocalRef(env, at);
+        at = inner;
+    }
+    if (at)
+        (*env)->DeleteLocalRef(env, at);
+    return is_id(id) ? (uint64_t)id : 0;
+}
+
+static void note_holder(uint64_t held, uint64_t holder)
+{
+    if (held && is_id((jlong)holder) && bl_track_enter()) {
+        bl_refs_note_holder(&(struct bl_ref_event){.handle = held, .class_number = class_number},
+                            holder);
+        bl_track_leave();
+    }
+}
+
+static void set_holder(JNIEnv *env, jobject holder, jobject held, unsigned layout)
+{
+    jlong id = (*env)->GetLongField(env, holder, layouts[layout].id);
+    note_holder(id_behind(env, held, layout), (uint64_t)id);
+}
+
+/* The holder is made ready again after this, and its number is another one then. */
+static void announce_holder(JNIEnv *env, jobject holder, jobject held, unsigned layout)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    if (!t)
+        return;
+    t->java_held = id_behind(env, held, layout);
+    t->java_holder = (uint64_t)(*env)->GetLongField(env, holder, layouts[layout].id);
+}
+
+/* void sized(Object buffer, int size) and void holds(Object holder, Object held), one for each
+ * layout */
+#define OF_LAYOUT(layout)                                                                          \
     static void JNICALL sized_##layout(JNIEnv *env, jclass class, jobject buffer, jint size)       \
     {                                                                                              \
         (void)class;                                                                               \
         set_size(env, buffer, size, layout);                                                       \
+    }                                                                                              \
+    static void JNICALL holds_##layout(JNIEnv *env, jclass class, jobject holder, jobject held)    \
+    {                                                                                              \
+        (void)class;                                                                               \
+        set_holder(env, holder, held, layout);                                                     \
+    }                                                                                              \
+    static void JNICALL derives_##layout(JNIEnv *env, jclass class, jobject holder, jobject held)  \
+    {                                                                                              \
+        (void)class;                                                                               \
+        announce_holder(env, holder, held, layout);                                                \
     }
-SIZED(0)
-SIZED(1)
-SIZED(2)
-SIZED(3)
+OF_LAYOUT(0)
+OF_LAYOUT(1)
+OF_LAYOUT(2)
+OF_LAYOUT(3)
 
+/* The superclass was left as it is, or there are too many copies. */
 static void JNICALL sized_unknown(JNIEnv *env, jclass class, jobject buffer, jint size)
 {
     (void)env;
     (void)class;
     (void)buffer;
     (void)size;
+}
+
+static void JNICALL holds_unknown(JNIEnv *env, jclass class, jobject holder, jobject held)
+{
+    (void)env;
+    (void)class;
+    (void)holder;
+    (void)held;
 }
 
 /* ---- binding ---- */
@@ -161,42 +256,69 @@ static jfieldID find_id_field(jvmtiEnv *vm, jclass class)
     return found;
 }
 
-/* The sizing classes inherit the field. NULL: the superclass was left as it is. */
-static jfieldID find_inherited_field(jvmtiEnv *vm, JNIEnv *env, jclass class)
+/* ()Lio/netty/buffer/ByteBuf; of the package that the class is in. */
+static void name_unwrap_type(jvmtiEnv *vm, jclass counting, char out[TYPE_MAX])
+{
+    char *signature = NULL;
+    struct bl_text t;
+    bl_text_init(&t, out, TYPE_MAX);
+    if ((*vm)->GetClassSignature(vm, counting, &signature, NULL) != JVMTI_ERROR_NONE)
+        return;
+    const char *slash = strrchr(signature, '/');
+    bl_text_str(&t, "()");
+    bl_text_bytes(&t, signature, slash ? (size_t)(slash + 1 - signature) : 0);
+    bl_text_str(&t, "ByteBuf;");
+    (*vm)->Deallocate(vm, (unsigned char *)signature);
+}
+
+/* The class is one of those that inherit the field. Returns the number of its layout; LAYOUTS_MAX:
+ * the superclass was left as it is, or there is no room. */
+static unsigned find_layout(jvmtiEnv *vm, JNIEnv *env, jclass class)
 {
     jfieldID field = NULL;
     jclass super = (*env)->GetSuperclass(env, class);
-    while (super && !field) {
-        field = find_id_field(vm, super);
-        jclass next = field ? NULL : (*env)->GetSuperclass(env, super);
+    unsigned i = LAYOUTS_MAX;
+    while (super && !(field = find_id_field(vm, super))) {
+        jclass next = (*env)->GetSuperclass(env, super);
         (*env)->DeleteLocalRef(env, super);
         super = next;
     }
-    return field;
-}
-
-static void *sized_for(jfieldID field)
-{
-    static void(JNICALL *const functions[LAYOUTS_MAX])(JNIEnv *, jclass, jobject,
-                                                       jint) = {sized_0, sized_1, sized_2, sized_3};
-    for (unsigned i = 0; field && i < LAYOUTS_MAX; i++) {
-        if (!layouts[i])
-            layouts[i] = field;
-        if (layouts[i] == field)
-            return (void *)(uintptr_t)functions[i];
+    for (i = 0; field && i < LAYOUTS_MAX; i++) {
+        if (layouts[i].id &&
+            (layouts[i].id != field || !(*env)->IsSameObject(env, layouts[i].counting, super)))
+            continue;
+        if (!layouts[i].id) {
+            layouts[i].counting = (*env)->NewWeakGlobalRef(env, super);
+            name_unwrap_type(vm, super, layouts[i].unwrap_type);
+        }
+        layouts[i].id = field;
+        break;
     }
-    return (void *)(uintptr_t)sized_unknown;
+    if (super)
+        (*env)->DeleteLocalRef(env, super);
+    return field ? i : LAYOUTS_MAX;
 }
 
 bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
 {
+    static void(JNICALL *const sized[])(JNIEnv *, jclass, jobject,
+                                        jint) = {sized_0, sized_1, sized_2, sized_3, sized_unknown};
+    static void(JNICALL *const holds[])(JNIEnv *, jclass, jobject, jobject) = {
+        holds_0, holds_1, holds_2, holds_3, holds_unknown};
+    static void(JNICALL *const derives[])(JNIEnv *, jclass, jobject, jobject) = {
+        derives_0, derives_1, derives_2, derives_3, holds_unknown};
     const JNINativeMethod counting[] = {
         {NAME_OF(BL_BYTEBUF_BORN), NAME_OF(BL_BYTEBUF_BORN_TYPE), (void *)(uintptr_t)born},
         {NAME_OF(BL_BYTEBUF_COUNTED), NAME_OF(BL_BYTEBUF_COUNTED_TYPE), (void *)(uintptr_t)counted},
     };
     if (kind == BL_BYTEBUF_COUNTING)
         return (*env)->RegisterNatives(env, class, counting, 2) == 0;
-    const JNINativeMethod sizing = {NAME_OF(BL_BYTEBUF_SIZED), NAME_OF(BL_BYTEBUF_SIZED_TYPE),
-                                    sized_for(find_inherited_field(vm, env, class))};
-    return (*env)->RegisterNatives(env, class, &sizing, 1) == 0;
+    unsigned layout = find_layout(vm, env, class);
+    JNINativeMethod telling = {NAME_OF(BL_BYTEBUF_HOLDS), NAME_OF(BL_BYTEBUF_HOLDS_TYPE), NULL};
+    if (kind == BL_BYTEBUF_SIZING)
+        telling = (JNINativeMethod){NAME_OF(BL_BYTEBUF_SIZED), NAME_OF(BL_BYTEBUF_SIZED_TYPE),
+                                    (void *)(uintptr_t)sized[layout]};
+    else
+        telling.fnPtr = (void *)(uintptr_t)(kind == BL_BYTEBUF_HOLDING ? holds : derives)[layout];
+    return (*env)->RegisterNatives(env, class, &telling, 1) == 0;
 }
