@@ -269,7 +269,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     group->stack = finding->blame_frame;
     group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
-    group->rank = finding->verdict;
+    group->rank = finding->verdict < BL_VERDICT_UNRELEASED ? finding->verdict : BL_MODEL_RANK_PLAIN;
 }
 
 static void count_groups_of_objects(struct bl_judge *judge)

@@ -33,6 +33,17 @@ static bool keep_matching(void *context, uint32_t stack)
     return false;
 }
 
+static int make_growth(struct bl_inspection *inspection,
+                       const struct bl_model_options *model_options, const char *per,
+                       struct bl_error *error)
+{
+    if (bl_series_create(&inspection->series, inspection->reader, error) < 0 ||
+        bl_growth_create(&inspection->growth, inspection->reader, inspection->series,
+                         inspection->model, per, error) < 0)
+        return -1;
+    return bl_growth_apply(inspection->growth, inspection->model, model_options, error);
+}
+
 static int make_model(struct bl_inspection *inspection, bool is_running,
                       const struct bl_inspect_options *options, struct bl_error *error)
 {
@@ -49,6 +60,8 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
     if (outcome == 0 && options->judges && model_options.group_by == BL_GROUP_SITE)
         outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->model,
                                     &model_options, error);
+    if (outcome == 0)
+        outcome = make_growth(inspection, &model_options, options->per, error);
     if (outcome == 0 && options->judges)
         outcome = bl_siblings_create(&inspection->siblings, inspection->reader, inspection->symbols,
                                      inspection->model, &model_options, error);
@@ -67,6 +80,8 @@ static struct bl_view view_of(const struct bl_inspection *inspection,
         .reader = inspection->reader,
         .model = inspection->model,
         .symbols = inspection->symbols,
+        .series = inspection->series,
+        .growth = inspection->growth,
         .pid = target->is_running ? target->process.pid : (pid_t)header->pid,
     };
     bl_text_printable(view.comm, sizeof(view.comm), header->comm,
@@ -99,6 +114,8 @@ int bl_inspect(struct bl_inspection *ret_inspection, const struct bl_target *tar
 void bl_inspection_deinit(struct bl_inspection *inspection)
 {
     bl_model_destroy(inspection->model);
+    bl_growth_destroy(inspection->growth);
+    bl_series_destroy(inspection->series);
     bl_siblings_destroy(inspection->siblings);
     bl_pairing_destroy(inspection->pairing);
     bl_symbols_destroy(inspection->symbols);

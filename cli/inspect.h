@@ -1,16 +1,18 @@
 /*
  * One target, read and judged: what every command that shows a process begins with.
  *
- * Owns reader, symbols, model and verdicts; `view` borrows them, and the target it was made of,
- * which must live longer.
+ * Owns reader, symbols, model, verdicts and growth; `view` borrows them, and the target it was made
+ * of, which must live longer.
  */
 #ifndef BL_INSPECT_H
 #define BL_INSPECT_H
 
 #include "error.h"
+#include "growth.h"
 #include "model.h"
 #include "pairing.h"
 #include "reader.h"
+#include "series.h"
 #include "siblings.h"
 #include "symbols.h"
 #include "target.h"
@@ -21,7 +23,8 @@
 struct bl_inspect_options {
     struct bl_model_options model;
     const char *match; /* only stacks with a function, file or module like this; NULL: all */
-    bool judges; /* by site, buffers with a history get verdicts; heap blocks their siblings */
+    bool judges;     /* by site, buffers with a history get verdicts; heap blocks their siblings */
+    const char *per; /* the function that ends a request; NULL: the one that is counted */
     const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
     size_t symbol_path_count;
 };
@@ -32,6 +35,8 @@ struct bl_inspection {
     struct bl_model *model;
     struct bl_pairing *pairing; /* NULL: nothing was judged */
     struct bl_siblings *siblings;
+    struct bl_series_set *series;
+    struct bl_growth_set *growth;
     struct bl_view view;
 };
 

@@ -679,6 +679,12 @@ int bl_model_add_groups(struct bl_model *model, const struct bl_group *groups, s
     return 0;
 }
 
+void bl_model_sort(struct bl_model *model)
+{
+    if (model->group_count > 0)
+        qsort(model->groups, model->group_count, sizeof(*model->groups), compare_groups);
+}
+
 int bl_model_create(struct bl_model **ret_model, const struct bl_reader *reader, bool is_running,
                     const struct bl_model_options *options, struct bl_error *error)
 {

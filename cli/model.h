@@ -85,9 +85,13 @@ struct bl_group {
     uint32_t rank; /* of its verdict, worst is 0; BL_MODEL_RANK_PLAIN without one */
     const struct bl_finding *finding;   /* see verdict.h; NULL: not judged */
     const struct bl_siblings *siblings; /* see siblings.h; NULL: none was seen to end */
+    const struct bl_growth *growth;     /* of its site, see growth.h; NULL: not followed */
 };
 
-#define BL_MODEL_RANK_PLAIN 4 /* "unreleased" */
+/* Below are the verdicts on histories. */
+#define BL_MODEL_RANK_GROWING 4
+#define BL_MODEL_RANK_PLAIN   5 /* "unreleased" */
+#define BL_MODEL_RANK_STEADY  6
 
 struct bl_model {
     const struct bl_reader *reader;
@@ -113,6 +117,9 @@ void bl_model_destroy(struct bl_model *model);
 /* Adds groups that were judged elsewhere, worst first as all others. */
 int bl_model_add_groups(struct bl_model *model, const struct bl_group *groups, size_t count,
                         const struct bl_model_options *options, struct bl_error *error);
+
+/* After ranks have changed. */
+void bl_model_sort(struct bl_model *model);
 
 /* The class's name, "?" when the file does not say. */
 const char *bl_model_class_name(const struct bl_model *model, uint32_t class_number);

@@ -50,15 +50,15 @@ json_t *bl_render_json_process(const struct bl_view *view)
     return process;
 }
 
-static json_t *make_class(const struct bl_class_sums *sums)
+static json_t *make_class(const struct bl_view *view, const struct bl_class_sums *sums)
 {
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:s, s:n, s:n, s:n, s:n}}",
-                     "name", sums->name, "live_count", whole_number(sums->live_count), "live_bytes",
+    const struct bl_growth *growth = view->growth ? &view->growth->classes[sums->number] : NULL;
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", sums->name,
+                     "live_count", whole_number(sums->live_count), "live_bytes",
                      whole_number(sums->live_bytes), "peak_bytes", whole_number(sums->peak_bytes),
                      "allocs", whole_number(sums->allocs), "retains", whole_number(sums->retains),
                      "releases", whole_number(sums->releases), "over_releases",
-                     whole_number(sums->over_releases), "growth", "trend", "unknown", "bytes_per_s",
-                     "step_bytes", "floor_bytes", "to_limit_s");
+                     whole_number(sums->over_releases), "growth", bl_render_json_growth(growth));
 }
 
 static json_t *make_frame(const struct bl_symbol *symbol)
@@ -148,24 +148,43 @@ static json_t *make_expected_end(const struct bl_view *view, const struct bl_sib
                      whole_number(siblings->sampled));
 }
 
+/* What is said of a group whose buffers have no history. */
+static json_t *make_growth_evidence(const struct bl_group *group)
+{
+    char text[256] = "alive at this moment; not judged whether it will be released";
+    char rate[128];
+    if (group->rank == BL_MODEL_RANK_GROWING) {
+        bl_growth_text(group->growth, rate, sizeof(rate));
+        snprintf(text, sizeof(text), "grows without giving back: %s, in %zu separate steps", rate,
+                 group->growth->found.rises);
+    } else if (group->rank == BL_MODEL_RANK_STEADY) {
+        snprintf(text, sizeof(text), "does not grow: a pool or a cache that is filled");
+    }
+    return json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text", text);
+}
+
 static json_t *make_group(const struct bl_view *view, const struct bl_group *group)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:n}", "class",
-                  bl_model_class_name(view->model, group->class_number), "verdict", "unreleased",
-                  "confidence", 0.0, "count", whole_number(group->count), "bytes",
-                  whole_number(group->bytes), "oldest_ns", whole_number(group->oldest_ns),
-                  "youngest_ns", whole_number(group->youngest_ns), "reach", "unknown", "refs");
+    bool is_growing = group->rank == BL_MODEL_RANK_GROWING;
+    double confidence =
+        is_growing || group->rank == BL_MODEL_RANK_STEADY ? group->growth->confidence : 0;
+    json_t *object = json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:n}", "class",
+                               bl_model_class_name(view->model, group->class_number), "verdict",
+                               bl_growth_verdict(group), "confidence", confidence, "count",
+                               whole_number(group->count), "bytes", whole_number(group->bytes),
+                               "oldest_ns", whole_number(group->oldest_ns), "youngest_ns",
+                               whole_number(group->youngest_ns), "reach", "unknown", "refs");
     if (!object)
         return NULL;
-    json_object_set_new(object, "blame", json_pack("{s:s, s:[]}", "op", "alloc", "frames"));
+    json_object_set_new(
+        object, "blame",
+        json_pack("{s:s, s:o}", "op", "alloc", "frames",
+                  is_growing ? bl_render_json_frames(view, group->stack) : json_array()));
     json_object_set_new(object, "alloc",
                         json_pack("{s:o}", "frames", bl_render_json_frames(view, group->stack)));
     json_object_set_new(object, "acquires", json_array());
     json_object_set_new(object, "releases", make_endings(view, group->siblings));
-    json_object_set_new(object, "evidence",
-                        json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text",
-                                  "alive at this moment; not judged whether it will be released"));
+    json_object_set_new(object, "evidence", make_growth_evidence(group));
     json_object_set_new(object, "expected_release", make_expected_end(view, group->siblings));
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
@@ -173,6 +192,8 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     json_object_set_new(object, "inherited_bytes", whole_number(group->inherited_bytes));
     json_object_set_new(object, "stacks", whole_number(group->stack_count));
     json_object_set_new(object, "key", bl_render_json_key(view, group));
+    json_object_set_new(object, "growth",
+                        group->growth ? bl_render_json_growth(group->growth) : json_null());
     return object;
 }
 
@@ -233,13 +254,14 @@ static json_t *make_parts(const struct bl_view *view, const struct bl_finding *f
 static json_t *make_finding(const struct bl_view *view, const struct bl_group *group)
 {
     const struct bl_finding *finding = group->finding;
-    json_t *object =
-        json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:o}", "class",
-                  bl_model_class_name(view->model, group->class_number), "verdict",
-                  bl_verdict_name(finding->verdict), "confidence", finding->confidence, "count",
-                  whole_number(group->count), "bytes", whole_number(group->bytes), "oldest_ns",
-                  whole_number(group->oldest_ns), "youngest_ns", whole_number(group->youngest_ns),
-                  "reach", "unknown", "refs", whole_number(finding->refs_max));
+    json_t *object = json_pack(
+        "{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:o}", "class",
+        bl_model_class_name(view->model, group->class_number), "verdict", bl_growth_verdict(group),
+        "confidence",
+        group->rank == BL_MODEL_RANK_GROWING ? group->growth->confidence : finding->confidence,
+        "count", whole_number(group->count), "bytes", whole_number(group->bytes), "oldest_ns",
+        whole_number(group->oldest_ns), "youngest_ns", whole_number(group->youngest_ns), "reach",
+        "unknown", "refs", whole_number(finding->refs_max));
     if (!object)
         return NULL;
     json_object_set_new(object, "blame",
@@ -263,6 +285,8 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_object_set_new(object, "key", json_null());
     json_object_set_new(object, "shared", whole_number(finding->shared));
     json_object_set_new(object, "holds", make_parts(view, finding));
+    json_object_set_new(object, "growth",
+                        group->growth ? bl_render_json_growth(group->growth) : json_null());
     return object;
 }
 
@@ -318,7 +342,7 @@ static bool write_document(FILE *out, const struct bl_view *view)
                 bl_render_json_put(out, ",\n\"process\": ", bl_render_json_process(view));
     fputs(",\n\"classes\": [", out);
     for (size_t i = 0; done && i < model->class_count; i++)
-        done = bl_render_json_put(out, i ? ",\n  " : "\n  ", make_class(&model->classes[i]));
+        done = bl_render_json_put(out, i ? ",\n  " : "\n  ", make_class(view, &model->classes[i]));
     fputs("],\n\"groups\": [", out);
     for (size_t i = 0; done && !view->summary_only && i < model->shown; i++)
         done = bl_render_json_put(out, i ? ",\n  " : "\n  ",
@@ -326,8 +350,8 @@ static bool write_document(FILE *out, const struct bl_view *view)
                                                            : make_group(view, &model->groups[i]));
     done =
         done && bl_render_json_put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
-    fputs(",\n\"series\": [],\n\"losses\": ", out);
-    done = done && bl_render_json_put(out, "", make_losses(view));
+    done = done && bl_render_json_series(out, view) && bl_render_json_memory(out, view) &&
+           bl_render_json_put(out, ",\n\"losses\": ", make_losses(view));
     fputs(",\n\"hooks\": [", out);
     const char *before = "\n  ";
     uint32_t hooks = bl_reader_count(view->reader, BL_SECTION_HOOKS);

@@ -33,14 +33,24 @@ size_t bl_render_text_verdicts(const struct bl_model *model);
 /* The groups to be shown from number `first` on, a line each. */
 void bl_render_text_rest(FILE *out, const struct bl_view *view, size_t first);
 
+/* What the growing classes add for each request, when they reach a limit, and that one was reached;
+ * nothing where there is nothing to say. */
+void bl_render_text_outlook(FILE *out, const struct bl_view *view);
+/* A line under a group that grows; nothing for others. */
+void bl_render_text_growing(FILE *out, const struct bl_growth *growth);
+
 /* NULL without memory. */
 json_t *bl_render_json_process(const struct bl_view *view);
 json_t *bl_render_json_frames(const struct bl_view *view, uint32_t stack);
 json_t *bl_render_json_key(const struct bl_view *view, const struct bl_group *group);
+json_t *bl_render_json_growth(const struct bl_growth *growth); /* NULL: not followed */
 json_t *bl_render_json_place(const struct bl_view *view, uint32_t frame);
 
 /* Writes text and then a value, which is given up; for documents that are never in memory as a
  * whole. False when there was no memory for the value, which is NULL then. */
 bool bl_render_json_put(FILE *out, const char *before, json_t *value);
+/* ,"series": [...] and ,"memory": {...} ,"marks": [...]; false without memory. */
+bool bl_render_json_series(FILE *out, const struct bl_view *view);
+bool bl_render_json_memory(FILE *out, const struct bl_view *view);
 
 #endif

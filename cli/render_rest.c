@@ -36,6 +36,8 @@ static const char *ground_of(const struct bl_group *group)
         [BL_GROUND_OWNER_UNSEEN] = "owner not seen",
         [BL_GROUND_PART] = "held by leaked ones",
     };
+    if (group->rank == BL_MODEL_RANK_STEADY && !group->finding)
+        return "steady";
     return group->finding ? texts[group->finding->ground] : NULL;
 }
 

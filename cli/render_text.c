@@ -70,35 +70,68 @@ static bool is_used(const struct bl_class_sums *sums)
            sums->releases > 0 || sums->over_releases > 0;
 }
 
+static const struct bl_growth *growth_of(const struct bl_view *view, uint32_t class_number)
+{
+    return view->growth ? &view->growth->classes[class_number] : NULL;
+}
+
+/* Widths of the table's columns; 0: there is no room for it. */
+struct columns {
+    size_t name;
+    size_t growth;
+    bool has_history;
+};
+
+#define NUMBERS_WIDTH 24 /* live and bytes */
+#define HISTORY_WIDTH 27
+
+static struct columns measure_columns(const struct pen *pen)
+{
+    const struct bl_model *model = pen->view->model;
+    struct columns columns = {.name = 12, .growth = 6, .has_history = true};
+    for (size_t i = 0; i < model->class_count; i++) {
+        char text[128];
+        if (!is_used(&model->classes[i]))
+            continue;
+        bl_growth_text(growth_of(pen->view, model->classes[i].number), text, sizeof(text));
+        size_t growth = bl_text_width(text);
+        size_t name = bl_text_width(model->classes[i].name);
+        columns.growth = growth > columns.growth ? growth : columns.growth;
+        columns.name = name > columns.name ? name : columns.name;
+    }
+    size_t used = columns.name + NUMBERS_WIDTH;
+    if (pen->term.width > 0) {
+        columns.has_history = pen->term.width >= used + 3 + columns.growth + HISTORY_WIDTH;
+        columns.growth = pen->term.width >= used + 3 + columns.growth ? columns.growth : 0;
+    }
+    return columns;
+}
+
 static void write_classes(const struct pen *pen)
 {
     const struct bl_model *model = pen->view->model;
-    bool has_history = pen->term.width == 0 || pen->term.width >= 76;
-    bool has_growth = pen->term.width == 0 || pen->term.width >= 52;
-    size_t name_width = 12;
-    for (size_t i = 0; i < model->class_count; i++) {
-        size_t width = bl_text_width(model->classes[i].name);
-        if (is_used(&model->classes[i]) && width > name_width)
-            name_width = width;
-    }
+    struct columns columns = measure_columns(pen);
     fprintf(pen->out, "\n%s", style(pen, BL_STYLE_DIM));
-    pad(pen->out, "class", name_width);
-    fprintf(pen->out, " %11s %11s", "live", "bytes");
-    fprintf(pen->out, "%s", has_growth ? "   growth" : "");
-    fprintf(pen->out, "%s%s\n", has_history ? "         allocs     released" : "",
+    pad(pen->out, "class", columns.name);
+    fprintf(pen->out, " %11s %11s%s", "live", "bytes", columns.growth ? "   " : "");
+    pad(pen->out, columns.growth ? "growth" : "", columns.has_history ? columns.growth : 0);
+    fprintf(pen->out, "%s%s\n", columns.has_history ? "         allocs     released" : "",
             style(pen, BL_STYLE_PLAIN));
     for (size_t i = 0; i < model->class_count; i++) {
         const struct bl_class_sums *sums = &model->classes[i];
         char number[BL_TEXT_NUMBER];
+        char growth[128];
         if (!is_used(sums))
             continue;
-        pad(pen->out, sums->name, name_width);
+        pad(pen->out, sums->name, columns.name);
         fprintf(pen->out, " ");
         pad_left(pen->out, bl_text_count(number, sums->live_count), 11);
         fprintf(pen->out, " ");
         pad_left(pen->out, bl_text_bytes(number, sums->live_bytes), 11);
-        fprintf(pen->out, "%s", has_growth ? "   -     " : "");
-        if (has_history) {
+        bl_growth_text(growth_of(pen->view, sums->number), growth, sizeof(growth));
+        fprintf(pen->out, "%s", columns.growth ? "   " : "");
+        pad(pen->out, columns.growth ? growth : "", columns.has_history ? columns.growth : 0);
+        if (columns.has_history) {
             fprintf(pen->out, " ");
             pad_left(pen->out, bl_text_count(number, sums->allocs), 14);
             fprintf(pen->out, " ");
@@ -408,8 +441,9 @@ static void write_group(const struct pen *pen, size_t index)
     char bytes[BL_TEXT_NUMBER];
     char oldest[BL_TEXT_NUMBER];
     char youngest[BL_TEXT_NUMBER];
-    fprintf(pen->out, "\n%s%zu. unreleased · %s%s", style(pen, BL_STYLE_BOLD), index + 1,
-            bl_model_class_name(model, group->class_number), style(pen, BL_STYLE_PLAIN));
+    fprintf(pen->out, "\n%s%zu. %s · %s%s", style(pen, BL_STYLE_BOLD), index + 1,
+            bl_growth_verdict(group), bl_model_class_name(model, group->class_number),
+            style(pen, BL_STYLE_PLAIN));
     write_key(pen, group);
     fprintf(pen->out, " · %s%s buffer%s, %s%s", model->is_sampled ? "~" : "",
             bl_text_count(count, group->count), group->count == 1 ? "" : "s",
@@ -428,6 +462,7 @@ static void write_group(const struct pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
+    bl_render_text_growing(pen->out, group->growth);
     if (group->siblings)
         write_siblings(pen, group->siblings);
 }
@@ -553,9 +588,9 @@ static void write_finding(const struct pen *pen, size_t index)
     char bytes[BL_TEXT_NUMBER];
     char age[BL_TEXT_NUMBER];
     fprintf(pen->out, "\n%s%zu. %s · %s%s · %s buffer%s", style(pen, BL_STYLE_BOLD), index + 1,
-            names[finding->verdict], bl_model_class_name(pen->view->model, group->class_number),
-            style(pen, BL_STYLE_PLAIN), bl_text_count(count, group->count),
-            group->count == 1 ? "" : "s");
+            group->rank == BL_MODEL_RANK_GROWING ? "growing" : names[finding->verdict],
+            bl_model_class_name(pen->view->model, group->class_number), style(pen, BL_STYLE_PLAIN),
+            bl_text_count(count, group->count), group->count == 1 ? "" : "s");
     if (group->bytes > 0 || finding->verdict != BL_VERDICT_OVER_RELEASE)
         fprintf(pen->out, ", %s", bl_text_bytes(bytes, group->bytes));
     if (finding->refs_max > 0)
@@ -583,6 +618,7 @@ static void write_finding(const struct pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", style(pen, BL_STYLE_PLAIN));
+    bl_render_text_growing(pen->out, group->growth);
     if (is_judged)
         write_more(pen, finding);
     else if (finding->ground == BL_GROUND_STEADY || finding->ground == BL_GROUND_ONCE)
@@ -628,6 +664,7 @@ void bl_render_text(FILE *out, const struct bl_view *view)
     write_title(&pen);
     write_sampling(&pen);
     write_classes(&pen);
+    bl_render_text_outlook(out, view);
     write_losses(&pen);
     write_hooks(&pen);
     if (!view->summary_only)

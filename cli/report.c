@@ -129,6 +129,9 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
         return 0;
     case 12:
         return take_symbols(options, value, error);
+    case 13:
+        options->per = value;
+        return 0;
     default:
         return bl_error_set(error, "option %d is not one of a report", code);
     }
@@ -163,6 +166,7 @@ struct bl_inspect_options bl_report_inspect_options(const struct bl_report_optio
     struct bl_inspect_options inspect_options = {
         .model = options->model,
         .match = options->match,
+        .per = options->per,
         .symbol_path_count = options->symbol_path_count,
     };
     memcpy(inspect_options.symbol_paths, options->symbol_paths, sizeof(options->symbol_paths));

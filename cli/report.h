@@ -25,6 +25,7 @@ struct bl_report_options {
     bool has_buffer;
     uint64_t buffer; /* address: only the history of this one */
     bool show_tree;  /* only the balance tree */
+    const char *per; /* the function that ends a request; NULL: the one that is counted */
     const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
     size_t symbol_path_count;
 };
@@ -48,6 +49,7 @@ struct bl_report_options {
 #define BL_REPORT_LONG_OPTIONS                                                                     \
     BL_REPORT_SELECT_OPTIONS, {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                    \
         {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
+        {"per", required_argument, NULL, BL_ARGS_REPORT + 13},                                     \
     {                                                                                              \
         "tree", no_argument, NULL, BL_ARGS_REPORT + 10                                             \
     }
@@ -61,6 +63,7 @@ struct bl_report_options {
     "  --match REGEX         only stacks with a function, file or module that matches\n"           \
     "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
     "  --all                 stacks also of groups without a verdict, where others have one\n"     \
+    "  --per FUNCTION        growth for each call of it (started with per=FUNCTION)\n"             \
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
     "  --symbols PATH        look for programs and libraries here too: a file or a directory\n"    \
     "  --hooks               list every intercepted function\n"                                    \

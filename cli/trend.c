@@ -340,12 +340,31 @@ static bool fit(const double *x, const double *y, size_t n, double spread, doubl
     return true;
 }
 
-bool bl_trend_slope(const double *x, const double *y, size_t count, double *ret_slope,
-                    double *ret_low, double *ret_high)
+/* The median slope alone; 0 where all x are the same. */
+static double slope_of(const double *x, const double *y, size_t n)
 {
-    if (count > BLOCKS_MAX || count < 2)
-        return false;
-    return fit(x, y, count, Z_95 * sqrt(kendall_variance(y, count)), ret_slope, ret_low, ret_high);
+    double slope = 0;
+    double low;
+    double high;
+    fit(x, y, n, 0, &slope, &low, &high);
+    return slope;
+}
+
+/* Do nine of ten pairs of blocks agree on the bytes that a buffer adds, to half a byte? */
+static bool is_same_step(const struct blocks *blocks, double step)
+{
+    size_t pairs = 0;
+    size_t same = 0;
+    for (size_t i = 0; i < blocks->count; i++) {
+        for (size_t j = i + 1; j < blocks->count; j++) {
+            double buffers = blocks->buffers[j] - blocks->buffers[i];
+            if (buffers == 0)
+                continue;
+            pairs++;
+            same += fabs(blocks->y[j] - blocks->y[i] - step * buffers) <= 0.5 * fabs(buffers);
+        }
+    }
+    return pairs > 0 && same * 10 >= pairs * 9;
 }
 
 static struct test test_trend(const double *x, const double *y, size_t n)
@@ -559,15 +578,17 @@ static enum bl_trend judge_rise(const struct blocks *blocks, double fall,
         test.z > Z_RISING && test.low > 0 &&
         test.slope * (blocks->x[end] - blocks->x[0]) > 2 * residual_spread(blocks, test.slope);
     bool is_even = blocks->count < 12 && test.is_monotone && rises.count + 1 >= blocks->count;
-    double low;
-    double high;
     finding->per_s = test.slope;
     finding->low_per_s = test.low;
     finding->high_per_s = test.high;
     finding->stayed_bytes = grown;
     finding->rises = rises.count;
     finding->floor_bytes = blocks->y[end];
-    bl_trend_slope(blocks->x, blocks->buffers, blocks->count, &finding->count_per_s, &low, &high);
+    finding->count_per_s = slope_of(blocks->x, blocks->buffers, blocks->count);
+    finding->per_operation = slope_of(blocks->operations, blocks->y, blocks->count);
+    finding->count_per_operation = slope_of(blocks->operations, blocks->buffers, blocks->count);
+    finding->step_bytes = slope_of(blocks->buffers, blocks->y, blocks->count);
+    finding->is_step_exact = is_same_step(blocks, finding->step_bytes);
     if (!keeps_all && !is_certain && !is_even)
         return test.z > Z_UNSURE && test.low > 0 ? BL_TREND_UNKNOWN : BL_TREND_STEADY;
     if (grown <= 0 || has_stopped(blocks, &rises, grown, noise))

@@ -59,7 +59,11 @@ struct bl_trend_finding {
     double low_per_s;
     double high_per_s;
     double count_per_s;
-    double floor_bytes;  /* what it falls back to now */
+    double per_operation; /* bytes, and buffers; 0 where there were no operations */
+    double count_per_operation;
+    double step_bytes;  /* bytes for each buffer more: the median of all pairs of blocks; 0: none */
+    bool is_step_exact; /* nearly all pairs have the same */
+    double floor_bytes; /* what it falls back to now */
     double stayed_bytes; /* more than at the beginning of the span, and never given back */
     size_t rises;        /* separate ones, of what stayed */
     uint64_t from_ns;    /* the span that was judged */
@@ -70,9 +74,5 @@ void bl_trend_judge(const struct bl_trend_line *line, struct bl_trend_finding *r
 
 /* "growing", as in the JSON. */
 const char *bl_trend_name(enum bl_trend trend);
-
-/* Theil and Sen's slope of y over x and its 95 % interval. False: fewer than two different x. */
-bool bl_trend_slope(const double *x, const double *y, size_t count, double *ret_slope,
-                    double *ret_low, double *ret_high);
 
 #endif

@@ -4,7 +4,9 @@
 #ifndef BL_VIEW_H
 #define BL_VIEW_H
 
+#include "growth.h"
 #include "model.h"
+#include "series.h"
 #include "symbols.h"
 #include "target.h"
 #include "term.h"
@@ -17,6 +19,8 @@ struct bl_view {
     const struct bl_reader *reader;
     const struct bl_model *model;
     struct bl_symbols *symbols;
+    const struct bl_series_set *series;
+    const struct bl_growth_set *growth;
     pid_t pid; /* as seen from here while it runs, else as it saw itself */
     char comm[64];
     bool show_hooks;

@@ -1,0 +1,257 @@
+/*
+ * Growth in a report: how fast, to what limit, and the series themselves.
+ */
+#include "render_parts.h"
+
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POINTS_MAX 300 /* of one series in a report; more is in the ledger */
+
+static bool is_growing(const struct bl_growth *growth)
+{
+    return growth && growth->line && growth->found.trend == BL_TREND_GROWING;
+}
+
+static const char *limit_text(enum bl_growth_limit limit)
+{
+    static const char *const texts[] = {[BL_GROWTH_NO_LIMIT] = "",
+                                        [BL_GROWTH_LIMIT_OPTION] = "its limit (limit=)",
+                                        [BL_GROWTH_LIMIT_CGROUP] = "the limit of its cgroup",
+                                        [BL_GROWTH_LIMIT_ADDRESS_SPACE] =
+                                            "the limit of its address space (RLIMIT_AS)",
+                                        [BL_GROWTH_LIMIT_DIRECT] = "the limit of direct memory"};
+    return texts[limit];
+}
+
+static uint64_t limit_bytes(const struct bl_header *header, enum bl_growth_limit limit)
+{
+    const uint64_t limits[] = {[BL_GROWTH_NO_LIMIT] = 0,
+                               [BL_GROWTH_LIMIT_OPTION] = header->limit_bytes,
+                               [BL_GROWTH_LIMIT_CGROUP] = header->cgroup_limit_bytes,
+                               [BL_GROWTH_LIMIT_ADDRESS_SPACE] = header->address_space_limit_bytes,
+                               [BL_GROWTH_LIMIT_DIRECT] = header->direct_limit_bytes};
+    return limits[limit];
+}
+
+static uint64_t nanoseconds(double seconds)
+{
+    return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : 1000000000000000000u;
+}
+
+static void write_limit_reached(FILE *out, const struct bl_view *view)
+{
+    const struct bl_header *header = view->header;
+    char size[BL_TEXT_NUMBER];
+    char age[BL_TEXT_NUMBER];
+    char count[BL_TEXT_NUMBER];
+    if (header->limit_bytes == 0 || header->limit_reached_ns == 0)
+        return;
+    uint64_t after_ns = header->limit_reached_ns > header->start_ns
+                            ? header->limit_reached_ns - header->start_ns
+                            : 0;
+    fprintf(out, "\nheap reached its limit of %s after %s",
+            bl_text_bytes(size, header->limit_bytes), bl_text_age(age, after_ns));
+    if (header->limit_refused > 0)
+        fprintf(out, "; %s allocation%s beyond it failed",
+                bl_text_count(count, header->limit_refused), header->limit_refused == 1 ? "" : "s");
+    fprintf(out, "\n");
+    if (header->limit_refused > 0 && header->limit_stack > 0) {
+        fprintf(out, "     the first%s at\n", header->limit_refused == 1 ? " and only" : "");
+        bl_render_text_stack(out, view, header->limit_stack);
+    }
+}
+
+void bl_render_text_outlook(FILE *out, const struct bl_view *view)
+{
+    const struct bl_model *model = view->model;
+    const char *before = "\n";
+    for (size_t i = 0; view->growth && i < model->class_count; i++) {
+        const struct bl_growth *growth = &view->growth->classes[model->classes[i].number];
+        char number[BL_TEXT_NUMBER];
+        char size[BL_TEXT_NUMBER];
+        if (!is_growing(growth))
+            continue;
+        if (growth->has_per_request) {
+            fprintf(out, "%s%s grows by %s B for each %s", before, model->classes[i].name,
+                    bl_text_count(number, (uint64_t)fmax(0, growth->bytes_per_request + 0.5)),
+                    view->growth->request_name);
+            fprintf(out, " (%.3g buffer%s)\n", growth->count_per_request,
+                    growth->count_per_request == 1 ? "" : "s");
+            before = "";
+        }
+        if (growth->limit == BL_GROWTH_NO_LIMIT)
+            continue;
+        fprintf(out, "%sat this rate %s reaches %s, %s, in %s\n", before, model->classes[i].name,
+                limit_text(growth->limit),
+                bl_text_bytes(size, limit_bytes(view->header, growth->limit)),
+                bl_text_age(number, nanoseconds(growth->to_limit_s)));
+        before = "";
+    }
+    write_limit_reached(out, view);
+}
+
+/* How sure it is and how it was seen, of a growing group. */
+void bl_render_text_growing(FILE *out, const struct bl_growth *growth)
+{
+    char text[128];
+    char bytes[BL_TEXT_NUMBER];
+    char age[BL_TEXT_NUMBER];
+    char rises[BL_TEXT_NUMBER];
+    if (!is_growing(growth))
+        return;
+    bl_growth_text(growth, text, sizeof(text));
+    fprintf(out, "     %-22s %s: %s more than %s before, in %s steps and never given back\n",
+            "growing", text, bl_text_bytes(bytes, (uint64_t)growth->found.stayed_bytes),
+            bl_text_age(age, growth->found.to_ns - growth->found.from_ns),
+            bl_text_count(rises, growth->found.rises));
+}
+
+/* ---- JSON ---- */
+
+static json_t *number_or_null(double value, bool is_known)
+{
+    return is_known && isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *whole_or_null(double value, bool is_known)
+{
+    return is_known && value >= 0 && value < 9e18 ? json_integer((json_int_t)(value + 0.5))
+                                                  : json_null();
+}
+
+json_t *bl_render_json_growth(const struct bl_growth *growth)
+{
+    static const struct bl_growth none = {.to_limit_s = -1};
+    bool is_followed = growth && growth->line;
+    const struct bl_growth *g = is_followed ? growth : &none;
+    bool is_known = is_followed && g->found.trend != BL_TREND_UNKNOWN;
+    bool is_up = is_growing(g);
+    json_t *object =
+        json_pack("{s:s, s:o, s:o, s:o, s:o}", "trend", bl_trend_name(g->found.trend),
+                  "bytes_per_s", number_or_null(g->found.per_s, is_known), "step_bytes",
+                  whole_or_null((double)g->step_bytes, is_up && g->step_bytes > 0), "floor_bytes",
+                  whole_or_null(g->found.floor_bytes, is_known), "to_limit_s",
+                  number_or_null(g->to_limit_s, g->to_limit_s >= 0));
+    if (!object)
+        return NULL;
+    const char *limit = bl_growth_limit_name(g->limit);
+    json_object_set_new(object, "limit", limit ? json_string(limit) : json_null());
+    json_object_set_new(object, "bytes_per_s_low", number_or_null(g->found.low_per_s, is_known));
+    json_object_set_new(object, "bytes_per_s_high", number_or_null(g->found.high_per_s, is_known));
+    json_object_set_new(object, "count_per_s", number_or_null(g->found.count_per_s, is_known));
+    json_object_set_new(object, "step_exact",
+                        is_up && g->step_bytes > 0 ? json_boolean(g->is_step_exact) : json_null());
+    json_object_set_new(object, "bytes_per_request",
+                        number_or_null(g->bytes_per_request, is_up && g->has_per_request));
+    json_object_set_new(object, "count_per_request",
+                        number_or_null(g->count_per_request, is_up && g->has_per_request));
+    json_object_set_new(object, "stayed_bytes", whole_or_null(g->found.stayed_bytes, is_up));
+    json_object_set_new(object, "rises", whole_or_null((double)g->found.rises, is_up));
+    json_object_set_new(object, "span_ns",
+                        whole_or_null((double)(g->found.to_ns - g->found.from_ns), is_known));
+    return object;
+}
+
+static json_t *make_point(const struct bl_view *view, const struct bl_line *line,
+                          const struct bl_point *point)
+{
+    uint64_t start_ns = view->header->start_ns;
+    json_int_t t_ns = point->t_ns > start_ns ? (json_int_t)(point->t_ns - start_ns) : 0;
+    if (line->kind == BL_SERIES_CLASS)
+        return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "t_ns", t_ns, "class",
+                         bl_model_class_name(view->model, line->class_number), "live_bytes",
+                         (json_int_t)point->bytes, "live_count", (json_int_t)point->count,
+                         "min_bytes", (json_int_t)point->min_bytes, "max_bytes",
+                         (json_int_t)point->max_bytes, "allocs", (json_int_t)point->total);
+    return json_pack("{s:I, s:I, s:I, s:I}", "t_ns", t_ns, "bytes", (json_int_t)point->bytes,
+                     "min_bytes", (json_int_t)point->min_bytes, "max_bytes",
+                     (json_int_t)point->max_bytes);
+}
+
+static bool put_line(FILE *out, const struct bl_view *view, const struct bl_line *line,
+                     const char **before)
+{
+    struct bl_point *points = calloc(POINTS_MAX, sizeof(*points));
+    size_t count = points ? bl_line_thin(line, 0, points, POINTS_MAX) : 0;
+    bool done = points != NULL;
+    for (size_t i = 0; done && i < count; i++) {
+        done = bl_render_json_put(out, *before, make_point(view, line, &points[i]));
+        *before = ",\n  ";
+    }
+    free(points);
+    return done;
+}
+
+bool bl_render_json_series(FILE *out, const struct bl_view *view)
+{
+    const char *before = "\n  ";
+    bool done = true;
+    fputs(",\n\"series\": [", out);
+    for (size_t i = 0; done && view->series && i < view->series->line_count; i++)
+        if (view->series->lines[i].kind == BL_SERIES_CLASS)
+            done = put_line(out, view, &view->series->lines[i], &before);
+    fputc(']', out);
+    return done;
+}
+
+static bool put_process_line(FILE *out, const struct bl_view *view, const char *name,
+                             enum bl_series_kind kind)
+{
+    const struct bl_line *line = view->series ? bl_series_find(view->series, kind, 0) : NULL;
+    const char *before = "\n    ";
+    bool done = true;
+    fprintf(out, ",\n  \"%s\": [", name);
+    if (line)
+        done = put_line(out, view, line, &before);
+    fputc(']', out);
+    return done;
+}
+
+static json_t *size_or_null(uint64_t bytes)
+{
+    return bytes > 0 && bytes <= INT64_MAX ? json_integer((json_int_t)bytes) : json_null();
+}
+
+static json_t *make_limits(const struct bl_header *header)
+{
+    return json_pack("{s:o, s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "limit_bytes",
+                     size_or_null(header->limit_bytes), "limit_action",
+                     header->limit_action == BL_LIMIT_FAIL ? "fail" : "report", "limit_reached_ns",
+                     size_or_null(header->limit_reached_ns > header->start_ns
+                                      ? header->limit_reached_ns - header->start_ns
+                                      : 0),
+                     "limit_refused", (json_int_t)(header->limit_refused & INT64_MAX),
+                     "cgroup_limit_bytes", size_or_null(header->cgroup_limit_bytes), "cgroup_bytes",
+                     size_or_null(header->cgroup_bytes), "address_space_limit_bytes",
+                     size_or_null(header->address_space_limit_bytes), "direct_limit_bytes",
+                     size_or_null(header->direct_limit_bytes));
+}
+
+static json_t *make_mark(const struct bl_view *view, const struct bl_mark *mark)
+{
+    static const char *const kinds[] = {"", "mark", "checkpoint", "grew"};
+    uint64_t start_ns = view->header->start_ns;
+    char name[BL_MARK_NAME * 4];
+    bl_text_printable(name, sizeof(name), mark->name, strlen(mark->name));
+    return json_pack("{s:s, s:s, s:I, s:I}", "name", name, "kind", kinds[mark->kind], "t_ns",
+                     (json_int_t)(mark->time_ns > start_ns ? mark->time_ns - start_ns : 0),
+                     "grown_bytes", (json_int_t)mark->grown_bytes);
+}
+
+bool bl_render_json_memory(FILE *out, const struct bl_view *view)
+{
+    bool done =
+        bl_render_json_put(out, ",\n\"memory\": {\"limits\": ", make_limits(view->header)) &&
+        put_process_line(out, view, "rss", BL_SERIES_RSS) &&
+        put_process_line(out, view, "cgroup", BL_SERIES_CGROUP);
+    fputs("},\n\"marks\": [", out);
+    for (size_t i = 0; done && view->series && i < view->series->mark_count; i++)
+        done =
+            bl_render_json_put(out, i ? ",\n  " : "\n  ", make_mark(view, view->series->marks[i]));
+    fputc(']', out);
+    return done;
+}
