@@ -414,8 +414,16 @@ struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uin
 
 uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b)
 {
-    struct bl_fork fork = bl_callers_fork(callers, a, b);
-    return fork.a_frames + fork.b_frames;
+    size_t a_count;
+    size_t b_count;
+    const struct bl_caller *a_frames = bl_callers_frames(callers, a, &a_count);
+    const struct bl_caller *b_frames = bl_callers_frames(callers, b, &b_count);
+    while (a_count > 0 && b_count > 0 &&
+           a_frames[a_count - 1].place == b_frames[b_count - 1].place) {
+        a_count--;
+        b_count--;
+    }
+    return (uint32_t)(a_count + b_count);
 }
 
 uint32_t bl_callers_chain_count(const struct bl_callers *callers)

@@ -10,6 +10,7 @@
  * there must be enough owners for the parts.
  */
 #include "judge.h"
+#include "releases.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,70 +18,62 @@
 #define DECISIONS_MAX 2048u /* pairs of them are looked at; further ones stay what they are */
 #define SLACK         2     /* an owner may hold that many times what siblings held on average */
 
-static bool is_below(const struct bl_judge *judge, uint32_t stack, uint32_t caller)
+#define ENCLOSING_MAX 16u /* releases around one, of completed buffers */
+
+struct search {
+    struct bl_judge *judge;
+    struct bl_releases *releases;
+    /* of the part in question */
+    uint32_t enclosing[ENCLOSING_MAX]; /* releases around the one that it lacks */
+    size_t enclosing_count;
+    uint32_t *callers; /* by stack: `mark` where it is a caller of its birth */
+    uint32_t mark;
+};
+
+/* Takes a part to look for its owners. */
+static void begin(struct search *search, const struct bl_decision *part)
 {
+    const struct bl_judge *judge = search->judge;
+    const struct bl_item *born = bl_decision_birth(judge, part);
+    uint32_t stack = born ? born->stack : 0;
+    search->mark++;
     for (size_t i = 0; stack && i < BL_MODEL_FRAMES_MAX; i++) {
         const struct bl_frame *frame = bl_reader_frame(judge->reader, stack);
-        if (!frame)
-            return false;
-        stack = frame->parent;
-        if (stack == caller)
-            return true;
+        stack = frame ? frame->parent : 0;
+        search->callers[stack] = search->mark;
     }
-    return false;
+    search->enclosing_count = 0;
+    if (part->expected != BL_JUDGE_NONE)
+        search->enclosing_count =
+            bl_releases_enclosing(search->releases, judge->histories->items[part->expected].stack,
+                                  search->enclosing, ENCLOSING_MAX);
 }
 
 /* ---- released by the owner's release ---- */
 
-/* Of the completed buffers of a class, how many were released at a stack or, `inside`, below it. */
-static uint64_t count_released(const struct bl_judge *judge, uint32_t class_number, uint32_t stack,
-                               bool inside)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < judge->histories->completed_count; i++) {
-        const struct bl_pattern *pattern = &judge->histories->completed[i];
-        const struct bl_item *items = bl_pattern_items(judge->histories, pattern);
-        bool is_there = false;
-        for (uint32_t k = 0; k < pattern->item_count && !is_there; k++)
-            is_there = items[k].kind == BL_ITEM_RELEASE &&
-                       (inside ? is_below(judge, items[k].stack, stack) : items[k].stack == stack);
-        if (pattern->class_number == class_number && is_there && !pattern->is_owned)
-            count += pattern->count;
-    }
-    return count;
-}
-
 /* A release of the owner's siblings inside which the part's missing release would have happened;
  * 0: there is none. */
-static uint32_t find_enclosing(const struct bl_judge *judge, const struct bl_decision *part,
-                               const struct bl_decision *owner)
+static uint32_t find_enclosing(const struct search *search, const struct bl_decision *owner)
 {
-    const struct bl_item *expected = &judge->histories->items[part->expected];
-    uint32_t site = bl_callers_site(judge->callers, bl_decision_birth(judge, owner)->callers);
-    size_t count;
-    const uint32_t *siblings =
-        bl_compare_siblings(judge->compare, bl_decision_class(judge, owner), site, &count);
-    for (size_t i = 0; i < count && i < DECISIONS_MAX; i++) {
-        const struct bl_pattern *sibling = &judge->histories->completed[siblings[i]];
-        const struct bl_item *items = bl_pattern_items(judge->histories, sibling);
-        for (uint32_t k = 0; k < sibling->item_count; k++)
-            if (items[k].kind == BL_ITEM_RELEASE && items[k].stack &&
-                is_below(judge, expected->stack, items[k].stack))
-                return items[k].stack;
-    }
+    uint32_t class_number = bl_decision_class(search->judge, owner);
+    uint32_t site = bl_decision_birth(search->judge, owner)->site;
+    for (size_t i = 0; i < search->enclosing_count; i++)
+        if (bl_releases_has(search->releases, search->enclosing[i], class_number, site))
+            return search->enclosing[i];
     return 0;
 }
 
-static bool is_released_inside(const struct bl_judge *judge, const struct bl_decision *part,
+static bool is_released_inside(const struct search *search, const struct bl_decision *part,
                                const struct bl_decision *owner)
 {
-    if (part->expected == BL_JUDGE_NONE)
-        return false;
-    uint32_t stack = find_enclosing(judge, part, owner);
+    const struct bl_judge *judge = search->judge;
+    uint32_t stack = find_enclosing(search, owner);
     if (stack == 0)
         return false;
-    uint64_t parts = count_released(judge, bl_decision_class(judge, part), stack, true);
-    uint64_t owners = count_released(judge, bl_decision_class(judge, owner), stack, false);
+    uint64_t parts =
+        bl_releases_count(search->releases, bl_decision_class(judge, part), stack, true);
+    uint64_t owners =
+        bl_releases_count(search->releases, bl_decision_class(judge, owner), stack, false);
     uint64_t most = owners ? (parts + owners - 1) / owners * SLACK : 0;
     return part->object_count <= owner->object_count * most;
 }
@@ -89,10 +82,11 @@ static bool is_released_inside(const struct bl_judge *judge, const struct bl_dec
 
 /* Was the part born inside the call that made the owner, or by the same call of the library as the
  * owner, and deeper in it? */
-static bool is_born_inside(const struct bl_judge *judge, const struct bl_item *part,
+static bool is_born_inside(const struct search *search, const struct bl_item *part,
                            const struct bl_item *owner)
 {
-    if (is_below(judge, part->stack, owner->stack))
+    const struct bl_judge *judge = search->judge;
+    if (owner->stack && search->callers[owner->stack] == search->mark)
         return true;
     size_t depth;
     const struct bl_caller *inner = bl_callers_frames(judge->callers, part->callers, &depth);
@@ -237,17 +231,18 @@ static void find_holders(struct bl_judge *judge, size_t decisions)
 
 /* ---- all of them ---- */
 
-static bool is_part_of(const struct bl_judge *judge, const struct bl_decision *part,
+static bool is_part_of(const struct search *search, const struct bl_decision *part,
                        const struct bl_decision *owner)
 {
+    const struct bl_judge *judge = search->judge;
     const struct bl_item *born = bl_decision_birth(judge, part);
     const struct bl_item *made = bl_decision_birth(judge, owner);
     if (!born || !made || part->pattern == owner->pattern)
         return false;
-    if (is_released_inside(judge, part, owner))
+    if (is_released_inside(search, part, owner))
         return true;
     return judge->histories->items[part->item].kind == BL_ITEM_ALLOC && born->stack &&
-           is_born_inside(judge, born, made) && are_born_together(judge, part, owner);
+           is_born_inside(search, born, made) && are_born_together(judge, part, owner);
 }
 
 /* An owner that is itself a part of something else answers for nothing. */
@@ -260,19 +255,33 @@ static void resolve(struct bl_judge *judge, size_t count)
     }
 }
 
+static void find_owner(struct search *search, uint32_t number, size_t count)
+{
+    struct bl_judge *judge = search->judge;
+    struct bl_decision *part = &judge->decisions[number];
+    begin(search, part);
+    for (uint32_t j = 0; j < count && part->owner == BL_JUDGE_NONE; j++)
+        if (bl_decision_is_accused(&judge->decisions[j]) && !is_owned_by(judge, j, number) &&
+            is_part_of(search, part, &judge->decisions[j]))
+            part->owner = j;
+}
+
 void bl_cascade_find(struct bl_judge *judge)
 {
     size_t count = judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
+    struct search search = {
+        .judge = judge,
+        .releases = bl_releases_create(judge->histories, judge->reader),
+        .callers = calloc(bl_reader_count(judge->reader, BL_SECTION_FRAMES) + 1ul,
+                          sizeof(*search.callers)),
+    };
+    bool done = search.releases && search.callers;
     find_holders(judge, count);
-    for (uint32_t i = 0; i < count; i++) {
-        struct bl_decision *part = &judge->decisions[i];
-        if (!bl_decision_is_accused(part))
-            continue;
-        for (uint32_t j = 0; j < count && part->owner == BL_JUDGE_NONE; j++)
-            if (bl_decision_is_accused(&judge->decisions[j]) && !is_owned_by(judge, j, i) &&
-                is_part_of(judge, part, &judge->decisions[j]))
-                part->owner = j;
-    }
+    for (uint32_t i = 0; done && i < count; i++)
+        if (bl_decision_is_accused(&judge->decisions[i]))
+            find_owner(&search, i, count);
+    bl_releases_destroy(search.releases);
+    free(search.callers);
     resolve(judge, count);
 }
 

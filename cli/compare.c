@@ -5,9 +5,10 @@
 
 #define LEARN_SIBLINGS 128  /* of one birth site: pairs of them are compared */
 #define OPTIONS_MAX    4096 /* more are not sorted out: such histories explain nothing */
-#define SITE_COST      2    /* the same site, called from elsewhere */
-#define PAIR_COST      1    /* a guess by distance comes after what was learned */
-#define MOVE_COST      2    /* the same thing done at another place */
+#define SORTED_BY_HAND 24
+#define SITE_COST      2 /* the same site, called from elsewhere */
+#define PAIR_COST      1 /* a guess by distance comes after what was learned */
+#define MOVE_COST      2 /* the same thing done at another place */
 
 struct option {
     uint32_t cost;
@@ -23,6 +24,13 @@ struct learned {
     uint32_t release;
 };
 
+#define KEPT_ITEMS 32u /* of a pattern whose pair costs are kept */
+
+struct pair_costs {
+    const struct bl_pattern *of;
+    uint32_t *cost;
+};
+
 struct bl_compare {
     const struct bl_histories *histories;
     const struct bl_callers *callers;
@@ -34,8 +42,13 @@ struct bl_compare {
     size_t learned_room;
     size_t learned_count;
     uint8_t *is_completed; /* by whole chain: an acquire there ended well at least once */
+    uint8_t *has_learned;  /* by whole chain: it is in a learned pair */
     struct option *options;
+    size_t option_count;
+    size_t dear_count; /* options that were left out for their cost */
     struct bl_pair *pairs;
+    struct pair_costs *completed_costs; /* by pattern */
+    struct pair_costs live_costs;       /* of the latest one */
     uint64_t work;
 };
 
@@ -71,8 +84,7 @@ static void put_learned(struct learned *table, size_t room, struct learned one)
 static bool learn(struct bl_compare *compare, const struct bl_item *acquire,
                   const struct bl_item *release)
 {
-    struct learned one = {bl_callers_whole(compare->callers, acquire->callers),
-                          bl_callers_whole(compare->callers, release->callers)};
+    struct learned one = {acquire->whole, release->whole};
     if (is_learned(compare, one.acquire, one.release))
         return true;
     if (compare->learned_count * 2 >= compare->learned_room) {
@@ -89,6 +101,8 @@ static bool learn(struct bl_compare *compare, const struct bl_item *acquire,
     }
     put_learned(compare->learned, compare->learned_room, one);
     compare->learned_count++;
+    compare->has_learned[one.acquire] = 1;
+    compare->has_learned[one.release] = 1;
     return true;
 }
 
@@ -118,18 +132,16 @@ static bool learn_from(struct bl_compare *compare, const struct bl_item *items,
     return learn(compare, acquire, release);
 }
 
-static bool fits(const struct bl_callers *callers, const struct bl_item *a, const struct bl_item *b,
-                 int level)
+/* Are two things of the same kind the same at this level? */
+static bool fits(const struct bl_item *a, const struct bl_item *b, int level)
 {
-    if (a->kind != b->kind)
-        return false;
     switch (level) {
     case 0:
         return a->stack == b->stack;
     case 1:
-        return bl_callers_whole(callers, a->callers) == bl_callers_whole(callers, b->callers);
+        return a->whole == b->whole;
     default:
-        return bl_callers_site(callers, a->callers) == bl_callers_site(callers, b->callers);
+        return a->site == b->site;
     }
 }
 
@@ -147,9 +159,14 @@ static void match(struct bl_compare *compare, const struct bl_pattern *live,
     }
     d->match_cost = 0;
     for (int level = 0; level <= levels; level++) {
+        uint32_t first = 0; /* of the same kind: items are ordered by it */
         for (uint32_t i = 0; i < live->item_count; i++) {
-            for (uint32_t j = 0; j < completed->item_count && d->extra[i] > 0; j++) {
-                if (d->missing[j] == 0 || !fits(compare->callers, &a[i], &b[j], level))
+            while (first < completed->item_count && b[first].kind < a[i].kind)
+                first++;
+            for (uint32_t j = first; j < completed->item_count && b[j].kind == a[i].kind; j++) {
+                if (d->extra[i] == 0)
+                    break;
+                if (d->missing[j] == 0 || !fits(&a[i], &b[j], level))
                     continue;
                 uint64_t units = d->extra[i] < d->missing[j] ? d->extra[i] : d->missing[j];
                 d->extra[i] -= units;
@@ -187,7 +204,7 @@ static bool learn_from_siblings(struct bl_compare *compare, const uint32_t *sibl
 static uint32_t birth_site(const struct bl_compare *compare, const struct bl_pattern *pattern)
 {
     const struct bl_item *birth = bl_pattern_birth(compare->histories, pattern);
-    return birth ? bl_callers_site(compare->callers, birth->callers) : 0;
+    return birth ? birth->site : 0;
 }
 
 static int compare_siblings(const void *left, const void *right, void *context)
@@ -284,7 +301,7 @@ static bool learn_all(struct bl_compare *compare)
         for (uint32_t k = 0; k < pattern->item_count; k++) {
             units[k] = items[k].units;
             if (bl_item_is_acquire(&items[k]))
-                compare->is_completed[bl_callers_whole(compare->callers, items[k].callers)] = 1;
+                compare->is_completed[items[k].whole] = 1;
         }
         if (!pattern->doubt && !learn_from(compare, items, units, pattern->item_count))
             return false;
@@ -310,10 +327,13 @@ int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories
         compare->histories = histories;
         compare->callers = callers;
         compare->is_completed = calloc(bl_callers_chain_count(callers) + 1u, 1);
+        compare->has_learned = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->options = calloc(OPTIONS_MAX, sizeof(*compare->options));
         compare->pairs = calloc(OPTIONS_MAX, sizeof(*compare->pairs));
-        done = compare->is_completed && compare->options && compare->pairs &&
-               sort_siblings(compare) && learn_all(compare);
+        compare->completed_costs =
+            calloc(histories->completed_count + 1, sizeof(*compare->completed_costs));
+        done = compare->is_completed && compare->has_learned && compare->completed_costs &&
+               compare->options && compare->pairs && sort_siblings(compare) && learn_all(compare);
     }
     if (!done) {
         bl_compare_destroy(compare);
@@ -327,9 +347,14 @@ void bl_compare_destroy(struct bl_compare *compare)
 {
     if (!compare)
         return;
+    for (size_t i = 0; compare->completed_costs && i < compare->histories->completed_count; i++)
+        free(compare->completed_costs[i].cost);
+    free(compare->completed_costs);
+    free(compare->live_costs.cost);
     free(compare->siblings);
     free(compare->learned);
     free(compare->is_completed);
+    free(compare->has_learned);
     free(compare->options);
     free(compare->pairs);
     free(compare);
@@ -356,8 +381,7 @@ static int compare_options(const void *left, const void *right)
 static uint32_t pair_cost(const struct bl_compare *compare, const struct bl_item *acquire,
                           const struct bl_item *release)
 {
-    if (is_learned(compare, bl_callers_whole(compare->callers, acquire->callers),
-                   bl_callers_whole(compare->callers, release->callers)))
+    if (is_learned(compare, acquire->whole, release->whole))
         return 0;
     return PAIR_COST + bl_callers_distance(compare->callers, acquire->callers, release->callers);
 }
@@ -374,50 +398,157 @@ struct sides {
     const struct bl_item *items[2];
     uint32_t counts[2];
     uint64_t *left[2];
+    const uint32_t *pair_costs[2]; /* NULL: not kept */
 };
 
-/* Every way to explain two things that are left with each other. Returns how many; 0 as well when
- * they are too many. */
-static size_t collect_options(struct bl_compare *compare, const struct sides *sides)
+/* Can b, on its side, explain a? */
+static bool is_option(const struct bl_item *a, const struct bl_item *b, bool same_side)
 {
-    static const uint8_t ways[3][2] = {{0, 0}, {1, 1}, {0, 1}};
-    size_t count = 0;
+    return same_side ? bl_item_is_acquire(a) && b->kind == BL_ITEM_RELEASE : a->kind == b->kind;
+}
+
+/* The pair costs of a pattern, by acquire and release: it is compared with many. NULL where they
+ * are not kept. */
+static const uint32_t *find_pair_costs(struct bl_compare *compare, const struct bl_pattern *pattern)
+{
+    const struct bl_histories *all = compare->histories;
+    const struct bl_item *items = bl_pattern_items(all, pattern);
+    uint32_t count = pattern->item_count;
+    struct pair_costs *kept = &compare->live_costs;
+    if (pattern->lifecycle)
+        kept = &compare->completed_costs[pattern - all->completed];
+    if (kept->of == pattern)
+        return kept->cost;
+    if (count > KEPT_ITEMS)
+        return NULL;
+    if (!kept->cost) {
+        size_t most = pattern->lifecycle ? count : KEPT_ITEMS;
+        kept->cost = malloc((most * most + 1) * sizeof(*kept->cost));
+    }
+    if (!kept->cost)
+        return NULL;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < count; j++)
+            if (is_option(&items[i], &items[j], true))
+                kept->cost[i * count + j] = pair_cost(compare, &items[i], &items[j]);
+    kept->of = pattern;
+    return kept->cost;
+}
+
+static uint32_t option_cost(const struct bl_compare *compare, const struct sides *sides,
+                            const struct option *option)
+{
+    const struct bl_item *a = &sides->items[option->from_side][option->from];
+    const struct bl_item *b = &sides->items[option->to_side][option->to];
+    const uint32_t *kept = sides->pair_costs[option->from_side];
+    if (option->from_side != option->to_side)
+        return MOVE_COST + bl_callers_distance(compare->callers, a->callers, b->callers);
+    return kept ? kept[option->from * sides->counts[option->from_side] + option->to]
+                : pair_cost(compare, a, b);
+}
+
+static const uint8_t ways[3][2] = {{0, 0}, {1, 1}, {0, 1}};
+
+/* Of one way, what thing i may be explained with; see collect_options. */
+static bool collect_for(struct bl_compare *compare, const struct sides *sides, unsigned way,
+                        uint32_t i, uint32_t limit)
+{
+    unsigned from = ways[way][0];
+    unsigned to = ways[way][1];
+    const struct bl_item *a = &sides->items[from][i];
+    for (uint32_t j = 0; j < sides->counts[to]; j++) {
+        const struct bl_item *b = &sides->items[to][j];
+        if (sides->left[to][j] == 0 || !is_option(a, b, from == to))
+            continue;
+        struct option option = {.from = (uint16_t)i,
+                                .to = (uint16_t)j,
+                                .from_side = (uint8_t)from,
+                                .to_side = (uint8_t)to};
+        option.cost = option_cost(compare, sides, &option);
+        option.tie = from == to ? latest_first(a, b) : 0;
+        if (option.cost > limit) {
+            compare->dear_count++;
+            continue;
+        }
+        if (compare->option_count == OPTIONS_MAX)
+            return false;
+        compare->options[compare->option_count++] = option;
+    }
+    return true;
+}
+
+/* Every way to explain two things that are left with each other. Those whose cost is above the
+ * limit are only counted. When they are too many there is none. */
+static void collect_options(struct bl_compare *compare, const struct sides *sides, uint32_t limit)
+{
+    bool fits_all = true;
+    compare->option_count = 0;
+    compare->dear_count = 0;
+    for (unsigned way = 0; way < 3; way++)
+        for (uint32_t i = 0; i < sides->counts[ways[way][0]] && fits_all; i++)
+            if (sides->left[ways[way][0]][i] > 0)
+                fits_all = collect_for(compare, sides, way, i, limit);
+    if (!fits_all) {
+        compare->option_count = 0;
+        compare->dear_count = 0;
+    }
+}
+
+/* Are two things left that explain each other, at whatever cost? */
+static bool is_explicable(const struct sides *sides)
+{
     for (unsigned way = 0; way < 3; way++) {
         unsigned from = ways[way][0];
         unsigned to = ways[way][1];
-        for (uint32_t i = 0; i < sides->counts[from]; i++) {
-            for (uint32_t j = 0; j < sides->counts[to]; j++) {
-                const struct bl_item *a = &sides->items[from][i];
-                const struct bl_item *b = &sides->items[to][j];
-                bool is_pair = from == to && bl_item_is_acquire(a) && b->kind == BL_ITEM_RELEASE;
-                bool is_move = from != to && a->kind == b->kind;
-                if (sides->left[from][i] == 0 || sides->left[to][j] == 0 || (!is_pair && !is_move))
-                    continue;
-                if (count == OPTIONS_MAX)
-                    return 0;
-                compare->options[count++] = (struct option){
-                    .cost = is_pair ? pair_cost(compare, a, b)
-                                    : MOVE_COST + bl_callers_distance(compare->callers, a->callers,
-                                                                      b->callers),
-                    .tie = is_pair ? latest_first(a, b) : 0,
-                    .from = (uint16_t)i,
-                    .to = (uint16_t)j,
-                    .from_side = (uint8_t)from,
-                    .to_side = (uint8_t)to};
-            }
-        }
+        for (uint32_t i = 0; i < sides->counts[from]; i++)
+            for (uint32_t j = 0; sides->left[from][i] > 0 && j < sides->counts[to]; j++)
+                if (sides->left[to][j] > 0 &&
+                    is_option(&sides->items[from][i], &sides->items[to][j], from == to))
+                    return true;
     }
-    return count;
+    return false;
 }
 
-/* Explains what is left in pairs, the cheapest first; returns what it cost. */
-static uint32_t explain(struct bl_compare *compare, const struct sides *sides)
+/* What explaining and what is left over will cost at least: a thing that is left costs 1, and what
+ * explains two things costs 1 at least, but for the pairs that were learned. */
+static uint32_t least_cost(const struct bl_compare *compare, const struct sides *sides)
+{
+    uint32_t things = 0;
+    for (unsigned side = 0; side < 2; side++)
+        for (uint32_t i = 0; i < sides->counts[side]; i++)
+            things +=
+                sides->left[side][i] > 0 && !compare->has_learned[sides->items[side][i].whole];
+    return (things + 1) / 2;
+}
+
+/* A stable sort. Mostly there are few, in order already. */
+static void sort_options(struct option *options, size_t count)
+{
+    if (count > SORTED_BY_HAND) {
+        qsort(options, count, sizeof(*options), compare_options);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        struct option one = options[i];
+        size_t k = i;
+        for (; k > 0 && compare_options(&options[k - 1], &one) > 0; k--)
+            options[k] = options[k - 1];
+        options[k] = one;
+    }
+}
+
+/* Explains what is left in pairs, the cheapest first; returns what it cost, or any cost above the
+ * limit when it would come to more. */
+static uint32_t explain(struct bl_compare *compare, const struct sides *sides, uint32_t limit)
 {
     uint32_t cost = 0;
-    size_t count = collect_options(compare, sides);
-    if (count > 1)
-        qsort(compare->options, count, sizeof(*compare->options), compare_options);
-    for (size_t i = 0; i < count; i++) {
+    uint32_t least = least_cost(compare, sides);
+    if (least > limit)
+        return least;
+    collect_options(compare, sides, limit);
+    compare->work += compare->option_count + compare->dear_count;
+    sort_options(compare->options, compare->option_count);
+    for (size_t i = 0; i < compare->option_count && cost <= limit; i++) {
         const struct option *option = &compare->options[i];
         uint64_t *from = &sides->left[option->from_side][option->from];
         uint64_t *to = &sides->left[option->to_side][option->to];
@@ -426,8 +557,7 @@ static uint32_t explain(struct bl_compare *compare, const struct sides *sides)
         *to -= units;
         cost += units > 0 ? option->cost : 0;
     }
-    compare->work += count;
-    return cost;
+    return compare->dear_count > 0 && is_explicable(sides) ? limit + 1 : cost;
 }
 
 static bool is_beginning(const struct bl_item *items, const struct bl_pattern *completed,
@@ -435,7 +565,7 @@ static bool is_beginning(const struct bl_item *items, const struct bl_pattern *c
 {
     uint32_t last_done = 0;
     uint32_t first_missing = UINT32_MAX;
-    for (uint32_t j = 0; j < completed->item_count; j++) {
+    for (uint32_t j = 0; items && j < completed->item_count; j++) {
         if (d->missing[j] < items[j].units && items[j].order > last_done)
             last_done = items[j].order;
         if (d->missing[j] > 0 && items[j].order < first_missing)
@@ -445,19 +575,24 @@ static bool is_beginning(const struct bl_item *items, const struct bl_pattern *c
 }
 
 void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
-                         const struct bl_pattern *completed, struct bl_difference *ret_difference)
+                         const struct bl_pattern *completed, uint32_t limit,
+                         struct bl_difference *ret_difference)
 {
     struct bl_difference *d = ret_difference;
-    struct sides sides = {.items = {bl_pattern_items(compare->histories, live),
-                                    bl_pattern_items(compare->histories, completed)},
-                          .counts = {live->item_count, completed->item_count},
-                          .left = {d->extra, d->missing}};
+    struct sides sides = {
+        .items = {bl_pattern_items(compare->histories, live),
+                  bl_pattern_items(compare->histories, completed)},
+        .counts = {live->item_count, completed->item_count},
+        .left = {d->extra, d->missing},
+        .pair_costs = {find_pair_costs(compare, live), find_pair_costs(compare, completed)}};
     match(compare, live, completed, 2, d);
     d->is_part = true;
     for (uint32_t i = 0; i < live->item_count; i++)
         d->is_part &= d->extra[i] == 0;
     d->is_beginning = d->is_part && is_beginning(sides.items[1], completed, d);
-    d->guess_cost = d->match_cost + explain(compare, &sides);
+    d->guess_cost = d->match_cost;
+    if (d->match_cost <= limit)
+        d->guess_cost += explain(compare, &sides, limit - d->match_cost);
     d->cost = d->guess_cost;
     for (unsigned side = 0; side < 2; side++)
         for (uint32_t i = 0; i < sides.counts[side]; i++)
@@ -488,8 +623,7 @@ static uint32_t apart(const struct bl_compare *compare, const struct bl_item *ac
 static uint32_t pair_tie(const struct bl_compare *compare, const struct bl_item *acquire,
                          const struct bl_item *release, bool is_open)
 {
-    uint32_t whole = bl_callers_whole(compare->callers, acquire->callers);
-    uint32_t tie = is_open && !compare->is_completed[whole] ? 8 * BL_HISTORY_ITEMS : 0;
+    uint32_t tie = is_open && !compare->is_completed[acquire->whole] ? 8 * BL_HISTORY_ITEMS : 0;
     if (acquire->kind == BL_ITEM_ALLOC)
         return tie + BL_HISTORY_ITEMS - release->order;
     return tie + 2 * BL_HISTORY_ITEMS + latest_first(acquire, release);
@@ -523,8 +657,7 @@ size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *patt
         left[i] = items[i].kind == BL_ITEM_OVER_RELEASE ? 0 : items[i].units;
     size_t count = collect_pairs(compare, items, pattern->item_count, is_open);
     compare->work += count;
-    if (count > 1)
-        qsort(compare->options, count, sizeof(*compare->options), compare_options);
+    sort_options(compare->options, count);
     for (size_t i = 0; i < count; i++) {
         const struct option *option = &compare->options[i];
         uint64_t *from = &left[option->from];

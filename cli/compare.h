@@ -55,8 +55,11 @@ struct bl_difference {
     bool is_beginning;   /* is_part, and all that is missing came later */
 };
 
+/* One whose cost is above the limit need not be worked out to its end: then of ret_difference only
+ * match_cost, is_part and is_beginning hold, and that cost is above the limit. */
 void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
-                         const struct bl_pattern *completed, struct bl_difference *ret_difference);
+                         const struct bl_pattern *completed, uint32_t limit,
+                         struct bl_difference *ret_difference);
 
 struct bl_pair {
     uint32_t acquire; /* item; */

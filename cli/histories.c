@@ -87,7 +87,7 @@ static void add_event(struct draft *draft, const struct bl_event *event)
         break;
     case BL_OP_OWNER_END:
         draft->is_owned = true;
-        /* fallthrough */
+        __attribute__((fallthrough));
     case BL_OP_END:
     case BL_OP_TRANSFER:
         /* a destroy takes what is left, however much that is */
@@ -171,7 +171,7 @@ static int keep_items(struct builder *builder, const struct draft *draft,
     struct bl_histories *all = builder->histories;
     void *grown =
         grow(all->items, &builder->item_room, all->item_count + draft->count, sizeof(*all->items));
-    if (!grown && draft->count > 0)
+    if (!grown)
         return out_of_memory(builder);
     all->items = grown;
     pattern->first_item = (uint32_t)all->item_count;
@@ -182,6 +182,8 @@ static int keep_items(struct builder *builder, const struct draft *draft,
         item->callers = bl_callers_find(builder->callers, pattern->class_number, item->stack);
         if (item->callers == UINT32_MAX)
             return out_of_memory(builder);
+        item->whole = bl_callers_whole(builder->callers, item->callers);
+        item->site = bl_callers_site(builder->callers, item->callers);
     }
     return 0;
 }
@@ -195,7 +197,8 @@ static uint64_t mix(uint64_t value)
 
 static uint64_t hash_items(const struct bl_pattern *head, const struct bl_item *items, size_t count)
 {
-    uint64_t hash = mix((uint64_t)head->class_number << 16 | head->is_owned << 8 | head->doubt);
+    uint64_t hash =
+        mix((uint64_t)head->class_number << 16 | (uint64_t)head->is_owned << 8 | head->doubt);
     for (size_t i = 0; i < count; i++)
         hash = mix(hash + mix((uint64_t)items[i].kind << 32 | items[i].stack) + items[i].units);
     return hash;
@@ -317,15 +320,44 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     return 0;
 }
 
-static int compare_objects(const void *left, const void *right)
+static int compare_births(const void *left, const void *right)
 {
     const struct bl_history_object *a = left;
     const struct bl_history_object *b = right;
-    if (a->pattern != b->pattern)
-        return a->pattern < b->pattern ? -1 : 1;
     if (a->birth_ns != b->birth_ns)
         return a->birth_ns < b->birth_ns ? -1 : 1;
     return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* Each pattern's objects together, by birth. They come by record, so one pass deals them out; a
+ * pattern's are mostly in order then. */
+static int sort_objects(struct builder *builder)
+{
+    struct bl_histories *all = builder->histories;
+    struct bl_history_object *sorted = calloc(all->object_count + 1, sizeof(*sorted));
+    size_t first = 0;
+    if (!sorted)
+        return out_of_memory(builder);
+    for (size_t i = 0; i < all->live_count; i++) {
+        all->live[i].first_object = first;
+        first += all->live[i].count;
+    }
+    for (size_t i = 0; i < all->object_count; i++) {
+        struct bl_pattern *pattern = &all->live[all->objects[i].pattern];
+        sorted[pattern->first_object + pattern->object_count++] = all->objects[i];
+    }
+    for (size_t i = 0; i < all->live_count; i++) {
+        struct bl_history_object *own = &sorted[all->live[i].first_object];
+        size_t count = all->live[i].object_count;
+        size_t k = 1;
+        while (k < count && compare_births(&own[k - 1], &own[k]) <= 0)
+            k++;
+        if (k < count)
+            qsort(own, count, sizeof(*own), compare_births);
+    }
+    free(all->objects);
+    all->objects = sorted;
+    return 0;
 }
 
 static int add_objects(struct builder *builder, uint64_t now_ns, uint64_t min_age_ns)
@@ -354,14 +386,7 @@ static int add_objects(struct builder *builder, uint64_t now_ns, uint64_t min_ag
     free(draft);
     if (outcome < 0)
         return -1;
-    if (all->object_count > 0)
-        qsort(all->objects, all->object_count, sizeof(*all->objects), compare_objects);
-    for (size_t i = 0; i < all->object_count; i++) {
-        struct bl_pattern *pattern = &all->live[all->objects[i].pattern];
-        if (pattern->object_count++ == 0)
-            pattern->first_object = i;
-    }
-    return 0;
+    return sort_objects(builder);
 }
 
 /* An upper bound of the lifetime of 99 in 100. */
@@ -454,7 +479,9 @@ int bl_histories_create(struct bl_histories **ret_histories, const struct bl_rea
         free(builder.events);
         return out_of_memory(&builder);
     }
-    int outcome = add_objects(&builder, now_ns, min_age_ns);
+    builder.histories->items = grow(NULL, &builder.item_room, 1, sizeof(struct bl_item));
+    int outcome = builder.histories->items ? add_objects(&builder, now_ns, min_age_ns)
+                                           : out_of_memory(&builder);
     if (outcome == 0)
         outcome = add_lifecycles(&builder);
     free(builder.events);
@@ -481,8 +508,6 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
                                        const struct bl_pattern *pattern)
 {
     const struct bl_item *items = bl_pattern_items(histories, pattern);
-    for (uint32_t i = 0; i < pattern->item_count; i++)
-        if (items[i].kind == BL_ITEM_ALLOC)
-            return &items[i];
-    return NULL;
+    /* items are ordered by kind, and this is the first one */
+    return pattern->item_count > 0 && items[0].kind == BL_ITEM_ALLOC ? items : NULL;
 }

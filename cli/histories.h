@@ -32,6 +32,8 @@ enum bl_item_kind {
 struct bl_item {
     uint32_t stack;
     uint32_t callers; /* number from bl_callers_find */
+    uint32_t whole;   /* bl_callers_whole and bl_callers_site of it, at hand */
+    uint32_t site;
     enum bl_item_kind kind;
     uint32_t order; /* in time, of the exemplar */
     uint64_t units; /* references */
@@ -86,7 +88,7 @@ struct bl_histories {
     size_t live_count;
     struct bl_pattern *completed; /* by class, then most common first */
     size_t completed_count;
-    struct bl_item *items;
+    struct bl_item *items; /* never NULL */
     size_t item_count;
     struct bl_history_object *objects;
     size_t object_count;
@@ -98,10 +100,10 @@ int bl_histories_create(struct bl_histories **ret_histories, const struct bl_rea
                         struct bl_error *error);
 void bl_histories_destroy(struct bl_histories *histories);
 
-static inline const struct bl_item *bl_pattern_items(const struct bl_histories *histories,
-                                                     const struct bl_pattern *pattern)
+__attribute__((returns_nonnull)) static inline const struct bl_item *
+bl_pattern_items(const struct bl_histories *histories, const struct bl_pattern *pattern)
 {
-    return histories->items ? histories->items + pattern->first_item : NULL; /* none has any */
+    return histories->items + pattern->first_item;
 }
 
 /* The birth; its stack is 0 when it was not seen. NULL only for a pattern that has none. */

@@ -100,24 +100,22 @@ static void study_siblings(struct bl_judge *judge, const struct bl_pattern *live
     if (!birth)
         return;
     const uint32_t *siblings =
-        bl_compare_siblings(judge->compare, live->class_number,
-                            bl_callers_site(judge->callers, birth->callers), &count);
-    uint32_t path = bl_callers_whole(judge->callers, birth->callers);
+        bl_compare_siblings(judge->compare, live->class_number, birth->site, &count);
     for (size_t i = 0; i < count && i < SIBLINGS_MAX; i++) {
         const struct bl_pattern *sibling = &all->completed[siblings[i]];
         const struct bl_item *other = bl_pattern_birth(all, sibling);
         if (!other)
             continue;
         study->sibling_count += sibling->count;
-        if (bl_callers_whole(judge->callers, other->callers) == path &&
-            sibling->latest_ns > study->same_path_last_ns)
+        if (other->whole == birth->whole && sibling->latest_ns > study->same_path_last_ns)
             study->same_path_last_ns = sibling->latest_ns;
         if (sibling->doubt)
             continue;
         study->is_cut = bl_compare_work(judge->compare) > BL_JUDGE_WORK;
         if (study->is_cut)
             return;
-        bl_compare_patterns(judge->compare, live, sibling, &d);
+        bl_compare_patterns(judge->compare, live, sibling,
+                            study->best ? study->difference.cost : UINT32_MAX, &d);
         if (d.is_part)
             note_part(study, sibling, &d);
         if (!study->best || is_better(&d, &study->difference)) {

@@ -125,7 +125,8 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);
 
-/* Names the owner of each decision whose objects are held by those of another one. */
+/* Names the owner of each decision whose objects are held by those of another one; none without
+ * memory. */
 void bl_cascade_find(struct bl_judge *judge);
 /* Whether objects that have an owner are left to it, and not judged. */
 bool bl_owned_is_left(const struct bl_judge *judge, const struct bl_pattern *live,

@@ -187,6 +187,18 @@ class BadUsage(CliTest):
             print(f'1,000,000 buffers on 100,000 stacks by {grouped}: {taken:.2f} s')
             self.assertLess(taken, 20)
 
+    def test_a_million_histories_are_judged_and_none_is_lost(self):
+        ledger = self.home / 'x.ledger'
+        subprocess.run([WRITER, ledger, 'histories'], check=True)
+        report = self.report('--top', 0, ledger)
+        table = report['classes'][1]
+        self.assertEqual((table['name'], table['live_count']), ('buf', 1000000))
+        shared = sum(g.get('shared', 0) for g in report['groups'])
+        total = sum(g['count'] for g in report['groups'])
+        self.assertLessEqual(table['live_count'], total)
+        self.assertLessEqual(total - table['live_count'], shared)
+        ledger.unlink()  # of 300 MB
+
 
 if __name__ == '__main__':
     main()

@@ -1,0 +1,181 @@
+#include "releases.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Buffers born at a site and released at a stack. */
+struct release {
+    uint32_t stack; /* 0: unused slot */
+    uint32_t class_number;
+    uint32_t birth_site;
+};
+
+/* An answer, kept at a place that the latest question has. */
+struct answer {
+    uint32_t stack; /* 0: none */
+    uint32_t class_number;
+    bool inside;
+    uint64_t count;
+};
+
+#define ANSWERS (1u << 12)
+
+struct bl_releases {
+    const struct bl_histories *histories;
+    const struct bl_reader *reader;
+    struct release *slots; /* open addressing */
+    size_t room;           /* a power of two */
+    uint8_t *is_release;   /* by stack */
+    struct answer answers[ANSWERS];
+};
+
+static uint64_t hash(uint32_t stack, uint32_t class_number, uint32_t birth_site)
+{
+    uint64_t value = (uint64_t)stack << 32 | (birth_site ^ class_number << 24);
+    value ^= value >> 32;
+    value *= 0xd6e8feb86659fd93ull;
+    return value ^ value >> 32;
+}
+
+/* The slot of a release, or the free one where it belongs. */
+static struct release *find_slot(const struct bl_releases *releases, struct release one)
+{
+    for (uint64_t at = hash(one.stack, one.class_number, one.birth_site);; at++) {
+        struct release *slot = &releases->slots[at & (releases->room - 1)];
+        if (slot->stack == 0 ||
+            (slot->stack == one.stack && slot->class_number == one.class_number &&
+             slot->birth_site == one.birth_site))
+            return slot;
+    }
+}
+
+static bool is_seen_release(const struct bl_item *item)
+{
+    return item->kind == BL_ITEM_RELEASE && item->stack != 0;
+}
+
+static void enter(struct bl_releases *releases)
+{
+    const struct bl_histories *all = releases->histories;
+    for (size_t i = 0; i < all->completed_count; i++) {
+        const struct bl_pattern *pattern = &all->completed[i];
+        const struct bl_item *items = bl_pattern_items(all, pattern);
+        const struct bl_item *birth = bl_pattern_birth(all, pattern);
+        for (uint32_t k = 0; k < pattern->item_count; k++) {
+            if (!is_seen_release(&items[k]))
+                continue;
+            struct release one = {items[k].stack, pattern->class_number, birth ? birth->site : 0};
+            *find_slot(releases, one) = one;
+            releases->is_release[items[k].stack] = 1;
+        }
+    }
+}
+
+static size_t count_releases(const struct bl_histories *all)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->completed_count; i++) {
+        const struct bl_item *items = bl_pattern_items(all, &all->completed[i]);
+        for (uint32_t k = 0; k < all->completed[i].item_count; k++)
+            count += is_seen_release(&items[k]);
+    }
+    return count;
+}
+
+struct bl_releases *bl_releases_create(const struct bl_histories *histories,
+                                       const struct bl_reader *reader)
+{
+    struct bl_releases *releases = calloc(1, sizeof(*releases));
+    if (!releases)
+        return NULL;
+    releases->histories = histories;
+    releases->reader = reader;
+    releases->room = 64;
+    while (releases->room < 2 * count_releases(histories))
+        releases->room *= 2;
+    releases->slots = calloc(releases->room, sizeof(*releases->slots));
+    releases->is_release = calloc(bl_reader_count(reader, BL_SECTION_FRAMES) + 1ul, 1);
+    if (!releases->slots || !releases->is_release) {
+        bl_releases_destroy(releases);
+        return NULL;
+    }
+    enter(releases);
+    return releases;
+}
+
+void bl_releases_destroy(struct bl_releases *releases)
+{
+    if (!releases)
+        return;
+    free(releases->slots);
+    free(releases->is_release);
+    free(releases);
+}
+
+static uint32_t caller_of(const struct bl_releases *releases, uint32_t stack)
+{
+    const struct bl_frame *frame = bl_reader_frame(releases->reader, stack);
+    return frame ? frame->parent : 0;
+}
+
+size_t bl_releases_enclosing(const struct bl_releases *releases, uint32_t stack, uint32_t *out,
+                             size_t max)
+{
+    size_t count = 0;
+    for (size_t depth = 0; stack && count < max && depth < BL_MODEL_FRAMES_MAX; depth++) {
+        stack = caller_of(releases, stack);
+        if (releases->is_release[stack])
+            out[count++] = stack;
+    }
+    return count;
+}
+
+bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, uint32_t class_number,
+                     uint32_t birth_site)
+{
+    struct release one = {stack, class_number, birth_site};
+    return find_slot(releases, one)->stack != 0;
+}
+
+static bool is_below(const struct bl_releases *releases, uint32_t stack, uint32_t caller)
+{
+    for (size_t depth = 0; stack && depth < BL_MODEL_FRAMES_MAX; depth++) {
+        stack = caller_of(releases, stack);
+        if (stack == caller)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t count_buffers(const struct bl_releases *releases, uint32_t class_number,
+                              uint32_t stack, bool inside)
+{
+    const struct bl_histories *all = releases->histories;
+    uint64_t count = 0;
+    for (size_t i = 0; i < all->completed_count; i++) {
+        const struct bl_pattern *pattern = &all->completed[i];
+        const struct bl_item *items = bl_pattern_items(all, pattern);
+        bool is_there = false;
+        if (pattern->class_number != class_number || pattern->is_owned)
+            continue;
+        for (uint32_t k = 0; k < pattern->item_count && !is_there; k++)
+            is_there =
+                is_seen_release(&items[k]) &&
+                (inside ? is_below(releases, items[k].stack, stack) : items[k].stack == stack);
+        if (is_there)
+            count += pattern->count;
+    }
+    return count;
+}
+
+uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, uint32_t stack,
+                           bool inside)
+{
+    struct answer *known = &releases->answers[(hash(stack, class_number, inside)) & (ANSWERS - 1)];
+    if (known->stack != stack || known->class_number != class_number || known->inside != inside)
+        *known = (struct answer){.stack = stack,
+                                 .class_number = class_number,
+                                 .inside = inside,
+                                 .count = count_buffers(releases, class_number, stack, inside)};
+    return known->count;
+}

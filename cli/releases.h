@@ -1,0 +1,37 @@
+/*
+ * Where completed buffers were released: which of their releases happened inside which.
+ *
+ * Made once for the cascades, which ask for every pair of decisions.
+ * Owns what it allocates; borrows histories and reader.
+ */
+#ifndef BL_RELEASES_H
+#define BL_RELEASES_H
+
+#include "histories.h"
+#include "reader.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bl_releases;
+
+/* NULL without memory. */
+struct bl_releases *bl_releases_create(const struct bl_histories *histories,
+                                       const struct bl_reader *reader);
+void bl_releases_destroy(struct bl_releases *releases);
+
+/* The stacks inside which `stack` lies and at which completed buffers were released, innermost
+ * first; returns how many were stored. */
+size_t bl_releases_enclosing(const struct bl_releases *releases, uint32_t stack, uint32_t *out,
+                             size_t max);
+
+/* Were completed buffers of the class that were born at the site released at the stack? */
+bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, uint32_t class_number,
+                     uint32_t birth_site);
+
+/* Of the completed buffers of a class that had no owner, how many were released at a stack or,
+ * `inside`, below it. */
+uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, uint32_t stack,
+                           bool inside);
+
+#endif
