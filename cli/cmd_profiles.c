@@ -179,8 +179,8 @@ static int check_files(int count, char **paths, struct bl_error *error)
 
 static const char *method_name(uint32_t method)
 {
-    static const char *const names[] = {"none", "symbol", "entry", "import", "bytecode"};
-    return names[method <= BL_HOOK_BYTECODE ? method : 0];
+    static const char *const names[] = {"none", "symbol", "entry", "import", "bytecode", "lasting"};
+    return names[method <= BL_HOOK_LASTING ? method : 0];
 }
 
 /* One hook of a profile, its names printable. */
@@ -230,12 +230,14 @@ static void write_rows(const struct bl_reader *reader)
     for (uint32_t i = 0; i < count; i++) {
         if (!read_row(reader, i, &row))
             continue;
-        if (functions++ == 0 || row.class_number != class_number)
-            printf("%s%s (profile %s, %s)\n", functions > 1 ? "\n" : "", row.class, row.profile,
-                   *row.module ? row.module : "the executable");
+        bool is_hook = row.method != BL_HOOK_LASTING;
+        if (class_number == UINT32_MAX || row.class_number != class_number)
+            printf("%s%s (profile %s, %s)\n", class_number != UINT32_MAX ? "\n" : "", row.class,
+                   row.profile, *row.module ? row.module : "the executable");
         class_number = row.class_number;
+        functions += is_hook;
         const char *what = unseen(&row);
-        whole += *what == '\0';
+        whole += is_hook && *what == '\0';
         if (*what)
             printf("  %-32s %-8s  %s\n", row.function, method_name(row.method), what);
         else

@@ -103,6 +103,13 @@ void bl_counts_destroy(struct bl_counts *counts)
     free(counts);
 }
 
+void bl_counts_complete(struct bl_counts *counts, const struct bl_pattern *pattern, uint64_t count)
+{
+    counts->classes[pattern->class_number % BL_CLASSES_MAX].completed += count;
+    count_buffers(counts, pattern, count, BL_PASS_ANY);
+    count_references(counts, pattern, count);
+}
+
 void bl_counts_restart(struct bl_counts *counts)
 {
     for (size_t i = 0; i < counts->chain_count; i++) {
@@ -112,12 +119,9 @@ void bl_counts_restart(struct bl_counts *counts)
     }
     memset(counts->stacks, 0, counts->stack_count * sizeof(*counts->stacks));
     memset(counts->classes, 0, sizeof(counts->classes));
-    for (size_t i = 0; i < counts->histories->completed_count; i++) {
-        const struct bl_pattern *pattern = &counts->histories->completed[i];
-        counts->classes[pattern->class_number % BL_CLASSES_MAX].completed += pattern->count;
-        count_buffers(counts, pattern, pattern->count, BL_PASS_ANY);
-        count_references(counts, pattern, pattern->count);
-    }
+    for (size_t i = 0; i < counts->histories->completed_count; i++)
+        bl_counts_complete(counts, &counts->histories->completed[i],
+                           counts->histories->completed[i].count);
 }
 
 void bl_counts_accuse(struct bl_counts *counts, const struct bl_pattern *live, uint64_t count)

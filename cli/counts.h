@@ -2,7 +2,8 @@
  * How many buffers and references came by each place in the code, and how many of them leaked.
  *
  * A place is a chain (callers.h): the site, the site and its caller, and so on. Counted are the
- * completed buffers and those that are accused; what is left in peace says nothing either way.
+ * completed buffers, with them those of which only what is to stay is left, and those that are
+ * accused; what is left in peace for other reasons says nothing either way.
  * References add up along the tree of chains, buffers do not: one can pass a line on two ways.
  *
  * Owns what it allocates; borrows histories and callers.
@@ -65,6 +66,8 @@ int bl_counts_create(struct bl_counts **ret_counts, const struct bl_histories *h
                      enum bl_counted counted, struct bl_error *error);
 void bl_counts_destroy(struct bl_counts *counts);
 
+/* Buffers of a live pattern did all they had to: what is left of them is to stay. */
+void bl_counts_complete(struct bl_counts *counts, const struct bl_pattern *pattern, uint64_t count);
 /* Back to the completed ones alone. */
 void bl_counts_restart(struct bl_counts *counts);
 

@@ -39,8 +39,11 @@ static void count_decisions(struct bl_judge *judge, size_t first, size_t end)
     for (size_t i = first; i < end; i++)
         if (bl_decision_is_accused(&judge->decisions[i]) && judge->decisions[i].object_count > most)
             most = judge->decisions[i].object_count;
-    if (most == 0)
+    if (most == 0) {
+        if (judge->decisions[first].ground == BL_GROUND_LASTING)
+            bl_counts_complete(judge->counts, live, judge->decisions[first].object_count);
         return;
+    }
     bl_counts_accuse(judge->counts, live, most);
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];

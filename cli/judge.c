@@ -171,6 +171,27 @@ static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern
     return oldest;
 }
 
+static bool is_lasting(const struct bl_judge *judge, const struct bl_item *item)
+{
+    return bl_lasting_covers(judge->lasting, item->stack, item->kind == BL_ITEM_ALLOC);
+}
+
+/* References that were taken to stay. What such a function gives back is of its own as well. */
+static uint64_t lasting_units(const struct bl_judge *judge, const struct bl_pattern *live)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    uint64_t taken = 0;
+    uint64_t given_back = 0;
+    for (uint32_t i = 0; i < live->item_count; i++) {
+        if (bl_item_is_acquire(&items[i]) && is_lasting(judge, &items[i]))
+            taken += items[i].units;
+        else if (items[i].kind == BL_ITEM_RELEASE &&
+                 bl_lasting_covers(judge->lasting, items[i].stack, false))
+            given_back += items[i].units;
+    }
+    return taken > given_back ? taken - given_back : 0;
+}
+
 static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t item, uint64_t units,
                  uint32_t expected)
 {
@@ -232,7 +253,7 @@ static int blame_difference(struct bl_judge *judge, const struct bl_decision *de
         if (bl_item_is_acquire(&items[i]))
             units[i] += study->difference.extra[i];
     for (uint32_t i = 0; i < live->item_count; i++) {
-        if (units[i] == 0)
+        if (units[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         is_any = true;
         if (blame(judge, *decision, i, units[i], expected[i]) < 0)
@@ -257,14 +278,14 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
     for (uint32_t i = 0; i < live->item_count; i++)
         has_release |= items[i].kind == BL_ITEM_RELEASE;
     decision.likeness = has_release ? BL_LIKENESS_GUESSED : BL_LIKENESS_EQUAL;
-    if (!has_release && birth && !has_siblings) {
+    if (!has_release && birth && !has_siblings && !is_lasting(judge, birth)) {
         /* one thing was forgotten, not each of its references */
         decision.verdict = never;
         return blame(judge, decision, (uint32_t)(birth - items), live->refs, BL_JUDGE_NONE);
     }
     bool is_any = false;
     for (uint32_t i = 0; i < live->item_count; i++) {
-        if (!bl_item_is_acquire(&items[i]) || left[i] == 0)
+        if (!bl_item_is_acquire(&items[i]) || left[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         decision.verdict = items[i].kind == BL_ITEM_ALLOC && !has_siblings ? never : missing;
         is_any = true;
@@ -343,6 +364,8 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *
     size_t count = live->object_count;
     if (live->doubt != BL_DOUBT_NONE)
         return leave_in_peace(judge, number, first, count, ground_of(live->doubt));
+    if (lasting_units(judge, live) >= live->refs)
+        return leave_in_peace(judge, number, first, count, BL_GROUND_LASTING);
     study_siblings(judge, live, study);
     if (study->is_cut)
         return leave_in_peace(judge, number, first, count, BL_GROUND_UNEXPLAINED);

@@ -14,6 +14,7 @@
 #include "counts.h"
 #include "error.h"
 #include "histories.h"
+#include "lasting.h"
 #include "model.h"
 #include "reader.h"
 #include "verdict.h"
@@ -59,6 +60,7 @@ struct bl_judge {
     struct bl_histories *histories;
     struct bl_callers *callers;
     struct bl_compare *compare;
+    struct bl_lasting *lasting;
     const struct bl_reader *reader;
     struct bl_model *model;
     const struct bl_model_options *options;

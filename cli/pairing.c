@@ -55,7 +55,8 @@ static int prepare(struct bl_judge *judge)
     if (bl_callers_create(&judge->callers, judge->reader, judge->options, judge->error) < 0 ||
         bl_histories_create(&judge->histories, judge->reader, judge->callers, judge->model->now_ns,
                             judge->options->min_age_ns, judge->error) < 0 ||
-        bl_compare_create(&judge->compare, judge->histories, judge->callers, judge->error) < 0)
+        bl_compare_create(&judge->compare, judge->histories, judge->callers, judge->error) < 0 ||
+        bl_lasting_create(&judge->lasting, judge->reader, judge->error) < 0)
         return -1;
     judge->is_final = is_final(judge);
     judge->guard_ns = judge->model->uptime_ns / 10 < BL_JUDGE_SECOND ? judge->model->uptime_ns / 10
@@ -107,6 +108,7 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     int outcome = judge_everything(&judge);
     pairing->findings = judge.findings;
     bl_compare_destroy(judge.compare);
+    bl_lasting_destroy(judge.lasting);
     bl_histories_destroy(judge.histories);
     bl_callers_destroy(judge.callers);
     free(judge.decisions);

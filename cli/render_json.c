@@ -356,7 +356,8 @@ static bool write_document(FILE *out, const struct bl_view *view)
     const char *before = "\n  ";
     uint32_t hooks = bl_reader_count(view->reader, BL_SECTION_HOOKS);
     for (uint32_t i = 0; done && i < hooks; i++) {
-        if (!bl_reader_hook(view->reader, i))
+        const struct bl_hook *hook = bl_reader_hook(view->reader, i);
+        if (!hook || hook->method == BL_HOOK_LASTING)
             continue;
         done = bl_render_json_put(out, before, make_hook(view, i));
         before = ",\n  ";

@@ -213,7 +213,7 @@ static void write_hooks(const struct pen *pen)
         const struct bl_hook *hook = bl_reader_hook(view->reader, i);
         char function[256];
         char why[512];
-        if (!hook ||
+        if (!hook || hook->method == BL_HOOK_LASTING ||
             !bl_reader_name_text(view->reader, hook->function_name, function, sizeof(function)))
             continue;
         bl_reader_name_text(view->reader, hook->why_name, why, sizeof(why));

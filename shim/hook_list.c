@@ -18,7 +18,9 @@ struct kept {
         *texts[3]; /* of a class: name, own modules, profile; of a hook: function, why, module */
     uint32_t class_number;
     uint32_t method; /* of a hook */
-    uint32_t flags;  /* of a class */
+    uint32_t code_start;
+    uint32_t code_bytes;
+    uint32_t flags;
 };
 
 static struct kept *first; /* (lock) to write */
@@ -59,6 +61,9 @@ static void write_hook(const struct kept *k)
     hook->method = k->method;
     hook->why_name = k->texts[1] ? bl_names_add_str(k->texts[1]) : 0;
     hook->module_name = bl_names_add_str(k->texts[2]);
+    hook->code_start = k->code_start;
+    hook->code_bytes = k->code_bytes;
+    hook->flags = k->flags;
     bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
     if (k->method == BL_HOOK_NONE)
         bl_losses_add(BL_LOSS_hooks_refused, 1);
@@ -80,7 +85,10 @@ void bl_hook_list_add(const struct bl_hook_note *note)
 {
     const struct kept k = {.texts = {note->function, note->why, note->module},
                            .class_number = note->class_number,
-                           .method = note->method};
+                           .method = note->method,
+                           .code_start = note->code_start,
+                           .code_bytes = note->code_bytes,
+                           .flags = note->flags};
     bl_lock_take(&lock);
     write_hook(&k);
     keep(&k);

@@ -17,6 +17,10 @@ struct bl_hook_note {
     enum bl_hook_method method;
     const char *why; /* NULL: nothing to say */
     const char *module;
+    /* of BL_HOOK_LASTING */
+    uint32_t code_start;
+    uint32_t code_bytes;
+    uint32_t flags;
 };
 
 /* Counts it in hooks_refused as well if it is not hooked. */

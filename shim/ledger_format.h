@@ -654,7 +654,10 @@ enum bl_hook_method {
     BL_HOOK_ENTRY = 2,
     BL_HOOK_IMPORT = 3,
     BL_HOOK_BYTECODE = 4,
+    BL_HOOK_LASTING = 5, /* no hook: what is made inside the function stays to the end */
 };
+
+#define BL_LASTING_BIRTHS 0x1u /* births only, no retains */
 
 struct bl_hook {
     uint32_t function_name; /*  0 in NAMES */
@@ -662,7 +665,10 @@ struct bl_hook {
     uint32_t method;        /*  8 enum bl_hook_method */
     uint32_t why_name;      /* 12 in NAMES: why it is not hooked or what is unseen; 0 = nothing */
     uint32_t module_name;   /* 16 in NAMES: file the function is in */
-    uint32_t reserved[3];
+    /* of BL_HOOK_LASTING: */
+    uint32_t code_start; /* 20 ELF virtual address in the module */
+    uint32_t code_bytes; /* 24 */
+    uint32_t flags;      /* 28 BL_LASTING_* */
 };
 static_assert(sizeof(struct bl_hook) == 32, "hook layout");
 

@@ -510,6 +510,7 @@ static const char *const role_names[BL_ROLE_COUNT] = {
     [BL_ROLE_ALLOC] = "alloc",       [BL_ROLE_RETAIN] = "retain", [BL_ROLE_RELEASE] = "release",
     [BL_ROLE_DESTROY] = "destroy",   [BL_ROLE_RESIZE] = "resize", [BL_ROLE_REPLACE] = "replace",
     [BL_ROLE_TRANSFER] = "transfer", [BL_ROLE_STEAL] = "steal",   [BL_ROLE_CLEAR] = "clear",
+    [BL_ROLE_LASTING] = "lasting",
 };
 
 const char *bl_profile_role_name(enum bl_role role)
@@ -601,6 +602,8 @@ static bool take_function_word(struct parser *p, struct span word, struct said *
         return p->function.wraps = true;
     if (is_word(word, "optional"))
         return p->function.optional = true;
+    if (is_word(word, "births") && p->function.role == BL_ROLE_LASTING)
+        return p->function.births = true;
     return refuse(p, word, "unknown word ",
                   " (accepted: pre, post, wraps, optional, or a setting such as handle=arg1)");
 }
@@ -650,10 +653,24 @@ static bool is_alloc_only(struct parser *p, struct span name)
     return true;
 }
 
+/* It is not hooked, so that nothing is known of a call. */
+static bool is_plain_lasting(struct parser *p, struct span name, const struct said *said)
+{
+    const struct bl_profile_function *f = &p->function;
+    bool plain = f->handle.where == BL_WHERE_NONE && f->size.where == BL_WHERE_NONE &&
+                 f->count.where == BL_WHERE_NONE && f->into.where == BL_WHERE_NONE &&
+                 f->owner.where == BL_WHERE_NONE && f->beside.where == BL_WHERE_NONE &&
+                 f->kind.where == BL_WHERE_NONE && f->when == 0 && !f->wraps && !said->pre &&
+                 !said->post;
+    return plain || refuse(p, name, "lasting ", " takes only `births` and `optional`");
+}
+
 /* What does not go together. */
 static bool settle_function(struct parser *p, struct span name, const struct said *said)
 {
     struct bl_profile_function *f = &p->function;
+    if (f->role == BL_ROLE_LASTING && !is_plain_lasting(p, name, said))
+        return false;
     if (f->handle.where == BL_WHERE_NONE) {
         f->handle.where = f->role == BL_ROLE_ALLOC && !said->pre ? BL_WHERE_RESULT : BL_WHERE_ARG;
         f->handle.n = 1;
@@ -732,7 +749,7 @@ static void take_line(struct parser *p)
             p, keyword, "unknown word ",
             " (accepted: class, library, own, count, end, kind, revives, adopts, recycles, "
             "inlined, bytecode, outlives-block, alloc, retain, release, destroy, resize, replace, "
-            "transfer, steal, clear)");
+            "transfer, steal, clear, lasting)");
         p->class_broken |= p->in_class && !p->class_reported;
     }
 }

@@ -34,6 +34,7 @@ enum bl_role {
     BL_ROLE_TRANSFER, /* ownership passes into another buffer, which answers for it */
     BL_ROLE_STEAL,    /* a release that also returns the content when it was the last reference */
     BL_ROLE_CLEAR,    /* the buffers it owns (`owner`) are gone; it stays */
+    BL_ROLE_LASTING,  /* what is born or retained inside it, of whatever class, stays to the end */
     BL_ROLE_COUNT,
 };
 
@@ -103,11 +104,12 @@ struct bl_profile_function {
     struct bl_place beside; /* alloc: has the owner that this handle has; or NONE */
     struct bl_place kind;   /* alloc: tells which of the class's kinds it makes; or NONE */
     bool null_ok; /* a NULL handle does nothing (default); else it is not expected either */
-    bool pre;   /* observed before the call; alloc is after it (default by role). A destroy that is
-                 * not releases what it owns by calls that are seen, and ends it with what is left */
-    bool wraps; /* calls inside it on the same handle, by the same thread, that release
-                 * (release, destroy, steal) or retain (retain) as it does are part of it:
-                 * only the outer one counts. A steal always does. */
+    bool pre;    /* observed before the call; alloc is after it (default by role). A destroy that is
+                  * not releases what it owns by calls that are seen, and ends it with what is left */
+    bool wraps;  /* calls inside it on the same handle, by the same thread, that release
+                  * (release, destroy, steal) or retain (retain) as it does are part of it:
+                  * only the outer one counts. A steal always does. */
+    bool births; /* lasting: births only */
     bool optional;        /* may be missing in the library without a word */
     unsigned stack_words; /* stack arguments beyond the six in registers */
 };

@@ -201,6 +201,7 @@ static void note(const struct bl_watched *w, struct bl_ref_event *e,
         bl_refs_transfer(e, value_at(&w->f.into, call, e->handle));
         break;
     case BL_ROLE_REPLACE: /* followed */
+    case BL_ROLE_LASTING:
     case BL_ROLE_COUNT:
     default:
         break;

@@ -298,6 +298,24 @@ static void set_released(const struct registered *r)
         bl_hook_list_set_flags(r->class.kinds[i].class_number, BL_CLASS_RELEASED);
 }
 
+/* Nothing is hooked: the reader looks for the function in stacks. */
+static void list_lasting(const struct registered *r, const struct bl_profile_function *f,
+                         const struct object *o, uint64_t address, size_t size)
+{
+    struct bl_hook_note note = {.function = f->name,
+                                .class_number = r->class.number,
+                                .method = BL_HOOK_LASTING,
+                                .module = o->path,
+                                .code_start = (uint32_t)(address - o->base),
+                                .code_bytes = (uint32_t)size,
+                                .flags = f->births ? BL_LASTING_BIRTHS : 0u};
+    if (!address) {
+        note.method = BL_HOOK_NONE;
+        note.why = "the library has no function of this name";
+    }
+    bl_hook_list_add(&note);
+}
+
 static void hook(struct registered *r, const struct bl_profile_function *f, const struct object *o,
                  uint64_t address, size_t size)
 {
@@ -305,6 +323,11 @@ static void hook(struct registered *r, const struct bl_profile_function *f, cons
     bool is_new = a && !a->path;
     if (!a || (is_new && (a->path = copy_text(o->path)) == NULL)) {
         bl_losses_add(BL_LOSS_hooks_refused, 1);
+        return;
+    }
+    if (f->role == BL_ROLE_LASTING) {
+        if (is_new)
+            list_lasting(r, f, o, address, size);
         return;
     }
     a->method = BL_HOOK_NONE;

@@ -38,6 +38,8 @@ class g-object
     retain  g_object_ref            handle=arg1
     release g_object_unref          handle=arg1
     destroy g_type_free_instance    handle=arg1
+    # what a type's class holds, such as the pad templates of GStreamer's elements, is never unloaded
+    lasting g_type_class_ref
 
 class g-variant
     library libglib-2.0.so*

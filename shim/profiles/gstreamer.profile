@@ -21,3 +21,7 @@ class gst-mini-object
     # gst_buffer_ref and its like, steal, take and replace go through these
     retain  gst_mini_object_ref    handle=arg1
     release gst_mini_object_unref  handle=arg1
+    # the registry, kept until gst_deinit
+    lasting gst_update_registry
+    # one reference stays with the static caps
+    lasting gst_static_caps_get    births

@@ -874,6 +874,67 @@ START_TEST(what_a_library_sets_up_for_itself_is_left_to_it)
 }
 END_TEST
 
+START_TEST(what_is_made_to_stay_is_no_leak)
+{
+    struct world *w = make_world();
+    uint32_t set_up = inside(w, w->main_frame, 0x1010);
+    uint32_t make = at(w, set_up, 0x100);
+    uint32_t pass = at(w, w->loop, 0x140);
+    uint32_t drop = at(w, w->loop, 0x150);
+    synth_lasting(w->synth, "/usr/lib/libbuf.so.1", 0x1000, 0x20, 0);
+    live(w, 500, START, END, OPS(ALLOC(make)));
+    live(w, 500, START, END, OPS(ALLOC(make), RETAIN(pass), RELEASE(drop)));
+    live(w, 500, START, END, OPS(ALLOC(make), RETAIN(at(w, set_up, 0x120))));
+    judge(w);
+    left_alone(w, BL_GROUND_LASTING);
+    ck_assert_uint_eq(w->model->group_count, 1);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_reference_to_what_is_made_to_stay_can_be_leaked)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, inside(w, w->main_frame, 0x1010), 0x100);
+    uint32_t pass = at(w, w->loop, 0x140);
+    synth_lasting(w->synth, "/usr/lib/libbuf.so.1", 0x1000, 0x20, 0);
+    live(w, 400, START, END, OPS(ALLOC(make), RETAIN(pass), RELEASE(at(w, w->loop, 0x150))));
+    live(w, 100, START, END, OPS(ALLOC(make), RETAIN(pass)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x140);
+    ck_assert_uint_eq(group->finding->leaked, 100);
+    ck_assert_uint_eq(group->finding->passed, 500);
+    finish(w);
+}
+END_TEST
+
+START_TEST(only_births_last_where_the_profile_says_so)
+{
+    struct world *w = make_world();
+    uint32_t set_up = inside(w, w->loop, 0x1010);
+    uint32_t again = at(w, set_up, 0x120);
+    synth_lasting(w->synth, "/usr/lib/libbuf.so.1", 0x1000, 0x20, BL_LASTING_BIRTHS);
+    live(w, 100, START, END, OPS(ALLOC(at(w, set_up, 0x100)), RETAIN(again)));
+    judge(w);
+    only(w, BL_VERDICT_MISSING_RELEASE, 0x120);
+    finish(w);
+}
+END_TEST
+
+START_TEST(code_beside_a_lasting_function_is_judged)
+{
+    struct world *w = make_world();
+    synth_lasting(w->synth, "/usr/lib/libbuf.so.1", 0x1000, 0x20, 0);
+    synth_lasting(w->synth, "/usr/lib/libother.so", 0x2000, 0x20, 0);
+    live(w, 100, START, END, OPS(ALLOC(at(w, inside(w, w->loop, 0x1021), 0x100))));
+    live(w, 100, START, END, OPS(ALLOC(at(w, inside(w, w->loop, 0x2010), 0x200))));
+    judge(w);
+    find(w, BL_VERDICT_NEVER_RELEASED, 0x100);
+    find(w, BL_VERDICT_NEVER_RELEASED, 0x200);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_leak_that_recurses_is_no_singleton)
 {
     struct world *w = make_world();
@@ -1264,6 +1325,10 @@ int main(void)
     tcase_add_test(tests, what_is_made_once_per_path_is_a_singleton);
     tcase_add_test(tests, one_buffer_retained_by_a_global_is_a_singleton);
     tcase_add_test(tests, what_a_library_sets_up_for_itself_is_left_to_it);
+    tcase_add_test(tests, what_is_made_to_stay_is_no_leak);
+    tcase_add_test(tests, a_reference_to_what_is_made_to_stay_can_be_leaked);
+    tcase_add_test(tests, only_births_last_where_the_profile_says_so);
+    tcase_add_test(tests, code_beside_a_lasting_function_is_judged);
     tcase_add_test(tests, a_leak_that_recurses_is_no_singleton);
     tcase_add_test(tests, a_count_that_drifted_accuses_nobody);
     tcase_add_test(tests, a_history_that_was_not_kept_whole_accuses_nobody);

@@ -155,6 +155,18 @@ void synth_hook(struct synth *synth, const char *function, uint32_t class_number
     append(synth, BL_SECTION_HOOKS, &hook, sizeof(hook));
 }
 
+void synth_lasting(struct synth *synth, const char *path, uint32_t start, uint32_t bytes,
+                   uint32_t flags)
+{
+    struct bl_hook hook = {.function_name = synth_name(synth, "set_up", 6),
+                           .module_name = synth_name(synth, path, strlen(path)),
+                           .method = BL_HOOK_LASTING,
+                           .code_start = start,
+                           .code_bytes = bytes,
+                           .flags = flags};
+    append(synth, BL_SECTION_HOOKS, &hook, sizeof(hook));
+}
+
 void *synth_record(struct synth *synth, enum bl_section section, uint32_t number)
 {
     return synth->sections[section].data + number * record_sizes[section];

@@ -34,6 +34,10 @@ uint32_t synth_class(struct synth *synth, const char *name);
 void synth_hook(struct synth *synth, const char *function, uint32_t class_number, uint32_t method,
                 const char *why);
 
+/* A function in the module at `path` inside which what is made stays. */
+void synth_lasting(struct synth *synth, const char *path, uint32_t start, uint32_t bytes,
+                   uint32_t flags);
+
 /* A live buffer, counted as allocated. Returns its record number. */
 uint32_t synth_live(struct synth *synth, uint32_t class_number, uint64_t size, uint32_t stack,
                     uint32_t thread, uint64_t birth_ns);

@@ -117,10 +117,11 @@ START_TEST(every_word_of_the_format_is_understood)
                "resize z1 into=result size=arg2\n"
                "replace p1 handle=*arg1 into=arg2\n"
                "transfer t1 handle=arg2 into=arg1\n"
-               "alloc n4 owner-of=arg2\ndestroy d2 post wraps",
+               "alloc n4 owner-of=arg2\ndestroy d2 post wraps\n"
+               "lasting l1\nlasting l2 births optional",
                &s);
     ck_assert_int_eq(s.classes, 1);
-    ck_assert_int_eq(s.functions, 14);
+    ck_assert_int_eq(s.functions, 16);
     const struct bl_profile_class *c = &s.class[0];
     ck_assert_str_eq(c->name, "a-1");
     ck_assert_str_eq(c->library, "liba.so* libb.so libc.so");
@@ -151,6 +152,8 @@ START_TEST(every_word_of_the_format_is_understood)
     ck_assert(f[12].beside.where == BL_WHERE_ARG && f[12].beside.n == 2);
     ck_assert_int_eq(f[12].owner.where, BL_WHERE_NONE);
     ck_assert(f[13].role == BL_ROLE_DESTROY && !f[13].pre && f[13].wraps);
+    ck_assert(f[14].role == BL_ROLE_LASTING && !f[14].births && !f[14].optional);
+    ck_assert(f[15].role == BL_ROLE_LASTING && f[15].births && f[15].optional);
 }
 END_TEST
 
@@ -273,6 +276,9 @@ START_TEST(contradictions_are_errors)
     refuse(HEAD TAIL "release r wraps when=zero\n", 5, 9, "`wraps` calls inside it");
     refuse(HEAD TAIL "retain r when=new\n", 5, 8, "when=new is for");
     refuse(HEAD TAIL "retain r when=field\n", 5, 8, "needs a `count` line");
+    refuse(HEAD TAIL "lasting l handle=arg1\n", 5, 9, "takes only");
+    refuse(HEAD TAIL "lasting l pre\n", 5, 9, "takes only");
+    refuse(HEAD TAIL "retain r births\n", 5, 10, "unknown word");
     refuse(HEAD "release r\n", 1, 7, "no `alloc`");
     refuse(HEAD "alloc n\nretain r\n", 1, 7, "nothing ends");
     refuse(HEAD "alloc n owner=arg1\nalloc m\n", 1, 7, "nothing ends");
