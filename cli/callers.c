@@ -171,7 +171,7 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool matches_list(const char *patterns, const char *path)
+bool bl_callers_matches(const char *patterns, const char *path)
 {
     char one[256];
     while (*patterns) {
@@ -207,7 +207,7 @@ static uint8_t part_of(const struct bl_callers *callers, const char *library, ui
     bl_reader_name_text(callers->reader, module->path_name, path, sizeof(path));
     if (is_own(callers->options, path))
         return PART_OWN;
-    if (bl_model_is_runtime(path) || matches_list(library, path))
+    if (bl_model_is_runtime(path) || bl_callers_matches(library, path))
         return PART_LIBRARY;
     return PART_CALLER;
 }
@@ -281,6 +281,22 @@ void bl_callers_destroy(struct bl_callers *callers)
     free(callers);
 }
 
+/* Where nothing in a stack of Java methods is the caller's own, the framework that called the
+ * library's innermost package says more than what that does inside. */
+static size_t skip_package(const struct bl_callers *callers, const uint32_t *all, size_t total)
+{
+    const struct bl_frame *frame = total > 0 ? bl_reader_frame(callers->reader, all[0]) : NULL;
+    if (!frame || !(frame->module & BL_FRAME_MANAGED))
+        return 0;
+    uint32_t package = frame->module & BL_FRAME_MODULE_MASK;
+    for (size_t i = 1; i < total; i++) {
+        frame = bl_reader_frame(callers->reader, all[i]);
+        if (frame && (frame->module & BL_FRAME_MODULE_MASK) != package)
+            return i;
+    }
+    return 0;
+}
+
 /* The caller's own frames, without places and chains; when there is none, all but the shim's. */
 static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts, uint32_t stack,
                          struct bl_caller *out)
@@ -297,6 +313,8 @@ static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts,
                 break;
             }
         }
+        if (pass > 0)
+            first = skip_package(callers, all, total);
         uint32_t inside = (uint32_t)first;
         for (size_t i = first; i < total && count < BL_CALLERS_DEPTH; i++) {
             const struct bl_frame *frame = bl_reader_frame(callers->reader, all[i]);

@@ -61,6 +61,9 @@ struct bl_fork {
 
 struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uint32_t b);
 
+/* Does a path, or its base name, match one of some patterns separated by blanks? */
+bool bl_callers_matches(const char *patterns, const char *path);
+
 /* Ids are below this. */
 uint32_t bl_callers_chain_count(const struct bl_callers *callers);
 

@@ -1,5 +1,6 @@
 #include "render_parts.h"
 
+#include "folding.h"
 #include "siblings.h"
 #include "text.h"
 #include "verdict.h"
@@ -324,6 +325,14 @@ static size_t write_runtime(const struct pen *pen, const uint32_t *frames, size_
     return taken;
 }
 
+static void write_folded(const struct pen *pen, const uint32_t *frames, size_t count)
+{
+    char text[256];
+    bl_folding_describe(pen->view, frames, count, text, sizeof(text));
+    fprintf(pen->out, "%*s%s… %s%s\n", INDENT, "", style(pen, BL_STYLE_DIM), text,
+            style(pen, BL_STYLE_PLAIN));
+}
+
 static void write_frames(const struct pen *pen, uint32_t stack, bool folds_runtime)
 {
     uint32_t frames[BL_MODEL_FRAMES_MAX];
@@ -342,6 +351,13 @@ static void write_frames(const struct pen *pen, uint32_t stack, bool folds_runti
             fprintf(pen->out, "%*s… %zu more caller%s\n", INDENT, "", count - i,
                     count - i == 1 ? "" : "s");
             return;
+        }
+        size_t folded = bl_folding_run(pen->view, frames + first, count - first, i - first);
+        if (folded > 0) {
+            write_folded(pen, frames + i, folded);
+            i += folded - 1;
+            lines++;
+            continue;
         }
         const struct bl_symbol *symbols = bl_symbols_frame(pen->view->symbols, frames[i], &inlined);
         for (size_t k = 0; symbols && k < inlined; k++, lines++)

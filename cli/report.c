@@ -127,6 +127,9 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
     case 11:
         options->show_all = true;
         return 0;
+    case 14:
+        options->show_full = true;
+        return 0;
     case 12:
         return take_symbols(options, value, error);
     case 13:
@@ -186,6 +189,7 @@ int bl_report_write(FILE *out, const struct bl_target *target,
     inspection.view.show_hooks = options->show_hooks;
     inspection.view.summary_only = options->summary_only;
     inspection.view.show_all = options->show_all;
+    inspection.view.show_full = options->show_full || options->model.group_by == BL_GROUP_STACK;
     int outcome = render(out, &inspection.view, options, error);
     bl_inspection_deinit(&inspection);
     return outcome;

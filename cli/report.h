@@ -22,6 +22,7 @@ struct bl_report_options {
     bool summary_only;
     bool has_top; /* model.top was given */
     bool show_all;
+    bool show_full;
     bool has_buffer;
     uint64_t buffer; /* address: only the history of this one */
     bool show_tree;  /* only the balance tree */
@@ -50,8 +51,9 @@ struct bl_report_options {
     BL_REPORT_SELECT_OPTIONS, {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                    \
         {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
         {"per", required_argument, NULL, BL_ARGS_REPORT + 13},                                     \
+        {"tree", no_argument, NULL, BL_ARGS_REPORT + 10},                                          \
     {                                                                                              \
-        "tree", no_argument, NULL, BL_ARGS_REPORT + 10                                             \
+        "full", no_argument, NULL, BL_ARGS_REPORT + 14                                             \
     }
 
 #define BL_REPORT_HELP                                                                             \
@@ -64,6 +66,7 @@ struct bl_report_options {
     "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
     "  --all                 stacks also of groups without a verdict, where others have one\n"     \
     "  --per FUNCTION        growth for each call of it (started with per=FUNCTION)\n"             \
+    "  --full                every frame of Java stacks, also the frameworks'\n"                   \
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
     "  --symbols PATH        look for programs and libraries here too: a file or a directory\n"    \
     "  --hooks               list every intercepted function\n"                                    \

@@ -25,6 +25,7 @@ struct bl_view {
     char comm[64];
     bool show_hooks;
     bool summary_only; /* no groups */
+    bool show_full;    /* stacks with every frame of the frameworks */
     bool show_all;     /* every group with its stack, also beside verdicts */
 };
 
