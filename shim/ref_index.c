@@ -22,25 +22,30 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
 
 /* ---- handles to records ---- */
 
-struct bl_ref_entry *bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record)
+bool bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record)
 {
     struct bl_ref_entry *first = bl_ref_find_any_locked(at);
     struct bl_ref_entry *e = bl_arena_alloc(sizeof *e);
     if (!e)
-        return NULL;
+        return false;
     *e = (struct bl_ref_entry){
         .handle = at->handle, .record = record, .class_number = at->class_number};
     if (first) {
+        /* the table keeps its first entry, which now stands for the newcomer */
+        e->record = first->record;
+        e->class_number = first->class_number;
         e->more = first->more;
+        first->record = record;
+        first->class_number = at->class_number;
         first->more = e;
-        return e;
+        return true;
     }
     HASH_ADD(hh, at->shard->table, handle, sizeof e->handle, e);
     if (e->oom) {
         bl_arena_free(e, sizeof *e);
-        return NULL;
+        return false;
     }
-    return e;
+    return true;
 }
 
 /* Nothing is added to the table, for which there might be no memory: what follows the first moves
@@ -184,8 +189,7 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
     struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
     bool held = bl_ref_policy_of(at->class_number)->ends_by_free && bl_live_find(e->handle, &block);
     uint32_t record = bl_slab_take(&objects);
-    struct bl_ref_entry *entry = record ? bl_ref_add_locked(at, record) : NULL;
-    if (!entry) {
+    if (!record || !bl_ref_add_locked(at, record)) {
         if (record)
             bl_slab_give(&objects, record);
         bl_losses_add(BL_LOSS_objects_dropped, 1);

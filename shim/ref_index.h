@@ -114,7 +114,10 @@ BL_INLINE struct bl_ref_entry *bl_ref_find_token_locked(const struct bl_ref_spot
     return entry && bl_ref_object_at(token.record)->serial == token.serial ? entry : NULL;
 }
 
-struct bl_ref_entry *bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record);
+/* Buffers of several classes may be at one address. The latest is found first: where an end could
+ * not be noted yet, as that of what a pool holds while it is being destroyed, the address may have
+ * been given out again. False: no memory. */
+bool bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record);
 void bl_ref_remove_locked(const struct bl_ref_spot *at, struct bl_ref_entry *e);
 
 /* The last handles that ended, each over the one before it at its place. Under the handle's shard

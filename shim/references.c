@@ -49,6 +49,16 @@ static bool is_told_again(const struct bl_object *o, const struct bl_ref_event *
     return o->event_count == 0 && o->thread == e->thread && !policy->recycles;
 }
 
+/* Is it being destroyed, or what owns it? Its memory may be in use again before that is through. */
+static bool is_ending(const struct bl_object *o)
+{
+    uint32_t owner = bl_load_relaxed(&o->owner);
+    uint32_t flags = bl_load_relaxed(&o->flags);
+    if (owner)
+        flags |= bl_load_relaxed(&bl_ref_object_at(owner)->flags);
+    return flags & BL_OBJECT_ENDING;
+}
+
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth)
 {
     struct bl_token owner = {.record = 0};
@@ -63,8 +73,7 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
         bl_store_relaxed(&o->stack, e->stack);
         record = entry->record;
     } else {
-        bool well =
-            bl_ref_policy_of(at.class_number)->recycles || (o && o->flags & BL_OBJECT_ENDING);
+        bool well = bl_ref_policy_of(at.class_number)->recycles || (o && is_ending(o));
         if (entry && !well)
             bl_losses_add(BL_LOSS_buffers_replaced, 1);
         if (entry)

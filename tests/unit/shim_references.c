@@ -545,6 +545,40 @@ START_TEST(a_cleared_owner_stays_and_owns_anew)
 }
 END_TEST
 
+START_TEST(of_buffers_at_one_address_the_latest_is_the_owner)
+{
+    start_with_other(counted);
+    birth(0x1000, 11, 1000); /* its end is not noted yet, and the memory is a pool now */
+    struct bl_ref_event pool = other_event(0x1000, 12, 1);
+    bl_refs_birth(&pool, &(struct bl_ref_birth){.size = 100});
+    birth_in(0x2000, 0x1000, 13);
+    end(0x1000, 14);
+    ck_assert_ptr_nonnull(find(0x2000, false));
+    pool = other_event(0x1000, 15, 0);
+    bl_refs_end(&pool);
+    ck_assert_ptr_null(find(0x2000, false));
+    ck_assert_uint_eq(completed_by(BL_OP_OWNER_END, 15), 1);
+}
+END_TEST
+
+START_TEST(memory_of_an_owner_that_is_being_destroyed_may_be_given_out_again)
+{
+    struct bl_token token;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    birth_in(0x2000, 0x1000, 12);
+    struct bl_ref_event destroy = event(0x1000, 14, 0, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_DESTROY, &destroy, &token));
+    struct bl_ref_event again = event(0x2000, 13, 1, 9000);
+    again.thread = 2;
+    bl_refs_birth(&again, &(struct bl_ref_birth){.size = 10});
+    bl_refs_finish_destroy(&destroy, token);
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_uint_eq(find(0x2000, false)->stack, 13);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_buffers_replaced], 0);
+}
+END_TEST
+
 START_TEST(an_owner_that_is_not_known_is_counted_and_marked)
 {
     start(counted);
@@ -794,6 +828,8 @@ int main(void)
     tcase_add_test(tc, owners_that_are_owned_end_with_all_they_own);
     tcase_add_test(tc, what_ended_by_itself_is_in_nobodys_list);
     tcase_add_test(tc, a_cleared_owner_stays_and_owns_anew);
+    tcase_add_test(tc, of_buffers_at_one_address_the_latest_is_the_owner);
+    tcase_add_test(tc, memory_of_an_owner_that_is_being_destroyed_may_be_given_out_again);
     tcase_add_test(tc, an_owner_that_is_not_known_is_counted_and_marked);
     tcase_add_test(tc, one_beside_another_has_its_owner);
     tcase_add_test(tc, an_outer_constructor_that_names_the_owner_is_believed);
