@@ -305,6 +305,14 @@ static json_t *make_losses(const struct bl_view *view)
     return losses;
 }
 
+/* How the stacks of Java threads were taken; see ledger_format.h. */
+static json_t *make_java(const struct bl_java_counts *java)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "walked", whole_number(java->walks),
+                     "not_recognisable", whole_number(java->unkept), "checked",
+                     whole_number(java->checked), "wrong", whole_number(java->wrong));
+}
+
 static json_t *make_hook(const struct bl_view *view, uint32_t number)
 {
     static const char *const methods[] = {"none", "symbol", "entry", "import", "bytecode"};
@@ -352,6 +360,8 @@ static bool write_document(FILE *out, const struct bl_view *view)
         done && bl_render_json_put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
     done = done && bl_render_json_series(out, view) && bl_render_json_memory(out, view) &&
            bl_render_json_put(out, ",\n\"losses\": ", make_losses(view));
+    if (done && view->header->java.walks > 0)
+        done = bl_render_json_put(out, ",\n\"java_stacks\": ", make_java(&view->header->java));
     fputs(",\n\"hooks\": [", out);
     const char *before = "\n  ";
     uint32_t hooks = bl_reader_count(view->reader, BL_SECTION_HOOKS);

@@ -156,13 +156,24 @@ __attribute__((format(printf, 2, 3))) static void write_warning(const struct pen
     va_end(arguments);
 }
 
+/* Stacks of Java threads are recognised, not walked: how sure is that? */
+static void write_java(const struct pen *pen, const struct bl_java_counts *java)
+{
+    char checked[BL_TEXT_NUMBER];
+    char wrong[BL_TEXT_NUMBER];
+    if (java->walks > 0)
+        write_warning(pen, "%s recognised Java stacks were checked, %s of them %s wrong",
+                      bl_text_count(checked, java->checked), bl_text_count(wrong, java->wrong),
+                      java->wrong == 1 ? "was" : "were");
+}
+
 /* What the numbers above do not contain, before anybody draws conclusions from them. */
 static void write_losses(const struct pen *pen)
 {
     const struct bl_view *view = pen->view;
     char number[BL_TEXT_NUMBER];
     uint64_t damage = bl_reader_damage(view->reader);
-    uint64_t any = damage | view->model->buffers_unreadable;
+    uint64_t any = damage | view->model->buffers_unreadable | view->header->java.walks;
     for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
         any |= view->header->losses[i];
     if (any == 0 && !(view->header->flags & BL_FLAG_INEXACT))
@@ -178,6 +189,7 @@ static void write_losses(const struct pen *pen)
         else
             write_warning(pen, "%s of a cause this version does not know (number %u)", number, i);
     }
+    write_java(pen, &view->header->java);
     if (view->model->buffers_unreadable > 0)
         write_warning(pen,
                       "%s entries of the live table are in the program's private memory and "

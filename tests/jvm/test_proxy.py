@@ -68,6 +68,8 @@ def check_leaking(tap, directory):
                   summary(found))
         if groups:
             tap.equal(groups[0]["count"], counted[name], f"{line} forgot {counted[name]} buffers")
+    stacks = found["java_stacks"]
+    tap.claim(stacks["checked"] > 0 and stacks["wrong"] == 0, "no recognised stack was wrong", stacks)
     tap.equal(found["losses"].get("objects_dropped", 0) + found["losses"].get("events_dropped", 0),
               0, "nothing was dropped")
 
