@@ -22,12 +22,20 @@ class ts-mbuffer
     alloc   TSMBufferCreate   handle=result
     destroy TSMBufferDestroy  handle=arg1
 
-# Every TSMLoc that one of these hands out is to be given back by TSHandleMLocRelease. That of a
-# header is the same each time: its references are counted.
+# Every TSMLoc that one of these hands out is to be given back by TSHandleMLocRelease. That of a field
+# is made anew each time; that of a header or URL is the same each time, so its references are
+# counted.
 class ts-mloc
     library traffic_server
     adopts
     end zero
+    alloc   TSMimeHdrFieldFind                handle=result
+    alloc   TSMimeHdrFieldGet                 handle=result
+    alloc   TSMimeHdrFieldNext                handle=result
+    alloc   TSMimeHdrFieldNextDup             handle=result
+    # TSMimeHdrFieldClone calls it
+    alloc   TSMimeHdrFieldCreate              handle=*arg3 when=zero
+    alloc   TSMimeHdrFieldCreateNamed         handle=*arg5 when=zero
     retain  TSHttpTxnClientReqGet             handle=*arg3 when=zero
     retain  TSHttpTxnClientRespGet            handle=*arg3 when=zero
     retain  TSHttpTxnServerReqGet             handle=*arg3 when=zero
@@ -45,13 +53,6 @@ class ts-mloc
     retain  TSHttpHdrUrlGet                   handle=*arg3 when=zero
     retain  TSMimeHdrCreate                   handle=*arg2 when=zero
     retain  TSMimeHdrClone                    handle=*arg4 when=zero
-    retain  TSMimeHdrFieldFind                handle=result
-    retain  TSMimeHdrFieldGet                 handle=result
-    retain  TSMimeHdrFieldNext                handle=result
-    retain  TSMimeHdrFieldNextDup             handle=result
-    # TSMimeHdrFieldClone calls it
-    retain  TSMimeHdrFieldCreate              handle=*arg3 when=zero
-    retain  TSMimeHdrFieldCreateNamed         handle=*arg5 when=zero
     retain  TSUrlCreate                       handle=*arg2 when=zero
     retain  TSUrlClone                        handle=*arg4 when=zero
     release TSHandleMLocRelease               handle=arg3

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from harness.backend import Backend
 from harness.box import Box, Late, become_subreaper, wait_for
-from harness.incident import MODULE, Incident, check_clean, check_worker
+from harness.incident import MODULE, Incident, check_worker
 from harness.ledgers import Ledgers
-from harness.verdicts import summary
+from harness.verdicts import check_nothing_left, summary
 
 KEPT, FORGOTTEN, FORGOTTEN_LATER = 2000, 1000, 500
 CONNECTIONS = 12  # of each kind of request
@@ -61,6 +61,7 @@ class Screen:
               flush=True)
         if not holds:
             self.failed.append(sentence)
+        return holds
 
     def verdict(self):
         print()
@@ -185,7 +186,7 @@ class Demo:
         self.screen.step(f"More requests, then kill -QUIT {self.nginx.master}: nginx ends")
         self.send_bodies(KEPT // 2, FORGOTTEN_LATER)
         for worker, report in self.stop().items():
-            check_clean(self.screen.check, report, worker)
+            check_nothing_left(self.screen.check, report, "g-bytes", f"worker {worker}")
 
     def close(self):
         self.backend.stop()

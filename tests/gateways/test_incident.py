@@ -9,8 +9,8 @@ import sys
 from harness import runner
 from harness.backend import Backend
 from harness.box import wait_for
-from harness.incident import Incident, check_clean, check_worker
-from harness.verdicts import accusations, class_of, summary
+from harness.incident import Incident, check_worker, is_forgotten_body
+from harness.verdicts import accusations, check_nothing_left, class_of, summary
 
 BODIES = 400  # of each kind in a round
 ROUNDS = 4
@@ -20,6 +20,7 @@ def served(run, variant, workers, forbidden=BODIES):
     """Starts nginx and sends it bodies, round after round."""
     run.backend = Backend(run.box)
     nginx = Incident(run.box, run.args.build, run.backend, variant, workers)
+    run.is_true = is_forgotten_body
     run.label = f"{variant}, {workers} workers"
     pid = run.box.spawn(nginx.command)
     nginx.wait_serving()
@@ -58,7 +59,7 @@ def corrected_module_is_left_in_peace(run):
         run.claim(not accusations(report), f"worker {worker}: nobody is accused of bodies in use",
                   summary(report))
     for worker, report in stop(run, nginx, pid).items():
-        check_clean(run.claim, report, worker)
+        check_nothing_left(run.claim, report, "g-bytes", f"worker {worker}")
 
 
 def module_that_never_releases_is_named(run):

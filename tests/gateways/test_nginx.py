@@ -9,7 +9,7 @@ import sys
 from harness import client, compare, runner
 from harness.backend import FILLER, Backend
 from harness.box import certificate, free_port, program, wait_for
-from harness.incident import Bodies, check_worker
+from harness.incident import Bodies, check_worker, is_forgotten_body
 
 WORKERS = 2
 REQUESTS = 10_000
@@ -180,6 +180,7 @@ def scenario(run):
     run.backend = Backend(run.box)
     nginx = Nginx(run, run.args.build / "tests/gateways/nginx/ngx_http_body_cache_leaking.so")
     nginx.start()
+    run.is_true = is_forgotten_body
     for role, pid in [("master", nginx.master), ("worker", nginx.workers[0])]:
         run.note_descriptors(f"{role} at start", pid)
     logs_are_reopened_while_serving(run, nginx)

@@ -95,8 +95,8 @@ class Connection:
                 return b"".join(parts)
 
 
-def get(path):
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+def get(path, more=""):
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode()
 
 
 def post(path, body, more=""):
@@ -105,13 +105,13 @@ def post(path, body, more=""):
     return head + body
 
 
-def echo_requests(count, prefix="", first=0, large_file=None):
+def echo_requests(count, prefix="", first=0, large_file=None, more="", headers=None):
     """Requests with their right answers; every hundredth is the large file where one is given."""
     for number in range(first, first + count):
         if large_file is not None and number % 100 == 99:
-            yield get(f"{prefix}/file"), large_file, None
+            yield get(f"{prefix}/file", more), large_file, headers
         else:
-            yield get(f"{prefix}/echo/{number}"), backend.echo_body(str(number)), None
+            yield get(f"{prefix}/echo/{number}", more), backend.echo_body(str(number)), headers
 
 
 def body_of(number):
@@ -136,9 +136,13 @@ def body_requests(count, forbidden, first=0):
 
 class Load:
     """Sends requests on several connections at once. `requests` yields (bytes, right body, right
-    headers or None); `on_answer` sees every right answer."""
+    headers or None); `on_answer` sees every right answer. With `per_second` they are sent evenly,
+    at most so many a second."""
 
-    def __init__(self, port, requests, threads=4, tls=False, on_answer=None):
+    def __init__(self, port, requests, threads=4, tls=False, on_answer=None, per_second=None):
+        self.per_second = per_second
+        self.taken = 0
+        self.began = 0.0
         self.requests = iter(requests)
         self.lock = threading.Lock()
         self.on_answer = on_answer
@@ -151,6 +155,7 @@ class Load:
                                          daemon=True) for _ in range(threads)]
 
     def start(self):
+        self.began = time.monotonic()
         for thread in self.threads:
             thread.start()
         return self
@@ -183,7 +188,13 @@ class Load:
 
     def _next(self):
         with self.lock:
-            return None if self.stopping else next(self.requests, None)
+            item = None if self.stopping else next(self.requests, None)
+            due = self.taken / self.per_second if self.per_second else 0.0
+            self.taken += 1
+        early = self.began + due - time.monotonic()
+        if item is not None and self.per_second and early > 0:
+            time.sleep(early)
+        return item
 
     def _run(self, connection):
         try:

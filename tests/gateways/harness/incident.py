@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import client
 from .box import free_port, program, wait_for
-from .verdicts import accusations, class_of, marked_line, place, summary
+from .verdicts import Wanted, check, marked_line, place
 
 MODULE = "ngx_http_body_cache_filter_module.c"
 SOURCE = Path(__file__).resolve().parents[1] / "nginx" / MODULE
@@ -106,37 +106,17 @@ class Incident:
         return self.logs / "access.log"
 
 
-def check_worker(check, report, bodies, worker):
-    """States by check(holds, sentence, seen) that the report on a worker has the whole truth."""
-    count, size = bodies.leaked[worker], bodies.leaked_bytes[worker]
-    found = accusations(report)
-    if not count:
-        check(not found, f"worker {worker} forgot nothing, and nothing is found", summary(report))
-        return
-    check(len(found) == 1 and found[0]["verdict"] == "missing-release" and
-          found[0]["class"] == "g-bytes",
-          f"worker {worker}: one verdict, a missing release of a GBytes", summary(report))
-    if len(found) != 1:
-        return
-    group, blame = found[0], found[0]["blame"]
-    check((group["count"], group["bytes"]) == (count, size),
-          f"worker {worker}: forgot {count:,} bodies of {size:,} bytes, and so says the report",
-          f"{group['count']:,} of {group['bytes']:,}")
-    line = f"{MODULE}:{marked_line(SOURCE, 'cached copy retained here')}"
-    check(blame["op"] == "retain" and place(blame) == line,
-          f"the retain that is blamed is at {line}", f"{blame['op']} at {place(blame)}")
-    line = f"{MODULE}:{marked_line(SOURCE, 'cached copy given back here')}"
-    if bodies.kept[worker]:
-        check(place(group["expected_release"]) == line,
-              f"where the others gave theirs back is {line}", place(group["expected_release"]))
-    else:
-        check(not place(group["expected_release"]), "no release is expected where nobody released",
-              place(group["expected_release"]))
+def is_forgotten_body(group, _):
+    return group["class"] == "g-bytes" and place(group["blame"]).startswith(MODULE)
 
 
-def check_clean(check, report, worker):
-    """No verdict and nothing left, although bodies were there."""
-    table = class_of(report, "g-bytes")
-    check(not accusations(report), f"worker {worker}: no verdict", summary(report))
-    check(table and table["live_count"] == 0 and table["allocs"] > 0,
-          f"worker {worker}: no GBytes is left of {table['allocs'] if table else 0:,}", table)
+def check_worker(state, report, bodies, worker):
+    """States by state(holds, sentence, seen) that the report on a worker has the whole truth."""
+    wanted = []
+    if bodies.leaked[worker]:
+        released = f"{MODULE}:{marked_line(SOURCE, 'cached copy given back here')}"
+        wanted.append(Wanted("g-bytes", "missing-release", "retain",
+                             f"{MODULE}:{marked_line(SOURCE, 'cached copy retained here')}",
+                             released if bodies.kept[worker] else None,
+                             bodies.leaked[worker], bodies.leaked_bytes[worker]))
+    check(state, report, wanted, f"worker {worker}")

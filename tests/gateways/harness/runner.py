@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from . import compare
+from . import compare, verdicts
 from .box import Box, Late, become_subreaper, wait_for
 from .ledgers import Ledgers
 from .tap import Tap
@@ -41,6 +41,7 @@ class Run:
         # Of the tracked run: pid -> how many programs ran under it (an exec makes one more).
         self.expected_ledgers = {}
         self.announcements = []  # what the shim said on stderr
+        self.is_true = lambda group, pid: False  # is that accusation of the process true?
 
     @property
     def tracked(self):
@@ -98,6 +99,11 @@ class Run:
                    heap[0]["live_count"] > 0, sentence, f"{process} {report['classes']}")
         return report
 
+    def untrue(self, report):
+        """What the report accuses somebody of without reason."""
+        return [text for group, text in zip(verdicts.accusations(report), verdicts.summary(report))
+                if not self.is_true(group, report["process"]["pid"])]
+
     def read_output(self, output="out"):
         """What the gateway wrote to its stdout and stderr. The shim's own lines, one for each
         snapshot and end, are kept apart; check_end() looks at what they name."""
@@ -129,11 +135,14 @@ class Run:
         counts = {pid: len(entries) for pid, entries in found.items()}
         self.equal(dict(sorted(counts.items())), dict(sorted(self.expected_ledgers.items())),
                    "each process has its own ledger, one per program it ran")
-        unreadable = []
+        unreadable, untrue, drifted = [], [], []
         for pid, entries in found.items():
             for entry in entries:
                 try:
                     report = self.ledgers.report(entry.path)
+                    untrue += [f"{entry.path.name}: {text}" for text in self.untrue(report)]
+                    if report["losses"]["counts_drifted"]:
+                        drifted.append(f"{entry.path.name}: {report['losses']['counts_drifted']}")
                     if report["process"]["pid"] != pid:
                         unreadable.append(f"{entry.path.name}: pid {report['process']['pid']}")
                     elif report["process"]["state"] == "running":
@@ -141,6 +150,8 @@ class Run:
                 except (AssertionError, ValueError, KeyError) as error:
                     unreadable.append(str(error))
         self.claim(not unreadable, "every ledger opens and names its process", unreadable)
+        self.claim(not untrue, "no verdict that is not true", "\n".join(untrue))
+        self.claim(not drifted, "every count seen is the object's own", drifted)
         untrue = [line for line in self.announcements for path in ANNOUNCED_FILE.findall(line)
                   if not os.path.exists(path)]
         self.claim(not untrue, "every file that the shim names on stderr is there",
