@@ -27,6 +27,9 @@ class openssl-x509
     alloc   d2i_X509_fp   handle=result when=new
     retain  X509_up_ref   handle=arg1
     release X509_free     handle=arg1
+    # a store keeps its certificates, and with them their keys, and gives them back itself
+    lasting X509_STORE_add_cert
+    lasting X509_load_cert_crl_file_ex
 
 class openssl-pkey
     library libcrypto.so.3

@@ -225,7 +225,7 @@ static const char *set_enabled(cmd_parms *command, void *data, int flag)
 
 static const command_rec commands[] = {
     AP_INIT_FLAG("BodyAudit", set_enabled, NULL, ACCESS_CONF, "whether answers are audited"),
-    {NULL},
+    {.name = NULL},
 };
 
 static void register_hooks(apr_pool_t *pool)
