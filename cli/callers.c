@@ -32,6 +32,7 @@ struct entry {
     uint32_t stack;
     uint32_t first; /* in callers */
     uint32_t count;
+    uint32_t inner;
 };
 
 struct bl_callers {
@@ -331,6 +332,26 @@ static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts,
     return count;
 }
 
+/* The chain of the frames inside the site, outermost first. */
+static uint32_t intern_inner(struct bl_callers *callers, uint32_t stack,
+                             const struct bl_caller *site)
+{
+    uint32_t all[BL_MODEL_FRAMES_MAX];
+    size_t total =
+        site->frame ? bl_model_stack(callers->reader, stack, all, BL_MODEL_FRAMES_MAX) : 0;
+    uint32_t chain = intern_chain(callers, UINT32_MAX - 1, 0);
+    for (size_t i = site->inside < total ? site->inside : total; i-- > 0;) {
+        const struct bl_frame *frame = bl_reader_frame(callers->reader, all[i]);
+        uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
+        uint32_t place =
+            intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
+        chain = place == UINT32_MAX ? UINT32_MAX : intern_chain(callers, chain, place);
+        if (chain == UINT32_MAX)
+            break;
+    }
+    return chain;
+}
+
 static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_t stack,
                       const uint8_t *parts)
 {
@@ -345,6 +366,9 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
     void *grown;
     if (count == 0)
         frames[0] = (struct bl_caller){0};
+    entry.inner = intern_inner(callers, stack, &frames[0]);
+    if (entry.inner == UINT32_MAX)
+        return false;
     for (uint32_t i = 0; i < entry.count; i++) {
         const struct bl_frame *frame = bl_reader_frame(callers->reader, frames[i].frame);
         uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
@@ -407,6 +431,11 @@ uint32_t bl_callers_whole(const struct bl_callers *callers, uint32_t number)
 uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number)
 {
     return callers->callers[callers->entries[number].first].chain;
+}
+
+uint32_t bl_callers_inner(const struct bl_callers *callers, uint32_t number)
+{
+    return callers->entries[number].inner;
 }
 
 struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uint32_t b)

@@ -48,6 +48,10 @@ const struct bl_caller *bl_callers_frames(const struct bl_callers *callers, uint
 uint32_t bl_callers_whole(const struct bl_callers *callers, uint32_t number);
 uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number);
 
+/* Id of the library's frames inside the site; equal ids, equal frames. Not below the chain count.
+ */
+uint32_t bl_callers_inner(const struct bl_callers *callers, uint32_t number);
+
 /* Steps from one site up to the caller they have in common and down to the other. */
 uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b);
 

@@ -2,12 +2,11 @@
  * Cascades: a leaked buffer holds others, which are not released because it is not. They are no bug
  * of their own, and are folded under their owner.
  *
- * Where the ledger says which buffer holds which (Netty's composite and derived ones), that is it.
- * Elsewhere nobody tells, and two things show it. Siblings that ended well: the release
- * that is missing happens inside the release of the owner, so the one cannot be without the other.
- * And the birth: what is born inside the call that makes the owner, or by the same call of the
- * library and deeper in it, once for each owner and at the same moment, is a part of it. Either way
- * there must be enough owners for the parts.
+ * Where the ledger does not say which buffer holds which, two things show it. Siblings that ended
+ * well: the release that is missing happens inside the release of the owner, so the one cannot be
+ * without the other. And the birth: what is taken inside the call that makes the owner, or by the
+ * same call of the library and deeper in it, as often for each owner and at the same moment, is a
+ * part of it. Either way there must be enough owners for the parts.
  */
 #include "judge.h"
 #include "releases.h"
@@ -16,77 +15,117 @@
 #include <string.h>
 
 #define DECISIONS_MAX 2048u /* pairs of them are looked at; further ones stay what they are */
-#define SLACK         2     /* an owner may hold that many times what siblings held on average */
-
-#define ENCLOSING_MAX 16u /* releases around one, of completed buffers */
+#define SLACK         2     /* an owner may hold so many times what siblings held on average */
+#define ENCLOSING_MAX 16u   /* releases around one, of completed buffers */
 
 struct search {
     struct bl_judge *judge;
     struct bl_releases *releases;
-    /* of the part in question */
-    uint32_t enclosing[ENCLOSING_MAX]; /* releases around the one that it lacks */
-    size_t enclosing_count;
-    uint32_t *callers; /* by stack: `mark` where it is a caller of its birth */
+    uint32_t count;    /* of decisions looked at */
+    uint32_t *callers; /* by stack: `mark` where it is a caller of what the part is blamed on */
     uint32_t mark;
 };
 
-/* Takes a part to look for its owners. */
-static void begin(struct search *search, const struct bl_decision *part)
+static bool is_owned_by(const struct bl_judge *judge, uint32_t decision, uint32_t owner)
 {
-    const struct bl_judge *judge = search->judge;
-    const struct bl_item *born = bl_decision_birth(judge, part);
-    uint32_t stack = born ? born->stack : 0;
-    search->mark++;
-    for (size_t i = 0; stack && i < BL_MODEL_FRAMES_MAX; i++) {
-        const struct bl_frame *frame = bl_reader_frame(judge->reader, stack);
-        stack = frame ? frame->parent : 0;
-        search->callers[stack] = search->mark;
-    }
-    search->enclosing_count = 0;
-    if (part->expected != BL_JUDGE_NONE)
-        search->enclosing_count =
-            bl_releases_enclosing(search->releases, judge->histories->items[part->expected].stack,
-                                  search->enclosing, ENCLOSING_MAX);
+    while (decision != BL_JUDGE_NONE && decision != owner)
+        decision = judge->decisions[decision].owner;
+    return decision == owner;
+}
+
+/* What is only left in peace because it is young goes with a leaked owner as well, and may be one.
+ */
+static bool may_be_part(const struct bl_decision *decision)
+{
+    return bl_decision_is_accused(decision) || decision->ground == BL_GROUND_IN_USE;
+}
+
+static bool may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
+{
+    return may_be_part(&judge->decisions[owner]) &&
+           judge->decisions[owner].pattern != judge->decisions[part].pattern &&
+           bl_decision_birth(judge, &judge->decisions[owner]) && !is_owned_by(judge, owner, part);
 }
 
 /* ---- released by the owner's release ---- */
 
-/* A release of the owner's siblings inside which the part's missing release would have happened;
- * 0: there is none. */
-static uint32_t find_enclosing(const struct search *search, const struct bl_decision *owner)
-{
-    uint32_t class_number = bl_decision_class(search->judge, owner);
-    uint32_t site = bl_decision_birth(search->judge, owner)->site;
-    for (size_t i = 0; i < search->enclosing_count; i++)
-        if (bl_releases_has(search->releases, search->enclosing[i], class_number, site))
-            return search->enclosing[i];
-    return 0;
-}
-
-static bool is_released_inside(const struct search *search, const struct bl_decision *part,
-                               const struct bl_decision *owner)
+/* How many references the owner's objects may hold to such parts, when theirs is given back at
+ * `stack`; 0: it is no release of its siblings. */
+static uint64_t count_holdable(const struct search *search, const struct bl_decision *part,
+                               const struct bl_decision *owner, uint32_t stack)
 {
     const struct bl_judge *judge = search->judge;
-    uint32_t stack = find_enclosing(search, owner);
-    if (stack == 0)
-        return false;
+    uint32_t class_number = bl_decision_class(judge, owner);
+    if (!bl_releases_has(search->releases, stack, class_number,
+                         bl_decision_birth(judge, owner)->site))
+        return 0;
     uint64_t parts =
         bl_releases_count(search->releases, bl_decision_class(judge, part), stack, true);
-    uint64_t owners =
-        bl_releases_count(search->releases, bl_decision_class(judge, owner), stack, false);
-    uint64_t most = owners ? (parts + owners - 1) / owners * SLACK : 0;
-    return part->object_count <= owner->object_count * most;
+    uint64_t owners = bl_releases_count(search->releases, class_number, stack, false);
+    return owners ? (parts + owners - 1) / owners * SLACK * owner->object_count : 0;
+}
+
+/* Leaked buffers with different histories can all be owners: the most numerous stand for them. */
+static uint32_t find_releaser_at(const struct search *search, uint32_t number, uint32_t stack,
+                                 uint64_t *ret_holdable)
+{
+    const struct bl_decision *decisions = search->judge->decisions;
+    uint64_t most = 0;
+    uint32_t owner = BL_JUDGE_NONE;
+    for (uint32_t j = 0; j < search->count; j++) {
+        if (!may_own(search->judge, number, j))
+            continue;
+        uint64_t more = count_holdable(search, &decisions[number], &decisions[j], stack);
+        *ret_holdable += more;
+        owner = more > most ? j : owner;
+        most = more > most ? more : most;
+    }
+    return owner;
+}
+
+/* The owner inside whose release, the innermost of all, the part's would have happened. A function
+ * that ends by jumping into the next leaves no frame: then the part's release seems to be at the
+ * same place as its owner's. That is believed of an object that many owners share, as anything else
+ * could have been released there by itself. */
+static uint32_t find_releaser(const struct search *search, uint32_t number)
+{
+    const struct bl_judge *judge = search->judge;
+    const struct bl_decision *part = &judge->decisions[number];
+    uint32_t stacks[ENCLOSING_MAX + 1];
+    if (part->expected == BL_JUDGE_NONE)
+        return BL_JUDGE_NONE;
+    stacks[0] = judge->histories->items[part->expected].stack;
+    size_t count =
+        1 + bl_releases_enclosing(search->releases, stacks[0], stacks + 1, ENCLOSING_MAX);
+    for (size_t i = part->units > 1 ? 0 : 1; i < count; i++) {
+        uint64_t holdable = 0;
+        uint32_t owner = find_releaser_at(search, number, stacks[i], &holdable);
+        if (owner != BL_JUDGE_NONE)
+            return part->object_count * part->units <= holdable ? owner : BL_JUDGE_NONE;
+    }
+    return BL_JUDGE_NONE;
 }
 
 /* ---- born by the owner's birth ---- */
 
-/* Was the part born inside the call that made the owner, or by the same call of the library as the
- * owner, and deeper in it? */
-static bool is_born_inside(const struct search *search, const struct bl_item *part,
-                           const struct bl_item *owner)
+/* Marks the callers of what a part is blamed on. */
+static void mark_callers(struct search *search, uint32_t stack)
+{
+    search->mark++;
+    for (size_t i = 0; stack && i < BL_MODEL_FRAMES_MAX; i++) {
+        const struct bl_frame *frame = bl_reader_frame(search->judge->reader, stack);
+        stack = frame ? frame->parent : 0;
+        search->callers[stack] = search->mark;
+    }
+}
+
+/* Was the reference taken inside the call that made the owner, or by the same call of the library,
+ * and deeper in it? */
+static bool is_taken_inside(const struct search *search, const struct bl_item *part,
+                            const struct bl_item *owner)
 {
     const struct bl_judge *judge = search->judge;
-    if (owner->stack && search->callers[owner->stack] == search->mark)
+    if (search->callers[owner->stack] == search->mark)
         return true;
     size_t depth;
     const struct bl_caller *inner = bl_callers_frames(judge->callers, part->callers, &depth);
@@ -128,6 +167,23 @@ static bool are_born_together(const struct bl_judge *judge, const struct bl_deci
     free(parts);
     free(owners);
     return together;
+}
+
+static uint32_t find_maker(struct search *search, uint32_t number)
+{
+    const struct bl_judge *judge = search->judge;
+    const struct bl_decision *part = &judge->decisions[number];
+    const struct bl_item *taken = &judge->histories->items[part->item];
+    mark_callers(search, taken->stack);
+    for (uint32_t j = 0; taken->stack && j < search->count; j++) {
+        const struct bl_decision *owner = &judge->decisions[j];
+        if (!may_own(judge, number, j) || bl_decision_birth(judge, owner)->stack == 0)
+            continue;
+        if (is_taken_inside(search, taken, bl_decision_birth(judge, owner)) &&
+            are_born_together(judge, part, owner))
+            return j;
+    }
+    return BL_JUDGE_NONE;
 }
 
 /* ---- held, as the ledger says ---- */
@@ -208,13 +264,6 @@ static uint32_t find_holder(const struct bl_judge *judge, uint32_t part,
     return holder;
 }
 
-static bool is_owned_by(const struct bl_judge *judge, uint32_t decision, uint32_t owner)
-{
-    while (decision != BL_JUDGE_NONE && decision != owner)
-        decision = judge->decisions[decision].owner;
-    return decision == owner;
-}
-
 static void find_holders(struct bl_judge *judge, size_t decisions)
 {
     size_t count;
@@ -231,21 +280,8 @@ static void find_holders(struct bl_judge *judge, size_t decisions)
 
 /* ---- all of them ---- */
 
-static bool is_part_of(const struct search *search, const struct bl_decision *part,
-                       const struct bl_decision *owner)
-{
-    const struct bl_judge *judge = search->judge;
-    const struct bl_item *born = bl_decision_birth(judge, part);
-    const struct bl_item *made = bl_decision_birth(judge, owner);
-    if (!born || !made || part->pattern == owner->pattern)
-        return false;
-    if (is_released_inside(search, part, owner))
-        return true;
-    return judge->histories->items[part->item].kind == BL_ITEM_ALLOC && born->stack &&
-           is_born_inside(search, born, made) && are_born_together(judge, part, owner);
-}
-
-/* An owner that is itself a part of something else answers for nothing. */
+/* An owner that is itself a part of something else answers for nothing; one that is left in peace
+ * takes what is accused with it. */
 static void resolve(struct bl_judge *judge, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -253,17 +289,24 @@ static void resolve(struct bl_judge *judge, size_t count)
         while (part->owner != BL_JUDGE_NONE && judge->decisions[part->owner].owner != BL_JUDGE_NONE)
             part->owner = judge->decisions[part->owner].owner;
     }
+    for (size_t i = 0; i < count; i++) {
+        struct bl_decision *part = &judge->decisions[i];
+        if (part->owner != BL_JUDGE_NONE && !bl_decision_is_accused(part) &&
+            !bl_decision_is_accused(&judge->decisions[part->owner]))
+            part->owner = BL_JUDGE_NONE;
+    }
 }
 
-static void find_owner(struct search *search, uint32_t number, size_t count)
+static void find_owners(struct search *search)
 {
-    struct bl_judge *judge = search->judge;
-    struct bl_decision *part = &judge->decisions[number];
-    begin(search, part);
-    for (uint32_t j = 0; j < count && part->owner == BL_JUDGE_NONE; j++)
-        if (bl_decision_is_accused(&judge->decisions[j]) && !is_owned_by(judge, j, number) &&
-            is_part_of(search, part, &judge->decisions[j]))
-            part->owner = j;
+    for (uint32_t i = 0; i < search->count; i++) {
+        struct bl_decision *decision = &search->judge->decisions[i];
+        if (!may_be_part(decision) || decision->owner != BL_JUDGE_NONE)
+            continue;
+        decision->owner = find_releaser(search, i);
+        if (decision->owner == BL_JUDGE_NONE)
+            decision->owner = find_maker(search, i);
+    }
 }
 
 void bl_cascade_find(struct bl_judge *judge)
@@ -272,14 +315,13 @@ void bl_cascade_find(struct bl_judge *judge)
     struct search search = {
         .judge = judge,
         .releases = bl_releases_create(judge->histories, judge->reader),
+        .count = (uint32_t)count,
         .callers = calloc(bl_reader_count(judge->reader, BL_SECTION_FRAMES) + 1ul,
                           sizeof(*search.callers)),
     };
-    bool done = search.releases && search.callers;
     find_holders(judge, count);
-    for (uint32_t i = 0; done && i < count; i++)
-        if (bl_decision_is_accused(&judge->decisions[i]))
-            find_owner(&search, i, count);
+    if (search.releases && search.callers)
+        find_owners(&search);
     bl_releases_destroy(search.releases);
     free(search.callers);
     resolve(judge, count);
@@ -302,4 +344,35 @@ size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
             judge->decisions[kept++] = judge->decisions[i];
     judge->decision_count = kept;
     return taken;
+}
+
+/* Is the owner of a part still accused? */
+static bool is_owner_accused(const struct bl_judge *judge, const struct bl_decision *owner)
+{
+    for (size_t i = 0; i < judge->decision_count; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        if (decision->pattern == owner->pattern && decision->item == owner->item &&
+            bl_decision_is_accused(decision))
+            return true;
+    }
+    return false;
+}
+
+size_t bl_cascade_return(struct bl_judge *judge, struct bl_decision *parts,
+                         struct bl_decision *owners, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_owner_accused(judge, &owners[i])) {
+            parts[kept] = parts[i];
+            owners[kept++] = owners[i];
+            continue;
+        }
+        /* there is room: this is where they came from */
+        struct bl_decision *decision = &judge->decisions[judge->decision_count++];
+        *decision = parts[i];
+        decision->owner = BL_JUDGE_NONE;
+        bl_decision_settle(judge, decision, BL_GROUND_PART);
+    }
+    return kept;
 }

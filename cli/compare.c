@@ -6,9 +6,10 @@
 #define LEARN_SIBLINGS 128  /* of one birth site: pairs of them are compared */
 #define OPTIONS_MAX    4096 /* more are not sorted out: such histories explain nothing */
 #define SORTED_BY_HAND 24
-#define SITE_COST      2 /* the same site, called from elsewhere */
-#define PAIR_COST      1 /* a guess by distance comes after what was learned */
-#define MOVE_COST      2 /* the same thing done at another place */
+#define SITE_COST      2  /* the same site, called from elsewhere */
+#define PAIR_COST      1  /* a guess by distance comes after what was learned */
+#define NEARLY         16 /* one in so many references may be missing */
+#define MOVE_COST      2  /* the same thing done at another place */
 
 struct option {
     uint32_t cost;
@@ -41,7 +42,7 @@ struct bl_compare {
     struct learned *learned; /* open addressing; acquire 0 is empty */
     size_t learned_room;
     size_t learned_count;
-    uint8_t *is_completed; /* by whole chain: an acquire there ended well at least once */
+    uint8_t *is_completed; /* by stack: an acquire there ended well at least once */
     uint8_t *has_learned;  /* by whole chain: it is in a learned pair */
     struct option *options;
     size_t option_count;
@@ -301,7 +302,7 @@ static bool learn_all(struct bl_compare *compare)
         for (uint32_t k = 0; k < pattern->item_count; k++) {
             units[k] = items[k].units;
             if (bl_item_is_acquire(&items[k]))
-                compare->is_completed[items[k].whole] = 1;
+                compare->is_completed[items[k].stack] = 1;
         }
         if (!pattern->doubt && !learn_from(compare, items, units, pattern->item_count))
             return false;
@@ -318,6 +319,15 @@ static bool learn_all(struct bl_compare *compare)
     return true;
 }
 
+static size_t find_highest_stack(const struct bl_histories *histories)
+{
+    size_t highest = 0;
+    for (size_t i = 0; i < histories->item_count; i++)
+        if (histories->items[i].stack > highest)
+            highest = histories->items[i].stack;
+    return highest;
+}
+
 int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories *histories,
                       const struct bl_callers *callers, struct bl_error *error)
 {
@@ -326,7 +336,7 @@ int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories
     if (done) {
         compare->histories = histories;
         compare->callers = callers;
-        compare->is_completed = calloc(bl_callers_chain_count(callers) + 1u, 1);
+        compare->is_completed = calloc(find_highest_stack(histories) + 1u, 1);
         compare->has_learned = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->options = calloc(OPTIONS_MAX, sizeof(*compare->options));
         compare->pairs = calloc(OPTIONS_MAX, sizeof(*compare->pairs));
@@ -623,7 +633,7 @@ static uint32_t apart(const struct bl_compare *compare, const struct bl_item *ac
 static uint32_t pair_tie(const struct bl_compare *compare, const struct bl_item *acquire,
                          const struct bl_item *release, bool is_open)
 {
-    uint32_t tie = is_open && !compare->is_completed[acquire->whole] ? 8 * BL_HISTORY_ITEMS : 0;
+    uint32_t tie = is_open && !compare->is_completed[acquire->stack] ? 8 * BL_HISTORY_ITEMS : 0;
     if (acquire->kind == BL_ITEM_ALLOC)
         return tie + BL_HISTORY_ITEMS - release->order;
     return tie + 2 * BL_HISTORY_ITEMS + latest_first(acquire, release);
@@ -648,6 +658,37 @@ static size_t collect_pairs(struct bl_compare *compare, const struct bl_item *it
     return count;
 }
 
+/* The pair by which an acquire that is out of balance anyway holds all of a release, if it is just
+ * what another one lacks to be balanced. */
+static struct bl_pair *find_fitting(const struct bl_compare *compare, const struct bl_item *items,
+                                    const uint64_t *left, size_t made, uint32_t acquire)
+{
+    for (size_t i = 0; i < made; i++) {
+        struct bl_pair *pair = &compare->pairs[i];
+        if (pair->acquire != acquire && left[pair->acquire] > 0 && pair->units == left[acquire] &&
+            pair->units == items[pair->release].units)
+            return pair;
+    }
+    return NULL;
+}
+
+/* The explanation with the fewest acquires out of balance is the likeliest: where one gave back
+ * nearly all it took, and the rest was put down to another that lacks more, it is put right. */
+static void concentrate(const struct bl_compare *compare, const struct bl_item *items,
+                        uint32_t item_count, uint64_t *left, size_t made)
+{
+    for (uint32_t i = 0; i < item_count; i++) {
+        if (!bl_item_is_acquire(&items[i]) || left[i] == 0 || left[i] > items[i].units / NEARLY)
+            continue;
+        struct bl_pair *pair = find_fitting(compare, items, left, made, i);
+        if (!pair)
+            continue;
+        left[pair->acquire] += pair->units;
+        left[i] = 0;
+        pair->acquire = i;
+    }
+}
+
 size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
                        uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs)
 {
@@ -670,6 +711,8 @@ size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *patt
         compare->pairs[made++] =
             (struct bl_pair){.acquire = option->from, .release = option->to, .units = units};
     }
+    if (is_open)
+        concentrate(compare, items, pattern->item_count, left, made);
     *ret_pairs = compare->pairs;
     return made;
 }

@@ -84,8 +84,10 @@ int bl_counts_create(struct bl_counts **ret_counts, const struct bl_histories *h
         counts->stack_count = bl_reader_count(reader, BL_SECTION_FRAMES) + 1u;
         counts->chains = calloc(counts->chain_count, sizeof(*counts->chains));
         counts->stacks = calloc(counts->stack_count, sizeof(*counts->stacks));
+        counts->accused = calloc(histories->live_count + 1, sizeof(*counts->accused));
+        counts->blames = calloc(histories->item_count + 1, sizeof(*counts->blames));
     }
-    if (!counts || !counts->chains || !counts->stacks) {
+    if (!counts || !counts->chains || !counts->stacks || !counts->accused || !counts->blames) {
         bl_counts_destroy(counts);
         return bl_error_set(error, "not enough memory to count what leaked where");
     }
@@ -100,6 +102,8 @@ void bl_counts_destroy(struct bl_counts *counts)
         return;
     free(counts->chains);
     free(counts->stacks);
+    free(counts->accused);
+    free(counts->blames);
     free(counts);
 }
 
@@ -118,6 +122,8 @@ void bl_counts_restart(struct bl_counts *counts)
         count->taken = count->kept = 0;
     }
     memset(counts->stacks, 0, counts->stack_count * sizeof(*counts->stacks));
+    memset(counts->accused, 0, (counts->histories->live_count + 1) * sizeof(*counts->accused));
+    memset(counts->blames, 0, (counts->histories->item_count + 1) * sizeof(*counts->blames));
     memset(counts->classes, 0, sizeof(counts->classes));
     for (size_t i = 0; i < counts->histories->completed_count; i++)
         bl_counts_complete(counts, &counts->histories->completed[i],
@@ -127,6 +133,7 @@ void bl_counts_restart(struct bl_counts *counts)
 void bl_counts_accuse(struct bl_counts *counts, const struct bl_pattern *live, uint64_t count)
 {
     counts->classes[live->class_number % BL_CLASSES_MAX].accused += count;
+    counts->accused[live - counts->histories->live] += count;
     count_buffers(counts, live, count, BL_PASS_ANY);
     count_buffers(counts, live, count, BL_PASS_ACCUSED);
     count_references(counts, live, count);
@@ -139,6 +146,8 @@ void bl_counts_blame(struct bl_counts *counts, uint32_t item, uint64_t buffers, 
     size_t depth;
     const struct bl_caller *frames = bl_callers_frames(counts->callers, blamed->callers, &depth);
     count_chains(counts, blamed, buffers, BL_PASS_BLAMED);
+    counts->blames[item].buffers += buffers;
+    counts->blames[item].units += units * buffers;
     for (size_t i = 0; i < depth; i++)
         counts->chains[frames[i].chain].kept += units * buffers;
 }
@@ -155,9 +164,16 @@ static double deviation(double taken, double kept, double rate)
     return difference * difference / (taken * rate * (1 - rate));
 }
 
+/* What chi squared stays below by chance, with so many groups: as approximated by E. B. Wilson and
+ * M. M. Hilferty, PNAS 17, 1931. */
+static double chance_limit(double groups)
+{
+    double spread = 2 / (9 * (groups - 1));
+    return (groups - 1) * pow(1 - spread + CHANCE_SIGMA * sqrt(spread), 3);
+}
+
 /* Do the references that came by a chain leak at rates that differ by who called? Pearson's test of
- * homogeneity (K. Pearson, Philosophical Magazine 50, 1900); its quantile as approximated by E. B.
- * Wilson and M. M. Hilferty, PNAS 17, 1931. */
+ * homogeneity (K. Pearson, Philosophical Magazine 50, 1900). */
 static bool do_rates_differ(const struct bl_counts *counts, const struct bl_count *count)
 {
     double rate = count->taken > 0 ? (double)count->kept / (double)count->taken : 0;
@@ -182,10 +198,7 @@ static bool do_rates_differ(const struct bl_counts *counts, const struct bl_coun
         groups++;
         chi_squared += deviation(few_taken, few_kept, rate);
     }
-    if (groups < 2)
-        return false;
-    double spread = 2 / (9 * (groups - 1));
-    return chi_squared > (groups - 1) * pow(1 - spread + CHANCE_SIGMA * sqrt(spread), 3);
+    return groups >= 2 && chi_squared > chance_limit(groups);
 }
 
 void bl_counts_finish(struct bl_counts *counts)
@@ -209,4 +222,99 @@ uint32_t bl_counts_choose(const struct bl_counts *counts, uint32_t item)
     while (i + 1 < depth && counts->chains[frames[i].chain].is_mixed)
         i++;
     return frames[i].chain;
+}
+
+bool bl_counts_is_within(const struct bl_counts *counts, const struct bl_scope *scope,
+                         const struct bl_item *item)
+{
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(counts->callers, item->callers, &depth);
+    if (!is_counted(counts, item) ||
+        (scope->is_inner && bl_callers_inner(counts->callers, item->callers) != scope->inner))
+        return false;
+    for (size_t i = 0; i < depth; i++)
+        if (frames[i].chain == scope->chain)
+            return true;
+    return false;
+}
+
+/* Adds `buffers` of a pattern, of which the blamed are known by item. */
+static void add_within(const struct bl_counts *counts, const struct bl_scope *scope,
+                       const struct bl_pattern *pattern, uint64_t buffers, struct bl_count *sum)
+{
+    const struct bl_item *items = bl_pattern_items(counts->histories, pattern);
+    uint64_t blamed = 0;
+    bool is_any = false;
+    for (uint32_t i = 0; i < pattern->item_count; i++) {
+        const struct bl_blame *blame = &counts->blames[pattern->first_item + i];
+        if (!bl_counts_is_within(counts, scope, &items[i]))
+            continue;
+        is_any = true;
+        blamed = blame->buffers > blamed ? blame->buffers : blamed;
+        sum->taken += items[i].units * buffers;
+        sum->kept += blame->units;
+    }
+    if (!is_any)
+        return;
+    sum->buffers[BL_PASS_ANY] += buffers;
+    sum->buffers[BL_PASS_ACCUSED] += pattern->lifecycle ? 0 : buffers;
+    sum->buffers[BL_PASS_BLAMED] += blamed;
+}
+
+struct bl_count bl_counts_of(const struct bl_counts *counts, const struct bl_scope *scope)
+{
+    const struct bl_histories *all = counts->histories;
+    struct bl_count sum = {0};
+    if (!scope->is_inner)
+        return counts->chains[scope->chain];
+    for (size_t i = 0; i < all->completed_count; i++)
+        add_within(counts, scope, &all->completed[i], all->completed[i].count, &sum);
+    for (size_t i = 0; i < all->live_count; i++)
+        if (counts->accused[i] > 0)
+            add_within(counts, scope, &all->live[i], counts->accused[i], &sum);
+    return sum;
+}
+
+/* Was a reference given back by the same call of the user's that took it? */
+static bool is_passing(const struct bl_counts *counts, const struct bl_pattern *pattern,
+                       const struct bl_item *acquire)
+{
+    const struct bl_item *items = bl_pattern_items(counts->histories, pattern);
+    size_t depth;
+    uint32_t site = bl_callers_frames(counts->callers, acquire->callers, &depth)->frame;
+    for (uint32_t i = 0; i < pattern->item_count; i++)
+        if (items[i].kind == BL_ITEM_RELEASE &&
+            bl_callers_frames(counts->callers, items[i].callers, &depth)->frame == site)
+            return true;
+    return false;
+}
+
+/* References taken at the chain on other ways that never left the call. */
+static uint64_t count_passing(const struct bl_counts *counts, const struct bl_scope *scope)
+{
+    struct bl_scope chain = {.chain = scope->chain};
+    uint64_t count = 0;
+    for (size_t i = 0; i < counts->histories->completed_count; i++) {
+        const struct bl_pattern *pattern = &counts->histories->completed[i];
+        const struct bl_item *items = bl_pattern_items(counts->histories, pattern);
+        for (uint32_t k = 0; k < pattern->item_count; k++)
+            if (bl_counts_is_within(counts, &chain, &items[k]) &&
+                !bl_counts_is_within(counts, scope, &items[k]) &&
+                is_passing(counts, pattern, &items[k]))
+                count += items[k].units * pattern->count;
+    }
+    return count;
+}
+
+struct bl_scope bl_counts_scope(const struct bl_counts *counts, uint32_t chain, uint32_t item)
+{
+    const struct bl_item *blamed = &counts->histories->items[item];
+    struct bl_scope scope = {.chain = chain,
+                             .inner = bl_callers_inner(counts->callers, blamed->callers),
+                             .is_inner = true};
+    const struct bl_count *all = &counts->chains[chain];
+    struct bl_count way = bl_counts_of(counts, &scope);
+    scope.is_inner =
+        way.taken > way.kept || count_passing(counts, &scope) * 2 > all->taken - way.taken;
+    return scope;
 }

@@ -38,10 +38,23 @@ struct bl_count {
     bool is_mixed; /* who called makes a difference, here or further out */
 };
 
+/* Which acquires are spoken of: those that reach a chain; if `is_inner`, those alone that came
+ * there on one way through the library. */
+struct bl_scope {
+    uint32_t chain;
+    uint32_t inner;
+    bool is_inner;
+};
+
 /* Of one class. */
 struct bl_class_count {
     uint64_t completed; /* buffers */
     uint64_t accused;
+};
+
+struct bl_blame {
+    uint64_t buffers;
+    uint64_t units;
 };
 
 enum bl_counted {
@@ -54,7 +67,9 @@ struct bl_counts {
     const struct bl_callers *callers;
     struct bl_count *chains; /* by chain id */
     size_t chain_count;
-    uint64_t *stacks; /* references acquired by whole stack, the library's inside included */
+    uint64_t *accused;       /* by live pattern: buffers */
+    struct bl_blame *blames; /* by item */
+    uint64_t *stacks;        /* references acquired by whole stack, the library's inside included */
     size_t stack_count;
     uint32_t mark;
     enum bl_counted counted;
@@ -84,5 +99,14 @@ void bl_counts_finish(struct bl_counts *counts);
  * nearest to the site among whose callers, however far out, the leak rates differ no more than by
  * chance. No chain that is chosen is a part of another one. */
 uint32_t bl_counts_choose(const struct bl_counts *counts, uint32_t item);
+
+/* The scope of a blamed item at its chain. One call of the user's can take references on several
+ * ways through the library: to look at something and to hand something out, or of a buffer and of
+ * what it is made of. Only the item's own way counts, if some that came on it were released, or if
+ * what came on the others was mostly given back inside the call. */
+struct bl_scope bl_counts_scope(const struct bl_counts *counts, uint32_t chain, uint32_t item);
+bool bl_counts_is_within(const struct bl_counts *counts, const struct bl_scope *scope,
+                         const struct bl_item *item);
+struct bl_count bl_counts_of(const struct bl_counts *counts, const struct bl_scope *scope);
 
 #endif

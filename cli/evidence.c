@@ -61,7 +61,7 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_OWNER_UNSEEN] =
         "what they were allocated in was not seen, so neither was whether it "
         "has ended, and they with it; not judged",
-    [BL_GROUND_PART] = "held by leaked buffers of another class",
+    [BL_GROUND_PART] = "held by other buffers that are not judged: they end with them",
 };
 
 static void write_stale(struct bl_finding *finding)

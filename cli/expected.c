@@ -11,16 +11,6 @@ struct tally {
     uint64_t count;
 };
 
-static bool passes(const struct bl_judge *judge, const struct bl_item *item, uint32_t chain)
-{
-    size_t depth;
-    const struct bl_caller *frames = bl_callers_frames(judge->callers, item->callers, &depth);
-    for (size_t i = 0; i < depth; i++)
-        if (frames[i].chain == chain)
-            return true;
-    return false;
-}
-
 /* Is the release there in the leaked history as well? Then it is not the one that is missing. */
 static bool has_release(const struct bl_judge *judge, const struct bl_pattern *live,
                         const struct bl_item *release)
@@ -47,17 +37,17 @@ static size_t add_tally(struct tally *tallies, size_t count, struct tally one)
     return count;
 }
 
-/* The partners of a sibling's acquires at a chain, where the leaked one lacks them. */
+/* The partners of a sibling's acquires, where the leaked one lacks them. */
 static size_t tally_sibling(const struct bl_judge *judge, const struct bl_pattern *live,
-                            const struct bl_pattern *sibling, uint32_t chain, struct tally *tallies,
-                            size_t count)
+                            const struct bl_pattern *sibling, const struct bl_scope *scope,
+                            struct tally *tallies, size_t count)
 {
     const struct bl_item *items = bl_pattern_items(judge->histories, sibling);
     const struct bl_pair *pairs;
     uint64_t left[BL_HISTORY_ITEMS];
     bool is_candidate = false;
     for (uint32_t k = 0; k < sibling->item_count && !is_candidate; k++)
-        is_candidate = bl_item_is_acquire(&items[k]) && passes(judge, &items[k], chain);
+        is_candidate = bl_counts_is_within(judge->counts, scope, &items[k]);
     if (!is_candidate || bl_compare_work(judge->compare) > 2 * BL_JUDGE_WORK)
         return count;
     size_t made = bl_compare_pair(judge->compare, sibling, false, left, &pairs);
@@ -66,7 +56,8 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
         struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_site(judge, release),
                             .count = sibling->count};
-        if (passes(judge, &items[pairs[k].acquire], chain) && !has_release(judge, live, release))
+        if (bl_counts_is_within(judge->counts, scope, &items[pairs[k].acquire]) &&
+            !has_release(judge, live, release))
             count = add_tally(tallies, count, one);
     }
     return count;
@@ -94,7 +85,7 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
 }
 
 void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
-                      struct bl_finding *finding)
+                      const struct bl_scope *scope, struct bl_finding *finding)
 {
     const struct bl_histories *all = judge->histories;
     const struct bl_pattern *live = &all->live[decision->pattern];
@@ -102,9 +93,9 @@ void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision
     size_t count = 0;
     for (size_t i = 0; i < all->completed_count; i++)
         if (all->completed[i].class_number == live->class_number && !all->completed[i].is_owned)
-            count = tally_sibling(judge, live, &all->completed[i], decision->chain, tallies, count);
+            count = tally_sibling(judge, live, &all->completed[i], scope, tallies, count);
     finding->is_expected_of_itself = count == 0;
-    if (count == 0)
+    if (count == 0 && decision->units < all->items[decision->item].units)
         count = tally_itself(judge, decision, tallies);
     for (size_t i = 0; i < count; i++) {
         if (tallies[i].count <= finding->expected_count)

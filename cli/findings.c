@@ -81,19 +81,19 @@ static uint32_t heaviest(const struct bl_judge *judge, size_t first, size_t end,
 }
 
 static void count_evidence(const struct bl_judge *judge, const struct bl_decision *decision,
-                           struct bl_finding *finding)
+                           const struct bl_scope *scope, struct bl_finding *finding)
 {
     uint32_t class_number = bl_decision_class(judge, decision) % BL_CLASSES_MAX;
     const struct bl_class_count *class = &judge->counts->classes[class_number];
-    const struct bl_count *here = &judge->counts->chains[decision->chain];
+    const struct bl_count here = bl_counts_of(judge->counts, scope);
     uint64_t all = class->completed + class->accused;
-    finding->leaked = here->buffers[BL_PASS_BLAMED];
-    finding->passed = here->buffers[BL_PASS_ANY];
-    finding->taken = here->taken;
-    finding->kept = here->kept;
-    finding->other_passed = all > here->buffers[BL_PASS_ANY] ? all - here->buffers[BL_PASS_ANY] : 0;
-    finding->other_leaked = class->accused > here->buffers[BL_PASS_ACCUSED]
-                                ? class->accused - here->buffers[BL_PASS_ACCUSED]
+    finding->leaked = here.buffers[BL_PASS_BLAMED];
+    finding->passed = here.buffers[BL_PASS_ANY];
+    finding->taken = here.taken;
+    finding->kept = here.kept;
+    finding->other_passed = all > here.buffers[BL_PASS_ANY] ? all - here.buffers[BL_PASS_ANY] : 0;
+    finding->other_leaked = class->accused > here.buffers[BL_PASS_ACCUSED]
+                                ? class->accused - here.buffers[BL_PASS_ACCUSED]
                                 : 0;
 }
 
@@ -236,6 +236,13 @@ static double likeness_of(const struct bl_judge *judge, size_t first, size_t end
     return buffers > 0 ? sum / buffers : 1;
 }
 
+static bool is_on_way(const struct bl_judge *judge, const struct bl_decision *decision,
+                      const struct bl_scope *scope)
+{
+    const struct bl_item *item = &judge->histories->items[decision->item];
+    return bl_callers_inner(judge->callers, item->callers) == scope->inner;
+}
+
 static void make_finding(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                          struct bl_finding *finding)
 {
@@ -260,8 +267,11 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     add_buffers(judge, first, end, group, finding);
     collect_references(judge, first, end, finding);
     if (bl_decision_is_accused(decision)) {
-        count_evidence(judge, decision, finding);
-        bl_expected_find(judge, decision, finding);
+        struct bl_scope scope = bl_counts_scope(judge->counts, decision->chain, decision->item);
+        for (size_t i = first; i < end; i++)
+            scope.is_inner &= is_on_way(judge, &judge->decisions[i], &scope);
+        count_evidence(judge, decision, &scope, finding);
+        bl_expected_find(judge, decision, &scope, finding);
         finding->confidence = bl_evidence_confidence(finding, likeness_of(judge, first, end));
     }
     group->class_number = bl_decision_class(judge, decision);

@@ -132,6 +132,7 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
         part_count += bl_cascade_take(judge, parts + part_count, owners + part_count);
         settle_all(judge);
     }
+    part_count = bl_cascade_return(judge, parts, owners, part_count);
     sort_decisions(judge, compare_patterns);
     count_all(judge);
     sort_decisions(judge, compare_decisions);

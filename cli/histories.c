@@ -315,6 +315,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
         .bytes = bytes,
         .index = index,
         .owner = object->owner,
+        .latest_ns = draft->latest_ns,
         .thread = draft->latest_thread ? draft->latest_thread : object->thread,
         .pattern = (uint32_t)found};
     return 0;
@@ -389,22 +390,6 @@ static int add_objects(struct builder *builder, uint64_t now_ns, uint64_t min_ag
     return sort_objects(builder);
 }
 
-/* An upper bound of the lifetime of 99 in 100. */
-static uint64_t find_p99(const struct bl_lifecycle *life)
-{
-    uint64_t total = 0;
-    uint64_t below = 0;
-    for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
-        total += life->histogram[i];
-    for (unsigned i = 0; i + 1 < BL_LIFETIME_BUCKETS; i++) {
-        below += life->histogram[i];
-        uint64_t limit_ns = 1000ull << (2 * i);
-        if (below * 100 >= total * 99)
-            return limit_ns < life->max_ns ? limit_ns : life->max_ns;
-    }
-    return life->max_ns;
-}
-
 static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *life,
                          struct draft *draft)
 {
@@ -424,7 +409,6 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
                                    .bytes = life->bytes,
                                    .latest_ns = life->last_ns,
                                    .longest_ns = life->max_ns,
-                                   .p99_ns = find_p99(life),
                                    .is_owned = draft->is_owned,
                                    .lifecycle = life};
     if (life->overflow > 0 || draft->is_cut)
@@ -510,4 +494,19 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
     const struct bl_item *items = bl_pattern_items(histories, pattern);
     /* items are ordered by kind, and this is the first one */
     return pattern->item_count > 0 && items[0].kind == BL_ITEM_ALLOC ? items : NULL;
+}
+
+uint64_t bl_lifetimes_p99(const uint64_t histogram[BL_LIFETIME_BUCKETS], uint64_t longest_ns)
+{
+    uint64_t total = 0;
+    uint64_t below = 0;
+    for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
+        total += histogram[i];
+    for (unsigned i = 0; i + 1 < BL_LIFETIME_BUCKETS; i++) {
+        below += histogram[i];
+        uint64_t limit_ns = 1000ull << (2 * i);
+        if (below * 100 >= total * 99)
+            return limit_ns < longest_ns ? limit_ns : longest_ns;
+    }
+    return longest_ns;
 }

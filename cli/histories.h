@@ -70,12 +70,12 @@ struct bl_pattern {
     uint64_t latest_ns; /* of all their events; completed: when the latest of them ended */
     /* completed: lifetimes */
     uint64_t longest_ns;
-    uint64_t p99_ns;
     const struct bl_lifecycle *lifecycle; /* NULL: live */
 };
 
 struct bl_history_object {
     uint64_t birth_ns;
+    uint64_t latest_ns; /* of its events; 0: there is none but the birth */
     uint64_t bytes;
     uint32_t index;  /* in bl_reader_objects */
     uint32_t owner;  /* number of an object, 0: none */
@@ -109,5 +109,8 @@ bl_pattern_items(const struct bl_histories *histories, const struct bl_pattern *
 /* The birth; its stack is 0 when it was not seen. NULL only for a pattern that has none. */
 const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
                                        const struct bl_pattern *pattern);
+
+/* An upper bound of the lifetime of 99 in 100. */
+uint64_t bl_lifetimes_p99(const uint64_t histogram[BL_LIFETIME_BUCKETS], uint64_t longest_ns);
 
 #endif

@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIBLINGS_MAX 512 /* the most common ones of a birth site are compared with */
-#define GUESS_MAX    24u /* an explanation that costs more explains nothing */
-#define STALE_NS     (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define NOISE_NS     (20 * 1000000ull) /* lifetimes below this say nothing about those at exit */
+#define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
+#define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define NOISE_NS  (20 * 1000000ull)      /* lifetimes below this say nothing about those at exit */
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -45,86 +44,6 @@ static int leave_in_peace(struct bl_judge *judge, uint32_t pattern, size_t first
     return add_decision(judge, decision) ? 0 : -1;
 }
 
-/* What the siblings of a pattern say. */
-struct study {
-    const struct bl_pattern *best; /* NULL: there is none to compare with */
-    struct bl_difference difference;
-    /* siblings that began as this one did, on the most similar path */
-    uint64_t part_count;
-    uint32_t part_cost;
-    bool is_beginning;
-    uint64_t longest_ns;
-    uint64_t p99_ns;
-    uint64_t same_path_last_ns;
-    uint64_t sibling_count;
-    bool is_cut; /* too much work */
-};
-
-static bool is_better(const struct bl_difference *d, const struct bl_difference *best)
-{
-    if (d->cost != best->cost)
-        return d->cost < best->cost;
-    if (d->is_part != best->is_part)
-        return d->is_part; /* a release too few says more than a reference too many */
-    return false;          /* siblings come most common first */
-}
-
-static void note_part(struct study *study, const struct bl_pattern *sibling,
-                      const struct bl_difference *d)
-{
-    if (study->part_count > 0 && d->match_cost > study->part_cost)
-        return;
-    if (study->part_count == 0 || d->match_cost < study->part_cost) {
-        study->part_count = 0;
-        study->part_cost = d->match_cost;
-        study->is_beginning = false;
-        study->longest_ns = 0;
-        study->p99_ns = 0;
-    }
-    study->part_count += sibling->count;
-    study->is_beginning |= d->is_beginning;
-    if (sibling->longest_ns > study->longest_ns)
-        study->longest_ns = sibling->longest_ns;
-    if (sibling->p99_ns > study->p99_ns)
-        study->p99_ns = sibling->p99_ns;
-}
-
-static void study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
-                           struct study *study)
-{
-    const struct bl_histories *all = judge->histories;
-    const struct bl_item *birth = bl_pattern_birth(all, live);
-    struct bl_difference d;
-    size_t count;
-    memset(study, 0, sizeof(*study));
-    if (!birth)
-        return;
-    const uint32_t *siblings =
-        bl_compare_siblings(judge->compare, live->class_number, birth->site, &count);
-    for (size_t i = 0; i < count && i < SIBLINGS_MAX; i++) {
-        const struct bl_pattern *sibling = &all->completed[siblings[i]];
-        const struct bl_item *other = bl_pattern_birth(all, sibling);
-        if (!other)
-            continue;
-        study->sibling_count += sibling->count;
-        if (other->whole == birth->whole && sibling->latest_ns > study->same_path_last_ns)
-            study->same_path_last_ns = sibling->latest_ns;
-        if (sibling->doubt)
-            continue;
-        study->is_cut = bl_compare_work(judge->compare) > BL_JUDGE_WORK;
-        if (study->is_cut)
-            return;
-        bl_compare_patterns(judge->compare, live, sibling,
-                            study->best ? study->difference.cost : UINT32_MAX, &d);
-        if (d.is_part)
-            note_part(study, sibling, &d);
-        if (!study->best || is_better(&d, &study->difference)) {
-            study->best = sibling;
-            study->difference = d;
-        }
-    }
-}
-
 /* May the thread that had the object last still have been at work when the process ended? */
 static bool is_busy_thread(const struct bl_judge *judge, uint32_t number)
 {
@@ -137,27 +56,62 @@ static uint64_t age_of(const struct bl_judge *judge, const struct bl_history_obj
     return judge->model->now_ns > object->birth_ns ? judge->model->now_ns - object->birth_ns : 0;
 }
 
-/* Moves the objects older than limit_ns to the front of a slice; returns how many. At the end of a
- * process those that no thread was busy with are old as well when any is. */
-static size_t put_old_first(struct bl_judge *judge, size_t first, size_t count, uint64_t limit_ns,
-                            uint64_t busy_limit_ns)
+/* Since anybody did anything with it. What is touched now and then is in use, however old. */
+static uint64_t idle_of(const struct bl_judge *judge, const struct bl_history_object *object)
+{
+    uint64_t latest_ns =
+        object->latest_ns > object->birth_ns ? object->latest_ns : object->birth_ns;
+    return judge->model->now_ns > latest_ns ? judge->model->now_ns - latest_ns : 0;
+}
+
+/* Moves those of a slice that `is_wanted` to its front, in order; returns how many. */
+static size_t put_first(struct bl_judge *judge, size_t first, size_t count,
+                        bool (*is_wanted)(const struct bl_judge *, const struct bl_history_object *,
+                                          uint64_t),
+                        uint64_t limit_ns)
 {
     struct bl_history_object *objects = judge->histories->objects + first;
-    bool any_old = false;
-    size_t old = 0;
-    for (size_t i = 0; i < count; i++)
-        any_old |= age_of(judge, &objects[i]) > limit_ns;
+    size_t taken = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t age = age_of(judge, &objects[i]);
-        bool is_busy = age <= busy_limit_ns && is_busy_thread(judge, objects[i].thread);
-        bool is_old = judge->is_final ? any_old && !is_busy : age > limit_ns;
-        if (!is_old)
+        if (!is_wanted(judge, &objects[i], limit_ns))
             continue;
         struct bl_history_object moved = objects[i];
-        memmove(&objects[old + 1], &objects[old], (i - old) * sizeof(moved));
-        objects[old++] = moved;
+        memmove(&objects[taken + 1], &objects[taken], (i - taken) * sizeof(moved));
+        objects[taken++] = moved;
     }
-    return old;
+    return taken;
+}
+
+static bool is_idle(const struct bl_judge *judge, const struct bl_history_object *object,
+                    uint64_t limit_ns)
+{
+    return idle_of(judge, object) > limit_ns;
+}
+
+static bool is_not_busy(const struct bl_judge *judge, const struct bl_history_object *object,
+                        uint64_t limit_ns)
+{
+    return age_of(judge, object) > limit_ns || !is_busy_thread(judge, object->thread);
+}
+
+/* At the end of a process, is what is left more than what a cache or the last requests would leave?
+ * Yes, if most of it is older than siblings become; or if of those that were born after its median
+ * more have ended than not. A cache that replaces its oldest entry leaves the youngest; one that
+ * replaces any leaves half of the last it took in, and of the later ones fewer than a third have
+ * ended. */
+static bool is_left_behind(const struct bl_judge *judge, size_t first, size_t count,
+                           const struct bl_study *study)
+{
+    const struct bl_history_object *objects = judge->histories->objects + first;
+    uint64_t limit_ns = study->p99_ns >= NOISE_NS ? study->p99_ns : 0;
+    size_t old = 0;
+    for (size_t i = 0; i < count; i++)
+        old += age_of(judge, &objects[i]) > limit_ns;
+    if (count == 0 || old * 2 >= count)
+        return true;
+    /* by birth: the median is in the middle */
+    size_t later = count - count / 2;
+    return bl_study_ended_after(study, objects[count / 2].birth_ns) > (double)later;
 }
 
 static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern *live)
@@ -208,7 +162,7 @@ static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t i
 }
 
 /* The live items whose references the siblings give back by a release that is missing here. */
-static void find_partners(struct bl_judge *judge, const struct study *study,
+static void find_partners(struct bl_judge *judge, const struct bl_study *study,
                           uint64_t units[BL_HISTORY_ITEMS], uint32_t expected[BL_HISTORY_ITEMS])
 {
     const struct bl_difference *d = &study->difference;
@@ -237,7 +191,7 @@ static void find_partners(struct bl_judge *judge, const struct study *study,
 /* Blames what the best comparison leaves over. Returns 0 without having blamed anything when it
  * explains nothing, 1 when it has, -1 without memory. */
 static int blame_difference(struct bl_judge *judge, const struct bl_decision *decision,
-                            const struct study *study)
+                            const struct bl_study *study)
 {
     const struct bl_pattern *live = &judge->histories->live[decision->pattern];
     const struct bl_item *items = bl_pattern_items(judge->histories, live);
@@ -274,9 +228,21 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
     bool is_stale = decision.verdict == BL_VERDICT_STALE;
     enum bl_verdict never = is_stale ? BL_VERDICT_STALE : BL_VERDICT_NEVER_RELEASED;
     enum bl_verdict missing = is_stale ? BL_VERDICT_STALE : BL_VERDICT_MISSING_RELEASE;
-    bl_compare_pair(judge->compare, live, true, left, &pairs);
-    for (uint32_t i = 0; i < live->item_count; i++)
+    uint32_t expected[BL_HISTORY_ITEMS];
+    uint64_t most[BL_HISTORY_ITEMS] = {0};
+    size_t pair_count = bl_compare_pair(judge->compare, live, true, left, &pairs);
+    for (uint32_t i = 0; i < live->item_count; i++) {
         has_release |= items[i].kind == BL_ITEM_RELEASE;
+        expected[i] = BL_JUDGE_NONE;
+    }
+    /* where most others of its references were given back */
+    for (size_t i = 0; i < pair_count; i++) {
+        uint32_t acquire = pairs[i].acquire;
+        if (pairs[i].units <= most[acquire])
+            continue;
+        most[acquire] = pairs[i].units;
+        expected[acquire] = live->first_item + pairs[i].release;
+    }
     decision.likeness = has_release ? BL_LIKENESS_GUESSED : BL_LIKENESS_EQUAL;
     if (!has_release && birth && !has_siblings && !is_lasting(judge, birth)) {
         /* one thing was forgotten, not each of its references */
@@ -289,7 +255,7 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
             continue;
         decision.verdict = items[i].kind == BL_ITEM_ALLOC && !has_siblings ? never : missing;
         is_any = true;
-        if (blame(judge, decision, i, left[i], BL_JUDGE_NONE) < 0)
+        if (blame(judge, decision, i, left[i], expected[i]) < 0)
             return -1;
     }
     if (is_any)
@@ -298,7 +264,7 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
                           BL_GROUND_UNEXPLAINED);
 }
 
-static int accuse(struct bl_judge *judge, struct bl_decision decision, const struct study *study)
+static int accuse(struct bl_judge *judge, struct bl_decision decision, const struct bl_study *study)
 {
     if (decision.object_count == 0)
         return 0;
@@ -310,27 +276,60 @@ static int accuse(struct bl_judge *judge, struct bl_decision decision, const str
     return blame_open_ends(judge, decision, study->sibling_count > 0);
 }
 
+/* A release that siblings made and these have yet to make. */
+static uint32_t find_outstanding(struct bl_judge *judge, uint32_t pattern,
+                                 const struct bl_study *study)
+{
+    const struct bl_pattern *live = &judge->histories->live[pattern];
+    uint64_t units[BL_HISTORY_ITEMS] = {0};
+    uint32_t expected[BL_HISTORY_ITEMS];
+    for (uint32_t i = 0; i < live->item_count; i++)
+        expected[i] = BL_JUDGE_NONE;
+    if (study->best)
+        find_partners(judge, study, units, expected);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (expected[i] != BL_JUDGE_NONE)
+            return expected[i];
+    return BL_JUDGE_NONE;
+}
+
+/* What is not old yet is left in peace; returns how many of the decision's objects are. */
+static int64_t leave_the_young(struct bl_judge *judge, const struct bl_decision *decision,
+                               const struct bl_study *study, uint64_t limit_ns)
+{
+    size_t first = decision->first_object;
+    size_t count = decision->object_count;
+    size_t old = 0;
+    if (!judge->is_final)
+        old = put_first(judge, first, count, is_idle, limit_ns);
+    else if (is_left_behind(judge, first, count, study))
+        old = put_first(judge, first, count, is_not_busy, limit_ns);
+    if (leave_in_peace(judge, decision->pattern, first + old, count - old, BL_GROUND_IN_USE) < 0)
+        return -1;
+    if (old < count)
+        judge->decisions[judge->decision_count - 1].expected =
+            find_outstanding(judge, decision->pattern, study);
+    return (int64_t)old;
+}
+
 /* The objects began as siblings did that ended well. */
 static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
-                           const struct study *study)
+                           const struct bl_study *study)
 {
     uint64_t limit_ns = study->longest_ns + study->longest_ns / 2 + BL_JUDGE_TICK_NS;
-    uint64_t busy_ns = limit_ns;
     size_t first = decision.first_object;
-    size_t count = decision.object_count;
-    if (judge->is_final)
-        limit_ns = study->p99_ns >= NOISE_NS ? study->p99_ns : 0;
-    size_t old = put_old_first(judge, first, count, limit_ns, busy_ns);
-    if (leave_in_peace(judge, decision.pattern, first + old, count - old, BL_GROUND_IN_USE) < 0)
+    int64_t old = leave_the_young(judge, &decision, study, limit_ns);
+    if (old < 0)
         return -1;
-    decision.object_count = old;
+    decision.object_count = (size_t)old;
     /* on the way that siblings took, only time tells: it may still be released */
     if (!judge->is_final && study->is_beginning && study->part_cost == 0) {
         uint64_t far_ns = 10 * study->p99_ns;
         far_ns = far_ns > STALE_NS ? far_ns : STALE_NS;
         far_ns = far_ns > limit_ns ? far_ns : limit_ns;
-        size_t stale = put_old_first(judge, first, old, far_ns, 0);
-        if (leave_in_peace(judge, decision.pattern, first + stale, old - stale, BL_GROUND_OLD) < 0)
+        size_t stale = put_first(judge, first, (size_t)old, is_idle, far_ns);
+        if (leave_in_peace(judge, decision.pattern, first + stale, (size_t)old - stale,
+                           BL_GROUND_OLD) < 0)
             return -1;
         decision.object_count = stale;
         decision.verdict = BL_VERDICT_STALE;
@@ -349,7 +348,7 @@ static enum bl_ground ground_of(enum bl_doubt doubt)
     return grounds[doubt];
 }
 
-static enum bl_likeness likeness_of(const struct study *study)
+static enum bl_likeness likeness_of(const struct bl_study *study)
 {
     const struct bl_difference *d = &study->difference;
     if (!study->best || d->guess_cost > d->match_cost)
@@ -357,7 +356,7 @@ static enum bl_likeness likeness_of(const struct study *study)
     return d->match_cost > 0 ? BL_LIKENESS_SITES : BL_LIKENESS_EQUAL;
 }
 
-static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *study)
+static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_study *study)
 {
     const struct bl_pattern *live = &judge->histories->live[number];
     size_t first = live->first_object;
@@ -366,7 +365,7 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *
         return leave_in_peace(judge, number, first, count, ground_of(live->doubt));
     if (lasting_units(judge, live) >= live->refs)
         return leave_in_peace(judge, number, first, count, BL_GROUND_LASTING);
-    study_siblings(judge, live, study);
+    bl_study_siblings(judge, live, study);
     if (study->is_cut)
         return leave_in_peace(judge, number, first, count, BL_GROUND_UNEXPLAINED);
     if (live->is_owned && bl_owned_is_left(judge, live, study->sibling_count > 0))
@@ -378,7 +377,6 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct study *
                                    .ground = BL_GROUND_ACCUSED,
                                    .siblings = study->part_count,
                                    .sibling_p99_ns = study->p99_ns,
-                                   .same_path_last_ns = study->same_path_last_ns,
                                    .likeness = likeness_of(study),
                                    .owner = BL_JUDGE_NONE};
     if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)
@@ -399,7 +397,7 @@ static bool has_over_release(const struct bl_judge *judge, const struct bl_patte
 
 int bl_judge_decide(struct bl_judge *judge)
 {
-    struct study *study = malloc(sizeof(*study));
+    struct bl_study *study = malloc(sizeof(*study));
     int outcome = 0;
     if (!study)
         return bl_judge_out_of_memory(judge);

@@ -36,6 +36,24 @@ enum bl_likeness {
     BL_LIKENESS_GUESSED, /* some of it was explained by similarity, or there was none to compare */
 };
 
+/* What the siblings of a live pattern say: the completed ones that were born at the same site. */
+struct bl_study {
+    const struct bl_pattern *best; /* NULL: there is none to compare with */
+    struct bl_difference difference;
+    uint64_t sibling_count;
+    /* those that began as this one did, on the most similar path */
+    uint64_t part_count;
+    uint32_t part_cost;
+    bool is_beginning;
+    uint64_t longest_ns;
+    uint64_t p99_ns;
+    double lifetimes_ns; /* sum */
+    uint64_t first_end_ns;
+    uint64_t last_end_ns;
+    uint64_t histogram[BL_LIFETIME_BUCKETS];
+    bool is_cut; /* too much work */
+};
+
 /* One reason to accuse the objects of one pattern, or to leave them in peace. */
 struct bl_decision {
     uint32_t pattern;
@@ -48,8 +66,6 @@ struct bl_decision {
     uint32_t expected; /* the release that siblings have: index in histories->items */
     uint64_t siblings;
     uint64_t sibling_p99_ns;
-    uint64_t
-        same_path_last_ns; /* when a sibling born on the same path ended last; 0: there is none */
     enum bl_likeness likeness;
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
@@ -124,11 +140,17 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
     return -1;
 }
 
+void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
+                       struct bl_study *study);
+/* About how many siblings that were born after a moment have ended: as evenly spread as their ends
+ * are, each born its mean lifetime before. */
+double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns);
+
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);
 
-/* Names the owner of each decision whose objects are held by those of another one; none without
- * memory. */
+/* Names the owner of each decision whose objects are held by those of another one, unless it is
+ * known; none without memory. */
 void bl_cascade_find(struct bl_judge *judge);
 /* Whether objects that have an owner are left to it, and not judged. */
 bool bl_owned_is_left(const struct bl_judge *judge, const struct bl_pattern *live,
@@ -143,6 +165,13 @@ size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
 size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
                        struct bl_decision *owners);
 
+/* Puts back, in peace, those whose owner was not accused in the end; returns how many parts are
+ * left. */
+size_t bl_cascade_return(struct bl_judge *judge, struct bl_decision *parts,
+                         struct bl_decision *owners, size_t count);
+
+void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decision,
+                        enum bl_ground ground);
 /* Takes back what was said about groups that look guilty as single buffers only. */
 void bl_settle_groups(struct bl_judge *judge);
 
@@ -156,7 +185,7 @@ struct bl_span bl_grouping_span(const struct bl_judge *judge, size_t first, size
 
 /* The expected release of a group, by one of its decisions. */
 void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
-                      struct bl_finding *finding);
+                      const struct bl_scope *scope, struct bl_finding *finding);
 
 /* (leaked + 1) / (passed + 2) */
 double bl_evidence_rate(uint64_t leaked, uint64_t passed);

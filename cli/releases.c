@@ -62,7 +62,7 @@ static void enter(struct bl_releases *releases)
         const struct bl_item *items = bl_pattern_items(all, pattern);
         const struct bl_item *birth = bl_pattern_birth(all, pattern);
         for (uint32_t k = 0; k < pattern->item_count; k++) {
-            if (!is_seen_release(&items[k]))
+            if (!is_seen_release(&items[k]) || pattern->is_owned)
                 continue;
             struct release one = {items[k].stack, pattern->class_number, birth ? birth->site : 0};
             *find_slot(releases, one) = one;
@@ -137,33 +137,28 @@ bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, uint32_
     return find_slot(releases, one)->stack != 0;
 }
 
-static bool is_below(const struct bl_releases *releases, uint32_t stack, uint32_t caller)
+static bool is_within(const struct bl_releases *releases, uint32_t stack, uint32_t caller)
 {
-    for (size_t depth = 0; stack && depth < BL_MODEL_FRAMES_MAX; depth++) {
+    for (size_t depth = 0; stack && stack != caller && depth < BL_MODEL_FRAMES_MAX; depth++)
         stack = caller_of(releases, stack);
-        if (stack == caller)
-            return true;
-    }
-    return false;
+    return stack == caller;
 }
 
-static uint64_t count_buffers(const struct bl_releases *releases, uint32_t class_number,
-                              uint32_t stack, bool inside)
+static uint64_t count_of(const struct bl_releases *releases, const struct bl_pattern *patterns,
+                         size_t pattern_count, const struct answer *asked)
 {
-    const struct bl_histories *all = releases->histories;
     uint64_t count = 0;
-    for (size_t i = 0; i < all->completed_count; i++) {
-        const struct bl_pattern *pattern = &all->completed[i];
-        const struct bl_item *items = bl_pattern_items(all, pattern);
-        bool is_there = false;
-        if (pattern->class_number != class_number || pattern->is_owned)
+    for (size_t i = 0; i < pattern_count; i++) {
+        const struct bl_pattern *pattern = &patterns[i];
+        const struct bl_item *items = bl_pattern_items(releases->histories, pattern);
+        if (pattern->class_number != asked->class_number ||
+            (pattern->is_owned && pattern->lifecycle))
             continue;
-        for (uint32_t k = 0; k < pattern->item_count && !is_there; k++)
-            is_there =
-                is_seen_release(&items[k]) &&
-                (inside ? is_below(releases, items[k].stack, stack) : items[k].stack == stack);
-        if (is_there)
-            count += pattern->count;
+        for (uint32_t k = 0; k < pattern->item_count; k++)
+            if (is_seen_release(&items[k]) &&
+                (items[k].stack == asked->stack ||
+                 (asked->inside && is_within(releases, items[k].stack, asked->stack))))
+                count += items[k].units * pattern->count;
     }
     return count;
 }
@@ -172,10 +167,11 @@ uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, 
                            bool inside)
 {
     struct answer *known = &releases->answers[(hash(stack, class_number, inside)) & (ANSWERS - 1)];
-    if (known->stack != stack || known->class_number != class_number || known->inside != inside)
-        *known = (struct answer){.stack = stack,
-                                 .class_number = class_number,
-                                 .inside = inside,
-                                 .count = count_buffers(releases, class_number, stack, inside)};
+    if (known->stack != stack || known->class_number != class_number || known->inside != inside) {
+        const struct bl_histories *all = releases->histories;
+        *known = (struct answer){.stack = stack, .class_number = class_number, .inside = inside};
+        known->count = count_of(releases, all->completed, all->completed_count, known) +
+                       count_of(releases, all->live, all->live_count, known);
+    }
     return known->count;
 }

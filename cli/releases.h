@@ -1,5 +1,5 @@
 /*
- * Where completed buffers were released: which of their releases happened inside which.
+ * Where buffers were released: which of their releases happened inside which.
  *
  * Made once for the cascades, which ask for every pair of decisions.
  * Owns what it allocates; borrows histories and reader.
@@ -29,8 +29,8 @@ size_t bl_releases_enclosing(const struct bl_releases *releases, uint32_t stack,
 bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, uint32_t class_number,
                      uint32_t birth_site);
 
-/* Of the completed buffers of a class that had no owner, how many were released at a stack or,
- * `inside`, below it. */
+/* How many references to buffers of a class, completed or live, were given back at a stack or, with
+ * `inside`, there and below it. What ended with an owner was not. */
 uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, uint32_t stack,
                            bool inside);
 

@@ -2,45 +2,95 @@
  * What looks guilty as single buffers only: pools, caches, singletons, what a program or a library
  * sets up. Judged is the whole group that is blamed on one acquire.
  */
+#include "activity.h"
 #include "judge.h"
 
 #include <math.h>
 #include <string.h>
 
 #define STEADY_CHANCE   0.02 /* that leaks spread over the run all came this early */
-#define STEADY_LEAST    3u   /* buffers, to speak of chance */
-#define STEADY_SHARE    0.25 /* of the time that siblings came and went; flat after it */
+#define STEADY_SHARE    0.25 /* of the work, or time, of the run: flat after it */
+#define START_UP_SHARE  0.05
+#define WORK_LEAST      20                    /* buffers that ended, to measure by */
+#define TIME_LEAST      (BL_JUDGE_SECOND / 2) /* to measure by time instead */
 #define SINGLETONS_MANY 16u
-#define DEEP_INSIDE     5u   /* frames of the library between the user's call and the birth */
-#define START_UP_SHARE  0.05 /* of the run */
+#define FLOW_LEAST      3u
+#define LATE_SHARE      0.5
+#define SET_UP_NS       (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
+#define DEEP_INSIDE     5u /* frames of the library between the user's call and the birth */
 
-/* Did the group fill up early and stop, while the same path, or at least the program, went on? Then
- * it is a pool, a cache, or made at start-up. */
-static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
+/* Does the blamed acquire take references again and again, and keep more of them than the one that
+ * whoever holds the buffer may have? */
+static bool is_flow(const struct bl_judge *judge, const struct bl_decision *decision)
 {
-    uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
-    struct bl_span span = bl_grouping_span(judge, first, end);
-    uint64_t siblings_last_ns = 0;
-    for (size_t i = first; i < end; i++)
-        if (judge->decisions[i].same_path_last_ns > siblings_last_ns)
-            siblings_last_ns = judge->decisions[i].same_path_last_ns;
-    uint64_t last_ns = siblings_last_ns ? siblings_last_ns : judge->activity_end_ns;
-    if (span.youngest_birth_ns < start_ns || last_ns <= span.youngest_birth_ns)
-        return false;
-    double share = (double)(span.youngest_birth_ns - start_ns) / (double)(last_ns - start_ns);
-    if (siblings_last_ns)
-        return span.count >= STEADY_LEAST && share <= STEADY_SHARE &&
-               pow(share, (double)span.count) < STEADY_CHANCE;
-    return share <= START_UP_SHARE && last_ns - span.youngest_birth_ns >= BL_JUDGE_SECOND;
+    return decision->units >= SINGLETONS_MANY ||
+           (decision->units >= FLOW_LEAST &&
+            decision->units < judge->histories->items[decision->item].units);
 }
 
-/* Is this the only buffer that came by on its path, the library's inside included, and were all
- * references that it took there kept, and not many? */
+/* When the last of a group was born, or taken a reference of that others were taken before. */
+static uint64_t find_youngest(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint64_t youngest_ns = bl_grouping_span(judge, first, end).youngest_birth_ns;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_pattern *live = &judge->histories->live[judge->decisions[i].pattern];
+        if (is_flow(judge, &judge->decisions[i]) && live->latest_ns > youngest_ns)
+            youngest_ns = live->latest_ns;
+    }
+    return youngest_ns;
+}
+
+/* Which share of the work was done when the youngest of a group came: of what was born on the same
+ * path, if enough ended there, else of the class, else of all. Without any, of the time until the
+ * last thing happened that was seen. 1 when there is nothing to measure by. */
+static double share_at_youngest(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
+    uint64_t youngest_ns = find_youngest(judge, first, end);
+    const struct bl_item *birth = bl_decision_birth(judge, &judge->decisions[first]);
+    struct bl_circle circle = {.is_of_class = true,
+                               .class_number = bl_decision_class(judge, &judge->decisions[first]),
+                               .is_of_path = birth != NULL,
+                               .path =
+                                   birth ? bl_callers_whole(judge->callers, birth->callers) : 0};
+    for (unsigned wider = 0; wider < 3; wider++) {
+        circle.is_of_path &= wider == 0;
+        circle.is_of_class &= wider < 2;
+        struct bl_work work =
+            bl_activity_at(judge->histories, judge->callers, &circle, start_ns, youngest_ns);
+        if (work.completed >= WORK_LEAST)
+            return work.after >= WORK_LEAST ? work.before / (work.before + work.after) : 1;
+    }
+    if (youngest_ns < start_ns || judge->activity_end_ns - start_ns < TIME_LEAST)
+        return 1;
+    return (double)(youngest_ns + BL_JUDGE_TICK_NS - start_ns) /
+           (double)(judge->activity_end_ns - start_ns);
+}
+
+/* Did the group fill up early and stop, while the program went on? Then it is a pool, a cache, or
+ * made at start-up. Leaks that are as likely at any time would hardly all have come so early. */
+static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
+{
+    struct bl_span span = bl_grouping_span(judge, first, end);
+    double share = share_at_youngest(judge, first, end);
+    return share <= START_UP_SHARE ||
+           (share <= STEADY_SHARE && pow(share, (double)span.count) < STEADY_CHANCE);
+}
+
+static bool is_alone(const struct bl_judge *judge, const struct bl_item *item, uint64_t units)
+{
+    return judge->counts->stacks[item->stack] <= units;
+}
+
+/* Is this the only buffer that was born or retained on its path, the library's inside included? And
+ * were all references that it took there kept, and not many? */
 static bool is_single(const struct bl_judge *judge, const struct bl_decision *decision)
 {
-    uint32_t stack = judge->histories->items[decision->item].stack;
-    return decision->object_count == 1 && decision->units < SINGLETONS_MANY &&
-           judge->counts->stacks[stack] <= decision->units;
+    const struct bl_item *item = &judge->histories->items[decision->item];
+    const struct bl_item *birth = bl_decision_birth(judge, decision);
+    if (decision->object_count > 1 || is_flow(judge, decision))
+        return false;
+    return is_alone(judge, item, item->units) || (birth && is_alone(judge, birth, birth->units));
 }
 
 /* Were half of them or more the only buffer that came by on its path? A singleton, or what a
@@ -48,16 +98,13 @@ static bool is_single(const struct bl_judge *judge, const struct bl_decision *de
  * coming late in the run, are no start-up. */
 static bool are_singletons(const struct bl_judge *judge, size_t first, size_t end)
 {
-    uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
     struct bl_span span = bl_grouping_span(judge, first, end);
     uint64_t single = 0;
     for (size_t i = first; i < end; i++)
         single += is_single(judge, &judge->decisions[i]);
     if (single * 2 < span.count)
         return false;
-    if (span.count < SINGLETONS_MANY || span.youngest_birth_ns < start_ns)
-        return true;
-    return (span.youngest_birth_ns - start_ns) * 2 < judge->activity_end_ns - start_ns;
+    return span.count < SINGLETONS_MANY || share_at_youngest(judge, first, end) < LATE_SHARE;
 }
 
 /* Were a few of them made at one moment deep inside the library, by one call of its user, as what
@@ -65,15 +112,17 @@ static bool are_singletons(const struct bl_judge *judge, size_t first, size_t en
 static bool are_set_up_inside(const struct bl_judge *judge, size_t first, size_t end)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
-    if (span.count >= SINGLETONS_MANY ||
-        span.youngest_birth_ns - span.oldest_birth_ns > BL_JUDGE_TICK_NS)
+    uint32_t call = 0;
+    if (span.count >= SINGLETONS_MANY || span.youngest_birth_ns - span.oldest_birth_ns > SET_UP_NS)
         return false;
     for (size_t i = first; i < end; i++) {
         const struct bl_item *birth = bl_decision_birth(judge, &judge->decisions[i]);
         size_t depth;
-        if (!birth ||
-            bl_callers_frames(judge->callers, birth->callers, &depth)->inside < DEEP_INSIDE)
+        const struct bl_caller *site =
+            birth ? bl_callers_frames(judge->callers, birth->callers, &depth) : NULL;
+        if (!site || site->inside < DEEP_INSIDE || (call && site->frame != call))
             return false;
+        call = site->frame;
         /* nor has any born there ended otherwise, nor was one retained by somebody else */
         if (judge->counts->stacks[birth->stack] > span.count ||
             judge->histories->items[judge->decisions[i].item].kind != BL_ITEM_ALLOC)
@@ -82,7 +131,8 @@ static bool are_set_up_inside(const struct bl_judge *judge, size_t first, size_t
     return true;
 }
 
-static void settle(struct bl_judge *judge, struct bl_decision *decision, enum bl_ground ground)
+void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decision,
+                        enum bl_ground ground)
 {
     const struct bl_item *birth = bl_decision_birth(judge, decision);
     decision->verdict = BL_VERDICT_UNRELEASED;
@@ -108,7 +158,7 @@ void bl_settle_groups(struct bl_judge *judge)
         size_t end = bl_grouping_end(judge, i);
         enum bl_ground ground = ground_of(judge, i, end);
         for (size_t k = i; k < end && ground != BL_GROUND_ACCUSED; k++)
-            settle(judge, &judge->decisions[k], ground);
+            bl_decision_settle(judge, &judge->decisions[k], ground);
         i = end;
     }
 }

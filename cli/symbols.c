@@ -521,6 +521,28 @@ static void fill_managed(struct bl_symbols *symbols, const struct place *place,
     symbol->line = (int)(place->offset >> 32 & INT_MAX);
 }
 
+/* Functions of a library's headers that were compiled into their caller are the library's, as are
+ * those in its file: people look for their own. */
+static bool is_of_system(const char *file)
+{
+    static const char *const places[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/",
+                                         "/usr/lib/llvm-"};
+    for (size_t i = 0; file && i < sizeof(places) / sizeof(places[0]); i++)
+        if (strncmp(file, places[i], strlen(places[i])) == 0)
+            return true;
+    return false;
+}
+
+static void drop_system_headers(struct entry *entry)
+{
+    size_t first = 0;
+    while (first + 1 < entry->count && entry->symbols[first].inlined &&
+           is_of_system(entry->symbols[first].file))
+        first++;
+    entry->count -= first;
+    memmove(entry->symbols, entry->symbols + first, entry->count * sizeof(*entry->symbols));
+}
+
 static struct entry *look_up(struct bl_symbols *symbols, struct place place)
 {
     struct module *module = &symbols->modules[place.module];
@@ -550,6 +572,7 @@ static struct entry *look_up(struct bl_symbols *symbols, struct place place)
     struct bl_symbol *outermost = &entry->symbols[entry->count - 1];
     if (!outermost->function)
         outermost->function = elf_symbol(module, address);
+    drop_system_headers(entry);
     return entry;
 }
 

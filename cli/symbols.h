@@ -46,7 +46,8 @@ void bl_symbols_destroy(struct bl_symbols *symbols);
  * false when there are BL_SYMBOLS_PATHS_MAX already. Before the first frame is asked for. */
 bool bl_symbols_look_in(struct bl_symbols *symbols, const char *path);
 
-/* The functions at a frame, innermost first; at least one. NULL without memory. */
+/* The functions at a frame, innermost first; at least one. Those that come first and are inlined
+ * from a header of the system are left out. NULL without memory. */
 const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t frame,
                                          size_t *ret_count);
 

@@ -327,6 +327,7 @@ static void count_lifecycle(struct bl_lifecycle *c, uint64_t lifetime_ns, uint64
         c->max_ns = lifetime_ns;
     c->total_ns += lifetime_ns;
     c->bytes += size;
+    c->first_ns = c->count == 0 ? now_ns : c->first_ns;
     c->last_ns = now_ns;
     c->histogram[bucket_of(lifetime_ns)]++;
     bl_store_release(&c->count, c->count + 1);

@@ -489,7 +489,8 @@ struct bl_lifecycle {
                                                 last all others */
     uint32_t alloc_stack;
     uint32_t reserved1;
-    uint64_t reserved[2]; /* 136 */
+    uint64_t first_ns; /* 144 when the first of them ended; 0 unknown */
+    uint64_t reserved; /* 152 */
 };
 static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
 static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");

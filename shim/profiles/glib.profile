@@ -3,7 +3,7 @@
 
 class g-bytes
     library libglib-2.0.so*
-    own libgobject-2.0.so* libgio-2.0.so*
+    own libgobject-2.0.so* libgio-2.0.so* libgst*-1.0.so*
     count field:16:4
     end zero
     # g_bytes_new, _take, _static and _from_bytes end in it
@@ -17,7 +17,7 @@ class g-bytes
 # GArray and GByteArray: the second is the first by another name.
 class g-array
     library libglib-2.0.so*
-    own libgobject-2.0.so* libgio-2.0.so*
+    own libgobject-2.0.so* libgio-2.0.so* libgst*-1.0.so*
     count field:24:4
     end zero
     alloc   g_array_sized_new  handle=result
@@ -28,7 +28,7 @@ class g-array
 
 class g-object
     library libgobject-2.0.so*
-    own libglib-2.0.so* libgio-2.0.so*
+    own libglib-2.0.so* libgio-2.0.so* libgst*-1.0.so*
     count field:8:4
     # g_object_unref calls dispose before it counts down, and dispose may revive the object
     end destroy
@@ -43,7 +43,7 @@ class g-object
 
 class g-variant
     library libglib-2.0.so*
-    own libgobject-2.0.so* libgio-2.0.so*
+    own libgobject-2.0.so* libgio-2.0.so* libgst*-1.0.so*
     count field:52:4
     end zero
     # every serialised value ends in the first, every one made of children in the next

@@ -1,0 +1,50 @@
+#include "activity.h"
+
+static bool is_in(const struct bl_histories *histories, const struct bl_callers *callers,
+                  const struct bl_circle *circle, const struct bl_pattern *pattern)
+{
+    const struct bl_item *birth = bl_pattern_birth(histories, pattern);
+    if (circle->is_of_class && pattern->class_number != circle->class_number)
+        return false;
+    return !circle->is_of_path ||
+           (birth && bl_callers_whole(callers, birth->callers) == circle->path);
+}
+
+/* How many of a completed pattern had ended. */
+static double ended_by(const struct bl_pattern *pattern, uint64_t start_ns, uint64_t moment_ns)
+{
+    uint64_t first_ns = pattern->lifecycle->first_ns ? pattern->lifecycle->first_ns : start_ns;
+    uint64_t last_ns = pattern->latest_ns;
+    if (moment_ns >= last_ns)
+        return (double)pattern->count;
+    if (moment_ns <= first_ns)
+        return 0;
+    return (double)pattern->count * (double)(moment_ns - first_ns) / (double)(last_ns - first_ns);
+}
+
+struct bl_work bl_activity_at(const struct bl_histories *histories,
+                              const struct bl_callers *callers, const struct bl_circle *circle,
+                              uint64_t start_ns, uint64_t moment_ns)
+{
+    struct bl_work work = {0};
+    for (size_t i = 0; i < histories->completed_count; i++) {
+        const struct bl_pattern *pattern = &histories->completed[i];
+        if (!is_in(histories, callers, circle, pattern))
+            continue;
+        double ended = ended_by(pattern, start_ns, moment_ns);
+        work.before += ended;
+        work.after += (double)pattern->count - ended;
+        work.completed += (double)pattern->count;
+    }
+    for (size_t i = 0; i < histories->live_count; i++) {
+        const struct bl_pattern *pattern = &histories->live[i];
+        if (pattern->doubt == BL_DOUBT_GHOST || !is_in(histories, callers, circle, pattern))
+            continue;
+        for (size_t k = 0; k < pattern->object_count; k++) {
+            bool is_before = histories->objects[pattern->first_object + k].birth_ns <= moment_ns;
+            work.before += is_before;
+            work.after += !is_before;
+        }
+    }
+    return work;
+}

@@ -1,0 +1,37 @@
+/*
+ * How far the program was with its work at a moment: a clock that ticks with what buffers live
+ * through, not with time. A program that waits does not come further; one that sets itself up for
+ * long, and then does its work in an instant, does.
+ *
+ * A tick is a buffer that ended well, or one that was born and still lives. When each of the
+ * completed ones ended is not known, only the first and the last of each kind: they are taken to be
+ * evenly spread.
+ */
+#ifndef BL_ACTIVITY_H
+#define BL_ACTIVITY_H
+
+#include "callers.h"
+#include "histories.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whose life counts. */
+struct bl_circle {
+    bool is_of_class;
+    uint32_t class_number;
+    bool is_of_path; /* born on one path, see bl_callers_whole */
+    uint32_t path;
+};
+
+struct bl_work {
+    double before;
+    double after;
+    double completed; /* of both: those that ended */
+};
+
+struct bl_work bl_activity_at(const struct bl_histories *histories,
+                              const struct bl_callers *callers, const struct bl_circle *circle,
+                              uint64_t start_ns, uint64_t moment_ns);
+
+#endif

@@ -1,0 +1,94 @@
+#include "judge.h"
+
+#include <string.h>
+
+#define SIBLINGS_MAX 512 /* the most common ones of a birth site are compared with */
+
+static bool is_better(const struct bl_difference *d, const struct bl_difference *best)
+{
+    if (d->cost != best->cost)
+        return d->cost < best->cost;
+    if (d->is_part != best->is_part)
+        return d->is_part; /* a release too few says more than a reference too many */
+    return false;          /* siblings come most common first */
+}
+
+/* Forgets the siblings on less similar paths. */
+static void restart_parts(struct bl_study *study, uint32_t cost)
+{
+    study->part_count = 0;
+    study->part_cost = cost;
+    study->is_beginning = false;
+    study->longest_ns = 0;
+    study->lifetimes_ns = 0;
+    study->first_end_ns = UINT64_MAX;
+    study->last_end_ns = 0;
+    memset(study->histogram, 0, sizeof(study->histogram));
+}
+
+static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
+                      const struct bl_difference *d)
+{
+    const struct bl_lifecycle *life = sibling->lifecycle;
+    uint64_t first_ns = life->first_ns ? life->first_ns : sibling->latest_ns;
+    if (study->part_count > 0 && d->match_cost > study->part_cost)
+        return;
+    if (study->part_count == 0 || d->match_cost < study->part_cost)
+        restart_parts(study, d->match_cost);
+    study->part_count += sibling->count;
+    study->is_beginning |= d->is_beginning;
+    study->lifetimes_ns += (double)life->total_ns;
+    if (sibling->longest_ns > study->longest_ns)
+        study->longest_ns = sibling->longest_ns;
+    if (first_ns < study->first_end_ns)
+        study->first_end_ns = first_ns;
+    if (sibling->latest_ns > study->last_end_ns)
+        study->last_end_ns = sibling->latest_ns;
+    for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
+        study->histogram[i] += life->histogram[i];
+}
+
+void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
+                       struct bl_study *study)
+{
+    const struct bl_histories *all = judge->histories;
+    const struct bl_item *birth = bl_pattern_birth(all, live);
+    struct bl_difference d;
+    size_t count;
+    memset(study, 0, sizeof(*study));
+    if (!birth)
+        return;
+    const uint32_t *siblings =
+        bl_compare_siblings(judge->compare, live->class_number, birth->site, &count);
+    for (size_t i = 0; i < count && i < SIBLINGS_MAX; i++) {
+        const struct bl_pattern *sibling = &all->completed[siblings[i]];
+        if (!bl_pattern_birth(all, sibling))
+            continue;
+        study->sibling_count += sibling->count;
+        if (sibling->doubt)
+            continue;
+        study->is_cut = bl_compare_work(judge->compare) > BL_JUDGE_WORK;
+        if (study->is_cut)
+            return;
+        bl_compare_patterns(judge->compare, live, sibling,
+                            study->best ? study->difference.cost : UINT32_MAX, &d);
+        if (d.is_part)
+            note_part(study, sibling, &d);
+        if (!study->best || is_better(&d, &study->difference)) {
+            study->best = sibling;
+            study->difference = d;
+        }
+    }
+    study->p99_ns = bl_lifetimes_p99(study->histogram, study->longest_ns);
+}
+
+double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns)
+{
+    if (study->part_count == 0 || study->last_end_ns <= study->first_end_ns)
+        return 0;
+    double mean_ns = study->lifetimes_ns / (double)study->part_count;
+    double span_ns = (double)(study->last_end_ns - study->first_end_ns);
+    double left_ns = (double)study->last_end_ns - mean_ns - (double)birth_ns;
+    double share = left_ns / span_ns;
+    return (double)study->part_count * (share < 0 ? 0 : share > 1 ? 1 : share);
+}
