@@ -23,6 +23,7 @@ PROGRAMS = os.environ['BL_PROGRAMS']
 SOURCES = os.path.dirname(os.path.abspath(__file__))
 LIMIT_S = 100
 AT_ONCE = 3
+TOLD_MAX = 12
 
 ACCUSATIONS = ('missing-release', 'never-released', 'over-release', 'stale')
 
@@ -197,8 +198,9 @@ class Comparison:
                 group['count'] for group in self.groups
                 if group['class'] == kind and group['verdict'] == 'unreleased'), count)
         if self.wrong:
-            self.wrong += ['the report says: ' + show(group) for group in self.groups
-                           if group['class'] != 'heap']
+            told = [group for group in self.groups if group['verdict'] in ACCUSATIONS or
+                    (group['class'] != 'heap' and group['count'] > 5)]
+            self.wrong += ['the report says: ' + show(group) for group in told[:TOLD_MAX]]
         return self.wrong
 
 
