@@ -119,6 +119,29 @@ static void settle_all(struct bl_judge *judge)
     bl_settle_groups(judge);
 }
 
+/* Buffers that lack two releases, of which one was settled, are in the group of the other alone. */
+static void drop_repeated(struct bl_judge *judge)
+{
+    size_t kept = 0;
+    sort_decisions(judge, compare_patterns);
+    for (size_t i = 0; i < judge->decision_count; i++) {
+        struct bl_decision *a = &judge->decisions[i];
+        for (size_t k = i + 1; k < judge->decision_count; k++) {
+            struct bl_decision *b = &judge->decisions[k];
+            if (b->pattern != a->pattern)
+                break;
+            if (a->first_object != b->first_object)
+                continue;
+            a->is_repeated |= !bl_decision_is_accused(a) && bl_decision_is_accused(b);
+            b->is_repeated |= !bl_decision_is_accused(b) && !a->is_repeated;
+        }
+    }
+    for (size_t i = 0; i < judge->decision_count; i++)
+        if (!judge->decisions[i].is_repeated)
+            judge->decisions[kept++] = judge->decisions[i];
+    judge->decision_count = kept;
+}
+
 size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
                         struct bl_decision *owners)
 {
@@ -133,6 +156,7 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
         settle_all(judge);
     }
     part_count = bl_cascade_return(judge, parts, owners, part_count);
+    drop_repeated(judge);
     sort_decisions(judge, compare_patterns);
     count_all(judge);
     sort_decisions(judge, compare_decisions);

@@ -70,6 +70,7 @@ struct bl_decision {
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
+    bool is_repeated; /* its objects are in another decision that counts more */
 };
 
 struct bl_judge {
