@@ -1,0 +1,16 @@
+#!/usr/bin/python3
+"""Verdicts on APR's pools."""
+import sys
+
+from corpus import Case, Leak, main
+
+CASES = [
+    Case('the pool of a request is forgotten one time in ten',
+         'early_return', 2000, 10, leaks=[
+             Leak('missing-release', 'apr-pool', 'pool', 200, of=2000, release='pool-end',
+                  released=1800)]),
+    Case('clean: what requests forgot ends with the pool above', 'arena', 2000, 10),
+]
+
+if __name__ == '__main__':
+    sys.exit(main('apr', CASES))

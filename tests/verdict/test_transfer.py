@@ -1,0 +1,19 @@
+#!/usr/bin/python3
+"""Verdicts on libcurl's handles and lists."""
+import sys
+
+from corpus import Case, Leak, main
+
+CASES = [
+    Case('a handle is forgotten one time in ten',
+         'early_return', 300, 10, leaks=[
+             Leak('missing-release', 'curl-easy', 'easy', 30, of=300, release='easy-end')]),
+    Case('a list of headers is forgotten one time in ten',
+         'headers', 300, 10, leaks=[
+             Leak('missing-release', 'curl-slist', 'headers', 30, of=300,
+                  release='headers-end')]),
+    Case('clean: handles and lists', 'headers', 300, unreleased={'curl-slist': 0}),
+]
+
+if __name__ == '__main__':
+    sys.exit(main('transfer', CASES))
