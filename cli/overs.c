@@ -110,8 +110,8 @@ static void write_text(struct bl_finding *finding)
     bl_text_count(a, finding->leaked);
     if (finding->passed > finding->leaked)
         snprintf(finding->text, sizeof(finding->text),
-                 "%s of %s releases here were of a buffer that was gone", a,
-                 bl_text_count(b, finding->passed));
+                 "%s of %s releases here %s of a buffer that was gone", a,
+                 bl_text_count(b, finding->passed), finding->leaked == 1 ? "was" : "were");
     else
         snprintf(finding->text, sizeof(finding->text), "%s release%s of a buffer that was gone", a,
                  finding->leaked == 1 ? "" : "s");

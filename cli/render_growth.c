@@ -104,10 +104,10 @@ void bl_render_text_growing(FILE *out, const struct bl_growth *growth)
     if (!is_growing(growth))
         return;
     bl_growth_text(growth, text, sizeof(text));
-    fprintf(out, "     %-22s %s: %s more than %s before, in %s steps and never given back\n",
+    fprintf(out, "     %-22s %s: %s more than %s before, in %s step%s and never given back\n",
             "growing", text, bl_text_bytes(bytes, (uint64_t)growth->found.stayed_bytes),
             bl_text_age(age, growth->found.to_ns - growth->found.from_ns),
-            bl_text_count(rises, growth->found.rises));
+            bl_text_count(rises, growth->found.rises), growth->found.rises == 1 ? "" : "s");
 }
 
 /* ---- JSON ---- */

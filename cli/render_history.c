@@ -122,8 +122,9 @@ static void write_object(FILE *out, const struct bl_view *view, const struct bl_
     if (tracked->is_moving)
         fprintf(out, "     its history changed while it was read: ask again, or take a snapshot\n");
     if (object->event_overflow > 0)
-        fprintf(out, "     %s operations are missing: the history was full\n",
-                bl_text_count(number, object->event_overflow));
+        fprintf(out, "     %s operation%s missing: the history was full\n",
+                bl_text_count(number, object->event_overflow),
+                object->event_overflow == 1 ? " is" : "s are");
     for (size_t i = count; i-- > 0;)
         write_event(out, view, &events[i], count - i, object->birth_ns);
 }
@@ -386,11 +387,12 @@ int bl_render_tree(FILE *out, const struct bl_view *view, const struct bl_balanc
         return write_document(out, view, "tree", make_branch(&tree, 0, 0), error);
     bl_render_text_title(out, view);
     fprintf(out,
-            "\n%s unreleased buffers with histories: %s references taken, %s given back\n"
+            "\n%s unreleased buffer%s with histories: %s reference%s taken, %s given back\n"
             "taken and given back per call path, outermost caller first; balanced branches are "
             "folded\n\n",
-            bl_text_count(buffers, balance->buffers),
+            bl_text_count(buffers, balance->buffers), balance->buffers == 1 ? "" : "s",
             bl_text_count(plus, balance->nodes[0].acquired),
+            balance->nodes[0].acquired == 1 ? "" : "s",
             bl_text_count(minus, balance->nodes[0].released));
     write_branch(&tree, 0, 0, 0);
     return 0;

@@ -7,9 +7,22 @@
 #include "view.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
+struct bl_pen;
+
+/* All that stands before the groups. */
+void bl_render_text_head(const struct bl_pen *pen);
+/* A stack from a frame on outward; folds_runtime: ends the line that was begun, with the function
+ * of the C library and the like that was called in place of its frames. */
+void bl_render_text_frames(const struct bl_pen *pen, uint32_t stack, bool folds_runtime);
+/* A line of a group's second half: label, and before, site and after. The label only before the
+ * first of its kind. Where it does not fit it is the path that is cut, at its start, and then what
+ * comes after goes to the next line. */
+void bl_render_text_line(const struct bl_pen *pen, const char *label, const char *before,
+                         uint32_t frame, const char *after);
 /* The first line of a report. */
 void bl_render_text_title(FILE *out, const struct bl_view *view);
 /* All frames of a stack, a line each. */

@@ -2,6 +2,7 @@
  * What is unreleased without a verdict, where other groups have one: there for completeness, a line
  * each, so that it does not compete for attention.
  */
+#include "pen.h"
 #include "render_parts.h"
 
 #include "text.h"
@@ -70,7 +71,8 @@ static void write_line(FILE *out, const struct bl_view *view, const struct bl_gr
     char digits[BL_TEXT_NUMBER];
     char count[BL_TEXT_NUMBER + 1];
     char bytes[BL_TEXT_NUMBER];
-    bl_text_fit(fitted, sizeof(fitted), text, term.width > 60 ? term.width - 46 : 0, true);
+    bl_text_fit(fitted, sizeof(fitted), text,
+                term.width > 0 ? (term.width > 58 ? term.width - 46 : 12) : 0, true);
     snprintf(count, sizeof(count), "%s%s", estimate, bl_text_count(digits, group->count));
     fprintf(out, "     %-16s %9s %11s   %s\n",
             bl_model_class_name(view->model, group->class_number), count,
@@ -111,7 +113,10 @@ void bl_render_text_rest(FILE *out, const struct bl_view *view, size_t first)
     const struct bl_model *model = view->model;
     if (first >= model->shown)
         return;
-    fprintf(out, "\nunreleased as well, without a verdict (--all shows the stacks):\n");
+    struct bl_pen pen = bl_pen_of(out, view);
+    fprintf(out, "\n");
+    bl_pen_wrap(&pen, "unreleased as well, without a verdict (--all shows the stacks):", 0, 0);
+    fprintf(out, "\n");
     for (size_t i = first; i < model->shown; i++)
         if (!is_inherited(&model->groups[i]))
             write_group(out, view, &model->groups[i]);

@@ -15,19 +15,21 @@ struct bl_term bl_term_of(FILE *stream)
     const char *kind = getenv("TERM");
     const char *columns = getenv("COLUMNS");
     int fd = fileno(stream);
-    if (fd < 0 || !isatty(fd))
-        return term;
+    bool is_terminal = fd >= 0 && isatty(fd);
     struct winsize size;
     uint64_t number;
-    if (columns && bl_text_parse_number(columns, 10000, &number) && number > 0)
+    if (fd >= 0 && columns && bl_text_parse_number(columns, 10000, &number) && number > 0)
         term.width = (size_t)number;
+    else if (!is_terminal)
+        return term;
     else if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         term.width = size.ws_col;
     else
         term.width = 80;
     if (term.width < 20)
         term.width = 20;
-    term.has_colour = !(no_colour && *no_colour) && kind && *kind && strcmp(kind, "dumb") != 0;
+    term.has_colour =
+        is_terminal && !(no_colour && *no_colour) && kind && *kind && strcmp(kind, "dumb") != 0;
     return term;
 }
 

@@ -1,4 +1,5 @@
-/* What the stream we write to can show. Colour only on a terminal and without NO_COLOR. */
+/* What the stream we write to can show. Colour only on a terminal and without NO_COLOR. A width
+ * that COLUMNS gives holds for pipes and files as well. */
 #ifndef BL_TERM_H
 #define BL_TERM_H
 

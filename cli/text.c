@@ -93,6 +93,26 @@ void bl_text_fit(char *out, size_t size, const char *text, size_t width, bool ke
              keep_end ? "" : "…");
 }
 
+void bl_text_plural(char *out, size_t size, const char *text, uint64_t number)
+{
+    size_t used = 0;
+    while (*text && used + 1 < size) {
+        const char *end = *text == '{' ? strchr(text, '}') : NULL;
+        const char *middle = end ? memchr(text, '|', (size_t)(end - text)) : NULL;
+        const char *from = text;
+        size_t length = 1;
+        if (middle) {
+            from = number == 1 ? text + 1 : middle + 1;
+            length = (size_t)((number == 1 ? middle : end) - from);
+        }
+        length = length < size - 1 - used ? length : size - 1 - used;
+        memcpy(out + used, from, length);
+        used += length;
+        text = middle ? end + 1 : text + 1;
+    }
+    out[used] = '\0';
+}
+
 const char *bl_text_count(char *out, uint64_t value)
 {
     char digits[BL_TEXT_NUMBER];

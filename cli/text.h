@@ -23,6 +23,9 @@ size_t bl_text_width(const char *text);
  * as in a path. 0 columns are no limit. */
 void bl_text_fit(char *out, size_t size, const char *text, size_t width, bool keep_end);
 
+/* Of each "{one|many}" in the text the form that fits the number. */
+void bl_text_plural(char *out, size_t size, const char *text, uint64_t number);
+
 /* "1,204" */
 const char *bl_text_count(char *out, uint64_t value);
 /* "1.18 MiB", "512 B" */

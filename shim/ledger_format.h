@@ -88,44 +88,58 @@ enum bl_section {
     BL_SECTION_COUNT = 16,
 };
 
-/* Causes of loss: X(name in JSON, what it means to the person who reads the report). Append only:
- * the position is the index into header.losses. */
+/* Causes of loss: X(name in JSON, what it means to the person who reads the report, after a number:
+ * "{one|many}" as that says). Append only: the position is the index into header.losses. */
 #define BL_LOSSES(X)                                                                               \
-    X(events_reentrant, "operations by a signal handler that interrupted the shim, not recorded")  \
-    X(buffers_no_memory, "buffers not recorded: no private memory for the index")                  \
-    X(buffers_no_space, "buffers not recorded: the live table is full")                            \
-    X(buffers_replaced, "buffers whose end was not seen: their address was given out again")       \
-    X(blocks_before_start, "blocks allocated before tracking began, not recorded")                 \
-    X(frees_unknown, "frees of blocks that were not recorded")                                     \
-    X(stacks_truncated, "stacks cut at the depth limit")                                           \
-    X(stacks_unrooted, "stacks that end in code without unwind information")                       \
-    X(stacks_fallback, "stacks taken by the slow unwinder")                                        \
-    X(stacks_dropped, "stacks not recorded: the stack table is full or out of memory")             \
-    X(modules_dropped, "modules not recorded: the module table is full or out of memory")          \
-    X(names_dropped, "names not recorded: the name pool is full or out of memory")                 \
-    X(threads_dropped, "threads not recorded: the thread table is full or out of memory")          \
-    X(ledger_private_bytes, "bytes of the ledger kept in private memory: no space in the file")    \
-    X(ledger_no_file, "ledgers without a file: the directory could not be used")                   \
-    X(snapshots_failed, "snapshots that could not be written")                                     \
-    X(snapshots_inexact, "snapshots copied without stopping writers: no memory for a pause")       \
-    X(helper_missing, "helper threads that could not be started: signals go unanswered")           \
-    X(forks_unseen, "forks that bypassed the C library: the child started with an empty ledger")   \
-    X(inherited_dropped, "buffers of the parent that the forked child could not take over")        \
-    X(arena_failures, "private memory mappings refused by the system")                             \
-    X(capture_busy, "stacks not taken: a signal arrived inside the unwinder")                      \
-    X(signals_not_taken, "snapshot signals that could not be hooked")                              \
-    X(objects_dropped, "reference-counted buffers not recorded: no memory or no space")            \
-    X(events_dropped, "reference events not recorded: no memory or no space")                      \
-    X(events_overflow, "reference events of buffers whose history is full: counted, not kept")     \
-    X(events_unknown, "retains and releases of buffers whose birth was not seen")                  \
-    X(counts_drifted, "buffers whose own reference count differed from the one seen")              \
-    X(lifecycles_dropped, "completed lifecycles not kept: their table is full")                    \
-    X(hooks_refused, "functions of a profile that could not be hooked; see hooks")                 \
-    X(sites_dropped, "sites not followed in time: too many different ones")                        \
-    X(samples_dropped, "samples of memory in time not recorded: no memory or no space")            \
-    X(marks_dropped, "marks dropped for newer ones, or not made: no memory or no space")           \
-    X(free_paths_dropped, "places where sampled blocks were freed, not kept: their table is full") \
-    X(owners_unknown, "buffers whose owner was not recorded: their end with it goes unseen")
+    X(events_reentrant,                                                                            \
+      "{operation|operations} by a signal handler that interrupted the shim, not recorded")        \
+    X(buffers_no_memory, "{buffer|buffers} not recorded: no private memory for the index")         \
+    X(buffers_no_space, "{buffer|buffers} not recorded: the live table is full")                   \
+    X(buffers_replaced,                                                                            \
+      "{buffer whose end was not seen: its|buffers whose end was not seen: their} address was "    \
+      "given out again")                                                                           \
+    X(blocks_before_start, "{block|blocks} allocated before tracking began, not recorded")         \
+    X(frees_unknown, "{free of a block that was|frees of blocks that were} not recorded")          \
+    X(stacks_truncated, "{stack|stacks} cut at the depth limit")                                   \
+    X(stacks_unrooted, "{stack that ends|stacks that end} in code without unwind information")     \
+    X(stacks_fallback, "{stack|stacks} taken by the slow unwinder")                                \
+    X(stacks_dropped, "{stack|stacks} not recorded: the stack table is full or out of memory")     \
+    X(modules_dropped, "{module|modules} not recorded: the module table is full or out of memory") \
+    X(names_dropped, "{name|names} not recorded: the name pool is full or out of memory")          \
+    X(threads_dropped, "{thread|threads} not recorded: the thread table is full or out of memory") \
+    X(ledger_private_bytes,                                                                        \
+      "{byte|bytes} of the ledger kept in private memory: no space in the file")                   \
+    X(ledger_no_file, "{ledger|ledgers} without a file: the directory could not be used")          \
+    X(snapshots_failed, "{snapshot|snapshots} that could not be written")                          \
+    X(snapshots_inexact,                                                                           \
+      "{snapshot|snapshots} copied without stopping writers: no memory for a pause")               \
+    X(helper_missing, "helper {thread|threads} that could not be started: signals go unanswered")  \
+    X(forks_unseen,                                                                                \
+      "{fork|forks} that bypassed the C library: the child started with an empty ledger")          \
+    X(inherited_dropped,                                                                           \
+      "{buffer|buffers} of the parent that the forked child could not take over")                  \
+    X(arena_failures, "private memory {mapping|mappings} refused by the system")                   \
+    X(capture_busy, "{stack|stacks} not taken: a signal arrived inside the unwinder")              \
+    X(signals_not_taken, "snapshot {signal|signals} that could not be hooked")                     \
+    X(objects_dropped, "reference-counted {buffer|buffers} not recorded: no memory or no space")   \
+    X(events_dropped, "reference {event|events} not recorded: no memory or no space")              \
+    X(events_overflow,                                                                             \
+      "reference {event of a buffer|events of buffers} whose history is full: counted, not "       \
+      "kept")                                                                                      \
+    X(events_unknown,                                                                              \
+      "{retain or release of a buffer|retains and releases of buffers} whose birth was not "       \
+      "seen")                                                                                      \
+    X(counts_drifted, "{buffer|buffers} whose own reference count differed from the one seen")     \
+    X(lifecycles_dropped, "completed {lifecycle|lifecycles} not kept: their table is full")        \
+    X(hooks_refused, "{function|functions} of a profile that could not be hooked; see hooks")      \
+    X(sites_dropped, "{site|sites} not followed in time: too many different ones")                 \
+    X(samples_dropped, "{sample|samples} of memory in time not recorded: no memory or no space")   \
+    X(marks_dropped, "{mark|marks} dropped for newer ones, or not made: no memory or no space")    \
+    X(free_paths_dropped,                                                                          \
+      "{place|places} where sampled blocks were freed, not kept: their table is full")             \
+    X(owners_unknown,                                                                              \
+      "{buffer whose owner was not recorded: its|buffers whose owner was not recorded: their} "    \
+      "end with it goes unseen")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,

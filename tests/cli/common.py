@@ -74,7 +74,7 @@ class CliTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.home, True)
         self.ledgers = self.home / 'ledgers'
         self.env = {k: v for k, v in os.environ.items()
-                    if not k.startswith('BUFLEAK_') and k not in ('LD_PRELOAD', 'DEBUGINFOD_URLS')}
+                    if not k.startswith('BUFLEAK_') and k not in ('LD_PRELOAD', 'DEBUGINFOD_URLS', 'COLUMNS')}
         self.env.update(BUFLEAK_DIR=str(self.ledgers), BUFLEAK_SHIM=str(SHIM), LC_ALL='C.UTF-8')
 
     def bufleak(self, *arguments, code=0, env=None, **more):

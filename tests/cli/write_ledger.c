@@ -2,9 +2,11 @@
  *   write_ledger FILE [PID]            a small ledger of an ended process
  *   write_ledger FILE huge             a million live buffers on 100,000 stacks
  *   write_ledger FILE profile          with the hooks of a profile
- *   write_ledger FILE histories        a million buffers with 4,000 different histories */
-#include "ledger_synth.h"
+ *   write_ledger FILE histories        a million buffers with 4,000 different histories
+ *   write_ledger FILE gateway|incident a scene of ledger_scenes.h */
+#include "ledger_scenes.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +87,24 @@ static void add_histories(struct synth *synth, uint32_t program)
     }
 }
 
+static bool write_scene(const char *path, const char *name)
+{
+    struct synth *synth = strcmp(name, "gateway") == 0    ? scene_gateway()
+                          : strcmp(name, "incident") == 0 ? scene_incident()
+                                                          : NULL;
+    if (!synth)
+        return false;
+    synth_write(synth, path);
+    synth_destroy(synth);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
         return EXIT_FAILURE;
+    if (argc > 2 && write_scene(argv[1], argv[2]))
+        return EXIT_SUCCESS;
     struct synth *synth = synth_create();
     uint32_t heap = synth_class(synth, "heap");
     uint32_t program = synth_module(synth, "/nowhere/gateway", "abcdefgh", 8, BL_MODULE_MAIN);

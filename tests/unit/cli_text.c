@@ -102,10 +102,27 @@ START_TEST(a_cut_never_splits_a_character)
 }
 END_TEST
 
+START_TEST(a_number_chooses_the_form_of_what_it_counts)
+{
+    char out[64];
+    bl_text_plural(out, sizeof(out), "{block|blocks} freed", 1);
+    ck_assert_str_eq(out, "block freed");
+    bl_text_plural(out, sizeof(out), "{block|blocks} freed", 0);
+    ck_assert_str_eq(out, "blocks freed");
+    bl_text_plural(out, sizeof(out), "its {end|ends}: {it|they}", 1204);
+    ck_assert_str_eq(out, "its ends: they");
+    bl_text_plural(out, sizeof(out), "a { b } c|d } {e", 1);
+    ck_assert_str_eq(out, "a { b } c|d } {e");
+    bl_text_plural(out, 6, "{block|blocks} freed", 2);
+    ck_assert_str_eq(out, "block");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli_text");
     TCase *tests = tcase_create("text");
+    tcase_add_test(tests, a_number_chooses_the_form_of_what_it_counts);
     tcase_add_test(tests, counts_have_separators);
     tcase_add_test(tests, bytes_take_the_largest_unit);
     tcase_add_test(tests, ages_have_two_units);
