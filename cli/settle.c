@@ -35,12 +35,19 @@ static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
 }
 
 /* Is this the only buffer that came by on its path, the library's inside included, and were all
- * references that it took there kept, and not many? */
+ * references that it took there kept, and not many? Or is it the only one that was born on its
+ * path, and one reference is left, which may be that of whoever made it? */
 static bool is_single(const struct bl_judge *judge, const struct bl_decision *decision)
 {
     uint32_t stack = judge->histories->items[decision->item].stack;
-    return decision->object_count == 1 && decision->units < SINGLETONS_MANY &&
-           judge->counts->stacks[stack] <= decision->units;
+    const struct bl_item *birth = bl_decision_birth(judge, decision);
+    const uint64_t *stacks = judge->counts->stacks;
+    if (decision->object_count != 1)
+        return false;
+    if (birth && birth->stack && stacks[birth->stack] <= 1 &&
+        judge->histories->live[decision->pattern].refs == 1)
+        return true;
+    return decision->units < SINGLETONS_MANY && stacks[stack] <= decision->units;
 }
 
 /* Were half of them or more the only buffer that came by on its path? A singleton, or what a
