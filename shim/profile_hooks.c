@@ -298,22 +298,32 @@ static void set_released(const struct registered *r)
         bl_hook_list_set_flags(r->class.kinds[i].class_number, BL_CLASS_RELEASED);
 }
 
-/* Nothing is hooked: the reader looks for the function in stacks. */
-static void list_lasting(const struct registered *r, const struct bl_profile_function *f,
-                         const struct object *o, uint64_t address, size_t size)
+/* Nothing is hooked: the reader looks for the function in stacks. It may be in any of the class's
+ * own modules. */
+static void take_lasting(struct application *a, const struct bl_profile_function *f)
 {
-    struct bl_hook_note note = {.function = f->name,
-                                .class_number = r->class.number,
-                                .method = BL_HOOK_LASTING,
-                                .module = o->path,
-                                .code_start = (uint32_t)(address - o->base),
-                                .code_bytes = (uint32_t)size,
-                                .flags = f->births ? BL_LASTING_BIRTHS : 0u};
-    if (!address) {
-        note.method = BL_HOOK_NONE;
-        note.why = "the library has no function of this name";
+    const struct bl_profile_class *c = &a->classes[f->class_index];
+    struct registered *r = a->profile->classes[f->class_index];
+    for (uint32_t i = 0; r && i < object_count; i++) {
+        const struct object *o = &objects[i];
+        const char *name = strrchr(o->path, '/');
+        size_t size = 0;
+        name = name ? name + 1 : o->path;
+        if (!o->is_new ||
+            !(bl_profile_matches(c->library, name) || bl_profile_matches(c->own, name)))
+            continue;
+        uint64_t address = bl_hook_entry_find(o->executable ? "" : o->path, f->name, &size);
+        struct applied *known = address ? find_applied(r, f, o->path) : NULL;
+        if (!known || known->path || (known->path = copy_text(o->path)) == NULL)
+            continue;
+        bl_hook_list_add(&(struct bl_hook_note){.function = f->name,
+                                                .class_number = r->class.number,
+                                                .method = BL_HOOK_LASTING,
+                                                .module = o->path,
+                                                .code_start = (uint32_t)(address - o->base),
+                                                .code_bytes = (uint32_t)size,
+                                                .flags = f->births ? BL_LASTING_BIRTHS : 0u});
     }
-    bl_hook_list_add(&note);
 }
 
 static void hook(struct registered *r, const struct bl_profile_function *f, const struct object *o,
@@ -323,11 +333,6 @@ static void hook(struct registered *r, const struct bl_profile_function *f, cons
     bool is_new = a && !a->path;
     if (!a || (is_new && (a->path = copy_text(o->path)) == NULL)) {
         bl_losses_add(BL_LOSS_hooks_refused, 1);
-        return;
-    }
-    if (f->role == BL_ROLE_LASTING) {
-        if (is_new)
-            list_lasting(r, f, o, address, size);
         return;
     }
     a->method = BL_HOOK_NONE;
@@ -350,6 +355,10 @@ static void take_function(void *context, const struct bl_profile_function *f)
     struct application *a = context;
     if (f->class_index >= a->class_count)
         return;
+    if (f->role == BL_ROLE_LASTING) {
+        take_lasting(a, f);
+        return;
+    }
     const struct object **matches = a->matches[f->class_index];
     for (uint32_t i = 0; i < MATCHES_MAX && matches[i]; i++) {
         size_t size = 0;

@@ -40,6 +40,13 @@ class g-object
     destroy g_type_free_instance    handle=arg1
     # what a type's class holds, such as the pad templates of GStreamer's elements, is never unloaded
     lasting g_type_class_ref
+    # GIO's own, made when they are first asked for
+    lasting g_network_monitor_get_default   births
+    lasting g_proxy_resolver_get_default    births
+    lasting g_resolver_get_default          births
+    lasting g_tls_backend_get_default       births
+    lasting g_vfs_get_default               births
+    lasting g_vfs_get_local                 births
 
 class g-variant
     library libglib-2.0.so*

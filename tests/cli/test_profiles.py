@@ -148,14 +148,15 @@ def builtin_classes():
             if not words:
                 continue
             if words[0] == 'class':
-                current = classes[words[1]] = {'profile': profile, 'functions': {}, 'library': []}
-            elif words[0] == 'library':
-                current['library'] += words[1:]
+                current = classes[words[1]] = {'profile': profile, 'functions': {}, 'library': [],
+                                               'own': []}
+            elif words[0] in ('library', 'own'):
+                current[words[0]] += words[1:]
             elif words[0] == 'count':
                 current['field'] = tuple(map(int, words[1].split(':')[1:]))
             elif words[0] == 'kind':
                 current.setdefault('kinds', {})[words[1]] = words[2]
-            elif len(words) > 1 and words[0] not in ('own', 'end'):
+            elif len(words) > 1 and words[0] != 'end':
                 current['functions'][words[1]] = words
     return classes
 
@@ -175,7 +176,7 @@ class Names(unittest.TestCase):
                 absent.add(f'{described["profile"]} ({name})')
             for path in paths:
                 for function, words in described['functions'].items():
-                    if 'optional' in words:
+                    if 'optional' in words or words[0] == 'lasting':
                         continue
                     checked += 1
                     with self.subTest(library=path.name, function=function):
@@ -184,6 +185,17 @@ class Names(unittest.TestCase):
         if absent:
             self.skipTest('not installed here: ' + ', '.join(sorted(absent)))
 
+
+    def test_every_lasting_function_is_exported_by_a_library_of_its_class(self):
+        checked = 0
+        for described in builtin_classes().values():
+            paths = libraries_of(described['library'] + described['own'])
+            for function, words in described['functions'].items():
+                if words[0] == 'lasting' and libraries_of(described['library']):
+                    checked += 1
+                    with self.subTest(function=function):
+                        self.assertTrue(any(function in exports(path) for path in paths))
+        self.assertGreater(checked, 0)
 
     def test_every_variable_that_tells_a_kind_is_exported(self):
         kinds = {kind: (variable, described['library']) for described in

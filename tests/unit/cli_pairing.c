@@ -860,6 +860,23 @@ START_TEST(one_buffer_retained_by_a_global_is_a_singleton)
 }
 END_TEST
 
+START_TEST(one_buffer_that_was_born_alone_and_passed_around_is_a_singleton)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t pass = at(w, w->loop, 0x140);
+    uint32_t drop = at(w, w->loop, 0x150);
+    live(w, 1, START, START,
+         OPS(ALLOC(inside(w, make, 0x10)), RETAIN(pass), RETAIN(pass), RELEASE(drop),
+             RELEASE(drop)));
+    done(w, 5000, 2 * MILLI,
+         OPS(ALLOC(inside(w, make, 0x20)), RETAIN(pass), RELEASE(drop), LAST(drop)));
+    judge(w);
+    left_alone(w, BL_GROUND_ONCE);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_a_library_sets_up_for_itself_is_left_to_it)
 {
     struct world *w = make_world();
@@ -1324,6 +1341,7 @@ int main(void)
     tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
     tcase_add_test(tests, what_is_made_once_per_path_is_a_singleton);
     tcase_add_test(tests, one_buffer_retained_by_a_global_is_a_singleton);
+    tcase_add_test(tests, one_buffer_that_was_born_alone_and_passed_around_is_a_singleton);
     tcase_add_test(tests, what_a_library_sets_up_for_itself_is_left_to_it);
     tcase_add_test(tests, what_is_made_to_stay_is_no_leak);
     tcase_add_test(tests, a_reference_to_what_is_made_to_stay_can_be_leaked);
