@@ -156,7 +156,7 @@ static uint64_t count_buffers(const struct bl_releases *releases, uint32_t class
         const struct bl_pattern *pattern = &all->completed[i];
         const struct bl_item *items = bl_pattern_items(all, pattern);
         bool is_there = false;
-        if (pattern->class_number != class_number || pattern->is_owned)
+        if (pattern->class_number != class_number || pattern->is_owned || pattern->is_unseen)
             continue;
         for (uint32_t k = 0; k < pattern->item_count && !is_there; k++)
             is_there =

@@ -30,7 +30,8 @@ static void forget(AVBufferRef *buffer)
     forgotten[atomic_fetch_add(&leaked, 1)] = buffer;
 }
 
-/* Others hold the buffer: it is copied, and the shared one loses a reference without av_buffer_unref.
+/* Others hold the buffer: it is copied, and the shared one loses a reference without
+ * av_buffer_unref.
  */
 __attribute__((noinline)) static void copy_on_write(AVBufferRef *shared, int leaks)
 {
