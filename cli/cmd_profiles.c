@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include "args.h"
+#include "hooks.h"
 #include "profile.h"
 #include "reader.h"
 #include "target.h"
@@ -177,52 +178,51 @@ static int check_files(int count, char **paths, struct bl_error *error)
 
 /* ---- explain ---- */
 
-static const char *method_name(uint32_t method)
-{
-    static const char *const names[] = {"none", "symbol", "entry", "import", "bytecode", "lasting"};
-    return names[method <= BL_HOOK_LASTING ? method : 0];
-}
-
-/* One hook of a profile, its names printable. */
+/* A hook of a profile, its names printable. */
 struct row {
+    struct bl_hook_row hook;
     char class[128];
     char profile[128];
-    char function[256];
-    char module[1024];
-    char why[512];
-    uint32_t class_number;
-    uint32_t method;
 };
 
 /* False for what belongs to no profile: the heap's own functions. */
 static bool read_row(const struct bl_reader *reader, uint32_t number, struct row *row)
 {
-    const struct bl_hook *hook = bl_reader_hook(reader, number);
-    const struct bl_class *class = hook ? bl_reader_class(reader, hook->class_number) : NULL;
+    if (!bl_hooks_read(reader, number, &row->hook))
+        return false;
+    const struct bl_class *class = bl_reader_class(reader, row->hook.class_number);
     if (!class || class->profile_name == 0)
         return false;
-    row->class_number = hook->class_number;
-    row->method = hook->method;
-    bl_reader_name_text(reader, class->name, row->class, sizeof(row->class));
     bl_reader_name_text(reader, class->profile_name, row->profile, sizeof(row->profile));
-    bl_reader_name_text(reader, hook->module_name, row->module, sizeof(row->module));
-    bl_reader_name_text(reader, hook->why_name, row->why, sizeof(row->why));
-    return bl_reader_name_text(reader, hook->function_name, row->function, sizeof(row->function));
+    return bl_reader_name_text(reader, class->name, row->class, sizeof(row->class));
 }
 
-/* What each way leaves unseen, where the ledger says nothing more precise. */
-static const char *unseen(const struct row *row)
+/* What is not seen, and why. */
+static void write_row(const struct row *row)
 {
-    if (*row->why)
-        return row->why;
-    if (row->method == BL_HOOK_IMPORT)
-        return "calls inside its own library are not seen";
-    return row->method == BL_HOOK_NONE ? "not seen" : "";
+    const struct bl_hook_row *hook = &row->hook;
+    if (!*hook->unseen && !*hook->why)
+        printf("  %-32s %s\n", hook->function, hook->method);
+    else if (!*hook->unseen || !*hook->why)
+        printf("  %-32s %-8s  %s%s\n", hook->function, hook->method,
+               *hook->unseen ? "not seen: " : "", *hook->unseen ? hook->unseen : hook->why);
+    else
+        printf("  %-32s %-8s  not seen: %s (%s)\n", hook->function, hook->method, hook->unseen,
+               hook->why);
+}
+
+/* Whether libraries that are loaded later are looked at. */
+static void write_watch(const struct bl_reader *reader)
+{
+    struct bl_hook_row hook;
+    for (uint32_t i = 0; i < bl_hooks_count(reader); i++)
+        if (bl_hooks_read(reader, i, &hook) && hook.is_none && strcmp(hook.function, "dlopen") == 0)
+            printf("libraries that were loaded later were not looked at: %s\n", hook.why);
 }
 
 static void write_rows(const struct bl_reader *reader)
 {
-    uint32_t count = bl_reader_count(reader, BL_SECTION_HOOKS);
+    uint32_t count = bl_hooks_count(reader);
     uint32_t functions = 0;
     uint32_t whole = 0;
     uint32_t class_number = UINT32_MAX;
@@ -230,39 +230,35 @@ static void write_rows(const struct bl_reader *reader)
     for (uint32_t i = 0; i < count; i++) {
         if (!read_row(reader, i, &row))
             continue;
-        bool is_hook = row.method != BL_HOOK_LASTING;
-        if (class_number == UINT32_MAX || row.class_number != class_number)
-            printf("%s%s (profile %s, %s)\n", class_number != UINT32_MAX ? "\n" : "", row.class,
-                   row.profile, *row.module ? row.module : "the executable");
-        class_number = row.class_number;
-        functions += is_hook;
-        const char *what = unseen(&row);
-        whole += is_hook && *what == '\0';
-        if (*what)
-            printf("  %-32s %-8s  %s\n", row.function, method_name(row.method), what);
-        else
-            printf("  %-32s %s\n", row.function, method_name(row.method));
+        if (functions++ == 0 || row.hook.class_number != class_number)
+            printf("%s%s (profile %s, %s)\n", functions > 1 ? "\n" : "", row.class, row.profile,
+                   *row.hook.module ? row.hook.module : "the executable");
+        class_number = row.hook.class_number;
+        whole += *row.hook.unseen == '\0';
+        write_row(&row);
     }
     if (functions == 0)
         puts("no profile was applied: none of its libraries is there, or profiles=none was given");
     else
         printf("\n%u function%s, %u seen wherever it is called from\n", functions,
                functions == 1 ? "" : "s", whole);
+    write_watch(reader);
 }
 
 static json_t *make_row(const struct row *row)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s?}", "class", row->class, "profile",
-                     row->profile, "function", row->function, "method", method_name(row->method),
-                     "module", *row->module ? row->module : NULL, "why",
-                     *row->why ? row->why : NULL);
+    const struct bl_hook_row *hook = &row->hook;
+    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?}", "class", row->class, "profile",
+                     row->profile, "function", hook->function, "method", hook->method, "module",
+                     *hook->module ? hook->module : NULL, "why", *hook->why ? hook->why : NULL,
+                     "unseen", *hook->unseen ? hook->unseen : NULL);
 }
 
 static int write_rows_json(const struct bl_reader *reader, struct bl_error *error)
 {
     json_t *hooks = json_array();
     struct row row;
-    uint32_t count = bl_reader_count(reader, BL_SECTION_HOOKS);
+    uint32_t count = bl_hooks_count(reader);
     for (uint32_t i = 0; i < count; i++)
         if (read_row(reader, i, &row))
             json_array_append_new(hooks, make_row(&row));

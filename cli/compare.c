@@ -35,10 +35,11 @@ struct pair_costs {
 struct bl_compare {
     const struct bl_histories *histories;
     const struct bl_callers *callers;
-    uint32_t *siblings; /* completed patterns by class, birth site, most common first */
-    size_t sibling_count;
-    uint32_t *owned; /* those that ended with their owners only, in the same array and order */
-    size_t owned_count;
+    uint32_t *room;
+    struct list {
+        uint32_t *numbers; /* of completed patterns, by class, birth site, most common first */
+        size_t count;
+    } lists[3];              /* by how they ended: enum ending */
     struct learned *learned; /* open addressing; acquire 0 is empty */
     size_t learned_room;
     size_t learned_count;
@@ -222,72 +223,81 @@ static int compare_siblings(const void *left, const void *right, void *context)
     return a < b ? -1 : a > b; /* they are most common first already */
 }
 
-/* Siblings from the front, what was left to owners from the back. */
+enum ending { RELEASED, OWNED, UNSEEN, ENDINGS };
+
+static enum ending ending_of(const struct bl_pattern *pattern)
+{
+    if (pattern->is_unseen)
+        return UNSEEN;
+    return pattern->is_owned ? OWNED : RELEASED;
+}
+
+/* One list for each way to end, each sorted. */
 static bool sort_siblings(struct bl_compare *compare)
 {
     const struct bl_histories *all = compare->histories;
-    uint32_t *list = calloc(all->completed_count + 1, sizeof(*list));
-    size_t front = 0;
-    size_t back = all->completed_count;
-    if (!list)
+    uint32_t *room = calloc(all->completed_count + 1, sizeof(*room));
+    compare->room = room;
+    if (!room)
         return false;
-    for (size_t i = 0; i < all->completed_count; i++)
-        list[all->completed[i].is_owned ? --back : front++] = (uint32_t)i;
-    compare->siblings = list;
-    compare->sibling_count = front;
-    compare->owned = list + back;
-    compare->owned_count = all->completed_count - back;
-    if (front > 1)
-        qsort_r(compare->siblings, front, sizeof(*list), compare_siblings, compare);
-    if (compare->owned_count > 1)
-        qsort_r(compare->owned, compare->owned_count, sizeof(*list), compare_siblings, compare);
+    for (enum ending ending = 0; ending < ENDINGS; ending++) {
+        struct list *list = &compare->lists[ending];
+        list->numbers = room;
+        for (size_t i = 0; i < all->completed_count; i++)
+            if (ending_of(&all->completed[i]) == ending)
+                list->numbers[list->count++] = (uint32_t)i;
+        if (list->count > 1)
+            qsort_r(list->numbers, list->count, sizeof(*room), compare_siblings, compare);
+        room += list->count;
+    }
     return true;
 }
 
-/* The first of a sorted list that is of the class and site, or where it would be. */
-static size_t find_first(const struct bl_compare *compare, const uint32_t *list, size_t count,
-                         uint32_t class_number, uint32_t site)
+/* Those of a class that were born at a site. */
+static const uint32_t *find_born(const struct bl_compare *compare, enum ending ending,
+                                 uint32_t class_number, uint32_t site, size_t *ret_count)
 {
+    const struct list *list = &compare->lists[ending];
     size_t low = 0;
-    size_t high = count;
+    size_t high = list->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        const struct bl_pattern *pattern = &compare->histories->completed[list[middle]];
+        const struct bl_pattern *pattern = &compare->histories->completed[list->numbers[middle]];
         if (pattern->class_number < class_number ||
             (pattern->class_number == class_number && birth_site(compare, pattern) < site))
             low = middle + 1;
         else
             high = middle;
     }
-    return low;
-}
-
-static bool is_born_at(const struct bl_compare *compare, uint32_t number, uint32_t class_number,
-                       uint32_t site)
-{
-    const struct bl_pattern *pattern = &compare->histories->completed[number];
-    return pattern->class_number == class_number && birth_site(compare, pattern) == site;
+    size_t end = low;
+    for (; end < list->count; end++) {
+        const struct bl_pattern *pattern = &compare->histories->completed[list->numbers[end]];
+        if (pattern->class_number != class_number || birth_site(compare, pattern) != site)
+            break;
+    }
+    *ret_count = end - low;
+    return list->numbers + low;
 }
 
 const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t class_number,
                                     uint32_t site, size_t *ret_count)
 {
-    size_t first =
-        find_first(compare, compare->siblings, compare->sibling_count, class_number, site);
-    size_t end = first;
-    while (end < compare->sibling_count &&
-           is_born_at(compare, compare->siblings[end], class_number, site))
-        end++;
-    *ret_count = end - first;
-    return compare->siblings + first;
+    return find_born(compare, RELEASED, class_number, site, ret_count);
 }
 
 bool bl_compare_left_to_owners(const struct bl_compare *compare, uint32_t class_number,
                                uint32_t site)
 {
-    size_t first = find_first(compare, compare->owned, compare->owned_count, class_number, site);
-    return first < compare->owned_count &&
-           is_born_at(compare, compare->owned[first], class_number, site);
+    size_t count;
+    find_born(compare, OWNED, class_number, site, &count);
+    return count > 0;
+}
+
+bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_number, uint32_t site)
+{
+    size_t count;
+    find_born(compare, UNSEEN, class_number, site, &count);
+    return count > 0;
 }
 
 static bool learn_all(struct bl_compare *compare)
@@ -297,7 +307,7 @@ static bool learn_all(struct bl_compare *compare)
         const struct bl_pattern *pattern = &all->completed[i];
         const struct bl_item *items = bl_pattern_items(all, pattern);
         uint64_t units[BL_HISTORY_ITEMS];
-        if (pattern->is_owned)
+        if (ending_of(pattern) != RELEASED)
             continue;
         for (uint32_t k = 0; k < pattern->item_count; k++) {
             units[k] = items[k].units;
@@ -307,8 +317,9 @@ static bool learn_all(struct bl_compare *compare)
         if (!pattern->doubt && !learn_from(compare, items, units, pattern->item_count))
             return false;
     }
-    for (size_t i = 0; i < compare->sibling_count;) {
-        const struct bl_pattern *first = &all->completed[compare->siblings[i]];
+    const struct list *released = &compare->lists[RELEASED];
+    for (size_t i = 0; i < released->count;) {
+        const struct bl_pattern *first = &all->completed[released->numbers[i]];
         size_t count;
         const uint32_t *siblings =
             bl_compare_siblings(compare, first->class_number, birth_site(compare, first), &count);
@@ -361,7 +372,7 @@ void bl_compare_destroy(struct bl_compare *compare)
         free(compare->completed_costs[i].cost);
     free(compare->completed_costs);
     free(compare->live_costs.cost);
-    free(compare->siblings);
+    free(compare->room);
     free(compare->learned);
     free(compare->is_completed);
     free(compare->has_learned);

@@ -41,6 +41,9 @@ const uint32_t *bl_compare_siblings(const struct bl_compare *compare, uint32_t c
  * Those are no siblings: what was left to an owner tells nothing about releases. */
 bool bl_compare_left_to_owners(const struct bl_compare *compare, uint32_t class_number,
                                uint32_t birth_site);
+/* The same of those that ended in a way that was not seen. */
+bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_number,
+                             uint32_t birth_site);
 
 #define BL_COMPARE_NONE UINT32_MAX
 

@@ -61,6 +61,8 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_OWNER_UNSEEN] =
         "what they were allocated in was not seen, so neither was whether it "
         "has ended, and they with it; not judged",
+    [BL_GROUND_PARTIAL] = "some calls that release them go unseen: others like them ended so, or "
+                          "none in another way; not judged",
     [BL_GROUND_PART] = "held by other buffers that are not judged: they end with them",
 };
 

@@ -92,7 +92,8 @@ void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision
     struct tally tallies[TALLIES];
     size_t count = 0;
     for (size_t i = 0; i < all->completed_count; i++)
-        if (all->completed[i].class_number == live->class_number && !all->completed[i].is_owned)
+        if (all->completed[i].class_number == live->class_number && !all->completed[i].is_owned &&
+            !all->completed[i].is_unseen)
             count = tally_sibling(judge, live, &all->completed[i], scope, tallies, count);
     finding->is_expected_of_itself = count == 0;
     if (count == 0 && decision->units < all->items[decision->item].units)

@@ -25,7 +25,8 @@ struct draft {
     struct bl_item items[BL_HISTORY_ITEMS];
     size_t count;
     bool is_cut;
-    bool is_owned; /* it ended with its owner */
+    bool is_owned;  /* it ended with its owner */
+    bool is_unseen; /* it ended, nobody knows how */
     uint64_t acquired;
     uint64_t released;
     uint64_t latest_ns;
@@ -85,8 +86,10 @@ static void add_event(struct draft *draft, const struct bl_event *event)
     case BL_OP_RELEASE:
         add_item(draft, BL_ITEM_RELEASE, event->stack, units_of(event));
         break;
+    case BL_OP_FREED:
     case BL_OP_OWNER_END:
-        draft->is_owned = true;
+        draft->is_owned |= event->op == BL_OP_OWNER_END;
+        draft->is_unseen |= event->op == BL_OP_FREED;
         __attribute__((fallthrough));
     case BL_OP_END:
     case BL_OP_TRANSFER:
@@ -138,6 +141,7 @@ static void make_draft(struct draft *draft, const struct bl_event *events, size_
     draft->count = 0;
     draft->is_cut = false;
     draft->is_owned = false;
+    draft->is_unseen = false;
     draft->acquired = 0;
     draft->released = 0;
     draft->latest_ns = 0;
@@ -267,10 +271,12 @@ static int64_t find_live(struct builder *builder, const struct bl_pattern *head,
     return (int64_t)all->live_count - 1;
 }
 
-static enum bl_doubt doubt_of(const struct bl_tracked *tracked, const struct draft *draft,
-                              bool is_inherited)
+static enum bl_doubt doubt_of(const struct builder *builder, const struct bl_tracked *tracked,
+                              const struct draft *draft, bool is_inherited)
 {
     const struct bl_object *object = &tracked->object;
+    const struct bl_class *class = bl_reader_class(
+        builder->reader, (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK));
     if (object->flags & BL_OBJECT_GHOST)
         return BL_DOUBT_GHOST;
     if (is_inherited)
@@ -283,6 +289,9 @@ static enum bl_doubt doubt_of(const struct bl_tracked *tracked, const struct dra
         return BL_DOUBT_DRIFTED;
     if (object->flags & BL_OBJECT_OWNER_UNKNOWN)
         return BL_DOUBT_OWNER;
+    if (class && class->flags & BL_CLASS_PARTIAL &&
+        !(object->flags & (BL_OBJECT_HELD | BL_OBJECT_FIELD)))
+        return BL_DOUBT_PARTIAL;
     return draft->acquired > draft->released ? BL_DOUBT_NONE : BL_DOUBT_SETTLED;
 }
 
@@ -299,7 +308,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     draft->is_cut |= count < object->event_count;
     const struct bl_pattern head = {
         .class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK),
-        .doubt = doubt_of(tracked, draft, is_inherited),
+        .doubt = doubt_of(builder, tracked, draft, is_inherited),
         .is_owned = object->owner != 0};
     int64_t found = find_live(builder, &head, draft);
     if (found < 0 || !all->live)
@@ -410,6 +419,7 @@ static int add_lifecycle(struct builder *builder, const struct bl_lifecycle *lif
                                    .latest_ns = life->last_ns,
                                    .longest_ns = life->max_ns,
                                    .is_owned = draft->is_owned,
+                                   .is_unseen = draft->is_unseen,
                                    .lifecycle = life};
     if (life->overflow > 0 || draft->is_cut)
         pattern->doubt = BL_DOUBT_OVERFLOW;

@@ -53,6 +53,7 @@ enum bl_doubt {
     BL_DOUBT_GHOST,     /* gone: what is left is the record of a release too many */
     BL_DOUBT_SETTLED,   /* no reference that was seen is left */
     BL_DOUBT_OWNER,     /* its owner was not seen: it may have ended with it */
+    BL_DOUBT_PARTIAL,   /* calls that end its class may go unseen, and nothing else shows its end */
 };
 
 struct bl_pattern {
@@ -62,8 +63,9 @@ struct bl_pattern {
     uint32_t item_count;
     uint64_t count; /* buffers */
     uint64_t bytes;
-    uint64_t refs; /* live: references left */
-    bool is_owned; /* live: they end with their owners; completed: they did, and not otherwise */
+    uint64_t refs;  /* live: references left */
+    bool is_owned;  /* live: they end with their owners; completed: they did, and not otherwise */
+    bool is_unseen; /* completed: in a way that was not seen */
     /* live: its objects, by birth */
     size_t first_object;
     size_t object_count;

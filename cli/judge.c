@@ -343,7 +343,7 @@ static enum bl_ground ground_of(enum bl_doubt doubt)
         [BL_DOUBT_MOVING] = BL_GROUND_MOVING,      [BL_DOUBT_OVERFLOW] = BL_GROUND_OVERFLOW,
         [BL_DOUBT_DRIFTED] = BL_GROUND_DRIFTED,    [BL_DOUBT_INHERITED] = BL_GROUND_INHERITED,
         [BL_DOUBT_GHOST] = BL_GROUND_UNEXPLAINED,  [BL_DOUBT_SETTLED] = BL_GROUND_SETTLED,
-        [BL_DOUBT_OWNER] = BL_GROUND_OWNER_UNSEEN,
+        [BL_DOUBT_OWNER] = BL_GROUND_OWNER_UNSEEN, [BL_DOUBT_PARTIAL] = BL_GROUND_PARTIAL,
     };
     return grounds[doubt];
 }
@@ -354,6 +354,18 @@ static enum bl_likeness likeness_of(const struct bl_study *study)
     if (!study->best || d->guess_cost > d->match_cost)
         return BL_LIKENESS_GUESSED;
     return d->match_cost > 0 ? BL_LIKENESS_SITES : BL_LIKENESS_EQUAL;
+}
+
+/* Have others like these ended in a way that was not seen, or can they, and none in another? */
+static bool are_calls_missed(const struct bl_judge *judge, const struct bl_pattern *live,
+                             bool has_siblings)
+{
+    const struct bl_class *class = bl_reader_class(judge->reader, live->class_number);
+    const struct bl_item *birth = bl_pattern_birth(judge->histories, live);
+    if (class && class->flags & BL_CLASS_PARTIAL && !has_siblings)
+        return true;
+    return birth && bl_compare_ended_unseen(judge->compare, live->class_number,
+                                            bl_callers_site(judge->callers, birth->callers));
 }
 
 static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_study *study)
@@ -368,6 +380,8 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_stud
     bl_study_siblings(judge, live, study);
     if (study->is_cut)
         return leave_in_peace(judge, number, first, count, BL_GROUND_UNEXPLAINED);
+    if (are_calls_missed(judge, live, study->sibling_count > 0))
+        return leave_in_peace(judge, number, first, count, BL_GROUND_PARTIAL);
     if (live->is_owned && bl_owned_is_left(judge, live, study->sibling_count > 0))
         return leave_in_peace(judge, number, first, count, BL_GROUND_OWNED);
     struct bl_decision decision = {.pattern = number,

@@ -152,7 +152,7 @@ static uint64_t count_of(const struct bl_releases *releases, const struct bl_pat
         const struct bl_pattern *pattern = &patterns[i];
         const struct bl_item *items = bl_pattern_items(releases->histories, pattern);
         if (pattern->class_number != asked->class_number ||
-            (pattern->is_owned && pattern->lifecycle))
+            (pattern->is_owned && pattern->lifecycle) || pattern->is_unseen)
             continue;
         for (uint32_t k = 0; k < pattern->item_count; k++)
             if (is_seen_release(&items[k]) &&

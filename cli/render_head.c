@@ -5,6 +5,7 @@
 #include "pen.h"
 #include "render_parts.h"
 
+#include "hooks.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -195,43 +196,32 @@ static void write_losses(const struct bl_pen *pen)
                       damage == 1 ? "s" : "");
 }
 
-static const char *method_name(uint32_t method)
-{
-    static const char *const names[] = {"none", "symbol", "entry", "import", "bytecode"};
-    return names[method <= BL_HOOK_BYTECODE ? method : 0];
-}
-
 /* Worth a line without being asked for: what is not seen, seen in part, or shared with the
  * program's own signal handler. A function that this program simply does not have is neither. */
-static bool matters(const struct bl_hook *hook, const char *function, const char *why)
+static bool matters(const struct bl_hook_row *hook)
 {
-    return hook->method == BL_HOOK_NONE || (hook->method == BL_HOOK_IMPORT && *why) ||
-           (strncmp(function, "signal:", 7) == 0 && *why);
+    return hook->is_none || (hook->is_import && *hook->why) ||
+           (strncmp(hook->function, "signal:", 7) == 0 && *hook->why);
 }
 
 static void write_hooks(const struct bl_pen *pen)
 {
     const struct bl_view *view = pen->view;
     bool has_title = false;
-    uint32_t count = bl_reader_count(view->reader, BL_SECTION_HOOKS);
+    uint32_t count = bl_hooks_count(view->reader);
     for (uint32_t i = 0; i < count; i++) {
-        const struct bl_hook *hook = bl_reader_hook(view->reader, i);
-        char function[256];
-        char why[512];
-        if (!hook || hook->method == BL_HOOK_LASTING ||
-            !bl_reader_name_text(view->reader, hook->function_name, function, sizeof(function)))
-            continue;
-        bl_reader_name_text(view->reader, hook->why_name, why, sizeof(why));
-        if (!view->show_hooks && !matters(hook, function, why))
+        struct bl_hook_row hook;
+        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting ||
+            (!view->show_hooks && !matters(&hook)))
             continue;
         if (!has_title)
             fprintf(pen->out, "\nhooks:\n");
         has_title = true;
-        const char *class = bl_model_class_name(view->model, hook->class_number);
+        const char *class = bl_model_class_name(view->model, hook.class_number);
         fprintf(pen->out, "  ");
-        bl_pen_pad(pen->out, function, 28);
-        fprintf(pen->out, " %-8s %s%s", method_name(hook->method), class, *why ? " " : "");
-        bl_pen_wrap(pen, why, 41 + bl_text_width(class), 6);
+        bl_pen_pad(pen->out, hook.function, 28);
+        fprintf(pen->out, " %-8s %s%s", hook.method, class, *hook.why ? " " : "");
+        bl_pen_wrap(pen, hook.why, 41 + bl_text_width(class), 6);
         fprintf(pen->out, "\n");
     }
 }

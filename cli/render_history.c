@@ -19,16 +19,17 @@ static const char *op_text(uint16_t op)
                                         "resized",
                                         "handed over",
                                         "ended with its owner",
-                                        "retained and released in one call"};
-    return names[op <= BL_OP_BALANCED ? op : 0];
+                                        "retained and released in one call",
+                                        "freed, though referenced"};
+    return names[op <= BL_OP_FREED ? op : 0];
 }
 
 static const char *op_name(uint16_t op)
 {
     static const char *const names[] = {"?",         "alloc",        "retain", "release",
                                         "end",       "over-release", "resize", "transfer",
-                                        "owner-end", "balanced"};
-    return names[op <= BL_OP_BALANCED ? op : 0];
+                                        "owner-end", "balanced",     "freed"};
+    return names[op <= BL_OP_FREED ? op : 0];
 }
 
 static void thread_text(const struct bl_view *view, uint32_t number, char *out, size_t size)

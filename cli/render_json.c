@@ -1,5 +1,6 @@
 #include "render_parts.h"
 
+#include "hooks.h"
 #include "siblings.h"
 #include "text.h"
 #include "verdict.h"
@@ -313,22 +314,12 @@ static json_t *make_java(const struct bl_java_counts *java)
                      whole_number(java->checked), "wrong", whole_number(java->wrong));
 }
 
-static json_t *make_hook(const struct bl_view *view, uint32_t number)
+static json_t *make_hook(const struct bl_view *view, const struct bl_hook_row *hook)
 {
-    static const char *const methods[] = {"none", "symbol", "entry", "import", "bytecode"};
-    const struct bl_hook *hook = bl_reader_hook(view->reader, number);
-    char function[256];
-    char why[512];
-    char module[1024];
-    if (!hook)
-        return NULL;
-    bl_reader_name_text(view->reader, hook->function_name, function, sizeof(function));
-    bl_reader_name_text(view->reader, hook->why_name, why, sizeof(why));
-    bl_reader_name_text(view->reader, hook->module_name, module, sizeof(module));
     return json_pack("{s:s, s:s, s:s, s:o, s:o}", "class",
-                     bl_model_class_name(view->model, hook->class_number), "function", function,
-                     "method", methods[hook->method <= BL_HOOK_BYTECODE ? hook->method : 0], "why",
-                     text_or_null(why), "module", text_or_null(module));
+                     bl_model_class_name(view->model, hook->class_number), "function",
+                     hook->function, "method", hook->method, "why", text_or_null(hook->why),
+                     "module", text_or_null(hook->module));
 }
 
 bool bl_render_json_put(FILE *out, const char *before, json_t *value)
@@ -364,12 +355,12 @@ static bool write_document(FILE *out, const struct bl_view *view)
         done = bl_render_json_put(out, ",\n\"java_stacks\": ", make_java(&view->header->java));
     fputs(",\n\"hooks\": [", out);
     const char *before = "\n  ";
-    uint32_t hooks = bl_reader_count(view->reader, BL_SECTION_HOOKS);
+    uint32_t hooks = bl_hooks_count(view->reader);
     for (uint32_t i = 0; done && i < hooks; i++) {
-        const struct bl_hook *hook = bl_reader_hook(view->reader, i);
-        if (!hook || hook->method == BL_HOOK_LASTING)
+        struct bl_hook_row hook;
+        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting)
             continue;
-        done = bl_render_json_put(out, before, make_hook(view, i));
+        done = bl_render_json_put(out, before, make_hook(view, &hook));
         before = ",\n  ";
     }
     fputs("]}\n", out);

@@ -36,6 +36,7 @@ static const char *ground_of(const struct bl_group *group)
         [BL_GROUND_OWNED] = "left to their owners",
         [BL_GROUND_OWNER_UNSEEN] = "owner not seen",
         [BL_GROUND_LASTING] = "made to stay",
+        [BL_GROUND_PARTIAL] = "calls go unseen",
         [BL_GROUND_PART] = "held by leaked ones",
     };
     if (group->rank == BL_MODEL_RANK_STEADY && !group->finding)

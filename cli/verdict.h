@@ -37,6 +37,7 @@ enum bl_ground {
     BL_GROUND_UNEXPLAINED,
     BL_GROUND_OWNED,        /* left to their owners, which are alive */
     BL_GROUND_OWNER_UNSEEN, /* they may have ended with it */
+    BL_GROUND_PARTIAL,      /* calls that end buffers of the class go unseen */
     BL_GROUND_PART,
     BL_GROUND_COUNT,
 };

@@ -1,4 +1,5 @@
 #include "hook_elf.h"
+#include "arena.h"
 #include "sigsafe.h"
 
 #include <elf.h>
@@ -15,19 +16,12 @@
 #define EH_COUNT_UDATA4  0x03
 #define EH_TABLE_DATAREL 0x3b
 
-struct object {
-    uint64_t bias;
-    const char *name;
-    const ElfW(Phdr) * headers;
-    unsigned header_count;
-};
-
 static const void *memory_at(uint64_t address)
 {
     return (const void *)(uintptr_t)address; // NOLINT(performance-no-int-to-ptr)
 }
 
-static const ElfW(Phdr) * find_header(const struct object *o, uint32_t type)
+static const ElfW(Phdr) * find_header(const struct bl_hook_object *o, uint32_t type)
 {
     for (unsigned i = 0; i < o->header_count; i++) {
         if (o->headers[i].p_type == type)
@@ -36,12 +30,58 @@ static const ElfW(Phdr) * find_header(const struct object *o, uint32_t type)
     return NULL;
 }
 
-static struct object object_of(const struct dl_phdr_info *info)
+static struct bl_hook_object object_of(const struct dl_phdr_info *info)
 {
-    return (struct object){.bias = info->dlpi_addr,
-                           .name = info->dlpi_name,
-                           .headers = info->dlpi_phdr,
-                           .header_count = info->dlpi_phnum};
+    return (struct bl_hook_object){.bias = info->dlpi_addr,
+                                   .name = info->dlpi_name,
+                                   .headers = info->dlpi_phdr,
+                                   .header_count = info->dlpi_phnum};
+}
+
+/* ---- which objects there are ---- */
+
+struct look {
+    struct bl_hook_objects *objects;
+    uint32_t count;
+    bool any_new;
+};
+
+static bool is_listed(const struct bl_hook_objects *all, const struct bl_hook_object *o)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->list[i].bias == o->bias && all->list[i].headers == o->headers)
+            return true;
+    }
+    return false;
+}
+
+static int take_object(struct dl_phdr_info *info, size_t size, void *context)
+{
+    struct look *l = context;
+    (void)size;
+    if (l->count == BL_HOOK_OBJECTS_MAX)
+        return 1;
+    struct bl_hook_object *o = &l->objects->spare[l->count++];
+    *o = object_of(info);
+    o->is_new = !is_listed(l->objects, o);
+    l->any_new |= o->is_new;
+    return 0;
+}
+
+bool bl_hook_elf_look(struct bl_hook_objects *objects)
+{
+    const size_t bytes = BL_HOOK_OBJECTS_MAX * sizeof *objects->list;
+    struct look l = {.objects = objects};
+    if (!objects->spare)
+        objects->spare = bl_arena_map(bytes);
+    if (!objects->spare)
+        return false;
+    dl_iterate_phdr(take_object, &l);
+    struct bl_hook_object *former = objects->list;
+    objects->list = objects->spare;
+    objects->spare = former;
+    objects->count = l.count;
+    return l.any_new;
 }
 
 /* ---- where code ends ---- */
@@ -80,8 +120,8 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /* start, end: of the segment. */
-static struct bl_hook_extent extent_of(const struct object *o, uint64_t address, uint64_t start,
-                                       uint64_t end)
+static struct bl_hook_extent extent_of(const struct bl_hook_object *o, uint64_t address,
+                                       uint64_t start, uint64_t end)
 {
     struct bl_hook_extent e = {.before = address, .limit = end, .behind = end};
     const ElfW(Phdr) *ph = find_header(o, PT_GNU_EH_FRAME);
@@ -109,7 +149,7 @@ static int find_extent(struct dl_phdr_info *info, size_t size, void *place)
 {
     (void)size;
     struct place *p = place;
-    const struct object o = object_of(info);
+    const struct bl_hook_object o = object_of(info);
     for (unsigned i = 0; i < o.header_count; i++) {
         const ElfW(Phdr) *ph = &o.headers[i];
         uint64_t start = o.bias + ph->p_vaddr;
@@ -133,26 +173,16 @@ bool bl_hook_elf_extent(uint64_t address, struct bl_hook_extent *ret_extent)
 
 /* ---- .dynsym ---- */
 
-struct dynamic {
-    const ElfW(Sym) * symbols;
-    const char *strings;
-    const uint32_t *gnu_hash;
-    const uint32_t *hash;
-    const uint16_t *versions;
-    const ElfW(Rela) * relocations;
-    uint64_t relocation_bytes;
-};
-
 /* The loader turns offsets into addresses where the section can be written, and only there. */
-static const void *dynamic_pointer(const struct object *o, uint64_t value)
+static const void *dynamic_pointer(const struct bl_hook_object *o, uint64_t value)
 {
     return memory_at(value < o->bias ? value + o->bias : value);
 }
 
-static bool read_dynamic(const struct object *o, struct dynamic *ret_dynamic)
+bool bl_hook_elf_dynamic(const struct bl_hook_object *o, struct bl_hook_dynamic *ret_dynamic)
 {
     const ElfW(Phdr) *ph = find_header(o, PT_DYNAMIC);
-    struct dynamic d = {0};
+    struct bl_hook_dynamic d = {0};
     if (!ph)
         return false;
     for (const ElfW(Dyn) *e = memory_at(o->bias + ph->p_vaddr); e->d_tag != DT_NULL; e++) {
@@ -171,6 +201,10 @@ static bool read_dynamic(const struct object *o, struct dynamic *ret_dynamic)
             d.relocations = at;
         else if (e->d_tag == DT_RELASZ)
             d.relocation_bytes = e->d_un.d_val;
+        else if (e->d_tag == DT_JMPREL)
+            d.jumps = at;
+        else if (e->d_tag == DT_PLTRELSZ)
+            d.jump_bytes = e->d_un.d_val;
     }
     *ret_dynamic = d;
     return d.symbols && d.strings;
@@ -190,14 +224,15 @@ static bool is_variable(const ElfW(Sym) * s)
 typedef bool is_wanted(const ElfW(Sym) *);
 
 /* Of several versions of a symbol, the one that a new program links to. */
-static bool matches(const struct dynamic *d, uint32_t n, const char *name, is_wanted *wanted)
+static bool matches(const struct bl_hook_dynamic *d, uint32_t n, const char *name,
+                    is_wanted *wanted)
 {
     return wanted(&d->symbols[n]) && !(d->versions && d->versions[n] & VERSION_HIDDEN) &&
            strcmp(d->strings + d->symbols[n].st_name, name) == 0;
 }
 
 static const ElfW(Sym) *
-    search_gnu_hash(const struct dynamic *d, const char *name, is_wanted *wanted)
+    search_gnu_hash(const struct bl_hook_dynamic *d, const char *name, is_wanted *wanted)
 {
     uint32_t hash = 5381;
     for (const char *c = name; *c; c++)
@@ -219,7 +254,7 @@ static const ElfW(Sym) *
 }
 
 static const ElfW(Sym) *
-    search_dynamic(const struct dynamic *d, const char *name, is_wanted *wanted)
+    search_dynamic(const struct bl_hook_dynamic *d, const char *name, is_wanted *wanted)
 {
     if (d->gnu_hash)
         return search_gnu_hash(d, name, wanted);
@@ -258,7 +293,7 @@ static const void *file_range(const struct file *f, uint64_t offset, uint64_t si
 }
 
 /* The file may have been replaced since: program headers and notes (build-id) must be the same. */
-static bool is_loaded_file(const struct file *f, const struct object *o)
+static bool is_loaded_file(const struct file *f, const struct bl_hook_object *o)
 {
     const ElfW(Ehdr) *e = (const void *)f->bytes;
     uint64_t bytes = o->header_count * sizeof(ElfW(Phdr));
@@ -310,7 +345,7 @@ static bool search_sections(const struct file *f, const char *name, ElfW(Sym) * 
     return false;
 }
 
-static bool search_file(const struct object *o, const char *name, ElfW(Sym) * ret_symbol)
+static bool search_file(const struct bl_hook_object *o, const char *name, ElfW(Sym) * ret_symbol)
 {
     struct file f;
     if (!map_file(o->name[0] ? o->name : "/proc/self/exe", &f))
@@ -324,7 +359,7 @@ static bool search_file(const struct object *o, const char *name, ElfW(Sym) * re
 
 /* A resolver may use what relocation has yet to fill in. A relative relocation that has its value
  * shows that it has happened; one that has not may be data that was written since. */
-static bool is_relocated(const struct object *o, const struct dynamic *d)
+static bool is_relocated(const struct bl_hook_object *o, const struct bl_hook_dynamic *d)
 {
     bool any = false;
     for (uint64_t n = 0; n < d->relocation_bytes / sizeof(ElfW(Rela)); n++) {
@@ -340,8 +375,8 @@ static bool is_relocated(const struct object *o, const struct dynamic *d)
     return !any;
 }
 
-static uint64_t resolve(const struct object *o, const struct dynamic *d, const ElfW(Sym) * s,
-                        size_t *ret_size)
+static uint64_t resolve(const struct bl_hook_object *o, const struct bl_hook_dynamic *d,
+                        const ElfW(Sym) * s, size_t *ret_size)
 {
     uint64_t address = o->bias + s->st_value;
     if (ELF64_ST_TYPE(s->st_info) != STT_GNU_IFUNC) {
@@ -363,7 +398,7 @@ struct wanted {
     size_t size;
 };
 
-static bool is_named(const struct object *o, const char *path)
+static bool is_named(const struct bl_hook_object *o, const char *path)
 {
     if (!path || strcmp(o->name, path) == 0)
         return true;
@@ -375,12 +410,12 @@ static int find_symbol(struct dl_phdr_info *info, size_t size, void *wanted)
 {
     (void)size;
     struct wanted *w = wanted;
-    const struct object o = object_of(info);
-    struct dynamic d = {0};
+    const struct bl_hook_object o = object_of(info);
+    struct bl_hook_dynamic d = {0};
     ElfW(Sym) local;
     if (!is_named(&o, w->path))
         return 0;
-    bool dynamic = read_dynamic(&o, &d);
+    bool dynamic = bl_hook_elf_dynamic(&o, &d);
     const ElfW(Sym) *s = dynamic ? search_dynamic(&d, w->name, is_function) : NULL;
     /* Among all objects, only an exported function is meant. */
     if (!s && w->path && search_file(&o, w->name, &local))
@@ -403,14 +438,32 @@ static int find_variable(struct dl_phdr_info *info, size_t size, void *wanted)
 {
     (void)size;
     struct wanted *w = wanted;
-    const struct object o = object_of(info);
-    struct dynamic d = {0};
-    const ElfW(Sym) *s = read_dynamic(&o, &d) ? search_dynamic(&d, w->name, is_variable) : NULL;
+    const struct bl_hook_object o = object_of(info);
+    struct bl_hook_dynamic d = {0};
+    const ElfW(Sym) *s =
+        bl_hook_elf_dynamic(&o, &d) ? search_dynamic(&d, w->name, is_variable) : NULL;
     if (!s)
         return 0;
     w->address = o.bias + s->st_value;
     w->size = s->st_size;
     return 1;
+}
+
+static int count_definition(struct dl_phdr_info *info, size_t size, void *wanted)
+{
+    (void)size;
+    struct wanted *w = wanted;
+    const struct bl_hook_object o = object_of(info);
+    struct bl_hook_dynamic d = {0};
+    w->size += bl_hook_elf_dynamic(&o, &d) && search_dynamic(&d, w->name, is_function) != NULL;
+    return 0;
+}
+
+unsigned bl_hook_elf_count(const char *name)
+{
+    struct wanted w = {.name = name};
+    dl_iterate_phdr(count_definition, &w);
+    return (unsigned)w.size;
 }
 
 uint64_t bl_hook_elf_find_variable(const char *name, size_t *ret_size)

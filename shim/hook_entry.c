@@ -30,8 +30,10 @@ struct next {
     uint64_t stack_words;
 };
 
-static struct hook *hooks; /* HOOKS_MAX of them, by the number that a stub pushes */
+static struct hook *hooks; /* by the number that a stub pushes; those of the stubs come last */
 static uint32_t hook_count;
+static uint32_t stub_count;
+static bool is_ready; /* entries can be rewritten */
 static struct hook *by_address;
 static void (*on_change)(void);
 
@@ -41,6 +43,13 @@ _Static_assert(offsetof(struct bl_hook_call, result) == 56, "hook_thunks.S: CALL
 _Static_assert(offsetof(struct bl_hook_call, origin.pc) == 64, "hook_thunks.S: CALL_PC");
 _Static_assert(offsetof(struct bl_hook_call, origin.sp) == 72, "hook_thunks.S: CALL_SP");
 _Static_assert(offsetof(struct bl_hook_call, origin.rbp) == 80, "hook_thunks.S: CALL_RBP");
+
+/* hook_thunks.S: stubs and resolvers, and where each stub goes on */
+extern const uint8_t bl_hook_stubs[BL_HOOK_STUBS][STUB_BYTES];
+extern void (*bl_hook_stub_thunks[BL_HOOK_STUBS])(void);
+#define RESOLVER_OFFSET 16u
+_Static_assert(HOOKS_MAX == 32768 && BL_HOOK_STUBS == 512 && STUB_BYTES == 32,
+               "hook_thunks.S: FIRST_STUB, STUBS");
 
 void bl_hook_thunk_pre(void);
 void bl_hook_thunk_post(void);
@@ -62,15 +71,20 @@ void bl_hook_run_post(uint32_t number, const struct bl_hook_call *call)
     h->spec.post(h->spec.context, call);
 }
 
+static bool has_table(void)
+{
+    if (!hooks)
+        hooks = bl_arena_map((HOOKS_MAX + BL_HOOK_STUBS) * sizeof *hooks);
+    return hooks != NULL;
+}
+
 int bl_hook_entry_init(const char **ret_why)
 {
-    if (hooks)
-        return 0;
-    if (bl_hook_relocate_init(ret_why) != 0)
+    if (!is_ready && bl_hook_relocate_init(ret_why) != 0)
         return -1;
-    hooks = bl_arena_map(HOOKS_MAX * sizeof *hooks);
     *ret_why = "no memory";
-    return hooks ? 0 : -1;
+    is_ready = has_table();
+    return is_ready ? 0 : -1;
 }
 
 static struct hook *find_hook(uint64_t address)
@@ -157,7 +171,7 @@ static int set_hook(struct hook *h, const struct bl_hook_head *head, const char 
 static const char *objection(uint64_t address, const struct bl_hook_spec *spec)
 {
     const struct hook *known = find_hook(address);
-    if (!hooks)
+    if (!is_ready)
         return "entry hooks are not available";
     if (!spec->pre && !spec->post)
         return "nothing to call";
@@ -201,6 +215,33 @@ int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_sp
         return -1;
     h->spec = *spec;
     return set_hook(h, &head, ret_why);
+}
+
+bool bl_hook_entry_is_hooked(uint64_t address)
+{
+    struct bl_hook_extent extent;
+    const struct hook *h = find_hook(address);
+    return h && bl_hook_elf_extent(address, &extent) && is_in_place(h, extent.limit);
+}
+
+int bl_hook_entry_stub(uint64_t address, const struct bl_hook_spec *spec, struct bl_hook_stub *stub,
+                       const char **ret_why)
+{
+    *ret_why = "no memory";
+    if (!has_table())
+        return -1;
+    *ret_why = "too many hooks";
+    if (!stub->entry && stub_count == BL_HOOK_STUBS)
+        return -1;
+    if (!stub->entry) {
+        stub->entry = (uint64_t)(uintptr_t)bl_hook_stubs[stub_count++];
+        stub->resolver = stub->entry + RESOLVER_OFFSET;
+    }
+    uint64_t n = (stub->entry - (uint64_t)(uintptr_t)bl_hook_stubs) / STUB_BYTES;
+    hooks[HOOKS_MAX + n].spec = *spec;
+    hooks[HOOKS_MAX + n].slot = address - STUB_BYTES; /* there is no trampoline to go to */
+    bl_hook_stub_thunks[n] = spec->post ? bl_hook_thunk_post : bl_hook_thunk_pre;
+    return 0;
 }
 
 uint64_t bl_hook_entry_find(const char *path, const char *name, size_t *ret_size)

@@ -46,6 +46,17 @@ struct bl_hook_spec {
     unsigned stack_words; /* copied for a post hook: 8 where unknown, at most 256 */
 };
 
+/* Ways into a hook in the shim's own text, for who writes no code. */
+struct bl_hook_stub {
+    uint64_t entry;    /* to be called instead of the function */
+    uint64_t resolver; /* a function that returns entry */
+};
+
+/* A stub that calls the hook and goes on with the function at address. A stub that has been made
+ * before is given another function. There are BL_HOOK_STUBS. Needs no bl_hook_entry_init. */
+#define BL_HOOK_STUBS 512u
+int bl_hook_entry_stub(uint64_t address, const struct bl_hook_spec *spec, struct bl_hook_stub *stub,
+                       const char **ret_why);
 /* Finds libZydis and what writing code needs. Once, in the constructor. -1: no function can be
  * hooked, *ret_why says why. */
 int bl_hook_entry_init(const char **ret_why);
@@ -54,6 +65,8 @@ int bl_hook_entry_init(const char **ret_why);
  * text such as "too short", "branch into its head". */
 int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_spec *spec,
                           const char **ret_why);
+/* Is there a hook at the entry of the function at address? */
+bool bl_hook_entry_is_hooked(uint64_t address);
 /* Finds a function in a loaded object. path: as the loader names it, or only the file's name; "" is
  * the executable; NULL all objects in load order. Exported functions are found, in their default
  * version; where a path is given, then local ones of .symtab. Returns its address, 0 if there is

@@ -201,4 +201,41 @@ bl_hook_thunk_post:
         .cfi_endproc
         .size   bl_hook_thunk_post, . - bl_hook_thunk_post
 
+/* Stubs for those who cannot write any, and functions that return their addresses. */
+#define FIRST_STUB      32768
+#define STUBS           512
+
+        .globl  bl_hook_stubs
+        .hidden bl_hook_stubs
+        .type   bl_hook_stubs, @function
+        .balign 32
+bl_hook_stubs:
+        .set    stub, 0
+        .rept   STUBS
+        .cfi_startproc
+1:      endbr64
+        pushq   $FIRST_STUB + stub
+        .cfi_adjust_cfa_offset 8
+        jmpq    *bl_hook_stub_thunks + 8 * stub(%rip)
+        .cfi_endproc
+        .balign 16
+        .cfi_startproc
+        endbr64
+        leaq    1b(%rip), %rax
+        ret
+        .cfi_endproc
+        .balign 32
+        .set    stub, stub + 1
+        .endr
+        .size   bl_hook_stubs, . - bl_hook_stubs
+
+        .bss
+        .globl  bl_hook_stub_thunks
+        .hidden bl_hook_stub_thunks
+        .type   bl_hook_stub_thunks, @object
+        .balign 8
+bl_hook_stub_thunks:
+        .zero   8 * STUBS
+        .size   bl_hook_stub_thunks, . - bl_hook_stub_thunks
+
         .section .note.GNU-stack, "", @progbits

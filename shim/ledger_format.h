@@ -367,6 +367,9 @@ static_assert(sizeof(struct bl_thread) == 32, "thread layout");
 #define BL_CLASS_RELEASED   0x2u /* it has functions that end its buffers, not owners alone */
 /* the profile's count field showed another number at the first birth: it is not used */
 #define BL_CLASS_FIELD_DROPPED 0x4u
+/* some of its functions are not seen wherever they are called from: references may have been taken
+ * or given back unseen */
+#define BL_CLASS_PARTIAL 0x8u
 
 struct bl_class {
     uint32_t name;          /*  0 in NAMES */
@@ -451,9 +454,10 @@ static_assert(sizeof(struct bl_object) == 64, "object layout");
 #define BL_OBJECT_HELD  0x8u /* the heap block at its address ends it */
 /* it was allocated in an owner whose birth was not seen, so neither will its end be */
 #define BL_OBJECT_OWNER_UNKNOWN 0x10u
-#define BL_OBJECT_ENDING        0x20u /* a destroy is under way */
-#define BL_OBJECT_REPLACING     0x40u /* a call is under way that may release it */
-#define BL_OBJECT_HOLDER        0x80u /* field names the one that holds it */
+#define BL_OBJECT_ENDING        0x20u  /* a destroy is under way */
+#define BL_OBJECT_REPLACING     0x40u  /* a call is under way that may release it */
+#define BL_OBJECT_HOLDER        0x80u  /* field names the one that holds it */
+#define BL_OBJECT_CLEARING      0x100u /* a call is under way that ends what it owns */
 
 enum bl_op {
     BL_OP_ALLOC = 1,
@@ -467,6 +471,7 @@ enum bl_op {
     /* pairs of a retain and a release in one and the same call, which left a full history; its
      * `folded` counts them, it has no stack and no thread */
     BL_OP_BALANCED = 9,
+    BL_OP_FREED = 10, /* its heap block was freed while references were left, as far as seen */
 };
 
 /* Equal operations (same op, stack and delta) of one buffer fold into one event. An event is also a

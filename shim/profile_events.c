@@ -70,7 +70,8 @@ static bool is_followed(const struct bl_watched *w)
     const struct bl_profile_function *f = &w->f;
     return f->role == BL_ROLE_REPLACE ||
            (f->role == BL_ROLE_RESIZE && f->into.where != BL_WHERE_NONE) ||
-           (f->role == BL_ROLE_DESTROY && !f->pre && !(f->when & BL_WHEN_RESULT));
+           ((f->role == BL_ROLE_DESTROY || f->role == BL_ROLE_CLEAR) && !f->pre &&
+            !(f->when & BL_WHEN_RESULT));
 }
 
 static struct bl_token token_of(const struct bl_under_way *u)
@@ -89,6 +90,8 @@ static void abandon(const struct bl_under_way *u)
     e.stack = u->stack;
     if (w->f.role == BL_ROLE_DESTROY)
         bl_refs_finish_destroy(&e, token_of(u));
+    else if (w->f.role == BL_ROLE_CLEAR)
+        bl_refs_finish_clear(&e, token_of(u));
     else if (w->f.role == BL_ROLE_REPLACE)
         bl_refs_finish_replace(&e, token_of(u), false);
     else if (w->f.role == BL_ROLE_RESIZE)
@@ -240,12 +243,16 @@ static void begin(const struct bl_watched *w, struct bl_ref_event *e,
     if (bl_tls.under_way_count == BL_UNDER_WAY) {
         if (w->f.role == BL_ROLE_DESTROY)
             bl_refs_end(e);
+        else if (w->f.role == BL_ROLE_CLEAR)
+            bl_refs_clear(e);
         else
             bl_losses_add(BL_LOSS_events_dropped, 1);
         return;
     }
     if (w->f.role == BL_ROLE_DESTROY)
         known = bl_refs_begin(BL_REFS_DESTROY, e, &token);
+    else if (w->f.role == BL_ROLE_CLEAR)
+        known = bl_refs_begin(BL_REFS_CLEAR, e, &token);
     else if (w->f.role == BL_ROLE_RESIZE)
         known = bl_refs_begin(BL_REFS_MOVE, e, &token);
     else if (e->handle) {
@@ -308,6 +315,8 @@ static void finish(const struct bl_watched *w, const struct bl_under_way *u,
         finish_replace(w, u, &e, call);
     else if (u->record && w->f.role == BL_ROLE_DESTROY)
         bl_refs_finish_destroy(&e, token_of(u));
+    else if (u->record && w->f.role == BL_ROLE_CLEAR)
+        bl_refs_finish_clear(&e, token_of(u));
     else if (u->record)
         bl_refs_finish_move(&e, token_of(u), into, value_at(&w->f.size, call, into));
 }

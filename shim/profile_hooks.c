@@ -1,7 +1,7 @@
 #include "profile_hooks.h"
 #include "arena.h"
-#include "hook_elf.h"
 #include "hook_entry.h"
+#include "hook_import.h"
 #include "hook_list.h"
 #include "jvm/agent.h"
 #include "ledger.h"
@@ -16,7 +16,6 @@
 #define CLASSES_PER_PROFILE BL_PROFILE_CLASSES_MAX
 #define PROFILES_MAX        32u
 #define FILE_BYTES          (64u << 10)
-#define OBJECTS_MAX         4096u
 #define MATCHES_MAX         4u /* objects that hold one class's functions and came at once */
 
 /* A function of a class, hooked or refused, in one object. Never freed: a library that is unloaded
@@ -24,9 +23,7 @@
 struct applied {
     struct bl_watched watched;
     struct applied *next; /* of the class */
-    const char *why;      /* static text; NULL: all calls are seen */
-    enum bl_hook_method method;
-    char *path; /* of the object; NULL: not recorded yet */
+    char *path;           /* of the object; NULL: not listed yet */
 };
 
 /* A class of a profile that is in the ledger. Never freed. */
@@ -46,76 +43,7 @@ static struct profile {
 static uint32_t profile_count;
 static const char *no_hooks_why; /* entry hooks cannot be had at all */
 
-/* ---- loaded objects ---- */
-
-struct object {
-    const void *headers; /* tells it from another one at the same base */
-    uint64_t base;
-    const char *path; /* the loader's, or the executable's */
-    bool executable;
-    bool is_new;
-};
-
-/* Those of the latest look. */
-static struct object *objects;
-static uint32_t object_count;
-
-static const char *executable_path(void)
-{
-    if (!bl_header->exe_name)
-        return "";
-    const struct bl_name *name = bl_ledger_at(BL_SECTION_NAMES, bl_header->exe_name);
-    return name->text;
-}
-
-struct look {
-    struct object *found;
-    uint32_t count;
-    bool any_new;
-};
-
-static bool is_known(const struct object *o)
-{
-    for (uint32_t i = 0; i < object_count; i++) {
-        if (objects[i].base == o->base && objects[i].headers == o->headers)
-            return true;
-    }
-    return false;
-}
-
-static int take_object(struct dl_phdr_info *info, size_t size, void *context)
-{
-    struct look *l = context;
-    (void)size;
-    if (l->count == OBJECTS_MAX)
-        return 1;
-    struct object *o = &l->found[l->count++];
-    *o = (struct object){.headers = info->dlpi_phdr,
-                         .base = info->dlpi_addr,
-                         .path = info->dlpi_name,
-                         .executable = !info->dlpi_name || !info->dlpi_name[0]};
-    if (o->executable)
-        o->path = executable_path();
-    o->is_new = !is_known(o);
-    l->any_new |= o->is_new;
-    return 0;
-}
-
-/* False: nothing has come since the latest look. */
-static bool look_around(void)
-{
-    static struct object *spare;
-    if (!spare)
-        spare = bl_arena_map(OBJECTS_MAX * sizeof *spare);
-    struct look l = {.found = spare};
-    if (!spare)
-        return false;
-    dl_iterate_phdr(take_object, &l);
-    spare = objects;
-    objects = l.found;
-    object_count = l.count;
-    return l.any_new;
-}
+static struct bl_hook_objects objects;
 
 /* ---- classes ---- */
 
@@ -131,8 +59,18 @@ struct application {
     struct profile *profile;
     uint32_t class_count;
     struct bl_profile_class classes[CLASSES_PER_PROFILE];
-    const struct object *matches[CLASSES_PER_PROFILE][MATCHES_MAX]; /* NULL ends them */
+    const struct bl_hook_object *matches[CLASSES_PER_PROFILE][MATCHES_MAX]; /* NULL ends them */
 };
+
+static const char *path_of(const struct bl_hook_object *o)
+{
+    if (o->name && o->name[0])
+        return o->name;
+    if (!bl_header->exe_name)
+        return "";
+    const struct bl_name *name = bl_ledger_at(BL_SECTION_NAMES, bl_header->exe_name);
+    return name->text;
+}
 
 static void set_policy(uint8_t number, const struct bl_profile_class *c, uint8_t kind_of)
 {
@@ -199,12 +137,13 @@ static struct applied *find_applied(struct registered *r, const struct bl_profil
     return add_function(r, f);
 }
 
-static void list_function(const struct registered *r, const struct applied *a)
+static void list_function(const struct registered *r, const struct applied *a,
+                          enum bl_hook_method method, const char *why)
 {
     bl_hook_list_add(&(struct bl_hook_note){.function = a->watched.f.name,
                                             .class_number = r->class.number,
-                                            .method = a->method,
-                                            .why = a->why,
+                                            .method = method,
+                                            .why = why,
                                             .module = a->path});
 }
 
@@ -217,8 +156,9 @@ static void refuse_variable(struct registered *r, const char *path)
     struct applied *a = find_applied(r, &f, path);
     if (!a || a->path || (a->path = copy_text(path)) == NULL)
         return;
-    a->why = "the library has no such variable: buffers of this kind are counted as its class";
-    list_function(r, a);
+    list_function(
+        r, a, BL_HOOK_NONE,
+        "the library has no such variable: buffers of this kind are counted as its class");
 }
 
 /* Where the variables are now. The library may have been unloaded and loaded elsewhere. */
@@ -237,7 +177,7 @@ static void find_variables(struct application *a, uint32_t index, struct registe
         bl_store_relaxed(&kind->variable, (const void *)(uintptr_t)address);
         kind->width = (uint8_t)size;
         if (!address)
-            refuse_variable(r, a->matches[index][0]->path);
+            refuse_variable(r, path_of(a->matches[index][0]));
     }
 }
 
@@ -267,18 +207,19 @@ static void take_class(void *context, const struct bl_profile_class *c)
     struct application *a = context;
     if (a->class_count == CLASSES_PER_PROFILE)
         return;
-    const struct object **matches = a->matches[a->class_count];
+    const struct bl_hook_object **matches = a->matches[a->class_count];
     uint32_t count = 0;
     a->classes[a->class_count++] = *c;
-    for (uint32_t i = 0; i < object_count && count < MATCHES_MAX; i++) {
-        const char *name = strrchr(objects[i].path, '/');
-        if (objects[i].is_new && bl_profile_matches(c->library, name ? name + 1 : objects[i].path))
-            matches[count++] = &objects[i];
+    for (uint32_t i = 0; i < objects.count && count < MATCHES_MAX; i++) {
+        const char *path = path_of(&objects.list[i]);
+        const char *name = strrchr(path, '/');
+        if (objects.list[i].is_new && bl_profile_matches(c->library, name ? name + 1 : path))
+            matches[count++] = &objects.list[i];
     }
     if (count < MATCHES_MAX)
         matches[count] = NULL;
     if (count > 0 && c->bytecode && !a->profile->armed[a->class_count - 1]) {
-        bl_java_agent_arm(c, matches[0]->path, a->profile->name, no_hooks_why);
+        bl_java_agent_arm(c, path_of(matches[0]), a->profile->name, no_hooks_why);
         a->profile->armed[a->class_count - 1] = true;
     }
 }
@@ -291,11 +232,11 @@ static bool ends_buffers(enum bl_role role)
            role == BL_ROLE_TRANSFER;
 }
 
-static void set_released(const struct registered *r)
+static void set_flags_of(uint8_t class_number, uint32_t flags)
 {
-    bl_hook_list_set_flags(r->class.number, BL_CLASS_RELEASED);
-    for (uint32_t i = 0; i < r->class.kind_count; i++)
-        bl_hook_list_set_flags(r->class.kinds[i].class_number, BL_CLASS_RELEASED);
+    bl_hook_list_set_flags(class_number, flags);
+    if (flags & BL_CLASS_PARTIAL)
+        bl_refs_set_partial(class_number);
 }
 
 /* Nothing is hooked: the reader looks for the function in stacks. It may be in any of the class's
@@ -304,50 +245,87 @@ static void take_lasting(struct application *a, const struct bl_profile_function
 {
     const struct bl_profile_class *c = &a->classes[f->class_index];
     struct registered *r = a->profile->classes[f->class_index];
-    for (uint32_t i = 0; r && i < object_count; i++) {
-        const struct object *o = &objects[i];
-        const char *name = strrchr(o->path, '/');
+    for (uint32_t i = 0; r && i < objects.count; i++) {
+        const struct bl_hook_object *o = &objects.list[i];
+        const char *name = strrchr(path_of(o), '/');
         size_t size = 0;
-        name = name ? name + 1 : o->path;
+        name = name ? name + 1 : path_of(o);
         if (!o->is_new ||
             !(bl_profile_matches(c->library, name) || bl_profile_matches(c->own, name)))
             continue;
-        uint64_t address = bl_hook_entry_find(o->executable ? "" : o->path, f->name, &size);
-        struct applied *known = address ? find_applied(r, f, o->path) : NULL;
-        if (!known || known->path || (known->path = copy_text(o->path)) == NULL)
+        uint64_t address = bl_hook_entry_find(o->name ? o->name : "", f->name, &size);
+        struct applied *known = address ? find_applied(r, f, path_of(o)) : NULL;
+        if (!known || known->path || (known->path = copy_text(path_of(o))) == NULL)
             continue;
         bl_hook_list_add(&(struct bl_hook_note){.function = f->name,
                                                 .class_number = r->class.number,
                                                 .method = BL_HOOK_LASTING,
-                                                .module = o->path,
-                                                .code_start = (uint32_t)(address - o->base),
+                                                .module = path_of(o),
+                                                .code_start = (uint32_t)(address - o->bias),
                                                 .code_bytes = (uint32_t)size,
                                                 .flags = f->births ? BL_LASTING_BIRTHS : 0u});
     }
 }
 
-static void hook(struct registered *r, const struct bl_profile_function *f, const struct object *o,
-                 uint64_t address, size_t size)
+/* What a function that was hooked this way means for its class. */
+static void set_flags(const struct registered *r, enum bl_role role, enum bl_hook_method method)
 {
-    struct applied *a = find_applied(r, f, o->path);
+    uint32_t flags = method != BL_HOOK_NONE && ends_buffers(role) ? BL_CLASS_RELEASED : 0;
+    if (method != BL_HOOK_ENTRY && role != BL_ROLE_ALLOC && role != BL_ROLE_RESIZE)
+        flags |= BL_CLASS_PARTIAL;
+    if (flags == 0)
+        return;
+    set_flags_of(r->class.number, flags);
+    for (uint32_t i = 0; i < r->class.kind_count; i++)
+        set_flags_of(r->class.kinds[i].class_number, flags);
+}
+
+/* Where its entry cannot be rewritten, for the reason in *why, which is then said of the import
+ * slots. Why those cannot be had either is added to it. */
+static enum bl_hook_method hook_imports(struct applied *a, uint64_t address, struct bl_text *why)
+{
+    struct bl_hook_spec spec = bl_profile_events_spec(&a->watched);
+    const char *why_not = NULL;
+    if (bl_hook_import_install(a->watched.f.name, address, &spec, &why_not) == 0)
+        return BL_HOOK_IMPORT;
+    bl_text_str(why, ", and ");
+    bl_text_str(why, why_not);
+    return BL_HOOK_NONE;
+}
+
+static enum bl_hook_method hook_function(struct applied *a, uint64_t address, size_t size,
+                                         struct bl_text *why)
+{
+    struct bl_hook_spec spec = bl_profile_events_spec(&a->watched);
+    const char *why_not = no_hooks_why;
+    if (!why_not && bl_hook_entry_install(address, size, &spec, &why_not) == 0)
+        return BL_HOOK_ENTRY;
+    bl_text_str(why, why_not);
+    if (bl_hook_entry_is_hooked(address)) /* by another class: it would be seen twice */
+        return BL_HOOK_NONE;
+    return hook_imports(a, address, why);
+}
+
+static void hook(struct registered *r, const struct bl_profile_function *f,
+                 const struct bl_hook_object *o, uint64_t address, size_t size)
+{
+    struct applied *a = find_applied(r, f, path_of(o));
     bool is_new = a && !a->path;
-    if (!a || (is_new && (a->path = copy_text(o->path)) == NULL)) {
+    char text[160];
+    struct bl_text why;
+    enum bl_hook_method method = BL_HOOK_NONE;
+    if (!a || (is_new && (a->path = copy_text(path_of(o))) == NULL)) {
         bl_losses_add(BL_LOSS_hooks_refused, 1);
         return;
     }
-    a->method = BL_HOOK_NONE;
-    a->why = address ? no_hooks_why : "the library has no function of this name";
-    if (!a->why) {
-        struct bl_hook_spec spec = bl_profile_events_spec(&a->watched);
-        if (bl_hook_entry_install(address, size, &spec, &a->why) == 0) {
-            a->why = NULL;
-            a->method = BL_HOOK_ENTRY;
-        }
-    }
+    bl_text_init(&why, text, sizeof text);
+    if (address)
+        method = hook_function(a, address, size, &why);
+    else
+        bl_text_str(&why, "the library has no function of this name");
     if (is_new)
-        list_function(r, a);
-    if (a->method != BL_HOOK_NONE && ends_buffers(f->role))
-        set_released(r);
+        list_function(r, a, method, method == BL_HOOK_ENTRY ? NULL : text);
+    set_flags(r, f->role, method);
 }
 
 static void take_function(void *context, const struct bl_profile_function *f)
@@ -359,11 +337,11 @@ static void take_function(void *context, const struct bl_profile_function *f)
         take_lasting(a, f);
         return;
     }
-    const struct object **matches = a->matches[f->class_index];
+    const struct bl_hook_object **matches = a->matches[f->class_index];
     for (uint32_t i = 0; i < MATCHES_MAX && matches[i]; i++) {
         size_t size = 0;
-        const struct object *o = matches[i];
-        uint64_t address = bl_hook_entry_find(o->executable ? "" : o->path, f->name, &size);
+        const struct bl_hook_object *o = matches[i];
+        uint64_t address = bl_hook_entry_find(o->name ? o->name : "", f->name, &size);
         if (!address && f->optional)
             continue;
         struct registered *r = register_class(a, f->class_index);
@@ -395,15 +373,23 @@ static void apply(struct profile *profile, struct application *a)
     bl_profile_parse(profile->text, profile->length, &sink);
 }
 
-static void apply_all(void)
+static void look_around(bool at_start)
 {
     bl_guard_enter_internal();
-    struct application *a = look_around() ? bl_arena_map(sizeof *a) : NULL;
+    bool any_new = bl_hook_elf_look(&objects);
+    struct application *a = any_new ? bl_arena_map(sizeof *a) : NULL;
     for (uint32_t i = 0; i < profile_count && a; i++)
         apply(&profiles[i], a);
     if (a)
         bl_arena_unmap(a, sizeof *a);
+    if (any_new)
+        bl_hook_import_update(&objects, at_start);
     bl_guard_leave_internal();
+}
+
+static void on_change(void)
+{
+    look_around(false);
 }
 
 /* ---- which profiles ---- */
@@ -456,15 +442,23 @@ static void choose(const char *list, size_t length)
     }
 }
 
+/* Libraries that arrive later are seen by a hook of the loader's own function. */
+static void watch(void)
+{
+    const char *why = no_hooks_why;
+    if (!why && bl_hook_entry_watch(on_change, &why) == 0)
+        return;
+    bl_hook_list_add(&(struct bl_hook_note){
+        .function = "dlopen", .class_number = 0, .method = BL_HOOK_NONE, .why = why, .module = ""});
+}
+
 void bl_profile_hooks_start(const char *list, size_t length)
 {
     choose(list, length);
     if (profile_count == 0)
         return;
-    if (bl_hook_entry_init(&no_hooks_why) == 0) {
-        const char *why = NULL;
+    if (bl_hook_entry_init(&no_hooks_why) == 0)
         no_hooks_why = NULL;
-        bl_hook_entry_watch(apply_all, &why);
-    }
-    apply_all();
+    watch();
+    look_around(true);
 }

@@ -20,6 +20,11 @@ void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy)
     bl_ref_policies[class_number & (BL_CLASSES_MAX - 1)] = policy;
 }
 
+void bl_refs_set_partial(uint8_t class_number)
+{
+    bl_ref_policies[class_number & (BL_CLASSES_MAX - 1)].is_partial = true;
+}
+
 /* ---- handles to records ---- */
 
 bool bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record)
@@ -113,11 +118,12 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
 }
 
 void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
-                        bool well)
+                        enum bl_ref_end how)
 {
     struct bl_object *o = bl_ref_object_at(record);
     uint64_t size = bl_ref_size_in(o);
-    well = well && !(o->flags & BL_OBJECT_DRIFTED);
+    if (how == BL_REF_WELL && o->flags & BL_OBJECT_DRIFTED)
+        how = BL_REF_ILL;
     bl_store_release(&o->word, 0);
     *tombstone_place(at) = (struct bl_ref_tombstone){.handle = at->handle,
                                                      .time_ns = e->time_ns,
@@ -127,7 +133,7 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
                                                      .end_thread = e->thread,
                                                      .class_number = at->class_number};
     bl_counters_end(at->index, at->class_number, size);
-    if (well)
+    if (how != BL_REF_ILL)
         bl_history_complete(o, at->class_number, size, e->time_ns);
     else
         bl_history_drop(o->events);
@@ -136,16 +142,16 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
         return;
     }
     bl_owners_push_ended(&at->ended, record);
-    at->ended_ill |= !well;
+    at->ended_ill |= how != BL_REF_WELL;
 }
 
 void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
-                       const struct bl_ref_event *e, bool well)
+                       const struct bl_ref_event *e, enum bl_ref_end how)
 {
     uint32_t record = entry->record;
     at->class_number = entry->class_number;
     bl_ref_remove_locked(at, entry);
-    bl_ref_bury_locked(at, record, e, well);
+    bl_ref_bury_locked(at, record, e, how);
 }
 
 void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,
@@ -159,7 +165,7 @@ void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,
     at.ended = owner->ended;
     if (entry) {
         bl_history_note(bl_ref_object_at(member.record), BL_OP_OWNER_END, e);
-        bl_ref_end_locked(&at, entry, e, !owner->ended_ill);
+        bl_ref_end_locked(&at, entry, e, owner->ended_ill ? BL_REF_ILL : BL_REF_WELL);
     }
     owner->ended = at.ended;
     bl_lock_give(&at.shard->lock);

@@ -24,12 +24,14 @@ struct bl_ref_policy {
     bool recycles;     /* born again while live: its end could not be seen, and was well */
     bool inlined;      /* most operations cannot be seen: the field differs without drift */
     bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
+    bool is_partial;   /* some operations go unseen: none of those seen is one too many */
     uint8_t kind_of;   /* the class whose functions are this one's; 0: it has its own */
     struct bl_own_field field;
 };
 
 /* By class number. Before its first event. */
 void bl_refs_set_policy(uint8_t class_number, struct bl_ref_policy policy);
+void bl_refs_set_partial(uint8_t class_number);
 
 BL_INLINE struct bl_object *bl_ref_object_at(uint32_t n)
 {
@@ -154,13 +156,18 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
 /* The class is at's. Returns the record, 0: there is no room. */
 uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e,
                              uint64_t size);
-/* The buffer of a record that is not in the index, of at's class, is gone. well: its siblings are
- * to be compared with it. What it owns is left to bl_ref_leave. */
+enum bl_ref_end {
+    BL_REF_WELL,   /* its siblings are to be compared with it; unless its count drifted */
+    BL_REF_ILL,    /* nothing can be learned from it */
+    BL_REF_UNSEEN, /* that others end this way is to be known */
+};
+/* The buffer of a record that is not in the index, of at's class, is gone. What it owns is left to
+ * bl_ref_leave. */
 void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
-                        bool well);
+                        enum bl_ref_end how);
 /* The same of one that is. */
 void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
-                       const struct bl_ref_event *e, bool well);
+                       const struct bl_ref_event *e, enum bl_ref_end how);
 /* With no lock held: a buffer that was in the list of an owner ends with it, unless it has just
  * ended by itself. */
 void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,

@@ -77,7 +77,7 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
         if (entry && !well)
             bl_losses_add(BL_LOSS_buffers_replaced, 1);
         if (entry)
-            bl_ref_end_locked(&at, entry, e, well);
+            bl_ref_end_locked(&at, entry, e, well ? BL_REF_WELL : BL_REF_ILL);
         record = bl_ref_birth_locked(&place, e, birth->size);
     }
     set_owner_locked(record, found, owner);
@@ -155,7 +155,8 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
         own = bl_own_read(&bl_ref_policy_of(at->class_number)->field, e);
     /* Not every birth of such a class is seen; and a handle that had a reference to give is no dead
      * one: it was born again at the same address, unseen. */
-    bool unsure = bl_ref_policy_of(at->class_number)->adopts || (own.known && own.after >= 0);
+    const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
+    bool unsure = policy->adopts || policy->is_partial || (own.known && own.after >= 0);
     if (!t || unsure) {
         bl_losses_add(BL_LOSS_events_unknown, 1);
         return;
@@ -186,11 +187,11 @@ static void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *ent
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     struct bl_object *o = bl_ref_object_at(entry->record);
-    bool over = o->refs < 0 && !own.drifts && !policy->adopts;
+    bool over = o->refs < 0 && !own.drifts && !policy->adopts && !policy->is_partial;
     bl_counters_add(&bl_counters_of(at->class_number, at->index)->releases, 1);
     bl_history_note(o, over ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
     if (policy->zero_is_end && (own.drifts ? own.after : o->refs) <= 0)
-        bl_ref_end_locked(at, entry, e, true);
+        bl_ref_end_locked(at, entry, e, BL_REF_WELL);
 }
 
 static void release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
@@ -228,7 +229,7 @@ void bl_refs_end(const struct bl_ref_event *e)
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry) {
         bl_history_note(bl_ref_object_at(entry->record), BL_OP_END, e);
-        bl_ref_end_locked(&at, entry, e, true);
+        bl_ref_end_locked(&at, entry, e, BL_REF_WELL);
     } else {
         over_release_locked(&at, e);
     }
@@ -242,7 +243,7 @@ void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into)
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry) {
         bl_history_note(bl_ref_object_at(entry->record), BL_OP_TRANSFER, e);
-        bl_ref_end_locked(&at, entry, e, true);
+        bl_ref_end_locked(&at, entry, e, BL_REF_WELL);
     }
     bl_ref_leave(&at, e);
 }
@@ -256,20 +257,58 @@ static struct bl_ref_entry *find_held_locked(const struct bl_ref_spot *at)
     return e;
 }
 
+/* The stack of a call of this thread that is under way and may have had the block freed. */
+static uint32_t stack_under_way(uint64_t handle)
+{
+    for (uint32_t i = bl_tls.under_way_count; i-- > 0;) {
+        if (handle == 0 || bl_tls.under_way[i].handle == handle)
+            return bl_tls.under_way[i].stack;
+    }
+    return 0;
+}
+
+/* Is the owner, as far as the reader is told, about to end what it owns? */
+static bool is_owner_ending(const struct bl_object *o)
+{
+    uint32_t owner = bl_load_relaxed(&o->owner);
+    uint32_t flags = BL_OBJECT_ENDING | BL_OBJECT_CLEARING;
+    return owner && owner < bl_header->published[BL_SECTION_OBJECTS] &&
+           bl_load_relaxed(&bl_ref_object_at(owner)->flags) & flags;
+}
+
+/* How a buffer ends whose block is freed. */
+static enum bl_ref_end freed(struct bl_ref_entry *entry, struct bl_ref_event *e)
+{
+    struct bl_object *o = bl_ref_object_at(entry->record);
+    if (o->refs <= 0 || o->flags & BL_OBJECT_ENDING)
+        return BL_REF_WELL;
+    if (o->flags & BL_OBJECT_REPLACING && o->refs == 1) { /* its last release is being made */
+        e->stack = stack_under_way(o->address);
+        e->delta = -1;
+        bl_history_note(o, BL_OP_RELEASE, e);
+        return BL_REF_WELL;
+    }
+    if (is_owner_ending(o)) {
+        e->stack = stack_under_way(0);
+        bl_history_note(o, BL_OP_OWNER_END, e);
+        return BL_REF_WELL;
+    }
+    if (bl_ref_policy_of(entry->class_number)->zero_is_end)
+        bl_losses_add(BL_LOSS_counts_drifted, 1);
+    bl_history_note(o, BL_OP_FREED, e);
+    return BL_REF_UNSEEN;
+}
+
 void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
 {
-    struct bl_ref_event e = {.handle = address, .time_ns = now_ns};
+    const struct bl_ref_event plain = {.handle = address, .time_ns = now_ns};
     struct bl_ref_spot at = bl_ref_spot_of(address, 0);
     bl_lock_take(&at.shard->lock);
     for (struct bl_ref_entry *entry; (entry = find_held_locked(&at)) != NULL;) {
-        const struct bl_object *o = bl_ref_object_at(entry->record);
-        bool well = o->refs <= 0 || o->flags & BL_OBJECT_ENDING;
-        bool is_open = o->flags & BL_OBJECT_REPLACING; /* its last release is being made */
-        if (!well && !is_open && bl_ref_policy_of(entry->class_number)->zero_is_end)
-            bl_losses_add(BL_LOSS_counts_drifted, 1);
-        bl_ref_end_locked(&at, entry, &e, well);
+        struct bl_ref_event e = plain;
+        bl_ref_end_locked(&at, entry, &e, freed(entry, &e));
     }
-    bl_ref_leave(&at, &e);
+    bl_ref_leave(&at, &plain);
 }
 
 /* ---- calls that are followed from beginning to end ---- */
@@ -296,6 +335,7 @@ static void begin_locked(enum bl_refs_call call, struct bl_ref_spot *at, struct 
         bl_ref_remove_locked(at, entry);
         break;
     case BL_REFS_CLEAR:
+        set_flag(entry->record, BL_OBJECT_CLEARING, true);
         break;
     }
 }
@@ -322,7 +362,7 @@ void bl_refs_finish_destroy(const struct bl_ref_event *e, struct bl_token token)
     struct bl_ref_spot at = bl_ref_enter(e);
     struct bl_ref_entry *entry = bl_ref_find_token_locked(&at, token);
     if (entry)
-        bl_ref_end_locked(&at, entry, e, true);
+        bl_ref_end_locked(&at, entry, e, BL_REF_WELL);
     bl_ref_leave(&at, e);
 }
 
@@ -334,6 +374,8 @@ void bl_refs_finish_clear(const struct bl_ref_event *e, struct bl_token token)
     bl_lock_take(&at.shard->lock);
     bool lives = bl_ref_find_token_locked(&at, token) != NULL;
     uint32_t count = lives ? bl_owners_count(token.record) : 0;
+    if (lives)
+        set_flag(token.record, BL_OBJECT_CLEARING, false);
     bl_lock_give(&at.shard->lock);
     end.delta = 0;
     while (count-- > 0 && bl_owners_pop(token.record, &member))
@@ -411,7 +453,7 @@ void bl_refs_finish_move(const struct bl_ref_event *e, struct bl_token token, ui
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry) {
         bl_losses_add(BL_LOSS_buffers_replaced, 1);
-        bl_ref_end_locked(&at, entry, e, false);
+        bl_ref_end_locked(&at, entry, e, BL_REF_ILL);
     }
     at.class_number = token.class_number;
     bl_store_relaxed(&o->address, at.handle);
@@ -423,7 +465,7 @@ void bl_refs_finish_move(const struct bl_ref_event *e, struct bl_token token, ui
         resize_locked(&at, o, size);
     if (!bl_ref_add_locked(&at, token.record)) {
         bl_losses_add(BL_LOSS_objects_dropped, 1);
-        bl_ref_bury_locked(&at, token.record, e, false);
+        bl_ref_bury_locked(&at, token.record, e, BL_REF_ILL);
     }
     bl_ref_leave(&at, e);
 }

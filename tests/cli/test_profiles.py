@@ -94,8 +94,8 @@ class Commands(CliTest):
         text = self.bufleak('profiles', 'explain', path).stdout
         self.assertIn('widget (profile mine, libwidget.so.1)', text)
         self.assertRegex(text, r'widget_new +entry\n')
-        self.assertRegex(text, r'widget_ref +import +calls inside its own library are not seen')
-        self.assertRegex(text, r'widget_unref +none +too short')
+        self.assertRegex(text, r'widget_ref +import +not seen: calls inside its own library and through pointers\n')
+        self.assertRegex(text, r'widget_unref +none +not seen: all of its calls \(too short\)')
         self.assertIn('3 functions, 1 seen wherever it is called from', text)
         self.assertNotIn('malloc', text)
         hooks = json.loads(self.bufleak('profiles', 'explain', '--format', 'json', path).stdout)
