@@ -151,9 +151,10 @@ def soft_stop_by_sigusr1(run, haproxy):
 
 
 def is_certificate_left_behind(group, pid, haproxy):
-    """The launcher and the master read the certificates of authorities and make their stores; then
-    one exits and the other executes itself, and neither frees anything. Only workers do."""
-    return group["class"] == "openssl-x509" and pid in haproxy.left_behind
+    """The launcher and the master read the certificates of authorities, with their keys, and make
+    their stores; then one exits and the other executes itself, and neither frees anything. Only
+    workers do."""
+    return group["class"] in ("openssl-x509", "openssl-pkey") and pid in haproxy.left_behind
 
 
 def scenario(run):
