@@ -693,6 +693,7 @@ void bl_render_text(FILE *out, const struct bl_view *view)
     write_sampling(&pen);
     write_classes(&pen);
     bl_render_text_outlook(out, view);
+    bl_render_text_marks(out, view);
     write_losses(&pen);
     write_hooks(&pen);
     if (!view->summary_only)
@@ -728,6 +729,15 @@ void bl_render_text_key(FILE *out, const struct bl_view *view, const struct bl_g
 {
     struct pen pen = {.out = out, .term = bl_term_of(out), .view = view};
     write_key(&pen, group);
+}
+
+void bl_render_text_symbol(const struct bl_symbol *symbol, char *what, size_t what_size,
+                           char *where, size_t where_size)
+{
+    struct frame_line line;
+    describe(symbol, &line);
+    snprintf(what, what_size, "%s", line.what);
+    snprintf(where, where_size, "%s", line.where);
 }
 
 void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what, size_t what_size,
