@@ -122,7 +122,7 @@ static int refuse_mark(const struct side *side, const struct bl_series_set *set,
 {
     char known[512] = "";
     size_t used = 0;
-    for (size_t i = set->mark_count; i-- > 0 && used + 1 < sizeof(known);) {
+    for (size_t i = set ? set->mark_count : 0; i-- > 0 && used + 1 < sizeof(known);) {
         char name[4 * BL_MARK_NAME];
         bl_text_printable(name, sizeof(name), set->marks[i]->name, strlen(set->marks[i]->name));
         int more = snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", name);
@@ -137,18 +137,14 @@ static int go_to_moment(struct side *side, const struct bl_model_options *option
                         struct bl_error *error)
 {
     struct bl_inspection *inspection = &side->inspection;
-    struct bl_series_set *set = NULL;
     const struct bl_mark *mark = NULL;
-    int outcome = bl_series_create(&set, inspection->reader, error);
-    if (outcome == 0 && side->mark) {
-        mark = bl_series_find_mark(set, side->mark);
+    if (side->mark) {
+        mark = inspection->series ? bl_series_find_mark(inspection->series, side->mark) : NULL;
         if (!mark)
-            outcome = refuse_mark(side, set, error);
+            return refuse_mark(side, inspection->series, error);
     }
-    if (outcome == 0)
-        outcome = bl_moment_apply(inspection->model, inspection->reader, set, mark, options, error);
-    bl_series_destroy(set);
-    return outcome;
+    return bl_moment_apply(inspection->model, inspection->reader, inspection->series, mark, options,
+                           error);
 }
 
 static int inspect_sides(struct side sides[2], const struct request *request,

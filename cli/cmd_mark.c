@@ -5,7 +5,6 @@
 #include "text.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define TIMEOUT_NS 10000000000ull
 
@@ -23,19 +22,6 @@ static const char help[] =
 static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
                                              {"timeout", required_argument, NULL, BL_ARGS_OWN},
                                              {NULL, 0, NULL, 0}};
-
-/* Whatever is shown later must not break a line or a terminal, and PID@NAME must be readable. */
-static bool is_name(const char *name)
-{
-    char printable[4 * BL_MARK_NAME];
-    uint64_t number;
-    size_t length = strlen(name);
-    if (length == 0 || length >= BL_MARK_NAME || strchr(name, '@') ||
-        bl_text_parse_number(name, UINT64_MAX, &number))
-        return false;
-    bl_text_printable(printable, sizeof(printable), name, length);
-    return strcmp(printable, name) == 0;
-}
 
 static int mark(const struct bl_target *target, const char *name, uint64_t timeout_ns,
                 struct bl_error *error)
@@ -80,7 +66,7 @@ int bl_cmd_mark(int argc, char **argv, struct bl_error *error)
         bl_error_set(error, "mark takes a target and a name; see `bufleak mark --help`");
         return BL_CODE_USAGE;
     }
-    if (!is_name(argv[optind + 1])) {
+    if (!bl_control_is_mark_name(argv[optind + 1])) {
         bl_args_bad_value(error, "NAME", argv[optind + 1],
                           "at most 47 bytes of text without @, and not a number");
         return BL_CODE_USAGE;

@@ -63,6 +63,7 @@ struct row {
     uint64_t live_bytes;
     uint64_t ledger_bytes;
     unsigned snapshots;
+    unsigned marks;
     char path[PATH_MAX]; /* printable */
     char problem[256];   /* why nothing else is known; "" */
 };
@@ -110,6 +111,8 @@ static void fill_from_reader(struct row *row, const struct bl_reader *reader,
         row->state = BL_PROCESS_KILLED;
     else
         row->state = bl_model_state_of(header, is_running);
+    uint64_t marks = header->published[BL_SECTION_MARKS];
+    row->marks = marks < BL_MARKS_MAX ? (unsigned)marks : BL_MARKS_MAX;
     uint64_t last = is_running ? clock_ns(CLOCK_MONOTONIC)
                                : (header->end_ns ? header->end_ns : header->heartbeat_ns);
     row->age_ns = before(last, header->start_ns);
@@ -247,15 +250,16 @@ static json_t *row_to_json(const struct row *row)
 {
     char start[BL_TEXT_NUMBER];
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:i, s:s, s:o, s:o}", "pid", (int)row->pid,
-        "comm", row->comm, "state", state_name(row), "start",
+        "{s:i, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:i, s:i, s:s, s:o, s:o}", "pid",
+        (int)row->pid, "comm", row->comm, "state", state_name(row), "start",
         bl_text_time(start, row->start_realtime_ns), "uptime_ns", (json_int_t)row->age_ns,
         "ended_ns",
         row->state == BL_PROCESS_RUNNING ? json_null() : json_integer((json_int_t)row->ended_ns),
         "live_count", (json_int_t)row->live_count, "live_bytes", (json_int_t)row->live_bytes,
-        "ledger_bytes", (json_int_t)row->ledger_bytes, "snapshots", (int)row->snapshots, "ledger",
-        row->path, "forked_from", row->parent_pid ? json_integer(row->parent_pid) : json_null(),
-        "problem", *row->problem ? json_string(row->problem) : json_null());
+        "ledger_bytes", (json_int_t)row->ledger_bytes, "snapshots", (int)row->snapshots, "marks",
+        (int)row->marks, "ledger", row->path, "forked_from",
+        row->parent_pid ? json_integer(row->parent_pid) : json_null(), "problem",
+        *row->problem ? json_string(row->problem) : json_null());
 }
 
 static bool is_shown(const struct row *row, bool all)
@@ -283,8 +287,8 @@ static int write_json(const struct listing *listing, const struct untracked_list
     return outcome < 0 ? bl_error_set(error, "cannot write the list") : 0;
 }
 
-#define WIDE_COLUMNS   90 /* before the path, with all columns */
-#define NARROW_COLUMNS 66 /* without the ledger's size and the number of snapshots */
+#define WIDE_COLUMNS   96 /* before the path, with all columns */
+#define NARROW_COLUMNS 66 /* without the ledger's size and the numbers of snapshots and marks */
 
 /* The path gets what the terminal has left. */
 static void write_path(const struct bl_term *term, const char *path)
@@ -298,12 +302,12 @@ static void write_path(const struct bl_term *term, const char *path)
     printf("  %s", fitted);
 }
 
-static void write_columns(const struct bl_term *term, const char *const texts[7])
+static void write_columns(const struct bl_term *term, const char *const texts[8])
 {
     bool is_narrow = term->width > 0 && term->width < WIDE_COLUMNS + 40;
     printf("%-8s %-16s %-9s %-14s %12s", texts[0], texts[1], texts[2], texts[3], texts[4]);
     if (!is_narrow)
-        printf(" %11s %9s", texts[5], texts[6]);
+        printf(" %11s %9s %5s", texts[5], texts[6], texts[7]);
 }
 
 static void write_row(const struct bl_term *term, const struct row *row)
@@ -313,6 +317,7 @@ static void write_row(const struct bl_term *term, const struct row *row)
     char number[BL_TEXT_NUMBER];
     char size[BL_TEXT_NUMBER];
     char snapshots[BL_TEXT_NUMBER];
+    char marks[BL_TEXT_NUMBER];
     snprintf(pid, sizeof(pid), "%d", (int)row->pid);
     if (*row->problem) {
         printf("%-8s %-16s %s\n", pid, "?", row->problem);
@@ -323,9 +328,10 @@ static void write_row(const struct bl_term *term, const struct row *row)
     else
         snprintf(since, sizeof(since), "%s ago", bl_text_age(number, row->ended_ns));
     snprintf(snapshots, sizeof(snapshots), "%u", row->snapshots);
+    snprintf(marks, sizeof(marks), "%u", row->marks);
     write_columns(term, (const char *[]){pid, row->comm, state_name(row), since,
                                          bl_text_bytes(number, row->live_bytes),
-                                         bl_text_bytes(size, row->ledger_bytes), snapshots});
+                                         bl_text_bytes(size, row->ledger_bytes), snapshots, marks});
     write_path(term, row->path);
     putchar('\n');
 }
@@ -337,7 +343,7 @@ static void write_text(const struct listing *listing, const struct untracked_lis
     size_t hidden = 0;
     fputs(bl_term_style(&term, BL_STYLE_DIM), stdout);
     write_columns(&term, (const char *[]){"PID", "NAME", "STATE", "UP OR ENDED", "UNRELEASED",
-                                          "LEDGER", "SNAPSHOTS"});
+                                          "LEDGER", "SNAPSHOTS", "MARKS"});
     write_path(&term, "PATH");
     printf("%s\n", bl_term_style(&term, BL_STYLE_PLAIN));
     for (size_t i = 0; i < listing->count; i++) {

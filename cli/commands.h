@@ -11,6 +11,7 @@ int bl_cmd_dump(int argc, char **argv, struct bl_error *error);
 int bl_cmd_mark(int argc, char **argv, struct bl_error *error);
 int bl_cmd_ps(int argc, char **argv, struct bl_error *error);
 int bl_cmd_profiles(int argc, char **argv, struct bl_error *error);
+int bl_cmd_top(int argc, char **argv, struct bl_error *error);
 int bl_cmd_run(int argc, char **argv, struct bl_error *error);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "ledgers.h"
 #include "reader.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +23,20 @@
     200000000ull /* how often a waiting dump looks whether the process is still there              \
                   */
 
+static void (*at_bus_error)(void);
+
+void bl_control_at_bus_error(void (*cleanup)(void))
+{
+    at_bus_error = cleanup;
+}
+
 /* The header page is shared memory in a file that is not ours: who shortens it sends us SIGBUS. */
 static void on_bus_error(int signal)
 {
     static const char text[] = "bufleak: the ledger was cut short while it was in use\n";
     (void)signal;
+    if (at_bus_error)
+        at_bus_error();
     if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
         _exit(BL_CODE_FAILED);
     _exit(BL_CODE_FAILED);
@@ -148,6 +158,18 @@ int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char
     return outcome;
 }
 
+bool bl_control_is_mark_name(const char *name)
+{
+    char printable[4 * BL_MARK_NAME];
+    uint64_t number;
+    size_t length = strlen(name);
+    if (length == 0 || length >= BL_MARK_NAME || strchr(name, '@') ||
+        bl_text_parse_number(name, UINT64_MAX, &number))
+        return false;
+    bl_text_printable(printable, sizeof(printable), name, length);
+    return strcmp(printable, name) == 0;
+}
+
 static bool is_gone(pid_t pid)
 {
     struct bl_proc process;
@@ -183,6 +205,18 @@ static void give_box_back(struct bl_header *header)
     wake(&header->mark_owner);
 }
 
+/* Births are stamped by a clock that stands still for some milliseconds at a time. Once it has
+ * passed this moment, whatever is born is born after it for everybody to see. */
+static void let_clock_tick(void)
+{
+    uint64_t now = now_ns();
+    struct timespec coarse;
+    do {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
+    } while ((uint64_t)coarse.tv_sec * 1000000000u + (uint64_t)coarse.tv_nsec <= now);
+}
+
 int bl_control_mark(const struct bl_target *target, const char *name, uint64_t timeout_ns,
                     struct bl_error *error)
 {
@@ -203,6 +237,8 @@ int bl_control_mark(const struct bl_target *target, const char *name, uint64_t t
             outcome = bl_error_set(error, "process %d could not set the mark: %s",
                                    (int)target->process.pid, strerror(code < 0 ? -code : code));
         give_box_back(header);
+        if (outcome == 0)
+            let_clock_tick();
     }
     munmap(header, BL_PAGE);
     return outcome;

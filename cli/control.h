@@ -10,6 +10,7 @@
 #include "error.h"
 #include "target.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum bl_control_outcome {
@@ -22,10 +23,19 @@ enum bl_control_outcome {
 int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char **ret_path,
                        struct bl_error *error);
 
-/* Has the process set a mark of that name and waits for it. BL_CONTROL_SERVED or
+/* At most BL_MARK_NAME - 1 bytes of printable text without @, and not a number: so that it breaks
+ * no line, and PID@NAME can be read. */
+bool bl_control_is_mark_name(const char *name);
+
+/* Has the process set a mark of that name and waits for it; what is born once this has returned
+ * counts as born after it. BL_CONTROL_SERVED or
  * BL_CONTROL_NO_ANSWER; -1 when the process could not, has ended, or must not be asked. */
 int bl_control_mark(const struct bl_target *target, const char *name, uint64_t timeout_ns,
                     struct bl_error *error);
+
+/* What to do before the program ends because a ledger was cut short under it: whoever changed the
+ * terminal puts it right. NULL: nothing. */
+void bl_control_at_bus_error(void (*cleanup)(void));
 
 /* Copies the ledger as the next snapshot while the process runs on. *ret_path is allocated. */
 int bl_control_copy(const struct bl_target *target, char **ret_path, struct bl_error *error);

@@ -158,7 +158,7 @@ static struct entry *make_entry(struct builder *builder, const struct bl_named *
     entry->row.matched_by = kind_of(builder, named);
     entry->row.class_name = named->class_name;
     for (int side = 0; side < 2; side++)
-        entry->row.part[side].verdict = BL_VERDICT_UNRELEASED;
+        entry->row.part[side].rank = BL_MODEL_RANK_STEADY;
     HASH_ADD_KEYPTR(hh, builder->entries, entry->key, length, entry);
     return entry;
 }
@@ -171,8 +171,8 @@ static void add_part(struct bl_diff_part *part, const struct bl_diff_part *more)
     part->count += more->count;
     part->bytes += more->bytes;
     part->is_least |= more->is_least;
-    if (more->verdict < part->verdict)
-        part->verdict = more->verdict;
+    if (more->rank < part->rank)
+        part->rank = more->rank;
 }
 
 static int make_entries(struct builder *builder)
@@ -189,7 +189,7 @@ static int make_entries(struct builder *builder)
                                     .count = named->group->count,
                                     .bytes = named->group->bytes,
                                     .is_least = named->group->is_least,
-                                    .verdict = named->verdict};
+                                    .rank = named->group->rank};
         add_part(&entry->row.part[named->side], &part);
     }
     return 0;
@@ -251,18 +251,31 @@ static void join_complements(struct builder *builder)
 
 static bool has_lost_verdict(const struct bl_diff_row *row)
 {
-    return row->part[0].verdict != BL_VERDICT_UNRELEASED &&
-           row->part[1].verdict == BL_VERDICT_UNRELEASED;
+    return row->part[0].rank < BL_MODEL_RANK_PLAIN && row->part[1].rank >= BL_MODEL_RANK_PLAIN;
+}
+
+/* Is what grew in A known not to grow in B? */
+static const struct bl_growth *known_trend(const struct bl_diff_row *row)
+{
+    const struct bl_group *group = row->part[1].group;
+    const struct bl_growth *growth = group ? group->growth : NULL;
+    bool is_known = growth && growth->line && growth->found.trend != BL_TREND_UNKNOWN &&
+                    growth->found.trend != BL_TREND_GROWING;
+    return is_known && row->part[0].rank == BL_MODEL_RANK_GROWING ? growth : NULL;
 }
 
 static void judge_luck(const struct bl_diff *diff, struct bl_diff_row *row)
 {
     double leaked = (double)row->part[0].count;
-    double rate = leaked > 0 ? leaked / (leaked + (double)row->passed[0]) : 0;
+    double passed = (double)row->passed[0] * (row->is_sample ? BL_FIXED_SAMPLE_MAX : 1);
+    double rate = leaked > 0 ? leaked / (leaked + passed) : 0;
     /* of one process: since A */
     if (diff->is_same_process)
         row->passed[1] = row->passed[1] > row->passed[0] ? row->passed[1] - row->passed[0] : 0;
     row->luck = row->passed[1] > 0 ? pow(1 - rate, (double)row->passed[1]) : 1;
+    row->trend = known_trend(row);
+    if (row->trend)
+        row->luck = 0;
 }
 
 /* "The same way" is the blamed place, its caller, and what more of them the verdict was drawn from.
@@ -299,8 +312,10 @@ static int count_passages(struct builder *builder)
                                  builder->naming.class_ids[side], builder->error);
         size_t at = 0;
         HASH_ITER (hh, builder->entries, entry, next)
-            if (outcome == 0 && !entry->is_merged && has_lost_verdict(&entry->row))
+            if (outcome == 0 && !entry->is_merged && has_lost_verdict(&entry->row)) {
+                entry->row.is_sample |= passages[at].is_sample;
                 entry->row.passed[side] = passages[at++].passed;
+            }
     }
     free(passages);
     return outcome;
@@ -342,21 +357,18 @@ static uint64_t magnitude(int64_t value)
     return value < 0 ? (uint64_t)-value : (uint64_t)value;
 }
 
-/* The worse of the two verdicts; what is accused comes before what is not. */
-static enum bl_verdict verdict_of(const struct bl_diff_row *row)
+/* With a verdict on either side. */
+static bool is_accused(const struct bl_diff_row *row)
 {
-    return row->part[0].verdict < row->part[1].verdict ? row->part[0].verdict
-                                                       : row->part[1].verdict;
+    return row->part[0].rank < BL_MODEL_RANK_PLAIN || row->part[1].rank < BL_MODEL_RANK_PLAIN;
 }
 
 static int compare_rows(const void *left, const void *right)
 {
     const struct bl_diff_row *a = left;
     const struct bl_diff_row *b = right;
-    bool a_accused = verdict_of(a) != BL_VERDICT_UNRELEASED;
-    bool b_accused = verdict_of(b) != BL_VERDICT_UNRELEASED;
-    if (a_accused != b_accused)
-        return a_accused ? -1 : 1;
+    if (is_accused(a) != is_accused(b))
+        return is_accused(a) ? -1 : 1;
     if (a->change != b->change)
         return a->change < b->change ? -1 : 1;
     if (a->bytes_change != b->bytes_change)

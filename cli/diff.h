@@ -8,7 +8,9 @@
  * A verdict of A that B does not have any more is "fixed" only when B went the same way often
  * enough: with k of n leaked in A, the chance that n' buffers in B all came through by luck is
  * (1 - k/n)^n', and has to be below BL_DIFF_LUCK. The same way is the blamed place, its caller, and
- * as many more of them as the verdict was drawn from.
+ * as many more of them as the verdict was drawn from. Of heap blocks, of which only a sample is
+ * seen to end, n is taken to be as large and n' as small as it can be. What was growing is fixed as
+ * well where its line in B is long enough to tell that it does not.
  *
  * Owns what it allocates; borrows both sides, which must live longer.
  */
@@ -16,6 +18,7 @@
 #define BL_DIFF_H
 
 #include "error.h"
+#include "growth.h"
 #include "model.h"
 #include "naming.h"
 #include "verdict.h"
@@ -42,9 +45,9 @@ struct bl_diff_part {
     uint64_t groups;
     uint64_t count;
     uint64_t bytes;
-    bool is_least;           /* it may have been more, see moment.h */
-    enum bl_verdict verdict; /* the worst of them */
-    double bytes_per_s;      /* of its whole run; of two processes only */
+    bool is_least;      /* it may have been more, see moment.h */
+    uint32_t rank;      /* the worst of them, as in bl_group */
+    double bytes_per_s; /* of its whole run; of two processes only */
 };
 
 struct bl_diff_row {
@@ -58,7 +61,10 @@ struct bl_diff_row {
     /* where B has A's verdict no longer: buffers released that passed the blamed place */
     bool was_accused;
     uint64_t passed[2];
-    double luck; /* the chance that all in B came through with the old fault */
+    bool is_sample; /* of heap blocks, that is of a sample of them */
+    double luck; /* the chance that all in B came through with the old fault; 0 also where B's own
+                  * line in time does not grow any more, which `trend` says */
+    const struct bl_growth *trend; /* NULL: not known */
 };
 
 struct bl_diff_class {

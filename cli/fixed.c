@@ -65,6 +65,42 @@ static int count_pattern(const struct counter *counter, const struct bl_historie
     return 0;
 }
 
+#define HEAP 0u /* class number: the only class of which the ends are sampled */
+
+static int count_free_path(const struct counter *counter, const struct bl_free_path *path)
+{
+    uint32_t class_name = counter->class_names[HEAP];
+    uint32_t chain[BL_ORIGIN_DEPTH];
+    if (!path || path->count == 0 || !is_wanted(counter, class_name))
+        return 0;
+    uint32_t number = bl_callers_find(counter->callers, HEAP, path->alloc_stack);
+    if (number == UINT32_MAX)
+        return -1;
+    size_t depth;
+    uint32_t site = bl_callers_frames(counter->callers, number, &depth)->frame;
+    int length = bl_origins_chain(counter->origins, counter->side, site, chain, BL_ORIGIN_DEPTH);
+    if (length < 0)
+        return -1;
+    for (size_t k = 0; k < counter->count; k++) {
+        struct bl_passage *passage = &counter->passages[k];
+        if (passage->class_name != class_name || passage->kind != BL_ITEM_ALLOC ||
+            !begins_with(chain, (size_t)length, passage))
+            continue;
+        passage->passed += path->count;
+        passage->is_sample = true;
+    }
+    return 0;
+}
+
+static int count_free_paths(const struct counter *counter, const struct bl_reader *reader)
+{
+    uint32_t count = bl_reader_count(reader, BL_SECTION_FREE_PATHS);
+    for (uint32_t i = 1; i < count; i++)
+        if (count_free_path(counter, bl_reader_free_path(reader, i)) < 0)
+            return -1;
+    return 0;
+}
+
 static int count_all(struct counter *counter, const struct bl_histories *histories,
                      struct bl_error *error)
 {
@@ -94,6 +130,8 @@ int bl_fixed_count(struct bl_passage *passages, size_t count, struct bl_origins 
         outcome = bl_histories_create(&histories, reader, counter.callers, model->now_ns, 0, error);
     if (outcome == 0)
         outcome = count_all(&counter, histories, error);
+    if (outcome == 0 && count_free_paths(&counter, reader) < 0)
+        outcome = bl_error_set(error, "not enough memory for the stacks");
     bl_histories_destroy(histories);
     bl_callers_destroy(counter.callers);
     return outcome;

@@ -1,6 +1,7 @@
 /*
  * How often a process went through a place in the code and came out well: buffers that acquired a
- * reference there and were released, counted from the completed lifecycles.
+ * reference there and were released, counted from the completed lifecycles; of heap blocks, those
+ * of a sample that were freed.
  *
  * Owns nothing.
  */
@@ -13,6 +14,7 @@
 #include "origin.h"
 #include "reader.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +24,10 @@ struct bl_passage {
     const uint32_t *names; /* from the place outward */
     size_t name_count;
     uint64_t passed; /* the answer is added here */
+    bool is_sample;  /* and is of a sample: each stands for at most BL_FIXED_SAMPLE_MAX */
 };
+
+#define BL_FIXED_SAMPLE_MAX 1024u
 
 /* Counts all passages of one side in one pass. `class_names`: of the side's classes, by number. */
 int bl_fixed_count(struct bl_passage *passages, size_t count, struct bl_origins *origins, int side,

@@ -425,13 +425,18 @@ int bl_growth_apply(struct bl_growth_set *set, struct bl_model *model,
     return outcome;
 }
 
+const char *bl_growth_rank_name(uint32_t rank)
+{
+    if (rank == BL_MODEL_RANK_GROWING)
+        return "growing";
+    if (rank == BL_MODEL_RANK_STEADY)
+        return "steady";
+    return rank < BL_MODEL_RANK_GROWING ? bl_verdict_name((enum bl_verdict)rank) : "unreleased";
+}
+
 const char *bl_growth_verdict(const struct bl_group *group)
 {
-    if (group->rank == BL_MODEL_RANK_GROWING)
-        return "growing";
-    if (group->rank == BL_MODEL_RANK_STEADY)
-        return "steady";
-    return group->finding ? bl_verdict_name(group->finding->verdict) : "unreleased";
+    return bl_growth_rank_name(group->rank);
 }
 
 /* ---- words ---- */

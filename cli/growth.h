@@ -77,5 +77,7 @@ const char *bl_growth_limit_name(enum bl_growth_limit limit);
 
 /* "growing", "steady", "missing-release", …: the verdict on a group, as in the JSON. */
 const char *bl_growth_verdict(const struct bl_group *group);
+/* The same by rank. */
+const char *bl_growth_rank_name(uint32_t rank);
 
 #endif

@@ -13,6 +13,7 @@ static const char help[] =
     "\n"
     "  run -- PROGRAM …    start a program tracked; report at every snapshot and at exit\n"
     "  report [TARGET]     show what is unreleased\n"
+    "  top [TARGET]        watch a program live\n"
     "  diff A B            show what changed between two moments, processes or builds\n"
     "  dump [PID]          have a running program write a snapshot, without a signal\n"
     "  mark PID NAME       set a mark in a running program, to compare with later\n"
@@ -32,9 +33,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct bl_error *error);
 } commands[] = {
-    {"run", bl_cmd_run},           {"report", bl_cmd_report}, {"diff", bl_cmd_diff},
-    {"dump", bl_cmd_dump},         {"mark", bl_cmd_mark},     {"ps", bl_cmd_ps},
-    {"profiles", bl_cmd_profiles},
+    {"run", bl_cmd_run},   {"report", bl_cmd_report},     {"top", bl_cmd_top},
+    {"diff", bl_cmd_diff}, {"dump", bl_cmd_dump},         {"mark", bl_cmd_mark},
+    {"ps", bl_cmd_ps},     {"profiles", bl_cmd_profiles},
 };
 
 static int run_command(int argc, char **argv, struct bl_error *error)

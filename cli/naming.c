@@ -89,10 +89,8 @@ static int add_verdict(const struct builder *builder, struct bl_named *named,
                        const struct bl_finding *finding)
 {
     named->is_judged = true;
-    named->verdict = finding->verdict;
     named->is_wide = finding->blame_stacks > 1;
-    named->is_accused = finding->verdict != BL_VERDICT_UNRELEASED;
-    if (!named->is_accused)
+    if (finding->verdict == BL_VERDICT_UNRELEASED)
         return 0;
     int reach = bl_origins_reach(builder->naming->origins, named->side, finding->blame_frame,
                                  finding->chain_frame);
@@ -111,7 +109,7 @@ static int name_group(const struct builder *builder, int side, const struct bl_g
         .class_id = naming->class_ids[side][group->class_number % BL_CLASSES_MAX],
         .class_name = bl_model_class_name(builder->sides[side].model, group->class_number),
         .kind = BL_ITEM_ALLOC,
-        .verdict = BL_VERDICT_UNRELEASED,
+        .is_accused = group->rank < BL_MODEL_RANK_PLAIN,
         .first = (uint32_t)naming->id_count,
         .reach = 1,
     };

@@ -36,13 +36,12 @@ struct bl_named {
     const char *class_name;
     enum bl_item_kind kind; /* what is blamed; of an unjudged group its allocation */
     bool is_judged;         /* it has a finding */
-    bool is_accused;        /* and that is worse than "unreleased" */
+    bool is_accused;        /* its rank is worse than "unreleased" */
     bool is_wide;           /* blamed on several stacks */
-    enum bl_verdict verdict;
-    uint32_t first; /* in ids */
-    uint32_t count; /* whole chain */
-    uint32_t reach; /* ids that the verdict was drawn from */
-    uint32_t used;  /* ids that belong to the name */
+    uint32_t first;         /* in ids */
+    uint32_t count;         /* whole chain */
+    uint32_t reach;         /* ids that the verdict was drawn from */
+    uint32_t used;          /* ids that belong to the name */
 };
 
 struct bl_naming {

@@ -764,13 +764,15 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_THREADS,
                                                  BL_SECTION_FRAMES, BL_SECTION_MODULES};
     if (scope == BL_READER_ALL &&
-        (load_live(source, reader) < 0 || load_histories(source, reader) < 0 ||
-         load_series(source, reader) < 0))
+        (load_live(source, reader) < 0 || load_histories(source, reader) < 0))
+        return -1;
+    if (scope != BL_READER_SUMMARY && load_series(source, reader) < 0)
         return -1;
     if (load(source, reader, BL_SECTION_COUNTERS) < 0 ||
         load(source, reader, BL_SECTION_CLASSES) < 0 || load(source, reader, BL_SECTION_HOOKS) < 0)
         return -1;
-    for (size_t i = 0; scope == BL_READER_ALL && i < sizeof(after_live) / sizeof(*after_live); i++)
+    for (size_t i = 0; scope != BL_READER_SUMMARY && i < sizeof(after_live) / sizeof(*after_live);
+         i++)
         if (load(source, reader, after_live[i]) < 0)
             return -1;
     if (load(source, reader, BL_SECTION_NAMES) < 0)

@@ -240,23 +240,27 @@ static void write_summary(const struct pen *pen)
     fputc('\n', pen->out);
 }
 
-static const char *verdict_text(enum bl_verdict verdict)
+static const char *verdict_text(uint32_t rank)
 {
     static const char *const names[] = {"missing release", "never released", "over-release",
-                                        "stale", "unreleased"};
-    return names[verdict <= BL_VERDICT_UNRELEASED ? verdict : BL_VERDICT_UNRELEASED];
+                                        "stale",           "growing",        "unreleased",
+                                        "steady"};
+    return names[rank <= BL_MODEL_RANK_STEADY ? rank : BL_MODEL_RANK_PLAIN];
+}
+
+static bool is_accused(const struct bl_diff_part *part)
+{
+    return part->rank < BL_MODEL_RANK_PLAIN;
 }
 
 static void write_verdicts(const struct pen *pen, const struct bl_diff_row *row)
 {
-    enum bl_verdict a = row->part[0].verdict;
-    enum bl_verdict b = row->part[1].verdict;
-    if (b != BL_VERDICT_UNRELEASED)
-        fprintf(pen->out, " · %s", verdict_text(b));
-    else if (a != BL_VERDICT_UNRELEASED)
-        fprintf(pen->out, " · %s", verdict_text(a));
-    if (row->part[0].group && a != b && b != BL_VERDICT_UNRELEASED)
-        fprintf(pen->out, " (was %s)", verdict_text(a));
+    const struct bl_diff_part *a = &row->part[0];
+    const struct bl_diff_part *b = &row->part[1];
+    if (is_accused(a) || is_accused(b))
+        fprintf(pen->out, " · %s", verdict_text(is_accused(b) ? b->rank : a->rank));
+    if (a->group && is_accused(b) && a->rank != b->rank)
+        fprintf(pen->out, " (was %s)", verdict_text(a->rank));
 }
 
 /* "10 → 25 buffers (+15), 1000 B → 2.44 KiB (+1.46 KiB)" */
@@ -306,34 +310,48 @@ static const char *where_text(const struct bl_finding *finding)
     return finding->blame_kind == BL_ITEM_RETAIN ? "retained at" : "released at";
 }
 
+/* "it grew by +96/min, +1,024 B each" or "500 of 5,000 that passed here leaked" */
+static void describe_fault(const struct bl_diff_row *row, char *out, size_t size)
+{
+    char leaked[BL_TEXT_NUMBER];
+    char all[BL_TEXT_NUMBER];
+    char growth[128];
+    if (row->part[0].rank == BL_MODEL_RANK_GROWING) {
+        bl_growth_text(row->part[0].group->growth, growth, sizeof(growth));
+        snprintf(out, size, "in A it grew by %s", growth);
+        return;
+    }
+    snprintf(out, size, "in A %s of %s that passed here leaked",
+             bl_text_count(leaked, row->part[0].count),
+             bl_text_count(all, row->part[0].count + row->passed[0]));
+}
+
 /* Why a verdict is called fixed, or why its absence is not enough for that. */
 static void write_luck(const struct pen *pen, const struct bl_diff_row *row)
 {
-    char leaked[BL_TEXT_NUMBER];
-    char before[BL_TEXT_NUMBER];
+    char fault[256];
     char after[BL_TEXT_NUMBER];
-    char text[512];
+    char text[768];
     const char *since = pen->diff->is_same_process ? "since then" : "in B";
+    const char *of_sample = row->is_sample ? " of a sample" : "";
     if (!row->was_accused)
         return;
-    bl_text_count(leaked, row->part[0].count);
-    bl_text_count(before, row->part[0].count + row->passed[0]);
+    describe_fault(row, fault, sizeof(fault));
     bl_text_count(after, row->passed[1]);
-    if (row->change == BL_CHANGE_FIXED)
-        snprintf(text, sizeof(text),
-                 "in A %s of %s that passed here leaked; %s %s passed, none did", leaked, before,
-                 since, after);
+    if (row->trend)
+        snprintf(text, sizeof(text), "%s; in B it is %s", fault,
+                 bl_trend_name(row->trend->found.trend));
+    else if (row->change == BL_CHANGE_FIXED)
+        snprintf(text, sizeof(text), "%s; %s %s%s passed, none did", fault, since, after,
+                 of_sample);
     else if (row->passed[1] == 0)
-        snprintf(
-            text, sizeof(text),
-            "in A %s of %s that passed here leaked; %s none passed: whether it is fixed cannot "
-            "be told",
-            leaked, before, since);
+        snprintf(text, sizeof(text), "%s; %s none passed: whether it is fixed cannot be told",
+                 fault, since);
     else
         snprintf(text, sizeof(text),
-                 "in A %s of %s that passed here leaked; %s only %s passed and none did, which has "
-                 "a chance of %.0f %% without a fix: whether it is fixed cannot be told",
-                 leaked, before, since, after, row->luck * 100);
+                 "%s; %s only %s%s passed and none did, which has a chance of %.0f %% without a "
+                 "fix: whether it is fixed cannot be told",
+                 fault, since, after, of_sample, row->luck * 100);
     fprintf(pen->out, "     ");
     bl_render_text_wrapped(pen->out, text, 5);
     fputc('\n', pen->out);
@@ -379,8 +397,7 @@ static void write_row(const struct pen *pen, size_t index)
 
 static bool has_verdict(const struct bl_diff_row *row)
 {
-    return row->part[0].verdict != BL_VERDICT_UNRELEASED ||
-           row->part[1].verdict != BL_VERDICT_UNRELEASED;
+    return is_accused(&row->part[0]) || is_accused(&row->part[1]);
 }
 
 /* What changed without a verdict, where other rows have one. */

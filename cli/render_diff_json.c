@@ -38,7 +38,7 @@ static json_t *make_part(const struct bl_diff *diff, const struct bl_diff_part *
         return json_null();
     return json_pack("{s:o, s:o, s:o, s:b, s:s, s:o}", "groups", unsigned_number(part->groups),
                      "count", unsigned_number(part->count), "bytes", unsigned_number(part->bytes),
-                     "at_least", part->is_least ? 1 : 0, "verdict", bl_verdict_name(part->verdict),
+                     "at_least", part->is_least ? 1 : 0, "verdict", bl_growth_rank_name(part->rank),
                      "bytes_per_s", rate_or_null(!diff->is_same_process, part->bytes_per_s));
 }
 
@@ -47,11 +47,13 @@ static json_t *make_lost_verdict(const struct bl_diff_row *row)
 {
     if (!row->was_accused)
         return json_null();
-    return json_pack("{s:b, s:s, s:o, s:o, s:o, s:f}", "fixed", row->change == BL_CHANGE_FIXED,
-                     "verdict", bl_verdict_name(row->part[0].verdict), "accused_a",
-                     unsigned_number(row->part[0].count), "released_a",
-                     unsigned_number(row->passed[0]), "released_b", unsigned_number(row->passed[1]),
-                     "luck", row->luck);
+    return json_pack(
+        "{s:b, s:s, s:o, s:o, s:o, s:b, s:f, s:o}", "fixed", row->change == BL_CHANGE_FIXED,
+        "verdict", bl_growth_rank_name(row->part[0].rank), "accused_a",
+        unsigned_number(row->part[0].count), "released_a", unsigned_number(row->passed[0]),
+        "released_b", unsigned_number(row->passed[1]), "sample", row->is_sample ? 1 : 0, "luck",
+        row->luck, "trend_b",
+        row->trend ? json_string(bl_trend_name(row->trend->found.trend)) : json_null());
 }
 
 static const char *kind_name(enum bl_origin_kind kind)

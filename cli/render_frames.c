@@ -195,6 +195,15 @@ void bl_render_text_callers(FILE *out, const struct bl_view *view, uint32_t fram
     bl_render_text_frames(&pen, frame, false);
 }
 
+void bl_render_text_symbol(const struct bl_symbol *symbol, char *what, size_t what_size,
+                           char *where, size_t where_size)
+{
+    struct frame_line line;
+    describe(symbol, &line);
+    snprintf(what, what_size, "%s", line.what);
+    snprintf(where, where_size, "%s", line.where);
+}
+
 void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what, size_t what_size,
                           char *where, size_t where_size)
 {

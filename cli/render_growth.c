@@ -110,6 +110,35 @@ void bl_render_text_growing(FILE *out, const struct bl_growth *growth)
             bl_text_count(rises, growth->found.rises), growth->found.rises == 1 ? "" : "s");
 }
 
+#define MARKS_SHOWN 5
+
+/* The latest of them, with how long before this moment they were set. */
+void bl_render_text_marks(FILE *out, const struct bl_view *view)
+{
+    const struct bl_series_set *series = view->series;
+    char bytes[BL_TEXT_NUMBER];
+    char age[BL_TEXT_NUMBER];
+    if (!series || series->mark_count == 0)
+        return;
+    size_t first = series->mark_count > MARKS_SHOWN ? series->mark_count - MARKS_SHOWN : 0;
+    fprintf(out, "\nmarks:");
+    if (first > 0)
+        fprintf(out, " %zu earlier ·", first);
+    for (size_t i = first; i < series->mark_count; i++) {
+        const struct bl_mark *mark = series->marks[i];
+        char name[BL_MARK_NAME * 4];
+        uint64_t now_ns = view->model->now_ns;
+        bl_text_printable(name, sizeof(name), mark->name, strlen(mark->name));
+        fprintf(out, "%s %s, ", i > first ? " ·" : "", name);
+        if (mark->kind == BL_MARK_GREW)
+            fprintf(out, "grown by %s, ",
+                    bl_text_bytes(bytes, mark->grown_bytes > 0 ? (uint64_t)mark->grown_bytes : 0));
+        fprintf(out, "%s before",
+                bl_text_age(age, now_ns > mark->time_ns ? now_ns - mark->time_ns : 0));
+    }
+    fputc('\n', out);
+}
+
 /* ---- JSON ---- */
 
 static json_t *number_or_null(double value, bool is_known)

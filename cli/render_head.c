@@ -232,6 +232,7 @@ void bl_render_text_head(const struct bl_pen *pen)
     write_sampling(pen);
     write_classes(pen);
     bl_render_text_outlook(pen->out, pen->view);
+    bl_render_text_marks(pen->out, pen->view);
     write_losses(pen);
     write_hooks(pen);
 }

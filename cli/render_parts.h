@@ -38,6 +38,9 @@ void bl_render_text_key(FILE *out, const struct bl_view *view, const struct bl_g
 /* "filter_join" and "filters/cache_body.c:88" of the innermost function at a frame. */
 void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what, size_t what_size,
                           char *where, size_t where_size);
+/* The same of any function. */
+void bl_render_text_symbol(const struct bl_symbol *symbol, char *what, size_t what_size,
+                           char *where, size_t where_size);
 /* "core/http.c:377 (read_body)" */
 void bl_render_text_site(const struct bl_view *view, uint32_t frame, char *out, size_t size);
 /* How many of the groups to be shown have a verdict; all of them when none has, as then nothing
@@ -49,6 +52,8 @@ void bl_render_text_rest(FILE *out, const struct bl_view *view, size_t first);
 /* What the growing classes add for each request, when they reach a limit, and that one was reached;
  * nothing where there is nothing to say. */
 void bl_render_text_outlook(FILE *out, const struct bl_view *view);
+/* The marks that were set; nothing where there are none. */
+void bl_render_text_marks(FILE *out, const struct bl_view *view);
 /* A line under a group that grows; nothing for others. */
 void bl_render_text_growing(FILE *out, const struct bl_growth *growth);
 

@@ -30,7 +30,7 @@ struct unit_range {
 struct module {
     char *path; /* printable */
     const char *name;
-    char build_id[BL_BUILD_ID_MAX * 2 + 1];
+    char *build_id; /* in hexadecimal */
     bool was_opened;
     bool is_mismatch;
     Dwfl *dwfl;
@@ -64,6 +64,7 @@ struct bl_symbols {
     struct entry *entries;
     struct timespec started;
     bool was_announced;
+    bool is_quiet;
     const char *paths[BL_SYMBOLS_PATHS_MAX];
     size_t path_count;
 };
@@ -78,19 +79,43 @@ static const Dwfl_Callbacks callbacks = {
     .debuginfo_path = &debuginfo_path,
 };
 
-static void name_module(struct module *module, const struct bl_reader *reader,
-                        const struct bl_module *record)
+static int name_module(struct module *module, const struct bl_reader *reader,
+                       const struct bl_module *record)
 {
     char path[PATH_MAX] = "";
+    char build_id[BL_BUILD_ID_MAX * 2 + 1] = "";
     if (record)
         bl_reader_name_text(reader, record->path_name, path, sizeof(path));
+    for (uint32_t i = 0; record && i < record->build_id_length && i < BL_BUILD_ID_MAX; i++)
+        snprintf(build_id + (size_t)i * 2, 3, "%02x", record->build_id[i]);
     module->path = strdup(*path ? path : "?");
-    if (!module->path)
-        return;
+    module->build_id = strdup(build_id);
+    if (!module->path || !module->build_id)
+        return -1;
     const char *slash = strrchr(module->path, '/');
     module->name = slash && slash[1] ? slash + 1 : module->path;
-    for (uint32_t i = 0; record && i < record->build_id_length && i < BL_BUILD_ID_MAX; i++)
-        snprintf(module->build_id + (size_t)i * 2, 3, "%02x", record->build_id[i]);
+    return 0;
+}
+
+int bl_symbols_follow(struct bl_symbols *symbols, const struct bl_reader *reader,
+                      struct bl_error *error)
+{
+    uint32_t count = bl_reader_count(reader, BL_SECTION_MODULES);
+    count = count > 0 ? count : 1;
+    symbols->reader = reader;
+    if (count <= symbols->module_count)
+        return 0;
+    struct module *grown = realloc(symbols->modules, count * sizeof(*grown));
+    if (!grown)
+        return bl_error_set(error, "not enough memory for symbols");
+    symbols->modules = grown;
+    for (uint32_t i = symbols->module_count; i < count; i++) {
+        symbols->modules[i] = (struct module){.path = NULL};
+        symbols->module_count = i + 1;
+        if (name_module(&symbols->modules[i], reader, bl_reader_module(reader, i)) < 0)
+            return bl_error_set(error, "not enough memory for symbols");
+    }
+    return 0;
 }
 
 int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *reader,
@@ -99,23 +124,19 @@ int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *r
     struct bl_symbols *symbols = calloc(1, sizeof(*symbols));
     if (!symbols)
         return bl_error_set(error, "not enough memory for symbols");
-    symbols->reader = reader;
     symbols->process = process ? process->pid : 0;
     clock_gettime(CLOCK_MONOTONIC, &symbols->started);
-    uint32_t count = bl_reader_count(reader, BL_SECTION_MODULES);
-    symbols->module_count = count ? count : 1;
-    symbols->modules = calloc(symbols->module_count, sizeof(*symbols->modules));
-    bool named = symbols->modules != NULL;
-    for (uint32_t i = 0; named && i < symbols->module_count; i++) {
-        name_module(&symbols->modules[i], reader, bl_reader_module(reader, i));
-        named = symbols->modules[i].path != NULL;
-    }
-    if (!named) {
+    if (bl_symbols_follow(symbols, reader, error) < 0) {
         bl_symbols_destroy(symbols);
-        return bl_error_set(error, "not enough memory for symbols");
+        return -1;
     }
     *ret_symbols = symbols;
     return 0;
+}
+
+void bl_symbols_be_quiet(struct bl_symbols *symbols)
+{
+    symbols->is_quiet = true;
 }
 
 bool bl_symbols_look_in(struct bl_symbols *symbols, const char *path)
@@ -148,6 +169,7 @@ void bl_symbols_destroy(struct bl_symbols *symbols)
     }
     for (uint32_t i = 0; symbols->modules && i < symbols->module_count; i++) {
         free(symbols->modules[i].path);
+        free(symbols->modules[i].build_id);
         free(symbols->modules[i].ranges);
         if (symbols->modules[i].dwfl)
             dwfl_end(symbols->modules[i].dwfl);
@@ -163,7 +185,7 @@ static void announce(struct bl_symbols *symbols, const struct module *module)
     clock_gettime(CLOCK_MONOTONIC, &now);
     double elapsed = (double)(now.tv_sec - symbols->started.tv_sec) +
                      (double)(now.tv_nsec - symbols->started.tv_nsec) / 1e9;
-    if (elapsed < 1 || !isatty(STDERR_FILENO))
+    if (elapsed < 1 || symbols->is_quiet || !isatty(STDERR_FILENO))
         return;
     symbols->was_announced = true;
     bl_say("reading the symbols of %s", module->name);

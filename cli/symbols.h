@@ -39,6 +39,13 @@ int bl_symbols_create(struct bl_symbols **ret_symbols, const struct bl_reader *r
                       const struct bl_proc *process, struct bl_error *error);
 void bl_symbols_destroy(struct bl_symbols *symbols);
 
+/* Goes on with a later reading of the same ledger, in which what was known has kept its numbers. */
+int bl_symbols_follow(struct bl_symbols *symbols, const struct bl_reader *reader,
+                      struct bl_error *error);
+
+/* Says nothing on stderr about symbols that take their time: somebody has drawn there. */
+void bl_symbols_be_quiet(struct bl_symbols *symbols);
+
 #define BL_SYMBOLS_PATHS_MAX 16
 
 /* Somewhere else to look for the files of modules: a file, or a directory that has them under their

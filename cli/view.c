@@ -55,9 +55,9 @@ void bl_view_moment(char *out, size_t size, const struct bl_header *header,
         snprintf(out, size, "exited with status %d", header->exit_status);
 }
 
-const char *bl_view_state(const struct bl_view *view)
+const char *bl_view_state_name(enum bl_process_state state)
 {
-    switch (view->model->state) {
+    switch (state) {
     case BL_PROCESS_RUNNING:
         return "running";
     case BL_PROCESS_KILLED:
@@ -67,4 +67,9 @@ const char *bl_view_state(const struct bl_view *view)
         break;
     }
     return "exited";
+}
+
+const char *bl_view_state(const struct bl_view *view)
+{
+    return bl_view_state_name(view->model->state);
 }

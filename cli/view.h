@@ -34,6 +34,7 @@ const char *bl_view_reason(const struct bl_view *view);
 
 /* "running", "exited" or "killed", as in the JSON. */
 const char *bl_view_state(const struct bl_view *view);
+const char *bl_view_state_name(enum bl_process_state state);
 
 /* "live", "snapshot 2 (SIGUSR1)", "exited with status 0" … */
 void bl_view_moment(char *out, size_t size, const struct bl_header *header,

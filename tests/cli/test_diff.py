@@ -2,11 +2,13 @@
 """diff between moments, processes and builds of real programs under the shim."""
 import json
 import os
+import pathlib
 import shutil
+import signal
 import subprocess
 import unittest
 
-from common import BUILD, CliTest, WRITER, main, until
+from common import BUILD, CLI, CliTest, WRITER, main, until
 
 BEFORE, SHIFTED, FIXED = (BUILD / 'tests' / 'cli' / f'diff_{name}'
                           for name in ('before', 'shifted', 'fixed'))
@@ -204,7 +206,8 @@ class Verdicts(DiffTest):
         self.assertEqual(row['change'], 'fixed')
         self.assertEqual(row['lost_verdict'], {
             'fixed': True, 'verdict': 'missing-release', 'accused_a': 500, 'released_a': 4500,
-            'released_b': 5000, 'luck': row['lost_verdict']['luck']})
+            'released_b': 5000, 'sample': False, 'luck': row['lost_verdict']['luck'],
+            'trend_b': None})
         self.assertLess(row['lost_verdict']['luck'], 1e-9)
         self.assertEqual((row['op'], row['frames'][0]['function']), ('retain', 'filter_join'))
         text = self.text(leaky, repaired)
@@ -235,6 +238,135 @@ class Verdicts(DiffTest):
         row = self.verdict_row(diff)
         self.assertEqual((row['change'], row['count_change']), ('shrunk', -250))
         self.assertEqual(row['b']['verdict'], 'missing-release')
+
+
+class Growth(DiffTest):
+    def growing(self, program, functions):
+        """A process in which the ledger shows that these functions' memory grows."""
+        self.env['BUFLEAK_OPTIONS'] = 'quiet=1:interval=50ms'
+        victim = self.victim(program=program)
+
+        def look():
+            for _ in range(20):
+                victim.do('serve 1')
+            sites = json.loads(self.bufleak('top', '--once', '--format', 'json', victim.pid).stdout)
+            found = {s['function']: s['verdict'] for s in sites['sites']}
+            return all(found.get(name) == 'growing' for name in functions)
+        until(look, f'{functions} grow')
+        return victim
+
+    def test_what_grew_and_is_freed_now_is_fixed(self):
+        old = self.growing(BEFORE, ['make_body', 'copy_text'])
+        new = self.serve(FIXED, 200)
+        diff = self.diff(old.pid, new.pid)
+        body = self.row_of(diff, 'make_body')
+        self.assertEqual((body['change'], body['a']['verdict']), ('fixed', 'growing'))
+        self.assertTrue(body['lost_verdict']['sample'])
+        self.assertGreater(body['lost_verdict']['released_b'], 0)
+        # it still does, only not for long enough to be sure
+        header = self.row_of(diff, 'copy_text')
+        self.assertFalse(header['lost_verdict']['fixed'])
+        text = self.text(old.pid, new.pid)
+        self.assertRegex(text, r'\. fixed · growing · heap · −')
+        self.assertRegex(text, r'in A it grew by \+.*; in B \d+ of a sample passed,\s+none did')
+
+    def test_what_still_grows_is_not_fixed(self):
+        old, new = (self.growing(program, ['copy_text']) for program in (BEFORE, SHIFTED))
+        row = self.row_of(self.diff(old.pid, new.pid), 'copy_text')
+        self.assertEqual([row[side]['verdict'] for side in 'ab'], ['growing', 'growing'])
+        self.assertIsNone(row['lost_verdict'])
+
+
+class Marks(DiffTest):
+    def mark(self, pid, name, **more):
+        return self.bufleak('mark', pid, name, **more)
+
+    def counts(self, diff, function):
+        rows = [r for r in diff['groups'] if r['frames'][0]['function'] == function]
+        return [(r['change'], r['count_change']) for r in rows]
+
+    def test_what_stayed_between_two_marks_is_told(self):
+        victim = self.serve(BEFORE, 10, 'burst 5')
+        self.assertEqual(self.mark(victim.pid, 'warm').stdout,
+                         f'diff_before[{victim.pid}]: marked "warm"\n')
+        victim.do('serve 20')
+        victim.do('calm')
+        self.mark(victim.pid, 'after load')
+        victim.do('serve 40')
+        diff = self.diff(f'{victim.pid}@warm', f'{victim.pid}@after load')
+        self.assertEqual([diff[side]['mark'] for side in 'ab'], ['warm', 'after load'])
+        self.assertTrue(diff['same_process'])
+        heap = next(c for c in diff['classes'] if c['name'] == 'heap')
+        self.assertEqual((heap['count_change'], heap['bytes_change']), (35, 22000 - 5 * 64))
+        self.assertEqual(self.counts(diff, 'make_body'), [('grown', 20)])
+        self.assertEqual(self.counts(diff, 'copy_text'), [('grown', 20)])
+        diff = self.diff(f'{victim.pid}@after load', victim.pid)
+        self.assertEqual(self.counts(diff, 'make_body'), [('grown', 40)])
+        self.assertIn('mark "after load"', self.text(f'{victim.pid}@after load', victim.pid))
+
+    def test_marks_outlive_their_program_and_are_listed(self):
+        victim = self.serve(BEFORE, 10)
+        self.mark(victim.pid, 'warm')
+        victim.do('serve 20')
+        victim.process.kill()
+        victim.process.wait()
+        diff = self.diff(f'{victim.pid}@warm', victim.pid)
+        self.assertEqual(diff['b']['state'], 'killed')
+        self.assertEqual(self.counts(diff, 'make_body'), [('grown', 20)])
+        self.assertEqual([m['name'] for m in self.report(victim.pid)['marks']], ['warm'])
+        self.assertRegex(self.bufleak('report', victim.pid).stdout,
+                         r'(?m)^marks: warm, \S+ before$')
+        listed = json.loads(self.bufleak('ps', '--format', 'json').stdout)['processes']
+        self.assertEqual([p['marks'] for p in listed], [1])
+        self.refuse('is no longer running', 'mark', victim.pid, 'late')
+
+    def test_marks_of_two_builds_are_compared(self):
+        victims = []
+        for program, more in ((BEFORE, 10), (SHIFTED, 15)):
+            victim = self.serve(program, 5)
+            self.mark(victim.pid, 'warm')
+            victim.do(f'serve {more}')
+            self.mark(victim.pid, 'loaded')
+            victims.append(victim)
+        diff = self.diff(*(f'{v.pid}@loaded' for v in victims))
+        self.assertEqual(self.counts(diff, 'make_body'), [('grown', 5)])
+        diff = self.diff(*(f'{v.pid}@warm' for v in victims))
+        self.assertEqual(self.counts(diff, 'make_body'), [('unchanged', 0)])
+
+    def test_many_at_once_are_all_set(self):
+        victim = self.serve(BEFORE, 1)
+        marks = [subprocess.Popen([CLI, 'mark', str(victim.pid), f'mark {n}'], env=self.env,
+                                  stdout=subprocess.PIPE) for n in range(10)]
+        for mark in marks:
+            mark.communicate(timeout=60)
+            self.assertEqual(mark.returncode, 0)
+        names = {m['name'] for m in self.report(victim.pid)['marks']}
+        self.assertEqual(names, {f'mark {n}' for n in range(10)})
+
+    def test_the_box_of_a_dead_requester_is_taken_over(self):
+        victim = self.serve(BEFORE, 1)
+        gone = subprocess.Popen(['true'])
+        gone.wait()
+        with open(self.ledger_of(victim.pid), 'r+b') as ledger:
+            ledger.seek(1120)  # mark_owner
+            ledger.write(gone.pid.to_bytes(4, 'little'))
+        self.mark(victim.pid, 'mine')
+        self.assertEqual([m['name'] for m in self.report(victim.pid)['marks']], ['mine'])
+
+    def test_bad_names_and_targets_are_refused(self):
+        victim = self.serve(BEFORE, 1)
+        for name in ('', '12', 'a@b', 'x' * 48, 'a\nb', b'\xff'):
+            done = subprocess.run([CLI, 'mark', str(victim.pid), name], env=self.env,
+                                  capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 2, name)
+            self.assertIn(b'NAME does not accept', done.stderr)
+        self.refuse('a target and a name', 'mark', victim.pid, code=2)
+        self.refuse('no process 4194303', 'mark', '4194303', 'warm')
+        path = self.bufleak('dump', victim.pid).stdout.strip()
+        self.refuse('is a snapshot', 'mark', path, 'warm')
+        os.kill(victim.pid, signal.SIGSTOP)
+        until(lambda: ') T ' in pathlib.Path(f'/proc/{victim.pid}/stat').read_text('utf-8'), 'stop')
+        self.refuse('it is stopped', 'mark', victim.pid, 'warm')
 
 
 class Selections(DiffTest):

@@ -233,8 +233,8 @@ START_TEST(a_place_that_is_merely_in_use_now_is_one_row)
     ck_assert_uint_eq(pair.diff->row_count, 1);
     const struct bl_diff_row *row = &pair.diff->rows[0];
     ck_assert_int_eq(row->change, BL_CHANGE_FIXED);
-    ck_assert_int_eq(row->part[0].verdict, BL_VERDICT_NEVER_RELEASED);
-    ck_assert_int_eq(row->part[1].verdict, BL_VERDICT_UNRELEASED);
+    ck_assert_int_eq(row->part[0].rank, BL_VERDICT_NEVER_RELEASED);
+    ck_assert_int_eq(row->part[1].rank, BL_MODEL_RANK_PLAIN);
     ck_assert_uint_eq(row->part[1].count, 2);
     deinit(&pair);
 }
