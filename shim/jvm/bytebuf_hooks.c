@@ -133,13 +133,31 @@ static void set_size(JNIEnv *env, jobject buffer, jint size, unsigned layout)
     bl_track_leave();
 }
 
+/* ByteBuf's, which all others override. */
+static jmethodID find_unwrap(JNIEnv *env, const struct layout *l)
+{
+    jclass below_object = (*env)->NewLocalRef(env, l->counting);
+    jclass super = below_object ? (*env)->GetSuperclass(env, below_object) : NULL;
+    jclass object;
+    jmethodID found = NULL;
+    while (super && (object = (*env)->GetSuperclass(env, super))) {
+        (*env)->DeleteLocalRef(env, below_object);
+        below_object = super;
+        super = object;
+    }
+    if (below_object)
+        found = (*env)->GetMethodID(env, below_object, "unwrap", l->unwrap_type);
+    if (!found)
+        (*env)->ExceptionClear(env);
+    (*env)->DeleteLocalRef(env, below_object);
+    (*env)->DeleteLocalRef(env, super);
+    return found;
+}
+
 static jobject unwrap(JNIEnv *env, struct layout *l, jobject buffer)
 {
-    if (!l->unwrap) {
-        jclass class = (*env)->GetObjectClass(env, buffer);
-        l->unwrap = (*env)->GetMethodID(env, class, "unwrap", l->unwrap_type);
-        (*env)->DeleteLocalRef(env, class);
-    }
+    if (!l->unwrap)
+        l->unwrap = find_unwrap(env, l);
     jobject inner = l->unwrap ? (*env)->CallObjectMethod(env, buffer, l->unwrap) : NULL;
     if ((*env)->ExceptionCheck(env))
         (*env)->ExceptionClear(env);
