@@ -138,7 +138,7 @@ static jmethodID find_unwrap(JNIEnv *env, const struct layout *l)
 {
     jclass below_object = (*env)->NewLocalRef(env, l->counting);
     jclass super = below_object ? (*env)->GetSuperclass(env, below_object) : NULL;
-    jclass object = super;
+    jclass object;
     jmethodID found = NULL;
     while (super && (object = (*env)->GetSuperclass(env, super))) {
         (*env)->DeleteLocalRef(env, below_object);
