@@ -27,6 +27,8 @@ static void take_class(void *context, const struct bl_profile_class *c)
     need(memchr(c->library, '\0', sizeof(c->library)) && c->library[0]);
     need(memchr(c->own, '\0', sizeof(c->own)));
     bl_profile_matches(c->library, c->own);
+    need(memchr(c->kind_variable, '\0', sizeof(c->kind_variable)));
+    need(c->kind_of == BL_PROFILE_NO_CLASS || c->kind_of < counts->classes);
     need(++counts->classes <= BL_PROFILE_CLASSES_MAX);
 }
 
@@ -41,6 +43,8 @@ static void take_function(void *context, const struct bl_profile_function *f)
           f->handle.n <= (int64_t)BL_PROFILE_ARGS_MAX));
     need(!f->pre || (f->handle.where != BL_WHERE_RESULT && !(f->when & BL_WHEN_RESULT)));
     need(f->count.where != BL_WHERE_NONE && f->stack_words <= 256);
+    need(f->owner.where == BL_WHERE_NONE || f->beside.where == BL_WHERE_NONE);
+    need(f->kind.where == BL_WHERE_NONE || f->role == BL_ROLE_ALLOC);
 }
 
 static void take_error(void *context, unsigned line, unsigned column, const char *what)
