@@ -866,7 +866,7 @@ START_TEST(one_buffer_that_was_born_alone_and_passed_around_is_a_singleton)
     uint32_t make = at(w, w->loop, 0x100);
     uint32_t pass = at(w, w->loop, 0x140);
     uint32_t drop = at(w, w->loop, 0x150);
-    live(w, 1, START, START,
+    live(w, 1, END / 2, END / 2,
          OPS(ALLOC(inside(w, make, 0x10)), RETAIN(pass), RETAIN(pass), RELEASE(drop),
              RELEASE(drop)));
     done(w, 5000, 2 * MILLI,
