@@ -22,7 +22,7 @@ struct bl_own bl_own_read(const struct bl_own_field *field, const struct bl_ref_
 {
     struct bl_own own = {.known = field->width > 0};
     if (own.known)
-        own.after = load(field, e->handle) + (e->through ? 0 : e->delta);
+        own.after = own.read = load(field, e->handle) + (e->through ? 0 : e->delta);
     return own;
 }
 
@@ -51,7 +51,8 @@ struct bl_flight_sums bl_own_in_flight(uint8_t class_number, uint64_t handle)
 static struct bl_own explain(int32_t refs, int32_t after, struct bl_flight_sums flights)
 {
     bool drifts = after < refs - flights.up || after > refs + flights.down;
-    return (struct bl_own){.known = true, .drifts = drifts, .after = drifts ? after : refs};
+    return (struct bl_own){
+        .known = true, .drifts = drifts, .after = drifts ? after : refs, .read = after};
 }
 
 void bl_own_note(struct bl_object *o, int32_t own, struct bl_flight_sums flights)

@@ -22,8 +22,10 @@ struct bl_own_field {
 
 struct bl_own {
     bool known;
-    bool drifts;   /* from the count seen, by more than what is in flight */
-    int32_t after; /* once this operation is through */
+    bool drifts; /* from the count seen, by more than what is in flight */
+    int32_t
+        after;    /* once this operation is through, and what is in flight where that explains it */
+    int32_t read; /* once this operation is through, as it stands */
 };
 
 struct bl_own bl_own_read(const struct bl_own_field *field, const struct bl_ref_event *e);

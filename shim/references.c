@@ -187,11 +187,14 @@ static void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *ent
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     struct bl_object *o = bl_ref_object_at(entry->record);
-    bool over = o->refs < 0 && !own.drifts && !policy->adopts && !policy->is_partial;
+    /* who has a reference to give gives it: then one that was taken was not seen */
+    bool unsure = policy->adopts || policy->is_partial;
+    bool over = o->refs < 0 && !unsure && !(own.known && own.read >= 0);
+    bool well = over || o->refs >= 0 || unsure;
     bl_counters_add(&bl_counters_of(at->class_number, at->index)->releases, 1);
     bl_history_note(o, over ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
     if (policy->zero_is_end && (own.drifts ? own.after : o->refs) <= 0)
-        bl_ref_end_locked(at, entry, e, BL_REF_WELL);
+        bl_ref_end_locked(at, entry, e, well ? BL_REF_WELL : BL_REF_ILL);
 }
 
 static void release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,

@@ -182,6 +182,22 @@ START_TEST(a_retain_that_was_not_seen_is_drift_and_keeps_the_object_alive)
 }
 END_TEST
 
+START_TEST(a_retain_that_was_not_seen_makes_no_release_one_too_many)
+{
+    start();
+    birth(1);
+    widget.count++;
+    announce(-1, 9000);
+    widget.count--;
+    announce(-1, 5000); /* the one before may be in flight, as far as can be told */
+    ck_assert_ptr_null(find());
+    ck_assert_uint_eq(completed(), 0);
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_EVENTS]; n++)
+        ck_assert_uint_ne(((const struct bl_event *)bl_ledger_at(BL_SECTION_EVENTS, n))->op,
+                          BL_OP_OVER_RELEASE);
+}
+END_TEST
+
 START_TEST(a_release_that_was_not_seen_is_drift_and_the_object_ends_by_its_own_count)
 {
     start();
@@ -309,6 +325,7 @@ int main(void)
     tcase_add_test(tc, what_another_thread_is_about_to_do_is_no_drift);
     tcase_add_test(tc, operations_inside_a_release_that_has_not_counted_yet_are_no_drift);
     tcase_add_test(tc, a_retain_that_was_not_seen_is_drift_and_keeps_the_object_alive);
+    tcase_add_test(tc, a_retain_that_was_not_seen_makes_no_release_one_too_many);
     tcase_add_test(tc, a_release_that_was_not_seen_is_drift_and_the_object_ends_by_its_own_count);
     tcase_add_test(tc, drift_that_evens_out_is_none);
     tcase_add_test(tc, a_look_at_all_counts_finds_what_changed_without_an_operation);
