@@ -65,11 +65,15 @@ static uint64_t count_holdable(const struct search *search, const struct bl_deci
     return owners ? (parts + owners - 1) / owners * SLACK * owner->object_count : 0;
 }
 
-/* Leaked buffers with different histories can all be owners: the most numerous stand for them. */
+/* Leaked buffers with different histories can all be owners: the most numerous stand for them. One
+ * in use counts, but excuses nobody by itself: where it was released by a call that ended in a
+ * jump, its release seems to be its caller's, an event loop's for one, and everything to happen
+ * inside. */
 static uint32_t find_releaser_at(const struct search *search, uint32_t number, uint32_t stack,
                                  uint64_t *ret_holdable)
 {
     const struct bl_decision *decisions = search->judge->decisions;
+    bool is_accused = bl_decision_is_accused(&decisions[number]);
     uint64_t most = 0;
     uint32_t owner = BL_JUDGE_NONE;
     for (uint32_t j = 0; j < search->count; j++) {
@@ -77,8 +81,10 @@ static uint32_t find_releaser_at(const struct search *search, uint32_t number, u
             continue;
         uint64_t more = count_holdable(search, &decisions[number], &decisions[j], stack);
         *ret_holdable += more;
-        owner = more > most ? j : owner;
-        most = more > most ? more : most;
+        if (more > most && (!is_accused || bl_decision_is_accused(&decisions[j]))) {
+            owner = j;
+            most = more;
+        }
     }
     return owner;
 }
