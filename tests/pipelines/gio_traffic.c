@@ -121,7 +121,7 @@ static GBytes *make_record(int client, int number)
     g_variant_builder_init(&builder, G_VARIANT_TYPE("a{sv}"));
     g_variant_builder_add(&builder, "{sv}", "client", g_variant_new_int32(client));
     g_variant_builder_add(&builder, "{sv}", "number", g_variant_new_int32(number));
-    char *text = g_strnfill((gsize)(100 + number * 17), (char)('a' + number % 26));
+    char *text = g_strnfill(100 + (gsize)number * 17, (char)('a' + number % 26));
     g_variant_builder_add(&builder, "{sv}", "body", g_variant_new_take_string(text));
     GVariant *record = g_variant_ref_sink(g_variant_builder_end(&builder));
     GBytes *bytes = g_variant_get_data_as_bytes(record);
