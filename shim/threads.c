@@ -104,7 +104,7 @@ struct bl_thread_state *bl_threads_current_slow(void)
 static void detach(struct bl_thread_state *t)
 {
     bl_tls.thread = NULL;
-    bl_store_release(&t->flight_count, 0);
+    bl_store_relaxed(&t->flight_count, 0); /* the lock releases it */
     bl_lock_take(&lock);
     if (t->number) {
         struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, t->number);
