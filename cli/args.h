@@ -10,6 +10,11 @@
 #define BL_ARGS_REPORT 1100
 #define BL_ARGS_OWN    1200 /* a command's own options */
 
+#define BL_ARGS_SHIM     1400 /* run_options.h */
+#define BL_ARGS_SHIM_ON  1430
+#define BL_ARGS_SHIM_OFF 1460
+#define BL_ARGS_SHIM_END 1490
+
 /* For '?' and ':' from getopt_long with opterr = 0 and a leading ':'. Returns BL_CODE_USAGE. */
 int bl_args_refuse(struct bl_error *error, int code, char **argv, const char *command);
 
