@@ -117,6 +117,17 @@ static void collect_references(const struct bl_judge *judge, size_t first, size_
     bl_findings_sort_references(finding);
 }
 
+/* A buffer whose handle lies in a heap block is held as the block is. */
+static void count_reach(const struct bl_judge *judge, const struct bl_history_object *object,
+                        struct bl_group *group)
+{
+    const struct bl_reaches *reaches = judge->options->reaches;
+    size_t count;
+    const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &count);
+    uint32_t block = reaches ? bl_reach_find(reaches, tracked[object->index].object.address) : 0;
+    bl_reach_count(reaches, block, object->bytes, &group->reach);
+}
+
 /* The buffers of a group, each once. */
 static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                         struct bl_finding *finding)
@@ -136,6 +147,7 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
             size_t index = decision->first_object + k;
             group->bytes += judge->histories->objects[index].bytes;
             group->count++;
+            count_reach(judge, &judge->histories->objects[index], group);
             finding->shared += bl_decision_is_accused(decision) && judge->object_groups[index] > 1;
         }
     }

@@ -55,8 +55,11 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
         model_options.keep_stack = keep_matching;
         model_options.keep_context = &filter;
     }
-    int outcome =
-        bl_model_create(&inspection->model, inspection->reader, is_running, &model_options, error);
+    int outcome = bl_reaches_create(&inspection->reaches, inspection->reader, error);
+    model_options.reaches = inspection->reaches;
+    if (outcome == 0)
+        outcome = bl_model_create(&inspection->model, inspection->reader, is_running,
+                                  &model_options, error);
     if (outcome == 0 && options->judges && model_options.group_by == BL_GROUP_SITE)
         outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->model,
                                     &model_options, error);
@@ -80,6 +83,7 @@ static struct bl_view view_of(const struct bl_inspection *inspection,
         .reader = inspection->reader,
         .model = inspection->model,
         .symbols = inspection->symbols,
+        .reaches = inspection->reaches,
         .series = inspection->series,
         .growth = inspection->growth,
         .pid = target->is_running ? target->process.pid : (pid_t)header->pid,
@@ -118,6 +122,7 @@ void bl_inspection_deinit(struct bl_inspection *inspection)
     bl_series_destroy(inspection->series);
     bl_siblings_destroy(inspection->siblings);
     bl_pairing_destroy(inspection->pairing);
+    bl_reaches_destroy(inspection->reaches);
     bl_symbols_destroy(inspection->symbols);
     bl_reader_destroy(inspection->reader);
     *inspection = (struct bl_inspection){.reader = NULL};

@@ -11,6 +11,7 @@
 #include "growth.h"
 #include "model.h"
 #include "pairing.h"
+#include "reach.h"
 #include "reader.h"
 #include "series.h"
 #include "siblings.h"
@@ -32,6 +33,7 @@ struct bl_inspect_options {
 struct bl_inspection {
     struct bl_reader *reader;
     struct bl_symbols *symbols;
+    struct bl_reaches *reaches;
     struct bl_model *model;
     struct bl_pairing *pairing; /* NULL: nothing was judged */
     struct bl_siblings *siblings;

@@ -22,6 +22,7 @@ struct sum {
     uint64_t recorded;
     uint64_t oldest_birth_ns;
     uint64_t youngest_birth_ns;
+    struct bl_reach_sums reach;
     uint32_t group; /* while grouping */
 };
 
@@ -325,7 +326,8 @@ bool bl_model_is_inherited(const struct bl_header *header, uint32_t first_own_th
     return record->birth_ns < header->forked_ns;
 }
 
-static int add_record(struct builder *builder, const struct bl_live *record,
+/* block: the number of the live record that it is or lies in; 0: none. */
+static int add_record(struct builder *builder, const struct bl_live *record, uint32_t block,
                       uint32_t first_own_thread, uint32_t only_class)
 {
     const struct bl_model *model = builder->model;
@@ -345,6 +347,8 @@ static int add_record(struct builder *builder, const struct bl_live *record,
     sum->inherited += inherited ? weight : 0;
     sum->inherited_bytes += inherited ? weight * size : 0;
     sum->recorded++;
+    bl_reach_count(builder->options->reaches, block, record->word >> BL_LIVE_SIZE_SHIFT,
+                   &sum->reach);
     if (record->birth_ns < sum->oldest_birth_ns)
         sum->oldest_birth_ns = record->birth_ns;
     if (record->birth_ns > sum->youngest_birth_ns)
@@ -370,15 +374,18 @@ static int add_up(struct builder *builder)
         return -1;
     size_t count;
     const struct bl_live *live = bl_reader_live(builder->reader, &count);
+    const uint32_t *numbers = bl_reader_live_numbers(builder->reader);
+    const struct bl_reaches *reaches = builder->options->reaches;
     for (size_t i = 0; i < count; i++)
-        if (add_record(builder, &live[i], first_own_thread, only_class) < 0)
+        if (add_record(builder, &live[i], numbers[i], first_own_thread, only_class) < 0)
             return -1;
     const struct bl_tracked *tracked = bl_reader_objects(builder->reader, &count);
     for (size_t i = 0; i < count && builder->model->group_by != BL_GROUP_SITE; i++) {
         struct bl_live record = as_live(&tracked[i].object);
         if (tracked[i].object.flags & BL_OBJECT_GHOST)
             continue;
-        if (add_record(builder, &record, first_own_thread, only_class) < 0)
+        uint32_t block = reaches ? bl_reach_find(reaches, record.address) : 0;
+        if (add_record(builder, &record, block, first_own_thread, only_class) < 0)
             return -1;
     }
     return 0;
@@ -444,6 +451,7 @@ static int merge(struct builder *builder, struct sum_table *groups, uint64_t *st
         group->inherited += sum->inherited;
         group->inherited_bytes += sum->inherited_bytes;
         group->recorded += sum->recorded;
+        bl_reach_add(&group->reach, &sum->reach);
         if (sum->oldest_birth_ns < group->oldest_birth_ns)
             group->oldest_birth_ns = sum->oldest_birth_ns;
         if (sum->youngest_birth_ns > group->youngest_birth_ns)
@@ -509,6 +517,7 @@ static int make_groups(struct builder *builder)
             .count = whole(sum->count),
             .bytes = whole(sum->bytes),
             .recorded = sum->recorded,
+            .reach = sum->reach,
             .inherited = whole(sum->inherited),
             .inherited_bytes = whole(sum->inherited_bytes),
             .oldest_ns = age_of(model, sum->oldest_birth_ns),

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "proc.h"
+#include "reach.h"
 #include "reader.h"
 
 #include <stdbool.h>
@@ -53,6 +54,7 @@ struct bl_model_options {
     /* Only stacks for which this answers true; NULL: all. */
     bool (*keep_stack)(void *context, uint32_t stack);
     void *keep_context;
+    const struct bl_reaches *reaches; /* NULL: what holds the buffers is unknown */
 };
 
 struct bl_class_sums {
@@ -85,6 +87,7 @@ struct bl_group {
     uint32_t rank; /* of its verdict, worst is 0; BL_MODEL_RANK_PLAIN without one */
     const struct bl_finding *finding;   /* see verdict.h; NULL: not judged */
     const struct bl_siblings *siblings; /* see siblings.h; NULL: none was seen to end */
+    struct bl_reach_sums reach;         /* of its records */
     const struct bl_growth *growth;     /* of its site, see growth.h; NULL: not followed */
 };
 

@@ -29,8 +29,10 @@ struct bl_reader {
     struct bl_header header;
     struct section sections[BL_SECTION_COUNT];
     struct bl_live *live;
+    uint32_t *live_numbers;
     size_t live_count;
     size_t live_room;
+    bool reach_moved; /* a run began or ended while its results were read */
     struct bl_tracked *objects;
     size_t object_count;
     size_t object_room;
@@ -67,6 +69,9 @@ static const uint32_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_MARKS] = sizeof(struct bl_mark),
     [BL_SECTION_BOUNDARIES] = sizeof(struct bl_boundary),
     [BL_SECTION_FREE_PATHS] = sizeof(struct bl_free_path),
+    [BL_SECTION_REACH] = sizeof(struct bl_reach),
+    [BL_SECTION_REACH_ROOTS] = sizeof(struct bl_reach_root),
+    [BL_SECTION_REACH_RUN] = sizeof(struct bl_reach_run),
 };
 
 static int read_exactly(struct source *source, void *out, uint64_t length, uint64_t offset)
@@ -287,16 +292,26 @@ static int load(struct source *source, struct bl_reader *reader, enum bl_section
     return 0;
 }
 
-static int keep_live(struct bl_reader *reader, const struct bl_live *record)
+static int grow_live(struct bl_reader *reader)
 {
-    if (reader->live_count == reader->live_room) {
-        size_t room = reader->live_room ? reader->live_room * 2 : 4096;
-        struct bl_live *grown = realloc(reader->live, room * sizeof(*grown));
-        if (!grown)
-            return -1;
-        reader->live = grown;
-        reader->live_room = room;
-    }
+    size_t room = reader->live_room ? reader->live_room * 2 : 4096;
+    struct bl_live *grown = realloc(reader->live, room * sizeof(*grown));
+    if (!grown)
+        return -1;
+    reader->live = grown;
+    uint32_t *numbers = realloc(reader->live_numbers, room * sizeof(*numbers));
+    if (!numbers)
+        return -1;
+    reader->live_numbers = numbers;
+    reader->live_room = room;
+    return 0;
+}
+
+static int keep_live(struct bl_reader *reader, const struct bl_live *record, uint32_t number)
+{
+    if (reader->live_count == reader->live_room && grow_live(reader) < 0)
+        return -1;
+    reader->live_numbers[reader->live_count] = number;
     reader->live[reader->live_count++] = *record;
     return 0;
 }
@@ -319,7 +334,7 @@ static bool reread_whole(struct source *source, uint64_t offset, struct bl_live 
 /* Two copies of the same records, taken one after the other: a record that is the same in both and
  * live was whole in both, whichever way the kernel copied. */
 static int scan_chunk(struct source *source, struct bl_reader *reader, struct bl_live *copies,
-                      size_t count, uint64_t offset)
+                      size_t count, uint64_t offset, uint32_t number)
 {
     struct bl_live *again = copies + CHUNK_BYTES / sizeof(struct bl_live);
     if (read_exactly(source, copies, count * sizeof(*copies), offset) < 0)
@@ -332,7 +347,7 @@ static int scan_chunk(struct source *source, struct bl_reader *reader, struct bl
         if (!still && memcmp(&copies[i], &again[i], sizeof(record)) != 0 &&
             !reread_whole(source, offset + i * sizeof(record), &record))
             continue;
-        if ((record.word & BL_LIVE_BIT) && keep_live(reader, &record) < 0)
+        if ((record.word & BL_LIVE_BIT) && keep_live(reader, &record, number + (uint32_t)i) < 0)
             return bl_error_set(source->error, "not enough memory to read %s", source->path);
     }
     return 0;
@@ -357,7 +372,8 @@ static int load_live(struct source *source, struct bl_reader *reader)
         while (!is_private && outcome == 0 && at < part->count) {
             uint64_t left = part->count - at;
             size_t count = left < per_chunk ? (size_t)left : per_chunk;
-            outcome = scan_chunk(source, reader, copies, count, offset + at * sizeof(*copies));
+            outcome = scan_chunk(source, reader, copies, count, offset + at * sizeof(*copies),
+                                 (uint32_t)(part->first + at));
             at += count;
         }
     }
@@ -593,6 +609,52 @@ static int load_series(struct source *source, struct bl_reader *reader)
                : 0;
 }
 
+static const struct bl_reach_run *latest_run(const struct bl_reader *reader)
+{
+    return record_at(reader, BL_SECTION_REACH_RUN, 0);
+}
+
+/* A run that began or ended meanwhile makes its results those of neither. */
+static int load_reach(struct source *source, struct bl_reader *reader)
+{
+    if (load(source, reader, BL_SECTION_REACH_RUN) < 0 ||
+        load(source, reader, BL_SECTION_REACH) < 0 ||
+        load(source, reader, BL_SECTION_REACH_ROOTS) < 0)
+        return -1;
+    const struct bl_reach_run *run = latest_run(reader);
+    struct bl_reach_run now;
+    bool is_private;
+    uint64_t offset = part_offset(source, BL_SECTION_REACH_RUN, 0, &is_private);
+    if (!run || is_private || source->header.snapshot_number != 0)
+        return 0;
+    if (read_exactly(source, &now, sizeof(now), offset) < 0)
+        return -1;
+    reader->reach_moved = memcmp(run, &now, sizeof(now)) != 0;
+    return 0;
+}
+
+static void check_root(struct bl_reader *reader, struct bl_reach_root *root)
+{
+    if (root->module >= reader->sections[BL_SECTION_MODULES].count && root->module != 0) {
+        root->module = 0;
+        reader->damage++;
+    }
+    if (root->thread >= reader->sections[BL_SECTION_THREADS].count && root->thread != 0) {
+        root->thread = 0;
+        reader->damage++;
+    }
+}
+
+static void check_roots(struct bl_reader *reader)
+{
+    const struct section *section = &reader->sections[BL_SECTION_REACH_ROOTS];
+    for (size_t i = 0; i < section->part_count; i++) {
+        struct bl_reach_root *root = (struct bl_reach_root *)(void *)section->parts[i].data;
+        for (uint64_t n = 0; root && n < section->parts[i].count; n++)
+            check_root(reader, &root[n]);
+    }
+}
+
 /* Makes every reference in a frame one that can be followed. */
 static void check_frames(struct bl_reader *reader)
 {
@@ -634,6 +696,7 @@ static void check_live(struct bl_reader *reader)
             record.thread = 0;
             reader->damage++;
         }
+        reader->live_numbers[kept] = reader->live_numbers[i];
         reader->live[kept++] = record;
     }
     reader->live_count = kept;
@@ -764,7 +827,8 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_THREADS,
                                                  BL_SECTION_FRAMES, BL_SECTION_MODULES};
     if (scope == BL_READER_ALL &&
-        (load_live(source, reader) < 0 || load_histories(source, reader) < 0))
+        (load_live(source, reader) < 0 || load_histories(source, reader) < 0 ||
+         load_reach(source, reader) < 0))
         return -1;
     if (scope != BL_READER_SUMMARY && load_series(source, reader) < 0)
         return -1;
@@ -780,6 +844,7 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     check_frames(reader);
     check_live(reader);
     check_free_paths(reader);
+    check_roots(reader);
     if (scope == BL_READER_ALL && check_histories(source, reader) < 0)
         return -1;
     reader->header = source->header;
@@ -822,6 +887,7 @@ void bl_reader_destroy(struct bl_reader *reader)
         free(reader->sections[s].parts);
     }
     free(reader->live);
+    free(reader->live_numbers);
     free(reader->objects);
     free(reader);
 }
@@ -850,6 +916,26 @@ const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret
 {
     *ret_count = reader->live_count;
     return reader->live;
+}
+
+const uint32_t *bl_reader_live_numbers(const struct bl_reader *reader)
+{
+    return reader->live_numbers;
+}
+
+const struct bl_reach_run *bl_reader_reach_run(const struct bl_reader *reader)
+{
+    return reader->reach_moved ? NULL : latest_run(reader);
+}
+
+const struct bl_reach *bl_reader_reach(const struct bl_reader *reader, uint32_t number)
+{
+    return number && !reader->reach_moved ? record_at(reader, BL_SECTION_REACH, number) : NULL;
+}
+
+const struct bl_reach_root *bl_reader_reach_root(const struct bl_reader *reader, uint32_t number)
+{
+    return number ? record_at(reader, BL_SECTION_REACH_ROOTS, number) : NULL;
 }
 
 const struct bl_tracked *bl_reader_objects(const struct bl_reader *reader, size_t *ret_count)

@@ -54,6 +54,16 @@ uint64_t bl_reader_damage(const struct bl_reader *reader);
 /* The live buffers that were whole when they were read, in no order. */
 const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count);
 
+/* Their record numbers, in the same order. */
+const uint32_t *bl_reader_live_numbers(const struct bl_reader *reader);
+
+/* What was found of reach, see cli/reach.h for its meaning. NULL: nothing was asked for, or a run
+ * was under way while the file was read. */
+const struct bl_reach_run *bl_reader_reach_run(const struct bl_reader *reader);
+/* By the number of the live record; not checked: see reach.h. */
+const struct bl_reach *bl_reader_reach(const struct bl_reader *reader, uint32_t number);
+const struct bl_reach_root *bl_reader_reach_root(const struct bl_reader *reader, uint32_t number);
+
 /* A live buffer of a reference-counted class. */
 struct bl_tracked {
     struct bl_object object;

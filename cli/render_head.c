@@ -233,6 +233,7 @@ void bl_render_text_head(const struct bl_pen *pen)
     write_classes(pen);
     bl_render_text_outlook(pen->out, pen->view);
     bl_render_text_marks(pen->out, pen->view);
+    bl_render_text_reach(pen);
     write_losses(pen);
     write_hooks(pen);
 }

@@ -193,6 +193,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     json_object_set_new(object, "inherited_bytes", whole_number(group->inherited_bytes));
     json_object_set_new(object, "stacks", whole_number(group->stack_count));
     json_object_set_new(object, "key", bl_render_json_key(view, group));
+    bl_render_json_held_by(object, view, group);
     json_object_set_new(object, "growth",
                         group->growth ? bl_render_json_growth(group->growth) : json_null());
     return object;
@@ -284,6 +285,7 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_object_set_new(object, "inherited_bytes", whole_number(group->inherited_bytes));
     json_object_set_new(object, "stacks", whole_number(group->stack_count));
     json_object_set_new(object, "key", json_null());
+    bl_render_json_held_by(object, view, group);
     json_object_set_new(object, "shared", whole_number(finding->shared));
     json_object_set_new(object, "holds", make_parts(view, finding));
     json_object_set_new(object, "growth",
@@ -351,6 +353,8 @@ static bool write_document(FILE *out, const struct bl_view *view)
         done && bl_render_json_put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
     done = done && bl_render_json_series(out, view) && bl_render_json_memory(out, view) &&
            bl_render_json_put(out, ",\n\"losses\": ", make_losses(view));
+    if (done && view->reaches && bl_reaches_run(view->reaches))
+        done = bl_render_json_put(out, ",\n\"reach\": ", bl_render_json_reach(view));
     if (done && view->header->java.walks > 0)
         done = bl_render_json_put(out, ",\n\"java_stacks\": ", make_java(&view->header->java));
     fputs(",\n\"hooks\": [", out);

@@ -57,6 +57,17 @@ void bl_render_text_marks(FILE *out, const struct bl_view *view);
 /* A line under a group that grows; nothing for others. */
 void bl_render_text_growing(FILE *out, const struct bl_growth *growth);
 
+/* What holds a group's buffers, or that they are lost; nothing where it is not known. */
+void bl_render_text_held_by(const struct bl_pen *pen, const struct bl_group *group);
+/* How many are lost, and what the run could not see; nothing where none was asked for. */
+void bl_render_text_reach(const struct bl_pen *pen);
+
+/* The run, and what it counted; NULL without memory. */
+json_t *bl_render_json_reach(const struct bl_view *view);
+/* Adds a group's "reach", "reach_counts" and "held_by". */
+void bl_render_json_held_by(json_t *object, const struct bl_view *view,
+                            const struct bl_group *group);
+
 /* NULL without memory. */
 json_t *bl_render_json_process(const struct bl_view *view);
 json_t *bl_render_json_frames(const struct bl_view *view, uint32_t stack);

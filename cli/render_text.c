@@ -109,6 +109,7 @@ static void write_group(const struct bl_pen *pen, size_t index)
                 bl_pen_style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", bl_pen_style(pen, BL_STYLE_PLAIN));
     bl_render_text_growing(pen->out, group->growth);
+    bl_render_text_held_by(pen, group);
     if (group->siblings)
         write_siblings(pen, group->siblings);
 }
@@ -261,6 +262,7 @@ static void write_finding(const struct bl_pen *pen, size_t index)
         write_more(pen, finding);
     else if (finding->ground == BL_GROUND_STEADY || finding->ground == BL_GROUND_ONCE)
         write_references(pen, finding);
+    bl_render_text_held_by(pen, group);
 }
 
 static void write_groups(const struct bl_pen *pen)

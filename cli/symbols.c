@@ -598,6 +598,114 @@ static struct entry *look_up(struct bl_symbols *symbols, struct place place)
     return entry;
 }
 
+static const struct bl_symbol *symbols_at(struct bl_symbols *symbols, const struct place *place,
+                                          size_t *ret_count)
+{
+    struct entry *entry;
+    HASH_FIND(hh, symbols->entries, place, sizeof(*place), entry);
+    if (!entry) {
+        entry = look_up(symbols, *place);
+        if (!entry)
+            return NULL;
+        HASH_ADD(hh, symbols->entries, place, sizeof(*place), entry);
+    }
+    *ret_count = entry->count;
+    return entry->symbols;
+}
+
+const struct bl_symbol *bl_symbols_code(struct bl_symbols *symbols, uint32_t module,
+                                        uint64_t offset, size_t *ret_count)
+{
+    struct place place;
+    memset(&place, 0, sizeof(place));
+    place.offset = offset;
+    place.module = module < symbols->module_count ? module : 0;
+    return symbols_at(symbols, &place, ret_count);
+}
+
+/* Where the variable at an address is declared: one of a unit's own, or local to a function. */
+static bool declares(Dwarf_Die *die, Dwarf_Addr address)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Op *ops;
+    size_t count;
+    return dwarf_tag(die) == DW_TAG_variable &&
+           dwarf_getlocation(dwarf_attr(die, DW_AT_location, &attribute), &ops, &count) == 0 &&
+           count == 1 && ops[0].atom == DW_OP_addr && ops[0].number == address;
+}
+
+#define SEARCH_DEPTH 8
+
+static bool find_declaration(Dwarf_Die *parent, Dwarf_Addr address, int depth, Dwarf_Die *ret_die)
+{
+    Dwarf_Die die;
+    if (depth == SEARCH_DEPTH || dwarf_child(parent, &die) != 0)
+        return false;
+    do {
+        int tag = dwarf_tag(&die);
+        if (declares(&die, address)) {
+            *ret_die = die;
+            return true;
+        }
+        if ((tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block || tag == DW_TAG_namespace) &&
+            find_declaration(&die, address, depth + 1, ret_die))
+            return true;
+    } while (dwarf_siblingof(&die, &die) == 0);
+    return false;
+}
+
+static void place_variable(struct module *module, Dwarf_Addr address, struct bl_variable *variable)
+{
+    Dwarf_Addr bias;
+    Dwarf *dwarf = dwfl_module_getdwarf(module->file, &bias);
+    Dwarf_CU *cu = NULL;
+    Dwarf_Die unit;
+    Dwarf_Die die;
+    while (dwarf && dwarf_get_units(dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0) {
+        if (!find_declaration(&unit, address - bias, 0, &die))
+            continue;
+        Dwarf_Die origin;
+        Dwarf_Attribute attribute;
+        if (dwarf_hasattr(&die, DW_AT_specification) &&
+            dwarf_formref_die(dwarf_attr(&die, DW_AT_specification, &attribute), &origin))
+            die = origin;
+        const char *file = dwarf_decl_file(&die);
+        char *readable = file ? readable_file(&unit, file) : NULL;
+        if (readable)
+            snprintf(variable->file, sizeof(variable->file), "%s", readable);
+        free(readable);
+        if (dwarf_decl_line(&die, &variable->line) != 0)
+            variable->line = 0;
+        return;
+    }
+}
+
+bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t number, uint64_t offset,
+                         struct bl_variable *ret_variable)
+{
+    GElf_Off inside;
+    GElf_Sym symbol;
+    *ret_variable = (struct bl_variable){.line = 0};
+    if (number == 0 || number >= symbols->module_count)
+        return false;
+    struct module *module = &symbols->modules[number];
+    if (!module->was_opened)
+        open_module(symbols, number);
+    if (!module->file)
+        return false;
+    Dwarf_Addr address = offset + module->bias;
+    const char *raw =
+        dwfl_module_addrinfo(module->file, address, &inside, &symbol, NULL, NULL, NULL);
+    if (!raw || !*raw || inside >= symbol.st_size)
+        return false;
+    char *name = readable_name(raw);
+    snprintf(ret_variable->name, sizeof(ret_variable->name), "%s", name ? name : "");
+    free(name);
+    ret_variable->inside = inside;
+    place_variable(module, address - inside, ret_variable);
+    return *ret_variable->name != '\0';
+}
+
 const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t number,
                                          size_t *ret_count)
 {
@@ -611,16 +719,7 @@ const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t nu
         place.is_exact = (frame->module & BL_FRAME_EXACT) != 0;
         place.is_managed = (frame->module & BL_FRAME_MANAGED) != 0;
     }
-    struct entry *entry;
-    HASH_FIND(hh, symbols->entries, &place, sizeof(place), entry);
-    if (!entry) {
-        entry = look_up(symbols, place);
-        if (!entry)
-            return NULL;
-        HASH_ADD(hh, symbols->entries, place, sizeof(place), entry);
-    }
-    *ret_count = entry->count;
-    return entry->symbols;
+    return symbols_at(symbols, &place, ret_count);
 }
 
 const char *bl_symbols_module(struct bl_symbols *symbols, uint32_t module)

@@ -58,6 +58,21 @@ bool bl_symbols_look_in(struct bl_symbols *symbols, const char *path);
 const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t frame,
                                          size_t *ret_count);
 
+/* A variable that covers an address of a module's data, printable and NUL-terminated, with its file
+ * and line where they are known; false when there is none. */
+struct bl_variable {
+    char name[256];
+    char file[256]; /* "": unknown */
+    int line;
+    uint64_t inside; /* how far into it */
+};
+bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t module, uint64_t offset,
+                         struct bl_variable *ret_variable);
+/* The functions at an address of a module's code that is not a frame of the ledger. NULL without
+ * memory. */
+const struct bl_symbol *bl_symbols_code(struct bl_symbols *symbols, uint32_t module,
+                                        uint64_t offset, size_t *ret_count);
+
 /* Module names for groups by module; "?" when unknown. */
 const char *bl_symbols_module(struct bl_symbols *symbols, uint32_t module);
 

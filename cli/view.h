@@ -19,6 +19,7 @@ struct bl_view {
     const struct bl_reader *reader;
     const struct bl_model *model;
     struct bl_symbols *symbols;
+    const struct bl_reaches *reaches; /* NULL: not read */
     const struct bl_series_set *series;
     const struct bl_growth_set *growth;
     pid_t pid; /* as seen from here while it runs, else as it saw itself */

@@ -294,11 +294,12 @@ uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
     return length_of((const void *)(to + BL_EXTENTS_OFFSET), copy->extents_used);
 }
 
-/* Memory in time, and marks in it, are the parent's own. */
+/* Memory in time, marks in it, and what its threads and memory held, are the parent's own. */
 static bool is_for_child(uint32_t section)
 {
     return section != BL_SECTION_SERIES && section != BL_SECTION_SAMPLES &&
-           section != BL_SECTION_MARKS;
+           section != BL_SECTION_MARKS && section != BL_SECTION_REACH &&
+           section != BL_SECTION_REACH_ROOTS && section != BL_SECTION_REACH_RUN;
 }
 
 static uint64_t heir_length(void)

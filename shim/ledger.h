@@ -40,6 +40,9 @@ struct bl_geometry {
         [BL_SECTION_MARKS] = {sizeof(struct bl_mark), 5, 8},                                       \
         [BL_SECTION_BOUNDARIES] = {sizeof(struct bl_boundary), 6, 6},                              \
         [BL_SECTION_FREE_PATHS] = {sizeof(struct bl_free_path), 6, 12},                            \
+        [BL_SECTION_REACH] = {sizeof(struct bl_reach), 10, 17},                                    \
+        [BL_SECTION_REACH_ROOTS] = {sizeof(struct bl_reach_root), 9, 15},                          \
+        [BL_SECTION_REACH_RUN] = {sizeof(struct bl_reach_run), 4, 4},                              \
     }
 static const struct bl_geometry bl_geometry[BL_SECTION_COUNT] = BL_GEOMETRY;
 

@@ -79,13 +79,16 @@ enum bl_section {
     BL_SECTION_HOOKS = 7,    /* struct bl_hook */
     BL_SECTION_OBJECTS = 8,  /* struct bl_object; number 0 is never used */
     BL_SECTION_EVENTS = 9,   /* struct bl_event; number 0 is never used */
-    BL_SECTION_LIFECYCLES = 10, /* struct bl_lifecycle; number 0 is never used */
-    BL_SECTION_SERIES = 11,     /* struct bl_series; number 0 is never used */
-    BL_SECTION_SAMPLES = 12,    /* struct bl_samples; number 0 is never used */
-    BL_SECTION_MARKS = 13,      /* struct bl_mark */
-    BL_SECTION_BOUNDARIES = 14, /* struct bl_boundary */
-    BL_SECTION_FREE_PATHS = 15, /* struct bl_free_path; number 0 is never used */
-    BL_SECTION_COUNT = 16,
+    BL_SECTION_LIFECYCLES = 10,  /* struct bl_lifecycle; number 0 is never used */
+    BL_SECTION_SERIES = 11,      /* struct bl_series; number 0 is never used */
+    BL_SECTION_SAMPLES = 12,     /* struct bl_samples; number 0 is never used */
+    BL_SECTION_MARKS = 13,       /* struct bl_mark */
+    BL_SECTION_BOUNDARIES = 14,  /* struct bl_boundary */
+    BL_SECTION_FREE_PATHS = 15,  /* struct bl_free_path; number 0 is never used */
+    BL_SECTION_REACH = 16,       /* struct bl_reach, the same number as the live buffer */
+    BL_SECTION_REACH_ROOTS = 17, /* struct bl_reach_root; number 0 is never used */
+    BL_SECTION_REACH_RUN = 18,   /* struct bl_reach_run; number 0, the latest */
+    BL_SECTION_COUNT = 19,
 };
 
 /* Causes of loss: X(name in JSON, what it means to the person who reads the report, after a number:
@@ -179,6 +182,10 @@ enum bl_limit_action {
     BL_LIMIT_REPORT = 0, /* a snapshot is made */
     BL_LIMIT_FAIL = 1,   /* and allocations beyond the limit fail */
 };
+
+/* header.dump_flags: what a snapshot is to tell beside what is in the ledger anyway */
+#define BL_DUMP_REACH      0x1u /* which heap blocks are lost, and what holds the others */
+#define BL_DUMP_REACH_JAVA 0x2u /* the same of buffers that a virtual machine's objects hold */
 
 /* header.flags */
 #define BL_FLAG_FORKED    0x1u /* made at a fork: buffers born before forked_ns are inherited */
@@ -282,14 +289,20 @@ struct bl_header {
     int32_t mark_error;           /* 1132 errno of the latest, 0 = made */
     char mark_name[BL_MARK_NAME]; /* 1136 NUL-terminated */
 
-    uint8_t reserved3[2848]; /* 1184 */
+    /* BL_DUMP_*: a requester sets bits before it adds to dump_requests, the helper takes them all
+     */
+    uint32_t dump_flags; /* 1184 atomic */
+    uint32_t reserved4;  /* 1188 */
+
+    uint8_t reserved3[2840]; /* 1192 */
 
     struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1184, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1192, "header layout");
+static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");
 static_assert(offsetof(struct bl_header, wake) == 216, "header layout");
 static_assert(offsetof(struct bl_header, losses) == 504, "header layout");
@@ -667,6 +680,109 @@ static inline uint32_t bl_free_path_check(uint32_t alloc_stack, uint32_t free_st
 {
     return alloc_stack * 0x9e3779b1u ^ free_stack;
 }
+
+/*
+ * Reach: what a conservative mark phase found. The program's threads were stopped for the moment of
+ * a clone, and a child marked what its memory was then: from module data, stacks, registers, TLS
+ * and mapped regions, through the blocks themselves. REACH has a record for each live record of
+ * class heap as it was at that moment; it stands for the buffer only while bl_reach_check of the
+ * live record is `check`. Results are the latest run's; they are written while its outcome is
+ * BL_REACH_RUNNING, and count only when it is BL_REACH_DONE.
+ */
+enum bl_reach_grade {
+    BL_REACH_NONE = 0,     /* not told */
+    BL_REACH_EXACT = 1,    /* held: some pointer to its start is held itself */
+    BL_REACH_INTERIOR = 2, /* held, but only by pointers into its middle */
+    BL_REACH_LEADER = 3,   /* lost, and no other lost block leads to it, or it stands for a cycle */
+    BL_REACH_INDIRECT = 4, /* lost with a leader, which its holders lead to */
+};
+
+struct bl_reach {
+    uint32_t check;    /*  0 bl_reach_check */
+    uint8_t grade;     /*  4 enum bl_reach_grade */
+    uint8_t is_root;   /*  5 the holder is a root */
+    uint16_t reserved; /*  6 */
+    uint32_t holder;   /*  8 live record, or record of REACH_ROOTS; 0 = none */
+    uint32_t inside;   /* 12 where in this block the pointer points, clamped */
+    uint64_t slot;     /* 16 where in the holder the pointer is; of a root its address */
+};
+static_assert(sizeof(struct bl_reach) == 24, "reach layout");
+
+static inline uint32_t bl_reach_check(const struct bl_live *live)
+{
+    uint64_t mixed = (live->word ^ live->address * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
+    return (uint32_t)(mixed >> 32) | 1u;
+}
+
+enum bl_root_kind {
+    BL_ROOT_UNKNOWN = 0,
+    BL_ROOT_GLOBAL = 1,   /* data of a module: offset is the ELF virtual address in it */
+    BL_ROOT_STACK = 2,    /* offset: the code of the frame, in module; or module 0: unknown */
+    BL_ROOT_REGISTER = 3, /* of a stopped thread */
+    BL_ROOT_TLS = 4,      /* thread-local data, or what libc keeps for the thread */
+    BL_ROOT_REGION = 5,   /* a mapped region: name, offset in it */
+    BL_ROOT_LOADER = 6,   /* the block itself: allocated by the dynamic loader */
+    BL_ROOT_MOVING = 7,   /* in a block that is being reallocated */
+    BL_ROOT_EARLY = 8,    /* in a block from before tracking began */
+    BL_ROOT_KERNEL = 9,   /* the kernel knows it: an alternate signal stack */
+};
+
+struct bl_reach_root {
+    uint64_t slot;   /*  0 address */
+    uint64_t offset; /*  8 as the kind says */
+    uint32_t module; /* 16 module number, 0 = none */
+    uint32_t thread; /* 20 thread number, 0 = none or unknown */
+    uint32_t tid;    /* 24 the same as the kernel calls it */
+    uint32_t kind;   /* 28 enum bl_root_kind */
+    uint32_t name;   /* 32 in NAMES: of a region */
+    uint32_t reserved;
+};
+static_assert(sizeof(struct bl_reach_root) == 40, "reach root layout");
+
+enum bl_reach_outcome {
+    BL_REACH_NOT_RUN = 0,
+    BL_REACH_RUNNING = 1,
+    BL_REACH_DONE = 2,
+    BL_REACH_FAILED = 3, /* why_name says why: nothing is known, which is not the same as nothing
+                            lost */
+};
+
+enum bl_reach_method {
+    BL_REACH_BY_CLONE = 1,
+    BL_REACH_IN_PROCESS = 2,
+};
+
+/* Heap blocks are alive that are not recorded: what they alone hold looks lost. No verdict. */
+#define BL_REACH_INCOMPLETE 0x1u
+/* The allocator is not the C library's: its memory is told from the program's by mapping only. */
+#define BL_REACH_OTHER_ALLOCATOR 0x2u
+
+struct bl_reach_run {
+    uint32_t outcome;          /*   0 enum bl_reach_outcome, release */
+    uint32_t method;           /*   4 enum bl_reach_method */
+    uint32_t flags;            /*   8 BL_REACH_* */
+    uint32_t why_name;         /*  12 in NAMES */
+    uint64_t stopped_ns;       /*  16 when the picture was taken */
+    uint64_t pause_ns;         /*  24 threads were stopped for so long */
+    uint64_t locked_ns;        /*  32 allocations waited for so long, the pause included */
+    uint64_t total_ns;         /*  40 until the result was there */
+    uint32_t threads;          /*  48 other than the shim's own and the one that asked */
+    uint32_t threads_stopped;  /*  52 with their registers */
+    uint32_t threads_degraded; /*  56 not stopped: their stacks are seen, not all their registers */
+    int32_t child_status;  /*  60 of the marking child, as waitpid has it; -1 = there was none */
+    int32_t error;         /*  64 errno behind `why`, 0 = none */
+    uint32_t regions;      /*  68 scanned as roots */
+    uint64_t root_bytes;   /*  72 */
+    uint64_t heap_bytes;   /*  80 of the blocks that were scanned */
+    uint64_t blocks;       /*  88 judged: held, interior, leaders and indirect are their sum */
+    uint64_t held;         /*  96 by a pointer to the start */
+    uint64_t interior;     /* 104 */
+    uint64_t leaders;      /* 112 */
+    uint64_t indirect;     /* 120 */
+    uint64_t lost_bytes;   /* 128 of the latter two */
+    uint64_t reserved[15]; /* 136 */
+};
+static_assert(sizeof(struct bl_reach_run) == 256, "reach run layout");
 
 enum bl_hook_method {
     BL_HOOK_NONE = 0,

@@ -128,6 +128,7 @@ static void fill_identity(struct bl_header *h)
     h->dump_served = 0;
     h->signal_requests = 0;
     h->signal_served = 0;
+    h->dump_flags = 0;
     h->snapshots = 0;
     h->snapshot_error = 0;
     h->limit_snapshots = 0;

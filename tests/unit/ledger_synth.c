@@ -24,6 +24,9 @@ static const size_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_MARKS] = sizeof(struct bl_mark),
     [BL_SECTION_BOUNDARIES] = sizeof(struct bl_boundary),
     [BL_SECTION_FREE_PATHS] = sizeof(struct bl_free_path),
+    [BL_SECTION_REACH] = sizeof(struct bl_reach),
+    [BL_SECTION_REACH_ROOTS] = sizeof(struct bl_reach_root),
+    [BL_SECTION_REACH_RUN] = sizeof(struct bl_reach_run),
 };
 
 static void die(const char *what)
@@ -362,6 +365,48 @@ uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t comp
     struct bl_boundary boundary = {.completed = completed,
                                    .function_name = synth_name(synth, function, strlen(function))};
     return append(synth, BL_SECTION_BOUNDARIES, &boundary, sizeof(boundary));
+}
+
+static struct bl_reach *reach_of(struct synth *synth, uint32_t live)
+{
+    static const struct bl_reach none;
+    while (synth->sections[BL_SECTION_REACH].length <
+           synth->sections[BL_SECTION_LIVE].length / sizeof(struct bl_live) * sizeof(none))
+        append(synth, BL_SECTION_REACH, &none, sizeof(none));
+    struct bl_reach *reach = synth_record(synth, BL_SECTION_REACH, live);
+    reach->check = bl_reach_check(synth_record(synth, BL_SECTION_LIVE, live));
+    return reach;
+}
+
+void synth_reach(struct synth *synth, uint32_t live, enum bl_reach_grade grade, uint32_t holder,
+                 uint64_t slot)
+{
+    struct bl_reach *reach = reach_of(synth, live);
+    reach->grade = (uint8_t)grade;
+    reach->holder = holder;
+    reach->slot = slot;
+}
+
+void synth_reach_root(struct synth *synth, uint32_t live, const struct bl_reach_root *root)
+{
+    static const struct bl_reach_root none;
+    struct bl_reach *reach = reach_of(synth, live);
+    if (synth->sections[BL_SECTION_REACH_ROOTS].length == 0)
+        append(synth, BL_SECTION_REACH_ROOTS, &none, sizeof(none));
+    reach->grade = BL_REACH_EXACT;
+    reach->is_root = 1;
+    reach->holder = append(synth, BL_SECTION_REACH_ROOTS, root, sizeof(*root));
+    reach->slot = root->slot;
+}
+
+struct bl_reach_run *synth_reach_run(struct synth *synth, enum bl_reach_outcome outcome,
+                                     const char *why)
+{
+    struct bl_reach_run run = {.outcome = (uint32_t)outcome, .method = BL_REACH_BY_CLONE};
+    if (why)
+        run.why_name = synth_name(synth, why, strlen(why));
+    append(synth, BL_SECTION_REACH_RUN, &run, sizeof(run));
+    return synth_record(synth, BL_SECTION_REACH_RUN, 0);
 }
 
 uint32_t synth_free_path(struct synth *synth, uint32_t alloc_stack, uint32_t free_stack,

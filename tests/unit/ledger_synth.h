@@ -82,6 +82,15 @@ uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t comp
 uint32_t synth_free_path(struct synth *synth, uint32_t alloc_stack, uint32_t free_stack,
                          uint64_t count, enum bl_op op);
 
+/* What holds a live buffer, as a run of reach found it: another one, or a root. All live buffers
+ * are there before, and have no reach until then. */
+void synth_reach(struct synth *synth, uint32_t live, enum bl_reach_grade grade, uint32_t holder,
+                 uint64_t slot);
+void synth_reach_root(struct synth *synth, uint32_t live, const struct bl_reach_root *root);
+/* The run that found it. */
+struct bl_reach_run *synth_reach_run(struct synth *synth, enum bl_reach_outcome outcome,
+                                     const char *why);
+
 /* The record itself, to be bent by a test. */
 void *synth_record(struct synth *synth, enum bl_section section, uint32_t number);
 
