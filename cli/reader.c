@@ -347,7 +347,8 @@ static int scan_chunk(struct source *source, struct bl_reader *reader, struct bl
         if (!still && memcmp(&copies[i], &again[i], sizeof(record)) != 0 &&
             !reread_whole(source, offset + i * sizeof(record), &record))
             continue;
-        if ((record.word & BL_LIVE_BIT) && keep_live(reader, &record, number + (uint32_t)i) < 0)
+        if ((record.word & (BL_LIVE_BIT | BL_LIVE_IGNORED)) == BL_LIVE_BIT &&
+            keep_live(reader, &record, number + (uint32_t)i) < 0)
             return bl_error_set(source->error, "not enough memory to read %s", source->path);
     }
     return 0;
@@ -407,7 +408,8 @@ static void *record_at(const struct bl_reader *reader, enum bl_section which, ui
 static int keep_object(struct bl_reader *reader, const struct bl_object *first,
                        const struct bl_object *second, uint32_t number)
 {
-    if (!(second->word & BL_LIVE_BIT) || memcmp(first, second, IDENTITY_BYTES) != 0)
+    if ((second->word & (BL_LIVE_BIT | BL_LIVE_IGNORED)) != BL_LIVE_BIT ||
+        memcmp(first, second, IDENTITY_BYTES) != 0)
         return 0;
     if (reader->object_count == reader->object_room) {
         size_t room = reader->object_room ? reader->object_room * 2 : 4096;

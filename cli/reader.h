@@ -51,7 +51,8 @@ uint64_t bl_reader_private_records(const struct bl_reader *reader, enum bl_secti
 /* References that pointed nowhere; 0 in an intact file. */
 uint64_t bl_reader_damage(const struct bl_reader *reader);
 
-/* The live buffers that were whole when they were read, in no order. */
+/* The live buffers that were whole when they were read, in no order. Those that the program asked
+ * to ignore are not among them. */
 const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count);
 
 /* Their record numbers, in the same order. */
@@ -72,7 +73,7 @@ struct bl_tracked {
         is_moving; /* its history changed while it was read: it is in use, and has no events here */
 };
 
-/* Those that were whole when they were read, by number. */
+/* Those that were whole when they were read, by number, but for those to be ignored. */
 const struct bl_tracked *bl_reader_objects(const struct bl_reader *reader, size_t *ret_count);
 
 /* NULL for an unused record. */

@@ -289,10 +289,15 @@ const struct bl_line *bl_series_find(const struct bl_series_set *set, enum bl_se
 
 const struct bl_mark *bl_series_find_mark(const struct bl_series_set *set, const char *name)
 {
-    for (size_t i = set->mark_count; i-- > 0;)
-        if (strcmp(set->marks[i]->name, name) == 0)
+    const struct bl_mark *grew = NULL; /* tells of a checkpoint of that name, which is meant */
+    for (size_t i = set->mark_count; i-- > 0;) {
+        if (strcmp(set->marks[i]->name, name) != 0)
+            continue;
+        if (set->marks[i]->kind != BL_MARK_GREW)
             return set->marks[i];
-    return NULL;
+        grew = grew ? grew : set->marks[i];
+    }
+    return grew;
 }
 
 const struct bl_point *bl_line_at(const struct bl_line *line, uint64_t t_ns)

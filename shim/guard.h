@@ -34,7 +34,8 @@ struct bl_tls {
     struct bl_thread_state *thread; /* threads.h; NULL before the first event and at thread exit */
     void *recorded;                 /* address the latest alloc event of this thread recorded */
     size_t recorded_size;
-    void *detached; /* address whose record an outer wrapper (delete) has already ended */
+    uint32_t ignoring; /* how deep in scopes whose births are to be ignored (annotate.h) */
+    void *detached;    /* address whose record an outer wrapper (delete) has already ended */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
     bool exiting; /* the thread's destructors have run: no new state for it */

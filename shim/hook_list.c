@@ -95,16 +95,26 @@ void bl_hook_list_add(const struct bl_hook_note *note)
     bl_lock_give(&lock);
 }
 
-int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile)
+static int add_class(const struct kept *k)
 {
-    const struct kept k = {
-        .is_class = true, .texts = {name, own_modules, profile}, .flags = BL_CLASS_REFCOUNTED};
     bl_lock_take(&lock);
-    int number = write_class(&k);
+    int number = write_class(k);
     if (number >= 0)
-        classes[number] = keep(&k);
+        classes[number] = keep(k);
     bl_lock_give(&lock);
     return number;
+}
+
+int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile)
+{
+    return add_class(&(struct kept){
+        .is_class = true, .texts = {name, own_modules, profile}, .flags = BL_CLASS_REFCOUNTED});
+}
+
+int bl_hook_list_add_hidden_class(const char *name)
+{
+    return add_class(
+        &(struct kept){.is_class = true, .texts = {name, "", ""}, .flags = BL_CLASS_HIDDEN});
 }
 
 void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags)

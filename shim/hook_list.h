@@ -27,6 +27,8 @@ struct bl_hook_note {
 void bl_hook_list_add(const struct bl_hook_note *note);
 /* A reference-counted class. Returns its number or -errno. */
 int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile);
+/* One of heap blocks that are to be told from the others. */
+int bl_hook_list_add_hidden_class(const char *name);
 /* BL_CLASS_*, added to those it has. Safe on the event path. */
 void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags);
 /* All of it again, in a child whose ledger starts empty. Single-threaded. */

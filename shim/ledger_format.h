@@ -142,7 +142,10 @@ enum bl_section {
       "{place|places} where sampled blocks were freed, not kept: their table is full")             \
     X(owners_unknown,                                                                              \
       "{buffer whose owner was not recorded: its|buffers whose owner was not recorded: their} "    \
-      "end with it goes unseen")
+      "end with it goes unseen")                                                                   \
+    X(calls_refused,                                                                               \
+      "{call|calls} of bufleak.h left undone: from a signal handler inside the shim, before it "   \
+      "was ready, or without room")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -383,6 +386,8 @@ static_assert(sizeof(struct bl_thread) == 32, "thread layout");
 /* some of its functions are not seen wherever they are called from: references may have been taken
  * or given back unseen */
 #define BL_CLASS_PARTIAL 0x8u
+/* its buffers are those that the program asked to ignore, or whose bytes are another class's */
+#define BL_CLASS_HIDDEN 0x10u
 
 struct bl_class {
     uint32_t name;          /*  0 in NAMES */
@@ -415,8 +420,8 @@ struct bl_counters {
 static_assert(sizeof(struct bl_counters) == 2048, "counters layout");
 
 /* bl_live.word: bit 0 live, bits 1-7 generation, bits 8-14 class, bit 15 the program asked to
- * ignore it, bits 16-63 size in bytes. A reader that loads the same word before and after the other
- * fields has a whole record. */
+ * ignore it (what it points to is held all the same), bits 16-63 size in bytes. A reader that loads
+ * the same word before and after the other fields has a whole record. */
 #define BL_LIVE_BIT              1ull
 #define BL_LIVE_GENERATION_SHIFT 1
 #define BL_LIVE_GENERATION_MASK  0x7full

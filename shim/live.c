@@ -77,6 +77,8 @@ static struct bl_lock slab_lock = BL_LOCK_INIT; /* BL_RANK_SLAB */
 static uint32_t slab_used = 1;                  /* (slab_lock) to write; record 0 is never used */
 static uint32_t stock_head;                     /* (slab_lock) unused records of no shard */
 
+static uint64_t hidden_classes; /* a bit each */
+
 static BL_TLS struct shard *own_shard;
 
 BL_COLD static struct shard *choose_shard(void)
@@ -371,7 +373,8 @@ BL_INLINE uint64_t recorded_size(const struct bl_buffer *b)
 BL_INLINE void fill_record_locked(struct shard *s, struct bl_live *r, const struct bl_buffer *b)
 {
     uint64_t generation = s->generation++ & BL_LIVE_GENERATION_MASK;
-    uint64_t word = recorded_size(b) << BL_LIVE_SIZE_SHIFT |
+    uint64_t hidden = bl_load_relaxed(&hidden_classes) >> b->class_number & 1;
+    uint64_t word = recorded_size(b) << BL_LIVE_SIZE_SHIFT | hidden * BL_LIVE_IGNORED |
                     (uint64_t)b->class_number << BL_LIVE_CLASS_SHIFT |
                     generation << BL_LIVE_GENERATION_SHIFT | BL_LIVE_BIT;
     bl_store_relaxed(&r->address, b->address);
@@ -503,6 +506,30 @@ void bl_live_resize(uint64_t address, uint64_t size_bytes)
         bl_counters_settle(c, b.class_number, change);
     }
     bl_lock_give(&s->lock);
+}
+
+void bl_live_hide_class(uint8_t class_number)
+{
+    __atomic_fetch_or(&hidden_classes, 1ull << class_number, __ATOMIC_RELAXED);
+}
+
+bool bl_live_move(uint64_t address, uint8_t from, uint8_t to)
+{
+    struct shard *s = lock_own_shard();
+    map_word w = index_find(address);
+    bool found = w && class_in(w) == from;
+    if (found) {
+        struct bl_buffer b;
+        bool oom;
+        read_record(w, &b);
+        b.class_number = to;
+        fill_record_locked(s, record_at(w), &b);
+        index_put(address, make_word(number_in(w), to, recorded_size(&b)) | (w & FLAGS), &oom);
+        bl_counters_end(s->index, from, b.size_bytes);
+        bl_counters_birth(s->index, to, b.size_bytes);
+    }
+    bl_lock_give(&s->lock);
+    return found;
 }
 
 bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer)

@@ -33,6 +33,10 @@ struct bl_buffer {
 
 /* Registers a class. Before any event. Returns its number or -errno. */
 int bl_live_add_class(const char *name);
+/* The records of this class are BL_LIVE_IGNORED. Before its first. */
+void bl_live_hide_class(uint8_t class_number);
+/* Moves a recorded buffer of class `from` into another. False: there is none. */
+bool bl_live_move(uint64_t address, uint8_t from, uint8_t to);
 /* Records a new buffer. An address that is still recorded had an end we did not see: that one is
  * ended and counted in buffers_replaced. */
 void bl_live_insert(const struct bl_buffer *buffer);

@@ -15,6 +15,7 @@
 #include <linux/futex.h>
 
 enum bl_lock_rank {
+    BL_RANK_POOLS,   /* annotate.c */
     BL_RANK_HOOKS,   /* hook_list.c */
     BL_RANK_REFS,    /* references.c, one per shard, in index order; then history.c; then slab.c */
     BL_RANK_OWNERS,  /* owners.c, in index order; nothing is taken inside */

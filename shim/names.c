@@ -42,6 +42,16 @@ uint32_t bl_names_add_str(const char *text)
     return bl_names_add(text, strlen(text));
 }
 
+bool bl_names_equal(uint32_t name, const char *text)
+{
+    size_t length = strlen(text);
+    uint64_t used = bl_load_acquire(&bl_header->published[BL_SECTION_NAMES]);
+    if (name == 0 || name + sizeof(struct bl_name) + length > used)
+        return false;
+    const struct bl_name *known = bl_ledger_at(BL_SECTION_NAMES, name);
+    return known->length == length && memcmp(known->text, text, length) == 0;
+}
+
 void bl_names_lock(void)
 {
     bl_lock_take(&lock);

@@ -10,6 +10,8 @@
 uint32_t bl_names_add(const char *text, size_t length);
 uint32_t bl_names_add_str(const char *text);
 
+bool bl_names_equal(uint32_t name, const char *text);
+
 void bl_names_lock(void);
 void bl_names_unlock(void);
 void bl_names_reset_lock(void);

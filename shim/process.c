@@ -1,4 +1,5 @@
 #include "process.h"
+#include "annotate.h"
 #include "arena.h"
 #include "clock.h"
 #include "dir.h"
@@ -411,6 +412,7 @@ static void before_fork(void)
     fork_ready = bl_load_relaxed(bl_track_state) == BL_TRACK_ON;
     if (!fork_ready)
         return;
+    bl_annotate_lock();
     bl_hook_list_lock();
     bl_refs_lock();
     bl_frees_lock();
@@ -440,12 +442,14 @@ static void after_fork_in_parent(void)
         bl_frees_unlock();
         bl_refs_unlock();
         bl_hook_list_unlock();
+        bl_annotate_unlock();
     }
     bl_guard_leave();
 }
 
 static void reset_locks(void)
 {
+    bl_annotate_reset_lock();
     bl_hook_list_reset_lock();
     bl_refs_reset_lock();
     bl_frees_reset_lock();

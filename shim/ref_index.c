@@ -122,6 +122,7 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
 {
     struct bl_object *o = bl_ref_object_at(record);
     uint64_t size = bl_ref_size_in(o);
+    bool ignored = o->word & BL_LIVE_IGNORED;
     if (how == BL_REF_WELL && o->flags & BL_OBJECT_DRIFTED)
         how = BL_REF_ILL;
     bl_store_release(&o->word, 0);
@@ -132,8 +133,9 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
                                                      .end_stack = e->stack,
                                                      .end_thread = e->thread,
                                                      .class_number = at->class_number};
-    bl_counters_end(at->index, at->class_number, size);
-    if (how != BL_REF_ILL)
+    if (BL_LIKELY(!ignored))
+        bl_counters_end(at->index, at->class_number, size);
+    if (how != BL_REF_ILL && !ignored)
         bl_history_complete(o, at->class_number, size, e->time_ns);
     else
         bl_history_drop(o->events);
@@ -188,12 +190,20 @@ BL_COLD void bl_ref_end_members(struct bl_ref_spot *at, const struct bl_ref_even
     }
 }
 
+/* Is there a heap block that holds this one handle? One that is carved up holds many. */
+static bool is_block(uint64_t handle)
+{
+    struct bl_buffer block;
+    return bl_live_find(handle, &block) && !bl_ref_policy_of(block.class_number)->uncounted;
+}
+
 uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e,
                              uint64_t size)
 {
-    struct bl_buffer block;
+    const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
-    bool held = bl_ref_policy_of(at->class_number)->ends_by_free && bl_live_find(e->handle, &block);
+    bool held = policy->ends_by_free && is_block(e->handle);
+    bool ignored = policy->uncounted || bl_tls.ignoring;
     uint32_t record = bl_slab_take(&objects);
     if (!record || !bl_ref_add_locked(at, record)) {
         if (record)
@@ -206,12 +216,16 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
     struct bl_ref_event birth = *e;
     birth.delta = bl_own_at_birth(&bl_ref_policies[at->class_number].field, at->class_number, e);
     uint32_t flags = held ? BL_OBJECT_HELD : 0;
-    if (e->through && bl_ref_policies[at->class_number].field.width > 0)
+    if (e->through && policy->field.width > 0)
         flags |= BL_OBJECT_FIELD;
-    bl_ref_fill_object(bl_ref_object_at(record), at->class_number, &birth, size, flags);
+    struct bl_object *o = bl_ref_object_at(record);
+    bl_ref_fill_object(o, at->class_number, &birth, size, flags);
     if (held)
         bl_live_hold(e->handle);
-    bl_counters_birth(at->index, at->class_number, size);
+    if (BL_UNLIKELY(ignored))
+        bl_store_release(&o->word, o->word | BL_LIVE_IGNORED);
+    else
+        bl_counters_birth(at->index, at->class_number, size);
     return record;
 }
 

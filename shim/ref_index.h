@@ -24,6 +24,7 @@ struct bl_ref_policy {
     bool recycles;     /* born again while live: its end could not be seen, and was well */
     bool inlined;      /* most operations cannot be seen: the field differs without drift */
     bool ends_by_free; /* the free of the heap block at its address ends it, whatever its count */
+    bool uncounted;    /* they are bl_object.word's IGNORED, like all born in an ignored scope */
     bool is_partial;   /* some operations go unseen: none of those seen is one too many */
     uint8_t kind_of;   /* the class whose functions are this one's; 0: it has its own */
     struct bl_own_field field;

@@ -16,12 +16,13 @@ static enum owner_found find_owner(const struct bl_ref_birth *birth, uint64_t ha
                                    struct bl_token *ret_owner)
 {
     uint64_t wanted = birth->owner ? birth->owner : birth->beside;
-    if (BL_LIKELY(wanted == 0 || wanted == handle))
+    if (BL_LIKELY(wanted == 0 || (wanted == handle && !birth->owner_class)))
         return OWNER_NONE;
     enum owner_found found = OWNER_UNKNOWN;
-    struct bl_ref_spot at = bl_ref_spot_of(wanted, 0);
+    struct bl_ref_spot at = bl_ref_spot_of(wanted, birth->owner_class);
     bl_lock_take(&at.shard->lock);
-    const struct bl_ref_entry *entry = bl_ref_find_any_locked(&at);
+    const struct bl_ref_entry *entry =
+        birth->owner_class ? bl_ref_find_locked(&at) : bl_ref_find_any_locked(&at);
     if (entry && birth->owner)
         found = bl_owners_prepare(entry->record, ret_owner) ? OWNER_FOUND : OWNER_UNKNOWN;
     else if (entry && bl_owners_of(entry->record, ret_owner))
@@ -251,6 +252,22 @@ void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into)
     bl_ref_leave(&at, e);
 }
 
+bool bl_refs_ignore(uint64_t handle)
+{
+    struct bl_ref_spot at = bl_ref_spot_of(handle, 0);
+    bl_lock_take(&at.shard->lock);
+    struct bl_ref_entry *first = bl_ref_find_any_locked(&at);
+    for (struct bl_ref_entry *entry = first; entry; entry = entry->more) {
+        struct bl_object *o = bl_ref_object_at(entry->record);
+        if (o->word & BL_LIVE_IGNORED)
+            continue;
+        bl_store_release(&o->word, o->word | BL_LIVE_IGNORED);
+        bl_counters_end(at.index, entry->class_number, bl_ref_size_in(o));
+    }
+    bl_lock_give(&at.shard->lock);
+    return first != NULL;
+}
+
 /* A buffer that the block held, and that ends with it. */
 static struct bl_ref_entry *find_held_locked(const struct bl_ref_spot *at)
 {
@@ -419,7 +436,10 @@ static void resize_locked(const struct bl_ref_spot *at, struct bl_object *o, uin
     struct bl_counter *c = bl_counters_of(at->class_number, at->index);
     int64_t change = (int64_t)(size - bl_ref_size_in(o));
     uint64_t generation = o->word >> BL_LIVE_GENERATION_SHIFT;
-    bl_store_release(&o->word, bl_ref_word_of(at->class_number, size, generation + 1));
+    uint64_t ignored = o->word & BL_LIVE_IGNORED;
+    bl_store_release(&o->word, bl_ref_word_of(at->class_number, size, generation + 1) | ignored);
+    if (ignored)
+        return;
     bl_counters_add(&c->alloc_bytes, (uint64_t)change);
     bl_counters_settle(c, at->class_number, change);
 }

@@ -16,9 +16,10 @@
 #include "ref_index.h"
 
 struct bl_ref_birth {
-    uint64_t size;   /* bytes; 0: unknown */
-    uint64_t owner;  /* handle, of whatever class, with whose end this buffer ends; 0: none */
-    uint64_t beside; /* handle of one with the same owner; 0: none. Only if owner is 0 */
+    uint64_t size;       /* bytes; 0: unknown */
+    uint64_t owner;      /* handle, of whatever class, with whose end this buffer ends; 0: none */
+    uint8_t owner_class; /* of the owner, which may be at the same address; 0: whatever is there */
+    uint64_t beside;     /* handle of one with the same owner; 0: none. Only if owner is 0 */
 };
 
 /* A handle is born. Again at once for the same handle with no event between: the same birth seen
@@ -40,6 +41,8 @@ void bl_refs_resize(const struct bl_ref_event *e, uint64_t size);
 void bl_refs_note_holder(const struct bl_ref_event *e, uint64_t holder);
 /* The handle becomes part of `into`, which answers for it: it leaves the live buffers well. */
 void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into);
+/* It is BL_LIVE_IGNORED from now on, of whatever class. False: none is known. */
+bool bl_refs_ignore(uint64_t handle);
 /* A heap block that held a handle is freed. A call that we could not see must not become an
  * accusation. */
 void bl_refs_block_freed(uint64_t address, uint64_t now_ns);

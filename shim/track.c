@@ -10,6 +10,7 @@ static uint32_t off = BL_TRACK_OFF;
 uint32_t *bl_track_state = &off;
 struct bl_conf bl_track_conf;
 void (*bl_track_attend)(void);
+uint8_t bl_track_ignored_class;
 bool bl_track_begun;
 
 /* Cold part of enter: false = this event is not recorded. */
@@ -122,6 +123,8 @@ BL_INLINE void record(void *address, size_t size, uint8_t class_number, const st
         take_birth(t, o, &buffer);
     else
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
+    if (BL_UNLIKELY(bl_tls.ignoring) && class_number == BL_CLASS_HEAP)
+        buffer.class_number = bl_track_ignored_class;
     bl_live_insert(&buffer);
     bl_tls.recorded = address;
     bl_tls.recorded_size = size;
@@ -216,8 +219,8 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
         bl_live_restore(&moved->buffer);
     else if (BL_UNLIKELY(moved->known && moved->buffer.watched))
         note_end(&moved->buffer, result ? BL_OP_RESIZE : BL_OP_END, o);
-    if (result)
-        record(result, size, BL_CLASS_HEAP, o);
+    if (result) /* what is ignored stays so */
+        record(result, size, moved->known ? moved->buffer.class_number : BL_CLASS_HEAP, o);
     bl_guard_leave();
 }
 

@@ -26,7 +26,8 @@ extern uint32_t *bl_track_state;
 extern struct bl_conf bl_track_conf;
 /* What to do about BL_TRACK_FORKED and BL_TRACK_HELPER: set by the process layer. */
 extern void (*bl_track_attend)(void);
-extern bool bl_track_begun; /* tracking has been switched on once */
+extern uint8_t bl_track_ignored_class; /* of what bl_tls.ignoring is about; set before that is */
+extern bool bl_track_begun;            /* tracking has been switched on once */
 
 void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
 /* frame: the frame address of the wrapper, compiled with a frame pointer: the origin of the call is
