@@ -34,15 +34,28 @@ static bool is_up(const struct bl_growth *growth)
 
 /* ---- one line ---- */
 
-/* `of` at the times of the points of `line`: totals of another line. */
+/* Work that was done: requests that ended, or buffers of a class that were taken and given back.
+ * Not all that were taken, since those that stay would make their own growth look like work; but
+ * where next to none are given back, they are all there is. */
+static bool counts_kept(const struct bl_line *of)
+{
+    const struct bl_point *last = &of->points[of->count - 1];
+    return of->kind != BL_SERIES_CLASS || last->count > last->total / 10 * 9;
+}
+
+/* The work that another line tells of, at the times of the points of `line`. */
 static double *operations_at(const struct bl_line *line, const struct bl_line *of)
 {
     double *operations = calloc(line->count + 1, sizeof(*operations));
+    bool with_kept = counts_kept(of);
+    double done = 0;
     size_t at = 0;
     for (size_t i = 0; operations && i < line->count; i++) {
         while (at + 1 < of->count && of->points[at + 1].t_ns <= line->points[i].t_ns)
             at++;
-        operations[i] = (double)of->points[at].total;
+        const struct bl_point *point = &of->points[at];
+        done = fmax(done, (double)point->total - (with_kept ? 0 : (double)point->count));
+        operations[i] = done;
     }
     return operations;
 }

@@ -13,6 +13,7 @@
 #define Z_UNSURE   2.6
 #define Z_95       1.959964
 #define RISES_MIN  5
+#define EVEN_MIN   8
 
 /* Where in a bin its least or most was seen. */
 struct spot {
@@ -577,7 +578,9 @@ static enum bl_trend judge_rise(const struct blocks *blocks, double fall,
     bool is_certain =
         test.z > Z_RISING && test.low > 0 &&
         test.slope * (blocks->x[end] - blocks->x[0]) > 2 * residual_spread(blocks, test.slope);
-    bool is_even = blocks->count < 12 && test.is_monotone && rises.count + 1 >= blocks->count;
+    /* too few for the test's level: by chance n of them rise in one of n! lines */
+    bool is_even = blocks->count < 12 && blocks->count >= EVEN_MIN && test.is_monotone &&
+                   rises.count + 1 >= blocks->count;
     finding->per_s = test.slope;
     finding->low_per_s = test.low;
     finding->high_per_s = test.high;
@@ -598,6 +601,14 @@ static enum bl_trend judge_rise(const struct blocks *blocks, double fall,
     return is_slowing(blocks, &rises, noise) ? BL_TREND_SATURATING : BL_TREND_GROWING;
 }
 
+/* By more than is left to chance, and than matters: a low is seen as low as a sample was near. */
+static bool bottoms_rise(const double *at, const struct falls *falls, double fall)
+{
+    size_t count = falls->count < BLOCKS_MAX ? falls->count : BLOCKS_MAX;
+    struct test test = test_trend(at, falls->bottom, count);
+    return test.z > 1.6 && test.slope * (at[count - 1] - at[0]) > fall / 10;
+}
+
 /* Does it rise and fall back to the same floor again and again, slowly enough to be seen to? */
 static bool is_sawtooth(const struct bins *bins)
 {
@@ -608,7 +619,7 @@ static bool is_sawtooth(const struct bins *bins)
     double fall = deepest_fall(bins);
     find_falls(bins, fall / 2, &falls);
     if (falls.count < 3 ||
-        autocorrelation(bins->last, bins->count) < fmax(0.2, 2.5 / sqrt((double)bins->count)))
+        autocorrelation(bins->last, bins->count) < fmax(0.35, 2.5 / sqrt((double)bins->count)))
         return false;
     memcpy(bottoms, falls.bottom, falls.count * sizeof(*bottoms));
     double bottom = median(bottoms, falls.count);
@@ -623,7 +634,7 @@ static bool is_sawtooth(const struct bins *bins)
         return false;
     for (size_t i = 0; i < falls.count && i < BLOCKS_MAX; i++)
         off[i] = (double)falls.at[i];
-    if (test_trend(off, falls.bottom, falls.count < BLOCKS_MAX ? falls.count : BLOCKS_MAX).z > 1.6)
+    if (bottoms_rise(off, &falls, fall))
         return false;
     double spacing = spacing_of(&falls, &spacing_off);
     return spacing_off < spacing * (falls.count >= 6 ? 0.2 : 0.08) ||
