@@ -120,9 +120,10 @@ static uint64_t hash_chain(const struct bl_thread_state *t, const uint64_t *fram
     return mix(h, h >> 7);
 }
 
-/* Does the chain tell all there is to know about the Java frames? Walks the same stack exactly: by
- * frame pointers in the VM's code, by unwind tables elsewhere. Each of the VM's frames must be met
- * by the chain as well, with the address it goes on at. */
+/* Does the chain tell all there is to know about the Java frames? It does not where the VM keeps
+ * them in structures of its own (Zero), and makes no code that could be met. Walks the same stack
+ * exactly: by frame pointers in the VM's code, by unwind tables elsewhere. Each of the VM's frames
+ * must be met by the chain as well, with the address it goes on at. */
 static bool is_told_by_chain(const struct bl_thread_state *t, const uint64_t *frame)
 {
     struct bl_origin at = {.pc = frame[1], .sp = (uint64_t)(uintptr_t)frame + 16, .rbp = frame[0]};
@@ -134,7 +135,7 @@ static bool is_told_by_chain(const struct bl_thread_state *t, const uint64_t *fr
         if (kind == BL_JAVA_CODE_NONE) {
             enum bl_step step = bl_capture_step(&at, t->stack_high);
             if (step != BL_STEP_ON)
-                return step == BL_STEP_ROOT;
+                return step == BL_STEP_ROOT && java > 0; /* none: a VM that has no code */
             continue;
         }
         while (frame && frame[0] < at.rbp && seen < limit) {

@@ -10,7 +10,8 @@
  * What keeps this exact:
  *   - a stack is kept under its chain only if a walk by unwind tables shows that the chain passes
  *     every Java frame, and every address is code that the VM has told of (java_code.h): not if a
- *     return address has been replaced, or native code in between used the frame pointer otherwise;
+ *     return address has been replaced, or native code in between used the frame pointer otherwise,
+ *     or the VM runs Java without code of its own;
  *   - nothing is kept of virtual threads, whose outer frames may not be on the stack at all;
  *   - when compiled code goes, everything kept is dropped;
  *   - one in so many hits is compared with the VM's own walk, a wrong one is counted and corrected.

@@ -2,20 +2,20 @@
 """The proxy's three mistakes under other virtual machines, collectors, modes and versions of Netty:
 the same answer each time, and every recognised stack compared with the machine's own.
 
-    test_matrix.py          a few of them, for each time
-    test_matrix.py --all    each against each that matters; takes some minutes
+With BL_TEST_LONG=1 each against each that matters, which takes some minutes; else a few of them.
 """
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-from test_proxy import (CACHE, MISTAKES, SHIM, Tap, accusations, line_of, maven, place, report,
+import machines
+from test_proxy import (CACHE, HERE, MISTAKES, SHIM, Tap, accusations, line_of, maven, place, report,
                         summary)
-from proxy import Pair
+from proxy import SOURCES, Pair
 
+LONG = os.environ.get("BL_TEST_LONG") == "1"
 EVERY = 50
 REQUESTS = 2000
 MODES = {
@@ -31,19 +31,9 @@ MODES = {
                            "-Dio.netty.leakDetection.level=paranoid"],
     "adaptive": ["-Dio.netty.allocator.type=adaptive"],
 }
+CHURN = HERE / "churn"
+WRONG_MAX = 1e-5  # of the stacks that were recognised while code came and went
 NETTY = ("4.1.51.Final", "4.1.128.Final", "4.2.0.Final", "4.2.15.Final")
-
-
-def machines():
-    """The java of each JDK that is there, oldest first: {version: path}."""
-    found = {}
-    for home in sorted(Path("/usr/lib/jvm").glob("*")):
-        java = home / "bin" / "java"
-        if not java.exists() or not (home / "lib" / "server" / "libjvm.so").exists():
-            continue
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60).stderr
-        found.setdefault(int(said.split('"')[1].split(".")[0]), str(java))
-    return dict(sorted(found.items()))
 
 
 def is_supported(java, options):
@@ -76,15 +66,42 @@ def check(tap, version, java, mode, netty):
     tap.claim(got == wanted and answered["wrong"] == 0 and status == 0 and stacks["wrong"] == 0,
               f"{what}: the same answer, none of the checked stacks wrong",
               f"{got}, not {wanted}; {answered}; status {status}; {stacks}; {summary(found)}")
-    if "--all" in sys.argv:
-        tap.note(f"{stacks['checked']:,} checked, {stacks['walked']:,} walked, of these "
-                 f"{stacks['not_recognisable']:,} not recognisable")
+    if LONG:
+        note(tap, stacks)
+
+
+def check_churn(tap, version, java, options=()):
+    """Code of every kind comes and goes: classes with it, hundreds of times."""
+    what = f"JDK {version}, classes that come and go" + "".join(f", {o}" for o in options)
+    libs = maven.libraries(SOURCES / "pom.xml", CACHE)
+    classes = maven.compiled(CHURN, libs, CACHE, 8)
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        program = subprocess.Popen(
+            [java, "-Xmx128m", "-XX:CompileThresholdScaling=0.02", *options, "-cp",
+             maven.class_path(classes, libs), "churn.Churn", "2", "1500" if LONG else "100"],
+            env={**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
+                 "BUFLEAK_OPTIONS": "quiet=1:java_check=1"},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        status = program.wait(600)
+        found = report(directory, program.pid)
+    stacks = found["java_stacks"]
+    tap.claim(status == 0 and not accusations(found) and stacks["checked"] > 100000 and
+              stacks["wrong"] <= WRONG_MAX * stacks["checked"],
+              f"{what}: at most {WRONG_MAX:g} of the recognised stacks are wrong, nobody is accused",
+              f"status {status}; {stacks}; {summary(found)}")
+    if LONG:
+        note(tap, stacks)
+
+
+def note(tap, stacks):
+    tap.note(f"{stacks['checked']:,} checked, {stacks['wrong']:,} wrong, {stacks['walked']:,} walked, "
+             f"of these {stacks['not_recognisable']:,} not recognisable")
 
 
 def chosen():
-    jdks = machines()
+    jdks = machines.available(CACHE)
     newest = max(jdks)
-    if "--all" not in sys.argv:
+    if not LONG:
         yield newest, jdks[newest], "ZGC", NETTY[-1]
         yield min(jdks), jdks[min(jdks)], "-Xverify:all -Xcheck:jni", NETTY[0]
         return
@@ -103,6 +120,9 @@ def main():
     try:
         for one in chosen():
             check(tap, *one)
+        jdks = machines.available(CACHE)
+        for version in sorted(jdks) if LONG else (max(jdks),):
+            check_churn(tap, version, jdks[version])
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
     return tap.finish()
