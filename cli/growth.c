@@ -311,13 +311,25 @@ static int fill_one(struct builder *builder, struct bl_growth *growth, enum bl_s
     return line ? fill(builder, growth, line) : 0;
 }
 
+static int fill_direct(struct builder *builder)
+{
+    for (uint32_t i = 0; i < BL_DIRECT_MAX; i++) {
+        struct bl_growth *growth = &builder->set->direct[i];
+        const struct bl_line *line = bl_series_find_direct(builder->series, i);
+        growth->to_limit_s = -1;
+        if (line && fill(builder, growth, line) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int build(struct builder *builder, const char *per)
 {
     struct bl_growth_set *set = builder->set;
     const struct bl_model *model = builder->model;
     if (find_requests(builder, per) < 0 || fill_sites(builder) < 0 ||
         fill_one(builder, &set->rss, BL_SERIES_RSS, 0) < 0 ||
-        fill_one(builder, &set->cgroup, BL_SERIES_CGROUP, 0) < 0)
+        fill_one(builder, &set->cgroup, BL_SERIES_CGROUP, 0) < 0 || fill_direct(builder) < 0)
         return -1;
     for (size_t i = 0; i < model->class_count; i++) {
         const struct bl_class_sums *sums = &model->classes[i];

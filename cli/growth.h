@@ -52,7 +52,8 @@ struct bl_growth_set {
     struct bl_growth classes[BL_CLASSES_MAX]; /* by class number */
     struct bl_growth rss;
     struct bl_growth cgroup;
-    struct bl_growth *sites; /* of the lines of sites that were not given up */
+    struct bl_growth direct[BL_DIRECT_MAX]; /* by number; see direct.h */
+    struct bl_growth *sites;                /* of the lines of sites that were not given up */
     size_t site_count;
     const struct bl_line *requests; /* NULL: none were counted */
     char request_name[128];         /* the function that ends one */

@@ -35,10 +35,14 @@ struct sum_table {
     size_t slot_count; /* a power of two */
 };
 
+#define JAVA_PACKAGES "java.* javax.* jdk.* sun.* com.sun.*"
+
 enum module_kind {
     MODULE_PLAIN,   /* somebody's code */
     MODULE_OWN,     /* asked for with --own */
     MODULE_RUNTIME, /* libc and the like: allocates for others */
+    MODULE_JAVA,    /* a package of the Java platform's: the same */
+    MODULE_FRAME,   /* of a framework that a class calls its own, as Netty */
     MODULE_SHIM,
 };
 
@@ -184,6 +188,23 @@ uint32_t bl_model_first_same_module(const struct bl_reader *reader, uint32_t num
     return number;
 }
 
+/* A package of Java classes, as far as it is nobody's own code. */
+static enum module_kind kind_of_package(const struct builder *builder, const char *name)
+{
+    uint32_t count = bl_reader_count(builder->reader, BL_SECTION_CLASSES);
+    if (bl_profile_matches(JAVA_PACKAGES, name))
+        return MODULE_JAVA;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bl_class *class = bl_reader_class(builder->reader, i);
+        char patterns[1024];
+        if (class &&
+            bl_reader_name_text(builder->reader, class->own_modules, patterns, sizeof(patterns)) &&
+            bl_profile_matches(patterns, name))
+            return MODULE_FRAME;
+    }
+    return MODULE_PLAIN;
+}
+
 static int sort_modules(struct builder *builder)
 {
     uint32_t count = bl_reader_count(builder->reader, BL_SECTION_MODULES);
@@ -204,6 +225,8 @@ static int sort_modules(struct builder *builder)
             builder->module_kinds[i] = MODULE_SHIM;
         else if (is_own(builder->options, path))
             builder->module_kinds[i] = MODULE_OWN;
+        else if (module->flags & BL_MODULE_MANAGED)
+            builder->module_kinds[i] = kind_of_package(builder, path);
         else if (bl_model_is_runtime(path))
             builder->module_kinds[i] = MODULE_RUNTIME;
     }
@@ -212,11 +235,13 @@ static int sort_modules(struct builder *builder)
 }
 
 /* Frame number of the site of a stack: the innermost frame of a module the user called his own,
- * else of one that is no runtime library, else the innermost there is. */
+ * else of one that is no runtime library and no framework, else of a framework, else the innermost
+ * there is. */
 static uint32_t find_site(const struct builder *builder, uint32_t stack)
 {
     uint32_t innermost = 0;
     uint32_t plain = 0;
+    uint32_t framework = 0;
     uint32_t number = stack;
     for (int depth = 0; number != 0 && depth < BL_MODEL_FRAMES_MAX; depth++) {
         const struct bl_frame *frame = bl_reader_frame(builder->reader, number);
@@ -229,11 +254,15 @@ static uint32_t find_site(const struct builder *builder, uint32_t stack)
             innermost = number;
         if (plain == 0 && kind == MODULE_PLAIN)
             plain = number;
+        if (framework == 0 && kind == MODULE_FRAME)
+            framework = number;
         if (plain != 0 && !builder->has_own)
             break;
         number = frame->parent;
     }
-    return plain ? plain : innermost;
+    if (plain)
+        return plain;
+    return framework ? framework : innermost;
 }
 
 size_t bl_model_stack(const struct bl_reader *reader, uint32_t stack, uint32_t *out, size_t max)

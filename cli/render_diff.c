@@ -1,5 +1,6 @@
 #include "render_diff.h"
 
+#include "direct.h"
 #include "render_parts.h"
 #include "text.h"
 
@@ -119,6 +120,31 @@ static void write_relation(const struct pen *pen)
         write_note(pen, "B is the earlier one: what is called new here is gone since");
     if (!diff->is_same_process && (a > 2 * b || b > 2 * a))
         write_note(pen, "one ran much longer than the other: compare rates, not counts");
+}
+
+/* "direct memory  netty 16.00 MiB of 64.00 MiB → 48.00 MiB of 64.00 MiB": by the position of the
+ * counters, which a process keeps; of two processes they are the same where the program is. */
+static void write_direct(const struct pen *pen)
+{
+    struct bl_direct_row rows[2][BL_DIRECT_MAX];
+    size_t counts[2];
+    for (int side = 0; side < 2; side++)
+        counts[side] = bl_direct_rows(pen->view->sides[side].reader, NULL, rows[side]);
+    for (size_t i = 0; i < counts[0]; i++) {
+        for (size_t k = 0; k < counts[1]; k++) {
+            const struct bl_direct_row *a = &rows[0][i];
+            const struct bl_direct_row *b = &rows[1][k];
+            char before[128];
+            char after[128];
+            if (strcmp(a->name, b->name) != 0 || a->kind == BL_DIRECT_NETTY_IDLE ||
+                b->kind == BL_DIRECT_NETTY_IDLE)
+                continue;
+            bl_direct_use_text(a, before, sizeof(before));
+            bl_direct_use_text(b, after, sizeof(after));
+            fprintf(pen->out, "   direct memory, %s: %s → %s\n", a->name, before, after);
+            break;
+        }
+    }
 }
 
 /* What either side does not contain, before anybody draws conclusions. */
@@ -467,6 +493,7 @@ void bl_render_diff_text(FILE *out, const struct bl_diff_view *view)
     write_side(&pen, 0);
     write_side(&pen, 1);
     write_relation(&pen);
+    write_direct(&pen);
     write_limits(&pen);
     write_classes(&pen);
     write_summary(&pen);

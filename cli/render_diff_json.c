@@ -1,5 +1,6 @@
 #include "render_diff.h"
 
+#include "direct.h"
 #include "render_parts.h"
 
 #include <jansson.h>
@@ -95,12 +96,30 @@ static json_t *make_row(const struct bl_diff_view *view, const struct bl_diff_ro
     return object;
 }
 
+/* Of a Java program only. */
+static void put_direct(json_t *process, const struct bl_view *view)
+{
+    struct bl_direct_row rows[BL_DIRECT_MAX];
+    size_t count = bl_direct_rows(view->reader, NULL, rows);
+    json_t *counters = count > 0 ? json_array() : NULL;
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(counters,
+                              json_pack("{s:s, s:b, s:I, s:I}", "name", rows[i].name, "counts",
+                                        rows[i].kind != BL_DIRECT_NETTY_IDLE, "bytes",
+                                        (json_int_t)(rows[i].bytes & INT64_MAX), "limit_bytes",
+                                        (json_int_t)(rows[i].limit_bytes & INT64_MAX)));
+    if (counters)
+        json_object_set_new(process, "direct", counters);
+}
+
 static json_t *make_side(const struct bl_diff_view *view, int side)
 {
     json_t *process = bl_render_json_process(&view->sides[side]);
-    if (process)
+    if (process) {
         json_object_set_new(process, "mark",
                             view->marks[side] ? json_string(view->marks[side]) : json_null());
+        put_direct(process, &view->sides[side]);
+    }
     return process;
 }
 

@@ -28,6 +28,8 @@ static void describe(const struct bl_symbol *symbol, struct frame_line *line)
     if (symbol->file && symbol->line > 0)
         snprintf(line->where, sizeof(line->where), "%s:%d%s", symbol->file, symbol->line,
                  symbol->inlined ? " (inlined)" : "");
+    else if (symbol->file && symbol->is_managed) /* a native method has no line */
+        snprintf(line->where, sizeof(line->where), "%s", symbol->file);
     else if (symbol->function)
         snprintf(line->where, sizeof(line->where), "%s+0x%llx%s", symbol->module, offset,
                  symbol->inlined ? " (inlined)" : "");
@@ -227,6 +229,8 @@ void bl_render_text_site(const struct bl_view *view, uint32_t frame, char *out, 
     else if (symbol->file && symbol->line > 0)
         snprintf(out, size, "%s:%d%s%s%s", symbol->file, symbol->line, symbol->function ? " (" : "",
                  symbol->function ? symbol->function : "", symbol->function ? ")" : "");
+    else if (symbol->file && symbol->is_managed)
+        snprintf(out, size, "%s (%s)", symbol->file, symbol->function ? symbol->function : "?");
     else
         snprintf(out, size, "%s+0x%llx%s%s%s", symbol->module, (unsigned long long)symbol->offset,
                  symbol->function ? " (" : "", symbol->function ? symbol->function : "",

@@ -3,6 +3,7 @@
  */
 #include "render_parts.h"
 
+#include "direct.h"
 #include "text.h"
 
 #include <math.h>
@@ -65,6 +66,23 @@ static void write_limit_reached(FILE *out, const struct bl_view *view)
     }
 }
 
+static void write_direct(FILE *out, const struct bl_view *view)
+{
+    struct bl_direct_row rows[BL_DIRECT_MAX];
+    size_t count = bl_direct_rows(view->reader, view->growth, rows);
+    if (count > 0)
+        fprintf(out, "\ndirect memory, by the program's own counters:\n");
+    for (size_t i = 0; i < count; i++) {
+        char use[128];
+        char growth[256];
+        bl_direct_use_text(&rows[i], use, sizeof(use));
+        bl_direct_growth_text(&rows[i], growth, sizeof(growth));
+        int column = fprintf(out, "  %-9s %s%s", rows[i].name, use, *growth ? " ·" : "");
+        bl_render_text_wrapped(out, growth, column > 0 ? (size_t)column : 0);
+        fputc('\n', out);
+    }
+}
+
 void bl_render_text_outlook(FILE *out, const struct bl_view *view)
 {
     const struct bl_model *model = view->model;
@@ -92,6 +110,7 @@ void bl_render_text_outlook(FILE *out, const struct bl_view *view)
         before = "";
     }
     write_limit_reached(out, view);
+    write_direct(out, view);
 }
 
 /* How sure it is and how it was seen, of a growing group. */
@@ -227,6 +246,60 @@ bool bl_render_json_series(FILE *out, const struct bl_view *view)
     return done;
 }
 
+static json_t *size_or_null(uint64_t bytes)
+{
+    return bytes > 0 && bytes <= INT64_MAX ? json_integer((json_int_t)bytes) : json_null();
+}
+
+static json_t *make_direct(const struct bl_direct_row *row)
+{
+    bool has_pace = row->growth && row->added_bytes > 0;
+    json_t *object = json_pack(
+        "{s:s, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "name", row->name, "counts",
+        row->kind != BL_DIRECT_NETTY_IDLE, "bytes", (json_int_t)(row->bytes & INT64_MAX),
+        "limit_bytes", size_or_null(row->limit_bytes), "growth", bl_render_json_growth(row->growth),
+        "added_bytes", has_pace ? json_integer((json_int_t)row->added_bytes) : json_null(),
+        "step_bytes", size_or_null(row->step_bytes), "bytes_per_request",
+        number_or_null(row->bytes_per_request, row->bytes_per_request >= 0), "to_limit_s",
+        number_or_null(row->to_limit_s, row->to_limit_s >= 0));
+    if (object)
+        json_object_set_new(object, "rises", json_integer((json_int_t)row->rises));
+    return object;
+}
+
+static bool put_direct_lines(FILE *out, const struct bl_view *view)
+{
+    bool done = true;
+    const char *between = "";
+    fputs(",\n  \"direct_series\": [", out);
+    for (uint32_t i = 0; done && view->series && i < BL_DIRECT_MAX; i++) {
+        const struct bl_line *line = bl_series_find_direct(view->series, i);
+        const char *before = "\n    ";
+        if (!line)
+            continue;
+        fprintf(out, "%s\n   [", between);
+        done = put_line(out, view, line, &before);
+        fputc(']', out);
+        between = ",";
+    }
+    fputc(']', out);
+    return done;
+}
+
+static bool put_direct(FILE *out, const struct bl_view *view)
+{
+    struct bl_direct_row rows[BL_DIRECT_MAX];
+    size_t count = bl_direct_rows(view->reader, view->growth, rows);
+    bool done = true;
+    if (count == 0)
+        return true;
+    fputs(",\n  \"direct\": [", out);
+    for (size_t i = 0; done && i < count; i++)
+        done = bl_render_json_put(out, i ? ",\n    " : "\n    ", make_direct(&rows[i]));
+    fputc(']', out);
+    return done && put_direct_lines(out, view);
+}
+
 static bool put_process_line(FILE *out, const struct bl_view *view, const char *name,
                              enum bl_series_kind kind)
 {
@@ -238,11 +311,6 @@ static bool put_process_line(FILE *out, const struct bl_view *view, const char *
         done = put_line(out, view, line, &before);
     fputc(']', out);
     return done;
-}
-
-static json_t *size_or_null(uint64_t bytes)
-{
-    return bytes > 0 && bytes <= INT64_MAX ? json_integer((json_int_t)bytes) : json_null();
 }
 
 static json_t *make_limits(const struct bl_header *header)
@@ -276,7 +344,7 @@ bool bl_render_json_memory(FILE *out, const struct bl_view *view)
     bool done =
         bl_render_json_put(out, ",\n\"memory\": {\"limits\": ", make_limits(view->header)) &&
         put_process_line(out, view, "rss", BL_SERIES_RSS) &&
-        put_process_line(out, view, "cgroup", BL_SERIES_CGROUP);
+        put_process_line(out, view, "cgroup", BL_SERIES_CGROUP) && put_direct(out, view);
     fputs("},\n\"marks\": [", out);
     for (size_t i = 0; done && view->series && i < view->series->mark_count; i++)
         done =

@@ -96,11 +96,18 @@ static void write_group_title(const struct bl_pen *to, size_t index)
     bl_pen_end(&line);
 }
 
+#define DIRECT_CLASS "java-direct"
+
 static void write_group(const struct bl_pen *pen, size_t index)
 {
     const struct bl_group *group = &pen->view->model->groups[index];
     char count[BL_TEXT_NUMBER];
     write_group_title(pen, index);
+    bool is_direct =
+        strcmp(bl_model_class_name(pen->view->model, group->class_number), DIRECT_CLASS) == 0;
+    if (is_direct) /* a pool's memory is nobody's in particular */
+        fprintf(pen->out, "\n     who made it grow, not who keeps what is in it (the buffers in it "
+                          "are told apart from it)");
     fprintf(pen->out, "\n     allocated at%s",
             group->stack_count > 1 ? " (the heaviest of several stacks)" : "");
     bl_render_text_frames(pen, group->stack, true);

@@ -214,6 +214,14 @@ static void write_facts(struct page *page)
         snprintf(text, sizeof(text), "limit %s", bl_text_bytes(a, frame->limit_bytes));
         column = put_fact(page, column, BL_STYLE_DIM, text);
     }
+    for (size_t i = 0; i < frame->direct_count; i++) {
+        char use[128];
+        if (frame->direct[i].kind == BL_DIRECT_NETTY_IDLE)
+            continue;
+        bl_direct_use_text(&frame->direct[i], use, sizeof(use));
+        snprintf(text, sizeof(text), "%s %s", frame->direct[i].name, use);
+        column = put_fact(page, column, BL_STYLE_DIM, text);
+    }
     if (frame->to_limit_s >= 0) {
         snprintf(text, sizeof(text), "at its limit in %s",
                  bl_text_age(a, frame->to_limit_s < 1e9 ? (uint64_t)(frame->to_limit_s * 1e9)

@@ -97,6 +97,18 @@ static json_t *make_marks(const struct bl_top_frame *frame)
     return marks;
 }
 
+static json_t *make_direct(const struct bl_top_frame *frame)
+{
+    json_t *counters = json_array();
+    for (size_t i = 0; i < frame->direct_count; i++)
+        json_array_append_new(counters,
+                              json_pack("{s:s, s:b, s:o, s:o}", "name", frame->direct[i].name,
+                                        "counts", frame->direct[i].kind != BL_DIRECT_NETTY_IDLE,
+                                        "bytes", whole_number(frame->direct[i].bytes),
+                                        "limit_bytes", known_number(frame->direct[i].limit_bytes)));
+    return counters;
+}
+
 int bl_render_top_json(FILE *out, const struct bl_top_frame *frame, const struct bl_top_ui *ui,
                        struct bl_error *error)
 {
@@ -107,6 +119,8 @@ int bl_render_top_json(FILE *out, const struct bl_top_frame *frame, const struct
                                "cgroup_bytes", known_number(frame->cgroup_bytes),
                                "cgroup_limit_bytes", known_number(frame->cgroup_limit_bytes),
                                "limit_bytes", known_number(frame->limit_bytes));
+    if (memory)
+        json_object_set_new(memory, "direct", make_direct(frame));
     json_t *root = json_pack("{s:i, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "schema", 1,
                              "tool", "bufleak " BL_VERSION, "process", make_process(frame),
                              "memory", memory, "window_ns", whole_number(frame->span_ns),

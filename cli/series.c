@@ -18,7 +18,7 @@ struct pieces {
 
 static bool is_kind(uint32_t kind)
 {
-    return kind >= BL_SERIES_RSS && kind <= BL_SERIES_BOUNDARY;
+    return kind >= BL_SERIES_RSS && kind <= BL_SERIES_DIRECT;
 }
 
 static bool has_class(uint32_t kind)
@@ -53,6 +53,10 @@ static bool open_line(const struct bl_reader *reader, uint32_t number, struct bl
     if (series->kind == BL_SERIES_BOUNDARY) {
         line->boundary = bl_reader_boundary(reader, series->stack);
         is_sound = is_sound && line->boundary;
+    }
+    if (series->kind == BL_SERIES_DIRECT) {
+        line->direct = series->stack;
+        is_sound = is_sound && series->stack < BL_DIRECT_MAX;
     }
     *damage += !is_sound;
     return is_sound;
@@ -283,6 +287,14 @@ const struct bl_line *bl_series_find(const struct bl_series_set *set, enum bl_se
 {
     for (size_t i = 0; i < set->line_count; i++)
         if (set->lines[i].kind == kind && set->lines[i].class_number == class_number)
+            return &set->lines[i];
+    return NULL;
+}
+
+const struct bl_line *bl_series_find_direct(const struct bl_series_set *set, uint32_t number)
+{
+    for (size_t i = 0; i < set->line_count; i++)
+        if (set->lines[i].kind == BL_SERIES_DIRECT && set->lines[i].direct == number)
             return &set->lines[i];
     return NULL;
 }

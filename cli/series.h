@@ -35,6 +35,7 @@ struct bl_line {
     uint32_t stack;                     /* of a site: one of the stacks that pass it; else 0 */
     uint32_t site;                      /* of a site: frame number */
     const struct bl_boundary *boundary; /* of a boundary; else NULL */
+    uint32_t direct;                    /* of a counter of direct memory: its number */
     uint64_t since_ns;
     uint64_t until_ns; /* another site is followed in its place since; 0: still followed */
     uint64_t peak_bytes;
@@ -58,6 +59,9 @@ void bl_series_destroy(struct bl_series_set *set);
 /* NULL when it was not followed. class_number is for classes only, else 0. */
 const struct bl_line *bl_series_find(const struct bl_series_set *set, enum bl_series_kind kind,
                                      uint32_t class_number);
+
+/* Of a counter in bl_header.direct; NULL: not followed. */
+const struct bl_line *bl_series_find_direct(const struct bl_series_set *set, uint32_t number);
 
 /* The latest mark of that name; NULL: none. */
 const struct bl_mark *bl_series_find_mark(const struct bl_series_set *set, const char *name);

@@ -535,6 +535,7 @@ static void fill_managed(struct bl_symbols *symbols, const struct place *place,
     const char *name = bl_reader_name(symbols->reader, (uint32_t)place->offset, &length);
     const char *end = name ? memchr(name, '\0', length) : NULL;
     symbol->offset = 0;
+    symbol->is_managed = true;
     if (!name || length == 0)
         return;
     symbol->function = printable_bytes(name, end ? (size_t)(end - name) : length);

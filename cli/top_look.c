@@ -566,13 +566,19 @@ static bool has_losses(const struct bl_view *view)
            losses[BL_LOSS_objects_dropped] || bl_reader_damage(view->reader);
 }
 
-/* Of all classes that grow, the one that comes to a limit first; negative: none does. */
-static double soonest_limit(const struct bl_growth_set *growth)
+/* Of all classes and counters that grow, the one that comes to a limit first; negative: none does.
+ */
+static double soonest_limit(const struct bl_growth_set *growth, const struct bl_top_frame *frame)
 {
     double soonest = -1;
     for (size_t i = 0; i < BL_CLASSES_MAX; i++) {
         double one = growth->classes[i].to_limit_s;
         if (growth->classes[i].line && one >= 0 && (soonest < 0 || one < soonest))
+            soonest = one;
+    }
+    for (size_t i = 0; i < frame->direct_count; i++) {
+        double one = frame->direct[i].to_limit_s;
+        if (one >= 0 && (soonest < 0 || one < soonest))
             soonest = one;
     }
     return soonest;
@@ -599,7 +605,9 @@ static int add_process(struct builder *builder)
     frame->cgroup_bytes = view->header->cgroup_bytes;
     frame->cgroup_limit_bytes = view->header->cgroup_limit_bytes;
     frame->limit_bytes = view->header->limit_bytes;
-    frame->to_limit_s = soonest_limit(looker->reading.growth);
+    frame->direct_count =
+        bl_direct_rows(looker->reading.reader, looker->reading.growth, frame->direct);
+    frame->to_limit_s = soonest_limit(looker->reading.growth, frame);
     frame->is_sampled = view->model->is_sampled;
     frame->is_incomplete = has_losses(view);
     frame->window_ns = builder->wish->window_ns;

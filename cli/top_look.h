@@ -15,6 +15,7 @@
 #ifndef BL_TOP_LOOK_H
 #define BL_TOP_LOOK_H
 
+#include "direct.h"
 #include "error.h"
 #include "model.h"
 #include "series.h"
@@ -94,6 +95,8 @@ struct bl_top_frame {
     uint64_t cgroup_bytes;
     uint64_t cgroup_limit_bytes;
     uint64_t limit_bytes;
+    struct bl_direct_row direct[BL_DIRECT_MAX]; /* their growth is not valid here */
+    size_t direct_count;
     double to_limit_s; /* the soonest of its limits, at the present rate; negative: none */
     bool is_sampled;
     bool is_incomplete; /* losses: `report` tells which */

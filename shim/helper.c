@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "dir.h"
 #include "guard.h"
+#include "jvm/java_visit.h"
 #include "ledger.h"
 #include "losses.h"
 #include "marks.h"
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#define VISIT_WAIT_NS  1000000000u /* how long a turn or a snapshot waits for the Java machine */
 #define SAY_EVERY_NS   1000000000u
 #define ALONE_EVERY_NS 1000000000u /* how long a process may outlive its last thread */
 
@@ -66,6 +68,7 @@ static void say_snapshot(int error, uint32_t number)
 static void make_snapshot(enum bl_reason reason)
 {
     uint32_t number = bl_header->snapshots + 1;
+    bl_java_visit_make(VISIT_WAIT_NS);
     bl_own_check_all();
     int error = bl_snapshot_write(ledger_base, reason, number);
     if (!error)
@@ -88,6 +91,16 @@ static void answer_requests(void)
         bl_store_release(&bl_header->dump_served, dumps);
         bl_sys_futex_wake(&bl_header->dump_served);
     }
+}
+
+/* What a Java program says of its direct memory; near the limit of that, a snapshot. */
+static void visit_java(uint64_t now_ns, bool is_turn)
+{
+    if (!bl_java_visit_is_due(now_ns, is_turn))
+        return;
+    bl_java_visit_make(VISIT_WAIT_NS);
+    if (bl_java_visit_is_limit_met(now_ns))
+        make_snapshot(BL_REASON_LIMIT);
 }
 
 static uint64_t read_field(const char *stat, int number)
@@ -148,6 +161,7 @@ static void *helper_main(void *unused)
         bl_marks_answer();
         uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);
         bl_store_relaxed(&bl_header->heartbeat_ns, now_ns);
+        visit_java(now_ns, now_ns >= due_ns);
         if (now_ns >= due_ns) {
             bl_series_turn(now_ns, beat_ns);
             due_ns = due_ns + beat_ns > now_ns ? due_ns + beat_ns : now_ns + beat_ns;

@@ -1,6 +1,7 @@
 /*
  * The helper thread: answers requests for snapshots, and takes the samples of memory in time, once
- * per interval (series.h).
+ * per interval (series.h). Before a snapshot, and at a turn, the Java machine is visited, if there
+ * is one (jvm/java_visit.h).
  *
  * It waits on a futex in the ledger's header, so the signal handler, and `bufleak dump` from
  * another process, wake it the same way. It blocks every signal but those libc needs in every

@@ -117,6 +117,11 @@ int bl_hook_list_add_hidden_class(const char *name)
         &(struct kept){.is_class = true, .texts = {name, "", ""}, .flags = BL_CLASS_HIDDEN});
 }
 
+int bl_hook_list_add_block_class(const char *name, const char *own_modules, const char *profile)
+{
+    return add_class(&(struct kept){.is_class = true, .texts = {name, own_modules, profile}});
+}
+
 void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags)
 {
     struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);

@@ -29,6 +29,8 @@ void bl_hook_list_add(const struct bl_hook_note *note);
 int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile);
 /* One of heap blocks that are to be told from the others. */
 int bl_hook_list_add_hidden_class(const char *name);
+/* One whose buffers are blocks of the heap, in LIVE. */
+int bl_hook_list_add_block_class(const char *name, const char *own_modules, const char *profile);
 /* BL_CLASS_*, added to those it has. Safe on the event path. */
 void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags);
 /* All of it again, in a child whose ledger starts empty. Single-threaded. */

@@ -208,6 +208,24 @@ struct bl_java_counts {
     uint64_t reserved[4];
 };
 
+/* What a Java program itself counts of its direct memory, as of the helper's latest look. */
+enum bl_direct_kind {
+    BL_DIRECT_NONE = 0,
+    BL_DIRECT_NETTY = 1,      /* PlatformDependent.usedDirectMemory() of a copy of Netty */
+    BL_DIRECT_NETTY_IDLE = 2, /* the same, and it does not count: the memory is in the pool below */
+    BL_DIRECT_JDK = 3,        /* the buffer pool "direct" of java.lang.management */
+};
+
+struct bl_direct {
+    uint32_t kind;        /*  0 release: the name is there before */
+    uint32_t name;        /*  4 in NAMES: of the class that counts */
+    uint64_t bytes;       /*  8 */
+    uint64_t limit_bytes; /* 16 0 = none */
+    uint64_t read_ns;     /* 24 */
+};
+static_assert(sizeof(struct bl_direct) == 32, "direct layout");
+#define BL_DIRECT_MAX 5u
+
 struct bl_header {
     char magic[8];               /*    0 */
     uint32_t version;            /*    8 BL_VERSION_FORMAT */
@@ -297,15 +315,18 @@ struct bl_header {
     uint32_t dump_flags; /* 1184 atomic */
     uint32_t reserved4;  /* 1188 */
 
-    uint8_t reserved3[2840]; /* 1192 */
+    struct bl_direct direct[BL_DIRECT_MAX]; /* 1192 */
+
+    uint8_t reserved3[2680]; /* 1352 */
 
     struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1192, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1352, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
+static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");
 static_assert(offsetof(struct bl_header, wake) == 216, "header layout");
 static_assert(offsetof(struct bl_header, losses) == 504, "header layout");
@@ -541,6 +562,7 @@ enum bl_series_kind {
     BL_SERIES_CLASS = 4,         /* bytes and count of what lives; total: allocs */
     BL_SERIES_SITE = 5,          /* the same of one site; total: births that were seen alive */
     BL_SERIES_BOUNDARY = 6,      /* total: requests completed */
+    BL_SERIES_DIRECT = 7,        /* bytes: bl_header.direct */
 };
 
 #define BL_SERIES_MAX        256u /* records of SERIES */
@@ -562,7 +584,7 @@ enum bl_series_kind {
 struct bl_series {
     uint32_t kind;         /*  0 release: the rest is filled in before */
     uint32_t class_number; /*  4 of a class, a site */
-    uint32_t stack;        /*  8 of a site; a boundary's number */
+    uint32_t stack;        /*  8 of a site; a boundary's number; a counter's in bl_header.direct */
     uint32_t site;         /* 12 frame number in that stack */
     uint64_t since_ns;     /* 16 */
     uint64_t until_ns;     /* 24 given up for another site; 0 = followed */
@@ -646,7 +668,7 @@ struct bl_mark {
 static_assert(offsetof(struct bl_mark, name) == 80, "mark layout");
 static_assert(sizeof(struct bl_mark) == 2176, "mark layout");
 
-/* A function whose return ends a request. */
+/* A function whose return ends a request, or what else stands for one. */
 #define BL_BOUNDARIES_MAX 64u
 struct bl_boundary {
     uint64_t completed;     /*  0 relaxed adds */

@@ -542,6 +542,17 @@ bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer)
     return w != 0;
 }
 
+void bl_live_restack_locked(uint64_t address, uint32_t old_stack, uint32_t new_stack)
+{
+    const map_word *slot = find_slot(address);
+    map_word w = slot ? bl_load_relaxed(slot) : 0;
+    if (!w)
+        return;
+    struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, number_in(w));
+    if (r->word & BL_LIVE_BIT && r->address == address && r->stack == old_stack)
+        bl_store_relaxed(&r->stack, new_stack);
+}
+
 int bl_live_add_class(const char *name)
 {
     uint64_t n = bl_header->published[BL_SECTION_CLASSES];

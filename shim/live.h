@@ -56,6 +56,8 @@ void bl_live_hold(uint64_t address);
 void bl_live_restore(const struct bl_buffer *buffer);
 /* Gives a recorded buffer another size; where it is not recorded, nothing happens. */
 void bl_live_resize(uint64_t address, uint64_t size_bytes);
+/* Gives a buffer another stack, if it has this one. All shards are locked (bl_live_lock). */
+void bl_live_restack_locked(uint64_t address, uint32_t old_stack, uint32_t new_stack);
 /* Reads without ending. */
 bool bl_live_find(uint64_t address, struct bl_buffer *ret_buffer);
 

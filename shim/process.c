@@ -6,6 +6,7 @@
 #include "environment.h"
 #include "frees.h"
 #include "helper.h"
+#include "jvm/java_visit.h"
 #include "hook_list.h"
 #include "ledger.h"
 #include "losses.h"
@@ -470,6 +471,8 @@ static void fill_child(uint32_t parent)
     bl_clock_floor_ns = h->start_ns;
     h->flags = (h->flags & ~BL_FLAG_NO_HELPER) | BL_FLAG_FORKED;
     memset(h->losses, 0, sizeof h->losses);
+    memset(h->direct, 0, sizeof h->direct);
+    h->direct_limit_bytes = 0;
 }
 
 /* Only system calls here: other libraries' locks may still be those of threads that are no more. */
@@ -481,6 +484,7 @@ static void after_fork_in_child(void)
         struct bl_header child = *bl_header;
         bl_snapshot_after_fork();
         bl_helper_after_fork();
+        bl_java_visit_after_fork();
         bl_signals_after_fork();
         bl_series_reset();
         bl_marks_reset();
@@ -518,6 +522,7 @@ static void start_after_unseen_fork(void)
     reset_locks();
     bl_snapshot_after_fork();
     bl_helper_after_fork();
+    bl_java_visit_after_fork();
     bl_signals_after_fork();
     bl_series_reset();
     bl_marks_reset();

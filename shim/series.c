@@ -12,6 +12,7 @@
 static uint32_t process_series[BL_SERIES_CGROUP + 1];
 static uint32_t class_series[BL_CLASSES_MAX];
 static uint32_t boundary_series[BL_BOUNDARIES_MAX];
+static uint32_t direct_series[BL_DIRECT_MAX];
 static struct bl_usage usage;
 static uint64_t usage_ns;
 
@@ -25,9 +26,8 @@ static void add(uint32_t *series, enum bl_series_kind kind, uint32_t number,
                 const struct bl_reading *reading, const struct turn *t)
 {
     if (!*series) {
-        bool is_boundary = kind == BL_SERIES_BOUNDARY;
-        *series =
-            bl_samples_open(kind, is_boundary ? 0 : number, is_boundary ? number : 0, 0, t->now_ns);
+        bool is_class = kind == BL_SERIES_CLASS;
+        *series = bl_samples_open(kind, is_class ? number : 0, is_class ? 0 : number, 0, t->now_ns);
     }
     if (*series)
         bl_samples_add(*series, reading, t->now_ns, t->interval_ns);
@@ -78,12 +78,24 @@ static void sample_boundaries(const struct turn *t)
     }
 }
 
+static void sample_direct(const struct turn *t)
+{
+    for (uint32_t n = 0; n < BL_DIRECT_MAX; n++) {
+        const struct bl_direct *d = &bl_header->direct[n];
+        uint32_t kind = bl_load_acquire(&d->kind);
+        struct bl_reading r = {.bytes = bl_load_relaxed(&d->bytes)};
+        if (kind == BL_DIRECT_NETTY || kind == BL_DIRECT_JDK)
+            add(&direct_series[n], BL_SERIES_DIRECT, n, &r, t);
+    }
+}
+
 void bl_series_turn(uint64_t now_ns, uint64_t interval_ns)
 {
     struct turn t = {now_ns, interval_ns};
     sample_process(&t);
     sample_classes(&t);
     sample_boundaries(&t);
+    sample_direct(&t);
     bl_sites_turn(now_ns, interval_ns);
     bl_store_relaxed(&bl_header->sampled_ns, now_ns);
 }
@@ -93,6 +105,7 @@ void bl_series_reset(void)
     memset(process_series, 0, sizeof process_series);
     memset(class_series, 0, sizeof class_series);
     memset(boundary_series, 0, sizeof boundary_series);
+    memset(direct_series, 0, sizeof direct_series);
     memset(&usage, 0, sizeof usage);
     usage_ns = 0;
     bl_sites_reset();

@@ -12,6 +12,9 @@ struct bl_conf bl_track_conf;
 void (*bl_track_attend)(void);
 uint8_t bl_track_ignored_class;
 bool bl_track_begun;
+size_t bl_track_large_bytes = SIZE_MAX;
+bool (*bl_track_large)(struct bl_thread_state *t, const struct bl_origin *o,
+                       struct bl_buffer *buffer);
 
 /* Cold part of enter: false = this event is not recorded. */
 BL_COLD static bool attend(void)
@@ -106,10 +109,29 @@ BL_COLD static bool sampled(struct bl_thread_state *t, size_t size)
     return true;
 }
 
+BL_COLD static bool record_large(struct bl_thread_state *t, void *address, size_t size,
+                                 const struct bl_origin *o)
+{
+    struct bl_buffer buffer = {
+        .address = (uint64_t)(uintptr_t)address,
+        .size_bytes = size,
+        .birth_ns = bl_clock_event_ns(),
+        .class_number = BL_CLASS_HEAP,
+    };
+    if (!t || !bl_track_large(t, o, &buffer))
+        return false;
+    bl_tls.recorded = address;
+    bl_tls.recorded_size = size;
+    return true;
+}
+
 BL_INLINE void record(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
 {
     struct bl_thread_state *t = bl_threads_current();
     bl_live_prefetch((uint64_t)(uintptr_t)address);
+    if (BL_UNLIKELY(size >= bl_load_relaxed(&bl_track_large_bytes)) &&
+        class_number == BL_CLASS_HEAP && record_large(t, address, size, o))
+        return;
     if (BL_UNLIKELY(bl_track_conf.sample_bytes > 1) && class_number == BL_CLASS_HEAP &&
         (!t || !sampled(t, size)))
         return;

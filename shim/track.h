@@ -28,6 +28,12 @@ extern struct bl_conf bl_track_conf;
 extern void (*bl_track_attend)(void);
 extern uint8_t bl_track_ignored_class; /* of what bl_tls.ignoring is about; set before that is */
 extern bool bl_track_begun;            /* tracking has been switched on once */
+/* A heap block of at least bl_track_large_bytes (atomic; SIZE_MAX: none) is given to
+ * bl_track_large, which may record it, with a stack and a class of its own choice; false: it has
+ * not. */
+extern size_t bl_track_large_bytes;
+extern bool (*bl_track_large)(struct bl_thread_state *t, const struct bl_origin *o,
+                              struct bl_buffer *buffer);
 
 void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
 /* frame: the frame address of the wrapper, compiled with a frame pointer: the origin of the call is

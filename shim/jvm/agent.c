@@ -5,7 +5,10 @@
 #include "hook_list.h"
 #include "hotspot.h"
 #include "java_code.h"
+#include "java_direct.h"
+#include "java_pools.h"
 #include "java_stack.h"
+#include "java_visit.h"
 #include "ledger_format.h"
 #include "lock.h"
 #include "references.h"
@@ -29,13 +32,14 @@ static struct {
     const char *profile;
 } identity;
 
+static JavaVM *the_machine;
 static jvmtiEnv *vm;
 static const volatile bool *keeps_frames;  /* the machine's option */
 static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_HOOKS, before hook_list.c's */
 static bool listed;                        /* (lock) the class is in the ledger */
 static bool failure_listed;                /* (lock) */
 static uint8_t class_number;
-static uint32_t to_be_bound; /* atomic; classes rewritten and not bound yet */
+static uint32_t expected; /* atomic; classes whose definition we wait for */
 
 /* ---- the ledger ---- */
 
@@ -134,6 +138,8 @@ static void list_rewritten(const char *name, enum bl_bytebuf_kind kind)
         static bool started;
         first = !started;
         started = true;
+        if (first)
+            bl_java_visit_follow(class_number);
         bl_bytebuf_hooks_start(class_number);
         for (size_t i = 0; first && i < BL_ARRAY_LENGTH(methods); i++)
             list_hook(methods[i], NULL, name);
@@ -156,8 +162,7 @@ static void rewrite(const char *name, enum bl_bytebuf_kind kind, const unsigned 
     if (offsets)
         bl_arena_unmap(offsets, OFFSETS_BYTES);
     if (written > 0) {
-        bl_add_relaxed(&to_be_bound, 1);
-        enable(JVMTI_EVENT_CLASS_PREPARE);
+        bl_add_relaxed(&expected, 1);
         list_rewritten(name, kind);
         *ret_data = out;
         *ret_length = (jint)written;
@@ -178,7 +183,10 @@ static void JNICALL on_class_file(jvmtiEnv *env, JNIEnv *jni, jclass redefined, 
     (void)redefined; /* a debugger's new version must have the same members: it is rewritten too */
     (void)loader;
     (void)domain;
-    enum bl_bytebuf_kind kind = name ? bl_bytebuf_kind(name, strlen(name)) : BL_BYTEBUF_NONE;
+    size_t name_length = name ? strlen(name) : 0;
+    enum bl_bytebuf_kind kind = bl_bytebuf_kind(name, name_length);
+    if (bl_java_pools_is_counter(name, name_length) && !redefined)
+        bl_add_relaxed(&expected, 1);
     if (kind == BL_BYTEBUF_NONE || bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
         return;
     bl_guard_enter_internal();
@@ -186,25 +194,43 @@ static void JNICALL on_class_file(jvmtiEnv *env, JNIEnv *jni, jclass redefined, 
     bl_guard_leave_internal();
 }
 
-static void bind(JNIEnv *jni, jclass class)
+static void bind(JNIEnv *jni, jclass class, enum bl_bytebuf_kind kind)
 {
-    char *signature = NULL;
-    if ((*vm)->GetClassSignature(vm, class, &signature, NULL) != JVMTI_ERROR_NONE)
-        return;
-    size_t length = strlen(signature);
-    enum bl_bytebuf_kind kind =
-        length > 2 ? bl_bytebuf_kind(signature + 1, length - 2) : BL_BYTEBUF_NONE;
-    (*vm)->Deallocate(vm, (unsigned char *)signature);
-    if (kind == BL_BYTEBUF_NONE)
-        return;
     /* a class that was left as it is has no such methods, and the machine says so by an error */
     if (!bl_bytebuf_hooks_bind(vm, jni, class, kind)) {
         (*jni)->ExceptionClear(jni);
         if (kind == BL_BYTEBUF_COUNTING)
             list_failure("RegisterNatives", "the virtual machine refused it");
     }
-    if (__atomic_sub_fetch(&to_be_bound, 1, __ATOMIC_RELAXED) == 0)
-        (*vm)->SetEventNotificationMode(vm, JVMTI_DISABLE, JVMTI_EVENT_CLASS_PREPARE, NULL);
+}
+
+/* A class that was told of before it was defined: by name, in on_class_file. */
+static void attend(JNIEnv *jni, jclass class)
+{
+    char *signature = NULL;
+    if ((*vm)->GetClassSignature(vm, class, &signature, NULL) != JVMTI_ERROR_NONE)
+        return;
+    size_t length = strlen(signature);
+    if (length > 2) { /* Lio/netty/buffer/ByteBuf; */
+        enum bl_bytebuf_kind kind = bl_bytebuf_kind(signature + 1, length - 2);
+        bool is_counter = bl_java_pools_is_counter(signature + 1, length - 2);
+        if (kind != BL_BYTEBUF_NONE)
+            bind(jni, class, kind);
+        if (is_counter)
+            bl_java_pools_add(jni, class, signature + 1, length - 2);
+        if (kind != BL_BYTEBUF_NONE || is_counter)
+            __atomic_sub_fetch(&expected, 1, __ATOMIC_RELAXED);
+    }
+    (*vm)->Deallocate(vm, (unsigned char *)signature);
+}
+
+/* AsyncGetCallTrace knows no frame whose method has no id yet. */
+static void make_ids(jclass class)
+{
+    jint count = 0;
+    jmethodID *methods = NULL;
+    if ((*vm)->GetClassMethods(vm, class, &count, &methods) == JVMTI_ERROR_NONE)
+        (*vm)->Deallocate(vm, (unsigned char *)methods);
 }
 
 static void JNICALL on_prepared(jvmtiEnv *env, JNIEnv *jni, jthread thread, jclass class)
@@ -212,8 +238,102 @@ static void JNICALL on_prepared(jvmtiEnv *env, JNIEnv *jni, jthread thread, jcla
     (void)env;
     (void)thread;
     bl_guard_enter_internal();
-    bind(jni, class);
+    make_ids(class);
+    if (bl_load_relaxed(&expected) > 0)
+        attend(jni, class);
     bl_guard_leave_internal();
+}
+
+/* AsyncGetCallTrace works while somebody is told of loading classes. */
+static void JNICALL on_loaded(jvmtiEnv *env, JNIEnv *jni, jthread thread, jclass class)
+{
+    (void)env;
+    (void)jni;
+    (void)thread;
+    (void)class;
+}
+
+/* ---- direct memory ---- */
+
+/* Unsafe's native methods: those of the JDK's own class, and of the public one before JDK 9. */
+static void find_takers(jclass class)
+{
+    static const char *const names[] = {"allocateMemory0", "reallocateMemory0", "allocateMemory",
+                                        "reallocateMemory"};
+    jint count = 0;
+    jmethodID *methods = NULL;
+    if ((*vm)->GetClassMethods(vm, class, &count, &methods) != JVMTI_ERROR_NONE)
+        return;
+    for (jint i = 0; i < count; i++) {
+        char *name = NULL;
+        jboolean is_native = JNI_FALSE;
+        (*vm)->IsMethodNative(vm, methods[i], &is_native);
+        if (!is_native || (*vm)->GetMethodName(vm, methods[i], &name, NULL, NULL) != 0)
+            continue;
+        for (size_t k = 0; k < BL_ARRAY_LENGTH(names); k++)
+            if (strcmp(name, names[k]) == 0)
+                bl_java_direct_add_taker(methods[i]);
+        (*vm)->Deallocate(vm, (unsigned char *)name);
+    }
+    (*vm)->Deallocate(vm, (unsigned char *)methods);
+}
+
+static void look_at_loaded(JNIEnv *jni, jclass class)
+{
+    char *signature = NULL;
+    if ((*vm)->GetClassSignature(vm, class, &signature, NULL) != JVMTI_ERROR_NONE)
+        return;
+    size_t length = strlen(signature);
+    if (strcmp(signature, "Ljdk/internal/misc/Unsafe;") == 0 ||
+        strcmp(signature, "Lsun/misc/Unsafe;") == 0)
+        find_takers(class);
+    if (length > 2 && bl_java_pools_is_counter(signature + 1, length - 2))
+        bl_java_pools_add(jni, class, signature + 1, length - 2);
+    (*vm)->Deallocate(vm, (unsigned char *)signature);
+}
+
+/* What was loaded before we were told of classes. */
+static void look_at_all_loaded(JNIEnv *jni)
+{
+    jint count = 0;
+    jclass *classes = NULL;
+    if ((*vm)->GetLoadedClasses(vm, &count, &classes) != JVMTI_ERROR_NONE)
+        return;
+    for (jint i = 0; i < count; i++) {
+        jint status = 0;
+        if ((*vm)->GetClassStatus(vm, classes[i], &status) == JVMTI_ERROR_NONE &&
+            status & JVMTI_CLASS_STATUS_PREPARED) {
+            make_ids(classes[i]);
+            look_at_loaded(jni, classes[i]);
+        }
+        (*jni)->DeleteLocalRef(jni, classes[i]);
+    }
+    (*vm)->Deallocate(vm, (unsigned char *)classes);
+}
+
+static void *find_call_trace(void)
+{
+    void *library = dlopen(identity.libjvm, RTLD_LAZY | RTLD_NOLOAD);
+    void *found = library ? dlsym(library, "AsyncGetCallTrace") : NULL;
+    if (library)
+        dlclose(library);
+    return found;
+}
+
+static void follow_direct_memory(void)
+{
+    void *call_trace = find_call_trace();
+    int number = call_trace ? bl_hook_list_add_block_class(BL_JAVA_DIRECT_CLASS, identity.own,
+                                                           identity.profile)
+                            : -1;
+    if (number < 0 ||
+        !bl_java_direct_start(the_machine, call_trace, (uint8_t)number, bl_java_visit_want))
+        return;
+    bl_java_visit_follow((uint8_t)number);
+    bl_hook_list_add(&(struct bl_hook_note){.function = "malloc, of 64 KiB and more",
+                                            .class_number = (uint32_t)number,
+                                            .method = BL_HOOK_SYMBOL,
+                                            .module = identity.libjvm});
 }
 
 /* ---- the machine's life ---- */
@@ -221,18 +341,28 @@ static void JNICALL on_prepared(jvmtiEnv *env, JNIEnv *jni, jthread thread, jcla
 static void JNICALL on_started(jvmtiEnv *env, JNIEnv *jni, jthread thread)
 {
     (void)env;
-    (void)jni;
     (void)thread;
     bl_guard_enter_internal();
     enable(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK);
+    enable(JVMTI_EVENT_CLASS_LOAD);
+    enable(JVMTI_EVENT_CLASS_PREPARE);
+    look_at_all_loaded(jni);
+    bl_bytebuf_hooks_tell_failure(bl_java_visit_want_limit);
+    bl_java_visit_open(the_machine, vm);
+    follow_direct_memory();
     bl_guard_leave_internal();
 }
 
 static void JNICALL on_death(jvmtiEnv *env, JNIEnv *jni)
 {
     (void)env;
-    (void)jni;
+    bl_guard_enter_internal();
+    bl_java_direct_stop();
+    bl_java_visit_close();
+    bl_java_direct_name(vm, jni);
+    bl_java_pools_read(vm, jni);
     bl_java_stack_stop();
+    bl_guard_leave_internal();
 }
 
 static bool add_capabilities(void)
@@ -250,6 +380,7 @@ static bool begin(JavaVM *machine)
     static const jvmtiEventCallbacks callbacks = {.VMInit = on_started,
                                                   .VMDeath = on_death,
                                                   .ClassFileLoadHook = on_class_file,
+                                                  .ClassLoad = on_loaded,
                                                   .ClassPrepare = on_prepared,
                                                   .CompiledMethodLoad = on_compiled,
                                                   .CompiledMethodUnload = on_unloaded,
@@ -258,6 +389,7 @@ static bool begin(JavaVM *machine)
     if ((*machine)->GetEnv(machine, &env, JVMTI_VERSION_1_2) != JNI_OK)
         return false;
     vm = env;
+    the_machine = machine;
     if (!add_capabilities() ||
         (*vm)->SetEventCallbacks(vm, &callbacks, sizeof callbacks) != JVMTI_ERROR_NONE) {
         (*vm)->DisposeEnvironment(vm);

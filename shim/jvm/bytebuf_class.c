@@ -54,6 +54,9 @@ static const struct known_class {
     {PACKAGE "CompositeByteBuf", BL_BYTEBUF_HOLDING, "newComponent", "(L", SIZE_NONE, 1},
     /* unwrapped, wrapped … */
     {PACKAGE "AbstractPooledDerivedByteBuf", BL_BYTEBUF_DERIVING, "init", "(L", SIZE_NONE, 2},
+    {"netty/handler/codec/http/HttpRequestDecoder", BL_BYTEBUF_SERVING, "createMessage",
+     "([Ljava/lang/String;)", SIZE_NONE, 0},
+    {"netty/util/internal/OutOfDirectMemoryError", BL_BYTEBUF_FAILING, "<init>", "(", SIZE_NONE, 0},
 };
 
 struct rewriting {
@@ -84,6 +87,11 @@ enum bl_bytebuf_kind bl_bytebuf_kind(const char *name, size_t length)
 {
     const struct known_class *known = find_known(name, length);
     return known ? known->kind : BL_BYTEBUF_NONE;
+}
+
+static bool notes(enum bl_bytebuf_kind kind)
+{
+    return kind == BL_BYTEBUF_SERVING || kind == BL_BYTEBUF_FAILING;
 }
 
 /* ---- prefixes ---- */
@@ -182,6 +190,12 @@ static uint8_t variable_of_length(struct bl_classfile_text type)
     return 0;
 }
 
+/* noted() */
+static size_t noting_prefix(const struct rewriting *r, uint8_t *out)
+{
+    return pad(out, put_op_2(out, 0, INVOKESTATIC, r->told));
+}
+
 /* sized(this, length), or holds(this, other) */
 static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text name,
                              struct bl_classfile_text type, uint8_t *out)
@@ -190,6 +204,8 @@ static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text
     uint8_t variable = known->variable;
     if (!bl_classfile_text_is(name, known->method) || !bl_classfile_text_begins(type, known->type))
         return 0;
+    if (notes(known->kind))
+        return noting_prefix(r, out);
     if (variable == 0 && (variable = variable_of_length(type)) == 0)
         return 0;
     size_t at = put_op(out, 0, ALOAD_0);
@@ -226,6 +242,16 @@ static const struct bl_classfile_member sizing_method = {BL_BYTEBUF_SIZED, BL_BY
 static const struct bl_classfile_member holding_method = {BL_BYTEBUF_HOLDS, BL_BYTEBUF_HOLDS_TYPE,
                                                           NATIVE};
 
+static const struct bl_classfile_member noting_method = {BL_BYTEBUF_NOTED, BL_BYTEBUF_NOTED_TYPE,
+                                                         NATIVE};
+
+static const struct bl_classfile_member *method_to_tell(enum bl_bytebuf_kind kind)
+{
+    if (notes(kind))
+        return &noting_method;
+    return kind == BL_BYTEBUF_SIZING ? &sizing_method : &holding_method;
+}
+
 static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
 {
     struct bl_classfile *c = r->class;
@@ -251,8 +277,7 @@ static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
 static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
 {
     struct bl_classfile *c = r->class;
-    const struct bl_classfile_member *method =
-        r->known->kind == BL_BYTEBUF_SIZING ? &sizing_method : &holding_method;
+    const struct bl_classfile_member *method = method_to_tell(r->known->kind);
     uint32_t edited;
     r->told = bl_classfile_add_method(c, c->this_class, method->name, method->type);
     if (r->known->size == SIZE_BUFFER)
@@ -262,7 +287,7 @@ static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
         .context = r, .methods = method, .method_count = 1, .prefix = prefix_of};
     size_t length = c->why ? 0 : bl_classfile_write(c, &edit, out, &edited);
     if (length > 0 && edited == 0) {
-        c->why = "the method that is given the memory or the buffer is not there";
+        c->why = "the method that is to tell is not there";
         length = 0;
     }
     return length;

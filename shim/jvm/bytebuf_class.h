@@ -5,6 +5,7 @@
  * buffer an object is at the moment (objects are recycled, addresses change), and each method that
  * begins a life, retains or releases first tells one of two native methods. They come before
  * Netty's own code: after the real release another thread may have the object already.
+ * Two others tell that something has happened: a request came, or direct memory ran out.
  * The classes that hold memory tell its size, and those that hold other buffers which, in native
  * methods of their own that take the objects: they are read before their superclass, and must not
  * depend on what becomes of it.
@@ -27,6 +28,8 @@
 #define BL_BYTEBUF_SIZED_TYPE   "(Ljava/lang/Object;I)V"
 #define BL_BYTEBUF_HOLDS        "bufleak$holds"
 #define BL_BYTEBUF_HOLDS_TYPE   "(Ljava/lang/Object;Ljava/lang/Object;)V"
+#define BL_BYTEBUF_NOTED        "bufleak$noted"
+#define BL_BYTEBUF_NOTED_TYPE   "()V"
 
 enum bl_bytebuf_kind {
     BL_BYTEBUF_NONE,
@@ -34,6 +37,8 @@ enum bl_bytebuf_kind {
     BL_BYTEBUF_SIZING,   /* a class that holds memory */
     BL_BYTEBUF_HOLDING,  /* a class that holds other buffers */
     BL_BYTEBUF_DERIVING, /* a class that holds one other, and tells it before it is born */
+    BL_BYTEBUF_SERVING,  /* HttpRequestDecoder, which tells of each request to the server */
+    BL_BYTEBUF_FAILING,  /* OutOfDirectMemoryError, which tells that it is made */
 };
 
 /* name: io/netty/buffer/PooledByteBuf, or a signature without its L and ; */

@@ -1,4 +1,5 @@
 #include "bytebuf_hooks.h"
+#include "boundaries.h"
 #include "clock.h"
 #include "java_stack.h"
 #include "references.h"
@@ -8,16 +9,20 @@
 #include <string.h>
 
 /* The upper 16 bits of a number: no address of anything. */
-#define ID_MAGIC     0xb1f0ull
-#define ID_SHIFT     48
-#define IDS_AT_ONCE  1024u
-#define LAYOUTS_MAX  4u
-#define WRAPPERS_MAX 8u
-#define TYPE_MAX     256u
-#define NAME_OF(x)   ((char *)(uintptr_t)(x))
+#define ID_MAGIC       0xb1f0ull
+#define ID_SHIFT       48
+#define IDS_AT_ONCE    1024u
+#define LAYOUTS_MAX    4u
+#define WRAPPERS_MAX   8u
+#define TYPE_MAX       256u
+#define REQUEST_NAME   "HTTP request" /* as a boundary is called */
+#define REQUEST_MODULE "io.netty.handler.codec.http"
+#define NAME_OF(x)     ((char *)(uintptr_t)(x))
 
 static uint64_t next_ids = ID_MAGIC << ID_SHIFT | 1; /* relaxed atomic */
 static uint8_t class_number;
+static uint32_t request_boundary = BL_BOUNDARY_NONE; /* of all copies of Netty */
+static void (*on_failure)(void);
 /* What is known of a copy of Netty: there may be several, and they may differ. */
 static struct layout {
     jfieldID id;      /* where objects keep the number; NULL = free */
@@ -29,6 +34,11 @@ static struct layout {
 void bl_bytebuf_hooks_start(uint8_t number)
 {
     class_number = number;
+}
+
+void bl_bytebuf_hooks_tell_failure(void (*failed)(void))
+{
+    on_failure = failed;
 }
 
 BL_INLINE bool is_id(jlong id)
@@ -248,6 +258,23 @@ static void JNICALL holds_unknown(JNIEnv *env, jclass class, jobject holder, job
     (void)held;
 }
 
+/* void noted() */
+static void JNICALL served(JNIEnv *env, jclass class)
+{
+    (void)env;
+    (void)class;
+    bl_boundaries_count(request_boundary);
+}
+
+static void JNICALL ran_out(JNIEnv *env, jclass class)
+{
+    (void)env;
+    (void)class;
+    int saved = errno;
+    on_failure();
+    errno = saved;
+}
+
 /* ---- binding ---- */
 
 static bool is_id_field(jvmtiEnv *vm, jclass class, jfieldID field)
@@ -317,6 +344,18 @@ static unsigned find_layout(jvmtiEnv *vm, JNIEnv *env, jclass class)
     return field ? i : LAYOUTS_MAX;
 }
 
+static bool bind_noting(JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
+{
+    JNINativeMethod noted = {NAME_OF(BL_BYTEBUF_NOTED), NAME_OF(BL_BYTEBUF_NOTED_TYPE),
+                             (void *)(uintptr_t)ran_out};
+    if (kind == BL_BYTEBUF_SERVING) {
+        if (request_boundary == BL_BOUNDARY_NONE)
+            request_boundary = bl_boundaries_add(REQUEST_NAME, REQUEST_MODULE);
+        noted.fnPtr = (void *)(uintptr_t)served;
+    }
+    return (*env)->RegisterNatives(env, class, &noted, 1) == 0;
+}
+
 bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
 {
     static void(JNICALL *const sized[])(JNIEnv *, jclass, jobject,
@@ -331,6 +370,8 @@ bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_byte
     };
     if (kind == BL_BYTEBUF_COUNTING)
         return (*env)->RegisterNatives(env, class, counting, 2) == 0;
+    if (kind == BL_BYTEBUF_SERVING || kind == BL_BYTEBUF_FAILING)
+        return bind_noting(env, class, kind);
     unsigned layout = find_layout(vm, env, class);
     JNINativeMethod telling = {NAME_OF(BL_BYTEBUF_HOLDS), NAME_OF(BL_BYTEBUF_HOLDS_TYPE), NULL};
     if (kind == BL_BYTEBUF_SIZING)

@@ -1,5 +1,5 @@
 /*
- * What the rewritten classes of Netty call: events of class netty-bytebuf.
+ * What the rewritten classes of Netty call: events of class netty-bytebuf, and requests.
  *
  * A buffer's handle is a number that its object carries from one birth to its end. Owns the
  * numbers; nothing else. Threads: Java's own; bind once at a time. Errors: a buffer that is not
@@ -14,6 +14,8 @@
 
 /* Before the first class is bound. */
 void bl_bytebuf_hooks_start(uint8_t class_number);
+/* failed: called in the thread that makes an OutOfDirectMemoryError. */
+void bl_bytebuf_hooks_tell_failure(void (*failed)(void));
 /* Gives a rewritten class its native methods, before any of its code runs. False: the VM refused.
  */
 bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_bytebuf_kind kind);

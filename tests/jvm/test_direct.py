@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+"""Direct memory: the Java code that took it, once, and what the program itself counts of it."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from test_matrix import is_supported, machines
+from test_proxy import CACHE, CLI, HERE, SHIM, Tap, class_of, maven, report
+from proxy import Program, counts_of
+
+SOURCES = HERE / "direct"
+MIB = 1 << 20
+LIMIT = 256 * MIB
+DEEP = os.environ.get("BL_TEST_LONG") == "1"
+CHURN = 20000 if DEEP else 400
+
+
+def line_of(mark):
+    lines = (SOURCES / "Direct.java").read_text().splitlines()
+    return next(n for n, line in enumerate(lines, 1) if line.endswith("// " + mark))
+
+
+class Taker(Program):
+    def __init__(self, java, directory, *options):
+        classes = maven.compiled(SOURCES, CACHE, CACHE, 8)
+        env = dict(os.environ, LD_PRELOAD=str(SHIM), BUFLEAK_DIR=str(directory),
+                   BUFLEAK_OPTIONS="quiet=1:interval=100ms")
+        super().__init__([java, "-Xmx128m", *options, "-cp", str(classes), "Direct"], env)
+        self.line()
+
+    def take(self, what, count, size):
+        return counts_of(self.ask(f"{what} {count} {size}"))["pool"]
+
+
+def direct_groups(found):
+    return [g for g in found["groups"] if g["class"] == "java-direct"]
+
+
+def pool_of(found, name="jdk pool"):
+    return next((d for d in found["memory"].get("direct", []) if d["name"] == name), None)
+
+
+def functions(group):
+    return [f["function"] for f in group["alloc"]["frames"]]
+
+
+def dump(directory, pid):
+    """A snapshot that was made now, and the report on it."""
+    done = subprocess.run([str(CLI), "dump", str(pid)], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "BUFLEAK_DIR": str(directory)})
+    assert done.returncode == 0, done.stderr
+    return report(directory, pid)
+
+
+def check(tap, java, what, options=()):
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        taker = Taker(java, directory, f"-XX:MaxDirectMemorySize={LIMIT}", *options)
+        try:
+            pool = taker.take("keep", 30, MIB)
+            found = dump(directory, taker.pid)
+            table = class_of(found, "java-direct")
+            groups = direct_groups(found)
+            tap.equal((table["live_count"], table["live_bytes"]), (30, 30 * MIB),
+                      f"{what}: 30 buffers of a MiB are 30 blocks of class java-direct")
+            lines = [f"{f['file']}:{f['line']}" for g in groups for f in g["alloc"]["frames"]
+                     if f["function"].startswith("Direct.")]
+            tap.equal(lines[:2], [f"Direct.java:{line_of('taken here')}",
+                                  f"Direct.java:{line_of('kept here')}"],
+                      f"{what}: taken at the line that took them")
+            others = [g for g in found["groups"] if g["class"] == "heap" and g["bytes"] >= 25 * MIB]
+            tap.equal(others, [], f"{what}: and they are counted once")
+            counter = pool_of(found)
+            tap.claim(counter is not None and counter["bytes"] == pool and
+                      counter["limit_bytes"] == LIMIT,
+                      f"{what}: the JDK's own count of them, and its limit", (counter, pool))
+            tap.equal(found["memory"]["limits"]["direct_limit_bytes"], LIMIT,
+                      f"{what}: -XX:MaxDirectMemorySize is the limit of direct memory")
+            taker.take("threads", 10, 2 * MIB)
+            taker.take("churn", CHURN, 65536)
+            taker.stop()
+            ended = report(directory, taker.pid)
+            table = class_of(ended, "java-direct")
+            tap.claim(table["allocs"] == 30 + 40 + CHURN and table["live_count"] >= 70,
+                      f"{what}: {CHURN:,} buffers of 64 KiB came and went beside 40 of four threads",
+                      table)
+            unnamed = [g for g in direct_groups(ended)
+                       if not any(f.startswith("Direct.") for f in functions(g))]
+            tap.equal(unnamed, [], f"{what}: none without the Java code that took it")
+        finally:
+            taker.kill()
+
+
+def main():
+    tap = Tap()
+    if shutil.which("java") is None:
+        tap.claim(False, "java is installed (scripts/setup test)")
+        return tap.finish()
+    for version, java in machines().items():
+        check(tap, java, f"JDK {version}")
+    java = max(machines().items())[1]
+    for name, options in {"ZGC": ["-XX:+UseZGC"], "-Xint": ["-Xint"],
+                          "-Xcheck:jni": ["-Xcheck:jni", "-Xverify:all"]}.items():
+        if is_supported(java, options):
+            check(tap, java, name, options)
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
