@@ -10,16 +10,11 @@ static bool is_in(const struct bl_histories *histories, const struct bl_callers 
            (birth && bl_callers_whole(callers, birth->callers) == circle->path);
 }
 
-/* How many of a completed pattern had ended. */
-static double ended_by(const struct bl_pattern *pattern, uint64_t start_ns, uint64_t moment_ns)
+/* How many of a completed pattern had been born. */
+static double born_by(const struct bl_pattern *pattern, uint64_t start_ns, uint64_t moment_ns)
 {
-    uint64_t first_ns = pattern->lifecycle->first_ns ? pattern->lifecycle->first_ns : start_ns;
-    uint64_t last_ns = pattern->latest_ns;
-    if (moment_ns >= last_ns)
-        return (double)pattern->count;
-    if (moment_ns <= first_ns)
-        return 0;
-    return (double)pattern->count * (double)(moment_ns - first_ns) / (double)(last_ns - first_ns);
+    struct bl_lifetimes lifetimes = bl_lifetimes_of(pattern->lifecycle, start_ns);
+    return (double)pattern->count * (1 - bl_lifetimes_born_after(&lifetimes, moment_ns));
 }
 
 struct bl_work bl_activity_at(const struct bl_histories *histories,
@@ -31,9 +26,10 @@ struct bl_work bl_activity_at(const struct bl_histories *histories,
         const struct bl_pattern *pattern = &histories->completed[i];
         if (!is_in(histories, callers, circle, pattern))
             continue;
-        double ended = ended_by(pattern, start_ns, moment_ns);
-        work.before += ended;
-        work.after += (double)pattern->count - ended;
+        double born = born_by(pattern, start_ns, moment_ns);
+        work.before += born;
+        work.completed_before += born;
+        work.after += (double)pattern->count - born;
         work.completed += (double)pattern->count;
     }
     for (size_t i = 0; i < histories->live_count; i++) {

@@ -3,9 +3,10 @@
  * through, not with time. A program that waits does not come further; one that sets itself up for
  * long, and then does its work in an instant, does.
  *
- * A tick is a buffer that ended well, or one that was born and still lives. When each of the
- * completed ones ended is not known, only the first and the last of each kind: they are taken to be
- * evenly spread.
+ * A tick is the birth of a buffer that ended well, or of one that still lives: births, because what
+ * is born may wait long until somebody has time to release it. When each of the completed ones was
+ * born is not known, but when the first and the last of each kind ended, and how long they lived
+ * (bl_lifetimes_born_after).
  */
 #ifndef BL_ACTIVITY_H
 #define BL_ACTIVITY_H
@@ -27,7 +28,8 @@ struct bl_circle {
 struct bl_work {
     double before;
     double after;
-    double completed; /* of both: those that ended */
+    double completed;        /* of both: those that ended */
+    double completed_before; /* of those, the ones born before */
 };
 
 struct bl_work bl_activity_at(const struct bl_histories *histories,

@@ -160,6 +160,7 @@ static void match(struct bl_compare *compare, const struct bl_pattern *live,
         d->mate[j] = BL_COMPARE_NONE;
     }
     d->match_cost = 0;
+    d->other_ways = 0;
     for (int level = 0; level <= levels; level++) {
         uint32_t first = 0; /* of the same kind: items are ordered by it */
         for (uint32_t i = 0; i < live->item_count; i++) {
@@ -175,6 +176,7 @@ static void match(struct bl_compare *compare, const struct bl_pattern *live,
                 d->missing[j] -= units;
                 d->mate[j] = i;
                 d->match_cost += level == 2 ? SITE_COST : 0;
+                d->other_ways += level > 0;
             }
         }
         compare->work += (uint64_t)live->item_count * completed->item_count;

@@ -54,12 +54,14 @@ struct bl_difference {
     uint32_t match_cost; /* of things done at the same site, but called from elsewhere */
     uint32_t guess_cost; /* of what was not equal and had to be explained; includes match_cost */
     uint32_t cost;       /* of the whole explanation, with what is left over; 0: equal */
+    uint32_t other_ways; /* of what was set against each other, how much was done on another way
+                          * through the library, or called from elsewhere */
     bool is_part;        /* the live one did nothing that the completed one did not */
     bool is_beginning;   /* is_part, and all that is missing came later */
 };
 
 /* One whose cost is above the limit need not be worked out to its end: then of ret_difference only
- * match_cost, is_part and is_beginning hold, and that cost is above the limit. */
+ * match_cost, other_ways, is_part and is_beginning hold, and that cost is above the limit. */
 void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
                          const struct bl_pattern *completed, uint32_t limit,
                          struct bl_difference *ret_difference);

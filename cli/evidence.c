@@ -11,7 +11,7 @@
 
 #define FEW         3u /* little evidence */
 #define TEXT_MAX    sizeof(((struct bl_finding *)0)->text)
-#define STALE_SHARE 0.5 /* they may still be released */
+#define STALE_SHARE 0.5 /* they may still be released, unless ever more of them are not */
 
 /* Laplace's rule of succession. */
 double bl_evidence_rate(uint64_t leaked, uint64_t passed)
@@ -30,7 +30,7 @@ double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
         confidence = lacking > confidence ? lacking : confidence;
     }
     confidence *= likeness;
-    if (finding->verdict == BL_VERDICT_STALE)
+    if (finding->verdict == BL_VERDICT_STALE && !finding->is_growing)
         confidence *= STALE_SHARE;
     return confidence > 0 ? confidence : 0;
 }
@@ -42,7 +42,16 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_YOUNG] = "too young to be judged: nothing like them has ended yet",
     [BL_GROUND_OLD] = "older than released ones with the same operations became, but not by much",
     [BL_GROUND_STEADY] = "all made early and none since, while the program went on: a pool, a "
-                         "cache or start-up; the evidence does not carry more",
+                         "cache or start-up",
+    [BL_GROUND_FILLING] = "nothing like them was ever released, but ever fewer were made as the "
+                          "program went on: a pool or a cache that fills",
+    [BL_GROUND_SET_UP] =
+        "nothing like them was ever released, but neither have they come again and "
+        "again as the program went on: what it sets up for itself looks the same; "
+        "a later report can tell",
+    [BL_GROUND_FEW] =
+        "far older than released ones with the same operations became, but too few to "
+        "tell a leak from what is kept to be used again",
     [BL_GROUND_ONCE] = "each was made or retained once on its path: start-up or a singleton; the "
                        "evidence does not carry more",
     [BL_GROUND_MOVING] = "in use: their references changed while they were read",
@@ -78,20 +87,45 @@ static void write_stale(struct bl_finding *finding)
              bl_text_count(c, finding->siblings), bl_text_age(age, finding->sibling_p99_ns));
 }
 
-static void write_leaked(struct bl_finding *finding)
+static void write_leaked(struct bl_finding *finding, size_t used, const char *where,
+                         const char *leaked)
 {
     char a[BL_TEXT_NUMBER];
     char b[BL_TEXT_NUMBER];
-    size_t used =
-        (size_t)snprintf(finding->text, TEXT_MAX, "%s of %s that passed here leaked",
-                         bl_text_count(a, finding->leaked), bl_text_count(b, finding->passed));
+    used += (size_t)snprintf(finding->text + used, TEXT_MAX - used, "%s of %s that passed %s %s",
+                             bl_text_count(a, finding->leaked), bl_text_count(b, finding->passed),
+                             where, leaked);
     if (finding->kept > finding->leaked && used < TEXT_MAX)
         used += (size_t)snprintf(finding->text + used, TEXT_MAX - used,
-                                 ", %s of %s references taken here",
-                                 bl_text_count(a, finding->kept), bl_text_count(b, finding->taken));
+                                 ", %s of %s references taken %s", bl_text_count(a, finding->kept),
+                                 bl_text_count(b, finding->taken), where);
     if (finding->other_passed > 0 && used < TEXT_MAX)
         snprintf(finding->text + used, TEXT_MAX - used, "; %s of %s that did not",
                  bl_text_count(a, finding->other_leaked), bl_text_count(b, finding->other_passed));
+}
+
+bool bl_evidence_is_suspect(enum bl_ground ground)
+{
+    return ground == BL_GROUND_STEADY || ground == BL_GROUND_FILLING || ground == BL_GROUND_ONCE ||
+           ground == BL_GROUND_SET_UP || ground == BL_GROUND_FEW;
+}
+
+/* Why nobody is accused, and how it looks at the acquire that would be. */
+static void write_ground(struct bl_finding *finding)
+{
+    char a[BL_TEXT_NUMBER];
+    char b[BL_TEXT_NUMBER];
+    size_t used = (size_t)snprintf(finding->text, TEXT_MAX, "%s", ground_texts[finding->ground]);
+    if (!finding->suspect_frame || used + 2 >= TEXT_MAX)
+        return;
+    used += (size_t)snprintf(finding->text + used, TEXT_MAX - used, " (");
+    if (finding->taken > finding->passed && finding->kept <= finding->leaked)
+        snprintf(finding->text + used, TEXT_MAX - used, "%s of %s references taken there are left",
+                 bl_text_count(a, finding->kept), bl_text_count(b, finding->taken));
+    else
+        write_leaked(finding, used, "there", finding->leaked == 1 ? "is left" : "are left");
+    used = strlen(finding->text);
+    snprintf(finding->text + used, TEXT_MAX - used, ")");
 }
 
 static void write_note(struct bl_finding *finding, const char *class_name)
@@ -102,6 +136,13 @@ static void write_note(struct bl_finding *finding, const char *class_name)
         !is_own)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence: no %s buffer has been released yet to compare with", class_name);
+    else if (finding->verdict == BL_VERDICT_STALE)
+        snprintf(
+            finding->note, sizeof(finding->note),
+            finding->is_growing
+                ? "they become ever more: a missing release"
+                : "they may still be released; at the end of the process it would be a missing "
+                  "release");
     else if (finding->kept < FEW)
         snprintf(finding->note, sizeof(finding->note), "little evidence: only %s buffer%s",
                  bl_text_count(a, finding->leaked), finding->leaked == 1 ? "" : "s");
@@ -110,12 +151,12 @@ static void write_note(struct bl_finding *finding, const char *class_name)
 void bl_evidence_write(struct bl_finding *finding, const char *class_name)
 {
     if (finding->verdict == BL_VERDICT_UNRELEASED) {
-        snprintf(finding->text, TEXT_MAX, "%s", ground_texts[finding->ground]);
+        write_ground(finding);
         return;
     }
     if (finding->verdict == BL_VERDICT_STALE)
         write_stale(finding);
     else
-        write_leaked(finding);
+        write_leaked(finding, 0, "here", "leaked");
     write_note(finding, class_name);
 }

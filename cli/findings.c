@@ -255,6 +255,41 @@ static bool is_on_way(const struct bl_judge *judge, const struct bl_decision *de
     return bl_callers_inner(judge->callers, item->callers) == scope->inner;
 }
 
+/* What would have been accused, with its counts: whoever knows the program can tell more from them.
+ */
+static void count_suspicion(const struct bl_judge *judge, size_t first, size_t end,
+                            struct bl_finding *finding)
+{
+    const struct bl_decision *decision = &judge->decisions[first];
+    if (decision->item == BL_JUDGE_NONE || !bl_evidence_is_suspect(finding->ground))
+        return;
+    const struct bl_item *item = &judge->histories->items[decision->item];
+    struct bl_scope scope = bl_counts_scope(
+        judge->counts, bl_callers_site(judge->callers, item->callers), decision->item);
+    scope.is_inner = false;
+    for (size_t i = first; i < end; i++)
+        if (judge->decisions[i].item == BL_JUDGE_NONE ||
+            judge->histories->items[judge->decisions[i].item].site != item->site)
+            return;
+    count_evidence(judge, decision, &scope, finding);
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *one = &judge->decisions[i];
+        finding->leaked += one->object_count;
+        finding->passed += one->object_count;
+        finding->kept += one->units * one->object_count;
+        finding->taken += judge->histories->items[one->item].units * one->object_count;
+    }
+    finding->suspect_frame = bl_judge_site(judge, item);
+    finding->blame_kind = item->kind;
+}
+
+static uint32_t rank_of(const struct bl_decision *decision)
+{
+    if (bl_decision_is_accused(decision))
+        return (uint32_t)decision->verdict;
+    return decision->steadiness > 0 ? BL_MODEL_RANK_STEADY : BL_MODEL_RANK_PLAIN;
+}
+
 static void make_finding(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                          struct bl_finding *finding)
 {
@@ -273,9 +308,8 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     if (bl_decision_is_accused(decision))
         finding->blame_frame = heaviest(judge, first, end, false, &finding->blame_stacks);
     finding->chain_frame = find_chain_frame(judge, first, end, finding->blame_frame);
-    finding->blame_kind = decision->item == BL_JUDGE_NONE
-                              ? BL_ITEM_ALLOC
-                              : judge->histories->items[decision->item].kind;
+    if (bl_decision_is_accused(decision))
+        finding->blame_kind = judge->histories->items[decision->item].kind;
     add_buffers(judge, first, end, group, finding);
     collect_references(judge, first, end, finding);
     if (bl_decision_is_accused(decision)) {
@@ -284,14 +318,20 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
             scope.is_inner &= is_on_way(judge, &judge->decisions[i], &scope);
         count_evidence(judge, decision, &scope, finding);
         bl_expected_find(judge, decision, &scope, finding);
+        finding->is_growing = bl_course_is_growing(bl_course_growth(judge, first, end),
+                                                   bl_grouping_span(judge, first, end));
         finding->confidence = bl_evidence_confidence(finding, likeness_of(judge, first, end));
+    } else {
+        count_suspicion(judge, first, end, finding);
     }
     group->class_number = bl_decision_class(judge, decision);
     bl_evidence_write(finding, bl_model_class_name(judge->model, group->class_number));
     group->stack = finding->blame_frame;
     group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
-    group->rank = finding->verdict < BL_VERDICT_UNRELEASED ? finding->verdict : BL_MODEL_RANK_PLAIN;
+    group->rank = rank_of(decision);
+    if (group->rank == BL_MODEL_RANK_STEADY)
+        finding->confidence = decision->steadiness;
 }
 
 static void count_groups_of_objects(struct bl_judge *judge)

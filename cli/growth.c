@@ -391,6 +391,27 @@ static bool is_accused_elsewhere(const struct bl_model *model, const struct bl_g
     return false;
 }
 
+/* Is the growth of its site the group's? It has come lately, and is most of what came. */
+static bool explains(const struct bl_model *model, const struct bl_group *group)
+{
+    const struct bl_trend_finding *found = &group->growth->found;
+    uint64_t judged_ns = found->to_ns - found->from_ns;
+    double grown = found->count_per_s * (double)judged_ns / 1e9;
+    return !group->finding ||
+           (group->youngest_ns + found->from_ns + judged_ns / 2 <= model->now_ns &&
+            2 * (double)group->count >= grown);
+}
+
+/* What is in use, or left to others, is no pool that filled. */
+static bool may_be_steady(const struct bl_group *group)
+{
+    if (!group->finding)
+        return true;
+    enum bl_ground ground = group->finding->ground;
+    return ground == BL_GROUND_ONCE || ground == BL_GROUND_FILLING || ground == BL_GROUND_SET_UP ||
+           ground == BL_GROUND_YOUNG;
+}
+
 static void rank_groups(struct bl_model *model)
 {
     for (size_t i = 0; i < model->group_count; i++) {
@@ -398,9 +419,10 @@ static void rank_groups(struct bl_model *model)
         const struct bl_growth *growth = group->growth;
         if (!growth || group->rank != BL_MODEL_RANK_PLAIN || group->inherited == group->count)
             continue;
-        if (growth->found.trend == BL_TREND_GROWING && !is_accused_elsewhere(model, growth))
+        if (growth->found.trend == BL_TREND_GROWING && !is_accused_elsewhere(model, growth) &&
+            explains(model, group))
             group->rank = BL_MODEL_RANK_GROWING;
-        else if (growth->found.trend == BL_TREND_STEADY)
+        else if (growth->found.trend == BL_TREND_STEADY && may_be_steady(group))
             group->rank = BL_MODEL_RANK_STEADY;
     }
 }
@@ -417,7 +439,7 @@ static int join(struct bl_growth_set *set, struct bl_model *model, struct bl_cal
     }
     for (size_t i = 0; i < model->group_count; i++) {
         struct bl_group *group = &model->groups[i];
-        uint32_t stack = group->stack;
+        uint32_t stack = group->finding ? group->finding->alloc_frame : group->stack;
         uint32_t number = bl_callers_find(callers, group->class_number, stack);
         if (number == UINT32_MAX)
             return -1;

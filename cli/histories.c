@@ -1,5 +1,6 @@
 #include "histories.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -504,6 +505,55 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
     const struct bl_item *items = bl_pattern_items(histories, pattern);
     /* items are ordered by kind, and this is the first one */
     return pattern->item_count > 0 && items[0].kind == BL_ITEM_ALLOC ? items : NULL;
+}
+
+#define ENDS 16 /* moments of ends that stand for all */
+
+struct bl_lifetimes bl_lifetimes_of(const struct bl_lifecycle *lifecycle, uint64_t start_ns)
+{
+    struct bl_lifetimes lifetimes = {.first_end_ns =
+                                         lifecycle->first_ns ? lifecycle->first_ns : start_ns,
+                                     .last_end_ns = lifecycle->last_ns,
+                                     .shortest_ns = lifecycle->min_ns,
+                                     .longest_ns = lifecycle->max_ns};
+    for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
+        lifetimes.histogram[i] = lifecycle->histogram[i];
+    return lifetimes;
+}
+
+/* The share that lived less than age_ns. */
+static double share_below(const struct bl_lifetimes *lifetimes, double age_ns)
+{
+    double below = 0;
+    double all = 0;
+    double low_ns = 0;
+    for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++) {
+        double high_ns = i + 1 < BL_LIFETIME_BUCKETS ? 1e3 * (double)(1ull << 2 * i) : 1e18;
+        double from_ns = fmax(low_ns, (double)lifetimes->shortest_ns);
+        double to_ns = fmax(from_ns, fmin(high_ns, (double)lifetimes->longest_ns));
+        double count = (double)lifetimes->histogram[i];
+        double share = to_ns > from_ns ? (age_ns - from_ns) / (to_ns - from_ns) : age_ns > from_ns;
+        below += count * fmin(1, fmax(0, share));
+        all += count;
+        low_ns = high_ns;
+    }
+    return all > 0 ? below / all : 0;
+}
+
+double bl_lifetimes_born_after(const struct bl_lifetimes *lifetimes, uint64_t moment_ns)
+{
+    double first_ns = (double)lifetimes->first_end_ns;
+    double span_ns = fmax(0, (double)lifetimes->last_end_ns - first_ns);
+    double share = 0;
+    if (moment_ns >= lifetimes->last_end_ns)
+        return 0;
+    if (moment_ns + lifetimes->longest_ns < lifetimes->first_end_ns)
+        return 1;
+    for (unsigned i = 0; i < ENDS; i++) {
+        double end_ns = first_ns + span_ns * (i + 0.5) / ENDS;
+        share += share_below(lifetimes, end_ns - (double)moment_ns) / ENDS;
+    }
+    return share;
 }
 
 uint64_t bl_lifetimes_p99(const uint64_t histogram[BL_LIFETIME_BUCKETS], uint64_t longest_ns)

@@ -112,6 +112,21 @@ bl_pattern_items(const struct bl_histories *histories, const struct bl_pattern *
 const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
                                        const struct bl_pattern *pattern);
 
+/* Buffers that ended from first_end_ns to last_end_ns, and how long they lived. */
+struct bl_lifetimes {
+    uint64_t first_end_ns;
+    uint64_t last_end_ns;
+    uint64_t shortest_ns;
+    uint64_t longest_ns;
+    uint64_t histogram[BL_LIFETIME_BUCKETS]; /* as in bl_lifecycle */
+};
+
+struct bl_lifetimes bl_lifetimes_of(const struct bl_lifecycle *lifecycle, uint64_t start_ns);
+
+/* The share that was born after a moment: ends are taken to be evenly spread, and lifetimes to be
+ * so within each bucket of the histogram and independent of the end. */
+double bl_lifetimes_born_after(const struct bl_lifetimes *lifetimes, uint64_t moment_ns);
+
 /* An upper bound of the lifetime of 99 in 100. */
 uint64_t bl_lifetimes_p99(const uint64_t histogram[BL_LIFETIME_BUCKETS], uint64_t longest_ns);
 

@@ -33,17 +33,6 @@ static bool keep_matching(void *context, uint32_t stack)
     return false;
 }
 
-static int make_growth(struct bl_inspection *inspection,
-                       const struct bl_model_options *model_options, const char *per,
-                       struct bl_error *error)
-{
-    if (bl_series_create(&inspection->series, inspection->reader, error) < 0 ||
-        bl_growth_create(&inspection->growth, inspection->reader, inspection->series,
-                         inspection->model, per, error) < 0)
-        return -1;
-    return bl_growth_apply(inspection->growth, inspection->model, model_options, error);
-}
-
 static int make_model(struct bl_inspection *inspection, bool is_running,
                       const struct bl_inspect_options *options, struct bl_error *error)
 {
@@ -60,11 +49,16 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
     if (outcome == 0)
         outcome = bl_model_create(&inspection->model, inspection->reader, is_running,
                                   &model_options, error);
-    if (outcome == 0 && options->judges && model_options.group_by == BL_GROUP_SITE)
-        outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->model,
-                                    &model_options, error);
     if (outcome == 0)
-        outcome = make_growth(inspection, &model_options, options->per, error);
+        outcome = bl_series_create(&inspection->series, inspection->reader, error);
+    if (outcome == 0)
+        outcome = bl_growth_create(&inspection->growth, inspection->reader, inspection->series,
+                                   inspection->model, options->per, error);
+    if (outcome == 0 && options->judges && model_options.group_by == BL_GROUP_SITE)
+        outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->growth,
+                                    inspection->model, &model_options, error);
+    if (outcome == 0)
+        outcome = bl_growth_apply(inspection->growth, inspection->model, &model_options, error);
     if (outcome == 0 && options->judges)
         outcome = bl_siblings_create(&inspection->siblings, inspection->reader, inspection->symbols,
                                      inspection->model, &model_options, error);

@@ -44,8 +44,7 @@ static int leave_in_peace(struct bl_judge *judge, uint32_t pattern, size_t first
     return add_decision(judge, decision) ? 0 : -1;
 }
 
-/* May the thread that had the object last still have been at work when the process ended? */
-static bool is_busy_thread(const struct bl_judge *judge, uint32_t number)
+bool bl_judge_is_busy(const struct bl_judge *judge, uint32_t number)
 {
     const struct bl_thread *thread = bl_reader_thread(judge->reader, number);
     return thread && number != judge->main_thread && !(thread->flags & BL_THREAD_ENDED);
@@ -91,7 +90,7 @@ static bool is_idle(const struct bl_judge *judge, const struct bl_history_object
 static bool is_not_busy(const struct bl_judge *judge, const struct bl_history_object *object,
                         uint64_t limit_ns)
 {
-    return age_of(judge, object) > limit_ns || !is_busy_thread(judge, object->thread);
+    return age_of(judge, object) > limit_ns || !bl_judge_is_busy(judge, object->thread);
 }
 
 /* At the end of a process, is what is left more than what a cache or the last requests would leave?
@@ -316,7 +315,8 @@ static int64_t leave_the_young(struct bl_judge *judge, const struct bl_decision 
 static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
                            const struct bl_study *study)
 {
-    uint64_t limit_ns = study->longest_ns + study->longest_ns / 2 + BL_JUDGE_TICK_NS;
+    uint64_t limit_ns =
+        study->lifetimes.longest_ns + study->lifetimes.longest_ns / 2 + BL_JUDGE_TICK_NS;
     size_t first = decision.first_object;
     int64_t old = leave_the_young(judge, &decision, study, limit_ns);
     if (old < 0)
@@ -391,6 +391,7 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_stud
                                    .ground = BL_GROUND_ACCUSED,
                                    .siblings = study->part_count,
                                    .sibling_p99_ns = study->p99_ns,
+                                   .sibling_longest_ns = study->longest_ns,
                                    .likeness = likeness_of(study),
                                    .owner = BL_JUDGE_NONE};
     if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)

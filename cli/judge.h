@@ -3,8 +3,8 @@
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is.
  * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
- * blame the same acquire together, settle.c takes back what only looks guilty, findings.c writes
- * each group up.
+ * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
+ * how a group came to be, findings.c writes each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -13,6 +13,7 @@
 #include "compare.h"
 #include "counts.h"
 #include "error.h"
+#include "growth.h"
 #include "histories.h"
 #include "lasting.h"
 #include "model.h"
@@ -45,13 +46,10 @@ struct bl_study {
     uint64_t part_count;
     uint32_t part_cost;
     bool is_beginning;
-    uint64_t longest_ns;
+    struct bl_lifetimes lifetimes; /* of those */
     uint64_t p99_ns;
-    double lifetimes_ns; /* sum */
-    uint64_t first_end_ns;
-    uint64_t last_end_ns;
-    uint64_t histogram[BL_LIFETIME_BUCKETS];
-    bool is_cut; /* too much work */
+    uint64_t longest_ns; /* of all siblings */
+    bool is_cut;         /* too much work */
 };
 
 /* One reason to accuse the objects of one pattern, or to leave them in peace. */
@@ -66,6 +64,8 @@ struct bl_decision {
     uint32_t expected; /* the release that siblings have: index in histories->items */
     uint64_t siblings;
     uint64_t sibling_p99_ns;
+    uint64_t sibling_longest_ns; /* of all born at its site */
+    double steadiness;           /* of BL_GROUND_STEADY: that it is no chance; 0: not tested */
     enum bl_likeness likeness;
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
@@ -81,6 +81,9 @@ struct bl_judge {
     const struct bl_reader *reader;
     struct bl_model *model;
     const struct bl_model_options *options;
+    const struct bl_growth_set *growth; /* NULL: none */
+    struct bl_callers *site_callers;    /* whose sites are those that growth was followed at */
+    uint32_t *growth_chains;            /* by growth->sites: chain of the site */
     struct bl_error *error;
     bool is_final;     /* nothing will be released any more */
     uint64_t guard_ns; /* younger ones without siblings are not judged */
@@ -143,8 +146,8 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
 
 void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
                        struct bl_study *study);
-/* About how many siblings that were born after a moment have ended: as evenly spread as their ends
- * are, each born its mean lifetime before. */
+/* About how many of the siblings on the most similar path were born after a moment and have ended.
+ */
 double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns);
 
 /* Fills judge->decisions. */
@@ -173,6 +176,18 @@ size_t bl_cascade_return(struct bl_judge *judge, struct bl_decision *parts,
 
 void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decision,
                         enum bl_ground ground);
+/* The growth of the site that all of a group were born at; NULL: it was not followed, or there are
+ * several. */
+const struct bl_growth *bl_course_growth(const struct bl_judge *judge, size_t first, size_t end);
+/* Does the site's memory grow, and the group with it? */
+bool bl_course_is_growing(const struct bl_growth *growth, struct bl_span span);
+/* How a group that nothing was ever released of came: BL_GROUND_ACCUSED is again and again, as the
+ * work went on. */
+enum bl_ground bl_course_of(const struct bl_judge *judge, size_t first, size_t end);
+
+/* May the thread still have been at work when the process ended? */
+bool bl_judge_is_busy(const struct bl_judge *judge, uint32_t thread);
+
 /* Takes back what was said about groups that look guilty as single buffers only. */
 void bl_settle_groups(struct bl_judge *judge);
 
@@ -192,6 +207,8 @@ void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision
 double bl_evidence_rate(uint64_t leaked, uint64_t passed);
 /* likeness: what the comparisons behind it are worth, at most 1. */
 double bl_evidence_confidence(const struct bl_finding *finding, double likeness);
+/* Is an acquire suspected of those that are left in peace for this reason? */
+bool bl_evidence_is_suspect(enum bl_ground ground);
 void bl_evidence_write(struct bl_finding *finding, const char *class_name);
 
 /* Writes up the groups; judge->groups and the findings have room for them. */

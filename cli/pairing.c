@@ -50,6 +50,29 @@ static bool is_final(const struct bl_judge *judge)
     return judge->model->state == BL_PROCESS_EXITED || judge->model->state == BL_PROCESS_REPLACED;
 }
 
+/* Where the sites are that were followed in time: the caller's innermost frames, whatever is called
+ * one's own. */
+static int prepare_growth(struct bl_judge *judge)
+{
+    struct bl_model_options options = *judge->options;
+    options.own_count = 0;
+    if (!judge->growth || judge->growth->site_count == 0)
+        return 0;
+    judge->growth_chains = calloc(judge->growth->site_count, sizeof(*judge->growth_chains));
+    if (!judge->growth_chains)
+        return bl_judge_out_of_memory(judge);
+    if (bl_callers_create(&judge->site_callers, judge->reader, &options, judge->error) < 0)
+        return -1;
+    for (size_t i = 0; i < judge->growth->site_count; i++) {
+        const struct bl_line *line = judge->growth->sites[i].line;
+        uint32_t number = bl_callers_find(judge->site_callers, line->class_number, line->stack);
+        if (number == UINT32_MAX)
+            return bl_judge_out_of_memory(judge);
+        judge->growth_chains[i] = bl_callers_site(judge->site_callers, number);
+    }
+    return 0;
+}
+
 static int prepare(struct bl_judge *judge)
 {
     if (bl_callers_create(&judge->callers, judge->reader, judge->options, judge->error) < 0 ||
@@ -83,7 +106,7 @@ static size_t count_over_release_items(const struct bl_histories *histories)
 
 static int judge_everything(struct bl_judge *judge)
 {
-    if (prepare(judge) < 0 || bl_judge_decide(judge) < 0)
+    if (prepare(judge) < 0 || prepare_growth(judge) < 0 || bl_judge_decide(judge) < 0)
         return -1;
     size_t room = judge->decision_count + count_over_release_items(judge->histories) +
                   judge->model->class_count;
@@ -98,19 +121,22 @@ static int judge_everything(struct bl_judge *judge)
 }
 
 int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *reader,
-                      struct bl_model *model, const struct bl_model_options *options,
-                      struct bl_error *error)
+                      const struct bl_growth_set *growth, struct bl_model *model,
+                      const struct bl_model_options *options, struct bl_error *error)
 {
     struct bl_pairing *pairing = calloc(1, sizeof(*pairing));
     if (!pairing)
         return bl_error_set(error, "not enough memory for the verdict");
-    struct bl_judge judge = {.reader = reader, .model = model, .options = options, .error = error};
+    struct bl_judge judge = {
+        .reader = reader, .growth = growth, .model = model, .options = options, .error = error};
     int outcome = judge_everything(&judge);
     pairing->findings = judge.findings;
     bl_compare_destroy(judge.compare);
     bl_lasting_destroy(judge.lasting);
     bl_histories_destroy(judge.histories);
     bl_callers_destroy(judge.callers);
+    bl_callers_destroy(judge.site_callers);
+    free(judge.growth_chains);
     free(judge.decisions);
     bl_counts_destroy(judge.counts);
     free(judge.object_groups);

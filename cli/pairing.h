@@ -26,6 +26,7 @@
 #define BL_PAIRING_H
 
 #include "error.h"
+#include "growth.h"
 #include "model.h"
 #include "reader.h"
 #include "verdict.h"
@@ -34,10 +35,11 @@ struct bl_pairing;
 
 /* Judges the live objects and hands the groups to the model, which must outlive the pairing's
  * findings only as long as it is rendered. Takes class_name, min_age_ns, min_bytes, own and
- * keep_stack from the options. */
+ * keep_stack from the options. growth: of the sites that were followed in time, NULL where there is
+ * none. */
 int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *reader,
-                      struct bl_model *model, const struct bl_model_options *options,
-                      struct bl_error *error);
+                      const struct bl_growth_set *growth, struct bl_model *model,
+                      const struct bl_model_options *options, struct bl_error *error);
 void bl_pairing_destroy(struct bl_pairing *pairing);
 
 #endif

@@ -149,26 +149,38 @@ static json_t *make_expected_end(const struct bl_view *view, const struct bl_sib
                      whole_number(siblings->sampled));
 }
 
+/* Does what is said of a group come from its site's memory in time? */
+static bool is_of_growth(const struct bl_group *group)
+{
+    return group->growth && (group->rank == BL_MODEL_RANK_GROWING ||
+                             (group->rank == BL_MODEL_RANK_STEADY &&
+                              !(group->finding && group->finding->ground == BL_GROUND_STEADY)));
+}
+
+static void write_growth(const struct bl_group *group, char *out, size_t size)
+{
+    char rate[128];
+    bl_growth_text(group->growth, rate, sizeof(rate));
+    if (group->rank == BL_MODEL_RANK_GROWING)
+        snprintf(out, size, "grows without giving back: %s, in %zu separate steps", rate,
+                 group->growth->found.rises);
+    else
+        snprintf(out, size, "does not grow: a pool or a cache that is filled");
+}
+
 /* What is said of a group whose buffers have no history. */
 static json_t *make_growth_evidence(const struct bl_group *group)
 {
     char text[256] = "alive at this moment; not judged whether it will be released";
-    char rate[128];
-    if (group->rank == BL_MODEL_RANK_GROWING) {
-        bl_growth_text(group->growth, rate, sizeof(rate));
-        snprintf(text, sizeof(text), "grows without giving back: %s, in %zu separate steps", rate,
-                 group->growth->found.rises);
-    } else if (group->rank == BL_MODEL_RANK_STEADY) {
-        snprintf(text, sizeof(text), "does not grow: a pool or a cache that is filled");
-    }
+    if (is_of_growth(group))
+        write_growth(group, text, sizeof(text));
     return json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text", text);
 }
 
 static json_t *make_group(const struct bl_view *view, const struct bl_group *group)
 {
     bool is_growing = group->rank == BL_MODEL_RANK_GROWING;
-    double confidence =
-        is_growing || group->rank == BL_MODEL_RANK_STEADY ? group->growth->confidence : 0;
+    double confidence = is_of_growth(group) ? group->growth->confidence : 0;
     json_t *object = json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:n}", "class",
                                bl_model_class_name(view->model, group->class_number), "verdict",
                                bl_growth_verdict(group), "confidence", confidence, "count",
@@ -229,16 +241,21 @@ static json_t *make_references(const struct bl_view *view, const struct bl_findi
     return array;
 }
 
-static json_t *make_evidence(const struct bl_finding *finding)
+static json_t *make_evidence(const struct bl_group *group)
 {
-    bool is_judged = finding->verdict != BL_VERDICT_UNRELEASED;
+    const struct bl_finding *finding = group->finding;
+    bool is_judged = finding->verdict != BL_VERDICT_UNRELEASED || finding->suspect_frame;
+    char text[sizeof(finding->text)];
+    snprintf(text, sizeof(text), "%s", finding->text);
+    if (is_of_growth(group))
+        write_growth(group, text, sizeof(text));
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:s, s:o}", "leaked",
         is_judged ? whole_number(finding->leaked) : json_null(), "completed",
         is_judged ? whole_number(finding->passed - finding->leaked) : json_null(), "others_leaked",
         is_judged ? whole_number(finding->other_leaked) : json_null(), "others_completed",
         is_judged ? whole_number(finding->other_passed - finding->other_leaked) : json_null(),
-        "text", finding->text, "note", text_or_null(finding->note));
+        "text", text, "note", text_or_null(finding->note));
 }
 
 static json_t *make_parts(const struct bl_view *view, const struct bl_finding *finding)
@@ -256,11 +273,11 @@ static json_t *make_parts(const struct bl_view *view, const struct bl_finding *f
 static json_t *make_finding(const struct bl_view *view, const struct bl_group *group)
 {
     const struct bl_finding *finding = group->finding;
+    uint32_t blame_frame = finding->suspect_frame ? finding->suspect_frame : finding->blame_frame;
     json_t *object = json_pack(
         "{s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:s, s:o}", "class",
         bl_model_class_name(view->model, group->class_number), "verdict", bl_growth_verdict(group),
-        "confidence",
-        group->rank == BL_MODEL_RANK_GROWING ? group->growth->confidence : finding->confidence,
+        "confidence", is_of_growth(group) ? group->growth->confidence : finding->confidence,
         "count", whole_number(group->count), "bytes", whole_number(group->bytes), "oldest_ns",
         whole_number(group->oldest_ns), "youngest_ns", whole_number(group->youngest_ns), "reach",
         "unknown", "refs", whole_number(finding->refs_max));
@@ -268,13 +285,13 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
         return NULL;
     json_object_set_new(object, "blame",
                         json_pack("{s:s, s:o}", "op", op_name(finding->blame_kind), "frames",
-                                  bl_render_json_frames(view, finding->blame_frame)));
+                                  bl_render_json_frames(view, blame_frame)));
     json_object_set_new(
         object, "alloc",
         json_pack("{s:o}", "frames", bl_render_json_frames(view, finding->alloc_frame)));
     json_object_set_new(object, "acquires", make_references(view, finding, true));
     json_object_set_new(object, "releases", make_references(view, finding, false));
-    json_object_set_new(object, "evidence", make_evidence(finding));
+    json_object_set_new(object, "evidence", make_evidence(group));
     json_object_set_new(object, "expected_release",
                         json_pack("{s:o, s:o, s:n}", "frames",
                                   bl_render_json_frames(view, finding->expected_frame), "count",

@@ -26,6 +26,9 @@ static const char *ground_of(const struct bl_group *group)
         [BL_GROUND_YOUNG] = "too young to be judged",
         [BL_GROUND_OLD] = "older than others, but not by much",
         [BL_GROUND_STEADY] = "made early and none since",
+        [BL_GROUND_FILLING] = "ever fewer are made",
+        [BL_GROUND_SET_UP] = "perhaps set up to stay",
+        [BL_GROUND_FEW] = "far older than others, but few",
         [BL_GROUND_ONCE] = "each the only one on its path",
         [BL_GROUND_MOVING] = "in use",
         [BL_GROUND_OVERFLOW] = "history too long to be kept",
@@ -39,8 +42,10 @@ static const char *ground_of(const struct bl_group *group)
         [BL_GROUND_PARTIAL] = "calls go unseen",
         [BL_GROUND_PART] = "held by leaked ones",
     };
-    if (group->rank == BL_MODEL_RANK_STEADY && !group->finding)
-        return "steady";
+    if (group->rank == BL_MODEL_RANK_STEADY)
+        return group->finding && group->finding->ground == BL_GROUND_STEADY
+                   ? "steady: made early and none since"
+                   : "steady";
     return group->finding ? texts[group->finding->ground] : NULL;
 }
 
@@ -83,11 +88,15 @@ static void write_line(FILE *out, const struct bl_view *view, const struct bl_gr
 static void write_group(FILE *out, const struct bl_view *view, const struct bl_group *group)
 {
     char place[1280];
-    char text[1536];
+    char text[3072];
+    char taken[1280] = "";
     const char *ground = ground_of(group);
     bl_render_text_site(view, site_of(view, group->stack), place, sizeof(place));
-    snprintf(text, sizeof(text), "%s%s%s%s", place, group->stack_count > 1 ? " and others" : "",
-             ground ? ", " : "", ground ? ground : "");
+    if (group->finding && group->finding->suspect_frame &&
+        group->finding->suspect_frame != group->finding->alloc_frame)
+        bl_render_text_site(view, group->finding->suspect_frame, taken, sizeof(taken));
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s", place, group->stack_count > 1 ? " and others" : "",
+             *taken ? ", retained at " : "", taken, ground ? ", " : "", ground ? ground : "");
     write_line(out, view, group, text);
 }
 

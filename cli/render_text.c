@@ -218,12 +218,14 @@ static void write_finding_title(const struct bl_pen *to, size_t index)
     const struct bl_group *group = &pen->view->model->groups[index];
     const struct bl_finding *finding = group->finding;
     static const char *const names[] = {"missing release", "never released", "over-release",
-                                        "stale", "unreleased"};
+                                        "stale",           "growing",        "unreleased",
+                                        "steady"};
     char count[BL_TEXT_NUMBER];
     char bytes[BL_TEXT_NUMBER];
     char age[BL_TEXT_NUMBER];
     fprintf(pen->out, "\n%s%zu. %s · %s%s · %s buffer%s", bl_pen_style(pen, BL_STYLE_BOLD),
-            index + 1, group->rank == BL_MODEL_RANK_GROWING ? "growing" : names[finding->verdict],
+            index + 1,
+            names[group->rank <= BL_MODEL_RANK_STEADY ? group->rank : BL_MODEL_RANK_PLAIN],
             bl_model_class_name(pen->view->model, group->class_number),
             bl_pen_style(pen, BL_STYLE_PLAIN), bl_text_count(count, group->count),
             group->count == 1 ? "" : "s");
@@ -249,7 +251,7 @@ static void write_finding(const struct bl_pen *pen, size_t index)
     write_finding_title(pen, index);
     fprintf(pen->out, "\n     ");
     if (is_judged) {
-        char line[512];
+        char line[768];
         snprintf(line, sizeof(line), "%s (%s):", blame_text(finding), finding->text);
         bl_pen_wrap(pen, line, 5, 5);
     } else {
@@ -265,10 +267,13 @@ static void write_finding(const struct bl_pen *pen, size_t index)
                 bl_pen_style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", bl_pen_style(pen, BL_STYLE_PLAIN));
     bl_render_text_growing(pen->out, group->growth);
-    if (is_judged)
+    if (is_judged) {
         write_more(pen, finding);
-    else if (finding->ground == BL_GROUND_STEADY || finding->ground == BL_GROUND_ONCE)
+    } else if (finding->suspect_frame) {
+        if (finding->suspect_frame != finding->alloc_frame)
+            bl_render_text_line(pen, "not given back", "retained at ", finding->suspect_frame, "");
         write_references(pen, finding);
+    }
     bl_render_text_held_by(pen, group);
 }
 

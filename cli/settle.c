@@ -8,16 +8,20 @@
 #include <math.h>
 #include <string.h>
 
-#define STEADY_CHANCE   0.02 /* that leaks spread over the run all came this early */
-#define STEADY_SHARE    0.25 /* of the work, or time, of the run: flat after it */
-#define START_UP_SHARE  0.05
-#define WORK_LEAST      20                    /* buffers that ended, to measure by */
-#define TIME_LEAST      (BL_JUDGE_SECOND / 2) /* to measure by time instead */
-#define SINGLETONS_MANY 16u
-#define FLOW_LEAST      3u
-#define LATE_SHARE      0.5
-#define SET_UP_NS       (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
-#define DEEP_INSIDE     5u /* frames of the library between the user's call and the birth */
+#define STEADY_CHANCE     0.02 /* that leaks spread over the run all came this early */
+#define STEADY_SHARE      0.25 /* of the work, or time, of the run: flat after it */
+#define STEADY_SHARE_SEEN 0.5  /* the same where the site's memory was seen to be flat */
+#define START_UP_SHARE    0.05
+#define WORK_LEAST        20                    /* buffers that ended, to measure by */
+#define TIME_LEAST        (BL_JUDGE_SECOND / 2) /* to measure by time instead */
+#define SINGLETONS_MANY   16u
+#define FLOW_LEAST        3u
+#define LATE_SHARE        0.5
+#define SET_UP_NS         (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
+#define STALE_LEAST       3u
+#define HELD_AT_ONCE      4u  /* buffers by a thread */
+#define HISTORY_MAX       64u /* events looked at */
+#define DEEP_INSIDE       5u  /* frames of the library between the user's call and the birth */
 
 /* Does the blamed acquire take references again and again, and keep more of them than the one that
  * whoever holds the buffer may have? */
@@ -67,14 +71,46 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
            (double)(judge->activity_end_ns - start_ns);
 }
 
+/* How far the thread that made the youngest of a group had come in its own life then, if that is
+ * over: one that ended soon after could make no more of them. 0: it lives. */
+static double share_of_thread(const struct bl_judge *judge, size_t first, size_t end)
+{
+    const struct bl_history_object *youngest = NULL;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        for (size_t k = 0; k < decision->object_count; k++) {
+            const struct bl_history_object *object =
+                &judge->histories->objects[decision->first_object + k];
+            if (!youngest || object->birth_ns > youngest->birth_ns)
+                youngest = object;
+        }
+    }
+    const struct bl_thread *thread =
+        youngest ? bl_reader_thread(judge->reader, youngest->thread) : NULL;
+    if (!thread || !(thread->flags & BL_THREAD_ENDED) || thread->end_ns <= thread->start_ns ||
+        youngest->birth_ns < thread->start_ns)
+        return 0;
+    return (double)(youngest->birth_ns - thread->start_ns) /
+           (double)(thread->end_ns - thread->start_ns);
+}
+
 /* Did the group fill up early and stop, while the program went on? Then it is a pool, a cache, or
- * made at start-up. Leaks that are as likely at any time would hardly all have come so early. */
-static bool is_steady(const struct bl_judge *judge, size_t first, size_t end)
+ * made at start-up. Leaks that are as likely at any time would hardly all have come so early. What
+ * was followed in time, and does not grow any more, need not have been that early. */
+static bool is_steady(const struct bl_judge *judge, size_t first, size_t end,
+                      const struct bl_growth *growth, double *ret_steadiness)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
     double share = share_at_youngest(judge, first, end);
-    return share <= START_UP_SHARE ||
-           (share <= STEADY_SHARE && pow(share, (double)span.count) < STEADY_CHANCE);
+    bool is_seen = growth && growth->found.trend == BL_TREND_STEADY;
+    double most = is_seen ? STEADY_SHARE_SEEN : STEADY_SHARE;
+    if (judge->decisions[first].siblings > 0 && share_of_thread(judge, first, end) > most)
+        return false;
+    double chance = pow(share, (double)span.count);
+    *ret_steadiness = span.count > 1 && chance < STEADY_CHANCE ? 1 - chance : 0;
+    if (is_seen && *ret_steadiness > growth->confidence)
+        *ret_steadiness = growth->confidence;
+    return share <= START_UP_SHARE || (share <= most && chance < STEADY_CHANCE);
 }
 
 static bool is_alone(const struct bl_judge *judge, const struct bl_item *item, uint64_t units)
@@ -140,25 +176,102 @@ void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decisi
     decision->chain = birth ? bl_callers_site(judge->callers, birth->callers) : 0;
 }
 
-static enum bl_ground ground_of(const struct bl_judge *judge, size_t first, size_t end)
+/* ---- at the end of the process ---- */
+
+static bool is_touched_by_busy(const struct bl_judge *judge, const struct bl_history_object *object)
+{
+    struct bl_event events[HISTORY_MAX];
+    size_t count;
+    const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &count);
+    const struct bl_object *record = &tracked[object->index].object;
+    size_t kept =
+        bl_reader_history(judge->reader, record->events, record->event_count, events, HISTORY_MAX);
+    for (size_t i = 0; i < kept; i++)
+        if (bl_judge_is_busy(judge, events[i].thread))
+            return true;
+    return bl_judge_is_busy(judge, object->thread);
+}
+
+static uint64_t count_busy(const struct bl_judge *judge)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 1; i < bl_reader_count(judge->reader, BL_SECTION_THREADS); i++)
+        count += bl_judge_is_busy(judge, i);
+    return count;
+}
+
+/* May all of a group still have been in the hands of threads that were at work when the process
+ * ended? They are few, no older than siblings became, and such a thread had each of them. */
+static bool are_in_hands(const struct bl_judge *judge, size_t first, size_t end)
+{
+    struct bl_span span = bl_grouping_span(judge, first, end);
+    if (!judge->is_final || span.count > HELD_AT_ONCE * count_busy(judge))
+        return false;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        uint64_t longest_ns = decision->sibling_longest_ns;
+        uint64_t limit_ns = longest_ns + longest_ns / 2 + BL_JUDGE_TICK_NS;
+        for (size_t k = 0; k < decision->object_count; k++) {
+            const struct bl_history_object *object =
+                &judge->histories->objects[decision->first_object + k];
+            if (judge->model->now_ns > object->birth_ns + limit_ns ||
+                !is_touched_by_busy(judge, object))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- all of it ---- */
+
+/* Of what nothing was ever released of, by the site's memory in time, else by how it came. */
+static enum bl_ground course_of(const struct bl_judge *judge, size_t first, size_t end,
+                                const struct bl_growth *growth)
+{
+    enum bl_trend trend = growth ? growth->found.trend : BL_TREND_UNKNOWN;
+    if (trend == BL_TREND_STEADY || trend == BL_TREND_SHRINKING || trend == BL_TREND_SAWTOOTH)
+        return BL_GROUND_STEADY;
+    if (trend == BL_TREND_SATURATING)
+        return BL_GROUND_FILLING;
+    return bl_course_of(judge, first, end);
+}
+
+static enum bl_ground ground_of(const struct bl_judge *judge, size_t first, size_t end,
+                                double *ret_steadiness)
 {
     enum bl_verdict verdict = judge->decisions[first].verdict;
-    if (verdict != BL_VERDICT_MISSING_RELEASE && verdict != BL_VERDICT_NEVER_RELEASED)
+    struct bl_span span = bl_grouping_span(judge, first, end);
+    enum bl_ground ground = BL_GROUND_ACCUSED;
+    if (verdict == BL_VERDICT_OVER_RELEASE || verdict == BL_VERDICT_UNRELEASED)
         return BL_GROUND_ACCUSED;
-    if (is_steady(judge, first, end))
+    const struct bl_growth *growth = bl_course_growth(judge, first, end);
+    if (bl_course_is_growing(growth, span))
+        return BL_GROUND_ACCUSED;
+    if (is_steady(judge, first, end, growth, ret_steadiness))
         return BL_GROUND_STEADY;
+    if (verdict == BL_VERDICT_STALE)
+        return span.count < STALE_LEAST ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
     if (are_singletons(judge, first, end) || are_set_up_inside(judge, first, end))
         return BL_GROUND_ONCE;
-    return BL_GROUND_ACCUSED;
+    if (are_in_hands(judge, first, end))
+        return BL_GROUND_IN_USE;
+    if (verdict == BL_VERDICT_NEVER_RELEASED)
+        ground = course_of(judge, first, end, growth);
+    if (ground == BL_GROUND_STEADY)
+        *ret_steadiness = growth->confidence;
+    return ground;
 }
 
 void bl_settle_groups(struct bl_judge *judge)
 {
     for (size_t i = 0; i < judge->decision_count;) {
         size_t end = bl_grouping_end(judge, i);
-        enum bl_ground ground = ground_of(judge, i, end);
-        for (size_t k = i; k < end && ground != BL_GROUND_ACCUSED; k++)
+        double steadiness = 0;
+        enum bl_ground ground = ground_of(judge, i, end, &steadiness);
+        for (size_t k = i; k < end && ground != BL_GROUND_ACCUSED; k++) {
             bl_decision_settle(judge, &judge->decisions[k], ground);
+            judge->decisions[k].steadiness = ground == BL_GROUND_STEADY ? steadiness : 0;
+        }
         i = end;
     }
 }

@@ -10,7 +10,9 @@ static bool is_better(const struct bl_difference *d, const struct bl_difference 
         return d->cost < best->cost;
     if (d->is_part != best->is_part)
         return d->is_part; /* a release too few says more than a reference too many */
-    return false;          /* siblings come most common first */
+    /* what one call makes inside the library may be of several kinds; siblings come most common
+     * first */
+    return d->other_ways < best->other_ways;
 }
 
 /* Forgets the siblings on less similar paths. */
@@ -19,33 +21,30 @@ static void restart_parts(struct bl_study *study, uint32_t cost)
     study->part_count = 0;
     study->part_cost = cost;
     study->is_beginning = false;
-    study->longest_ns = 0;
-    study->lifetimes_ns = 0;
-    study->first_end_ns = UINT64_MAX;
-    study->last_end_ns = 0;
-    memset(study->histogram, 0, sizeof(study->histogram));
+    study->lifetimes = (struct bl_lifetimes){.shortest_ns = UINT64_MAX, .first_end_ns = UINT64_MAX};
 }
 
 static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
                       const struct bl_difference *d)
 {
-    const struct bl_lifecycle *life = sibling->lifecycle;
-    uint64_t first_ns = life->first_ns ? life->first_ns : sibling->latest_ns;
+    struct bl_lifetimes *all = &study->lifetimes;
+    struct bl_lifetimes its = bl_lifetimes_of(sibling->lifecycle, sibling->latest_ns);
     if (study->part_count > 0 && d->match_cost > study->part_cost)
         return;
     if (study->part_count == 0 || d->match_cost < study->part_cost)
         restart_parts(study, d->match_cost);
     study->part_count += sibling->count;
     study->is_beginning |= d->is_beginning;
-    study->lifetimes_ns += (double)life->total_ns;
-    if (sibling->longest_ns > study->longest_ns)
-        study->longest_ns = sibling->longest_ns;
-    if (first_ns < study->first_end_ns)
-        study->first_end_ns = first_ns;
-    if (sibling->latest_ns > study->last_end_ns)
-        study->last_end_ns = sibling->latest_ns;
+    if (its.shortest_ns < all->shortest_ns)
+        all->shortest_ns = its.shortest_ns;
+    if (its.longest_ns > all->longest_ns)
+        all->longest_ns = its.longest_ns;
+    if (its.first_end_ns < all->first_end_ns)
+        all->first_end_ns = its.first_end_ns;
+    if (its.last_end_ns > all->last_end_ns)
+        all->last_end_ns = its.last_end_ns;
     for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
-        study->histogram[i] += life->histogram[i];
+        all->histogram[i] += its.histogram[i];
 }
 
 void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
@@ -65,6 +64,8 @@ void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
         if (!bl_pattern_birth(all, sibling))
             continue;
         study->sibling_count += sibling->count;
+        if (sibling->longest_ns > study->longest_ns)
+            study->longest_ns = sibling->longest_ns;
         if (sibling->doubt)
             continue;
         study->is_cut = bl_compare_work(judge->compare) > BL_JUDGE_WORK;
@@ -79,16 +80,10 @@ void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
             study->difference = d;
         }
     }
-    study->p99_ns = bl_lifetimes_p99(study->histogram, study->longest_ns);
+    study->p99_ns = bl_lifetimes_p99(study->lifetimes.histogram, study->lifetimes.longest_ns);
 }
 
 double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns)
 {
-    if (study->part_count == 0 || study->last_end_ns <= study->first_end_ns)
-        return 0;
-    double mean_ns = study->lifetimes_ns / (double)study->part_count;
-    double span_ns = (double)(study->last_end_ns - study->first_end_ns);
-    double left_ns = (double)study->last_end_ns - mean_ns - (double)birth_ns;
-    double share = left_ns / span_ns;
-    return (double)study->part_count * (share < 0 ? 0 : share > 1 ? 1 : share);
+    return (double)study->part_count * bl_lifetimes_born_after(&study->lifetimes, birth_ns);
 }

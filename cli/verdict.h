@@ -26,7 +26,10 @@ enum bl_ground {
     BL_GROUND_YOUNG,
     BL_GROUND_OLD, /* older than siblings became, but not by much */
     BL_GROUND_STEADY,
-    BL_GROUND_ONCE, /* each the only one on its path */
+    BL_GROUND_FILLING, /* ever fewer of them */
+    BL_GROUND_ONCE,    /* each the only one on its path */
+    BL_GROUND_SET_UP,  /* nothing like them was ever released, nor have they come again and again */
+    BL_GROUND_FEW,     /* far older than siblings became, but one or two */
     BL_GROUND_MOVING,
     BL_GROUND_OVERFLOW,
     BL_GROUND_DRIFTED,
@@ -68,6 +71,8 @@ struct bl_finding {
     uint32_t chain_frame; /* that frame or a caller of it: so far out it takes to tell them from
                              others that passed the site; 0: unknown */
     uint64_t blame_stacks;
+    uint32_t
+        suspect_frame; /* of what is not accused: the site of the acquire that would be; 0: none */
     uint32_t alloc_frame;
     uint64_t alloc_stacks;
     uint64_t refs_min; /* references of a buffer that are not given back */
@@ -81,6 +86,7 @@ struct bl_finding {
     uint64_t taken;
     uint64_t siblings; /* completed ones that the verdict was drawn from */
     uint64_t sibling_p99_ns;
+    bool is_growing; /* its site's memory grows, and it with it */
     uint64_t shared; /* buffers that are in another finding as well: two references are missing */
     uint32_t expected_frame;    /* where siblings give the reference back; 0: unknown */
     uint64_t expected_count;    /* siblings, or references */
@@ -89,7 +95,7 @@ struct bl_finding {
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
-    char text[320]; /* the evidence in words */
+    char text[512]; /* the evidence in words */
     char note[192]; /* what limits it; "" */
 };
 

@@ -27,7 +27,7 @@ struct bl_geometry {
         [BL_SECTION_NAMES] = {1, 14, 20},                                                          \
         [BL_SECTION_MODULES] = {sizeof(struct bl_module), 7, 12},                                  \
         [BL_SECTION_FRAMES] = {sizeof(struct bl_frame), 11, 18},                                   \
-        [BL_SECTION_THREADS] = {sizeof(struct bl_thread), 7, 14},                                  \
+        [BL_SECTION_THREADS] = {sizeof(struct bl_thread), 9, 14},                                  \
         [BL_SECTION_CLASSES] = {sizeof(struct bl_class), 6, 6},                                    \
         [BL_SECTION_COUNTERS] = {sizeof(struct bl_counters), 2, 5},                                \
         [BL_SECTION_LIVE] = {sizeof(struct bl_live), 10, 17},                                      \

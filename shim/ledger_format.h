@@ -397,8 +397,9 @@ struct bl_thread {
     uint32_t flags;    /*  4 */
     uint64_t start_ns; /*  8 when first seen */
     char name[16];     /* 16 as of the last look */
+    uint64_t end_ns;   /* 32 with BL_THREAD_ENDED */
 };
-static_assert(sizeof(struct bl_thread) == 32, "thread layout");
+static_assert(sizeof(struct bl_thread) == 40, "thread layout");
 
 #define BL_CLASS_REFCOUNTED 0x1u /* its buffers are in OBJECTS, not in LIVE */
 #define BL_CLASS_RELEASED   0x2u /* it has functions that end its buffers, not owners alone */

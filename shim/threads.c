@@ -109,7 +109,8 @@ static void detach(struct bl_thread_state *t)
     if (t->number) {
         struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, t->number);
         read_thread_name(record->name);
-        bl_store_relaxed(&record->flags, BL_THREAD_ENDED);
+        record->end_ns = bl_clock_event_ns();
+        bl_store_release(&record->flags, BL_THREAD_ENDED);
     }
     t->next_free = free_states;
     free_states = t;

@@ -27,6 +27,8 @@ struct world {
     struct bl_reader *reader;
     struct bl_model *model;
     struct bl_pairing *pairing;
+    struct bl_series_set *series;
+    struct bl_growth_set *growth;
     struct bl_model_options options;
 };
 
@@ -53,6 +55,8 @@ static void finish(struct world *w)
 {
     bl_model_destroy(w->model);
     bl_pairing_destroy(w->pairing);
+    bl_growth_destroy(w->growth);
+    bl_series_destroy(w->series);
     bl_reader_destroy(w->reader);
     synth_destroy(w->synth);
     free(w);
@@ -149,15 +153,56 @@ static void judge(struct world *w)
     free(bytes);
     bool is_running = w->synth->header.state == BL_STATE_RUNNING;
     ck_assert_int_eq(bl_model_create(&w->model, w->reader, is_running, &w->options, &error), 0);
-    ck_assert_msg(bl_pairing_create(&w->pairing, w->reader, w->model, &w->options, &error) == 0,
-                  "%s", error.text);
+    ck_assert_int_eq(bl_series_create(&w->series, w->reader, &error), 0);
+    ck_assert_int_eq(bl_growth_create(&w->growth, w->reader, w->series, w->model, NULL, &error), 0);
+    ck_assert_msg(
+        bl_pairing_create(&w->pairing, w->reader, w->growth, w->model, &w->options, &error) == 0,
+        "%s", error.text);
     ck_assert_uint_eq(bl_reader_damage(w->reader), 0);
+    ck_assert_int_eq(bl_growth_apply(w->growth, w->model, &w->options, &error), 0);
 }
 
 static uint64_t offset_of(const struct world *w, uint32_t frame)
 {
     const struct bl_frame *record = bl_reader_frame(w->reader, frame);
     return record ? record->offset : 0;
+}
+
+/* The memory of the site of a birth in time: one sample a second, from START to END; `live` says
+ * how many buffers there were at a second, of 1,000 bytes each. */
+static void follow(struct world *w, uint32_t birth, uint32_t (*live_at)(uint32_t second))
+{
+    enum { SECONDS = (END - START) / SECOND };
+    struct bl_sample *samples = calloc(SECONDS, sizeof(*samples));
+    uint32_t series = synth_series(w->synth, BL_SERIES_SITE, w->class, birth, START);
+    ck_assert_ptr_nonnull(samples);
+    for (uint32_t i = 0; i < SECONDS; i++)
+        samples[i] = (struct bl_sample){
+            .bytes = 1000ull * live_at(i), .total = 100ull * i, .count = live_at(i), .after = i};
+    synth_samples(w->synth, series, 0, START, SECOND, samples, SECONDS);
+    free(samples);
+}
+
+static uint32_t filled_by_half(uint32_t second)
+{
+    return second < 300 ? second / 3 : 100;
+}
+
+static uint32_t ever_more(uint32_t second)
+{
+    return second / 7;
+}
+
+/* One that ended well as others did, with its own ends and lifetimes. */
+static void done_between(struct world *w, uint64_t count, uint64_t shortest_ns, uint64_t longest_ns,
+                         uint64_t first_end_ns, uint64_t last_end_ns, const struct synth_op *ops,
+                         size_t op_count)
+{
+    uint32_t number =
+        synth_lifecycle(w->synth, w->class, count, longest_ns, last_end_ns, ops, op_count);
+    struct bl_lifecycle *life = synth_record(w->synth, BL_SECTION_LIFECYCLES, number);
+    life->min_ns = shortest_ns;
+    life->first_ns = first_end_ns;
 }
 
 /* The group that is blamed (or, unreleased, was born) at an offset. */
@@ -1291,7 +1336,299 @@ START_TEST(lists_that_cycle_or_meet_are_cut)
     ck_assert_uint_eq(tracked[2].object.event_count, 0);
     ck_assert_uint_ge(bl_reader_damage(w->reader), 2);
     ck_assert_int_eq(bl_model_create(&w->model, w->reader, false, &w->options, &error), 0);
-    ck_assert_int_eq(bl_pairing_create(&w->pairing, w->reader, w->model, &w->options, &error), 0);
+    ck_assert_int_eq(bl_pairing_create(&w->pairing, w->reader, NULL, w->model, &w->options, &error),
+                     0);
+    finish(w);
+}
+END_TEST
+
+/* ---- time and threads ---- */
+
+START_TEST(what_a_late_consumer_released_all_at_once_shows_who_was_forgotten)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t push = at(w, w->loop, 0x110);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint64_t last = START + 120 * MILLI;
+    w->synth->header.end_ns = START + 125 * MILLI;
+    live(w, 250, START, START + 20 * MILLI, OPS(ALLOC(make), RETAIN(push), RELEASE(make)));
+    /* the queue was full all the time: each waited until the consumer came to run */
+    done_between(w, 4750, 100 * MILLI, 120 * MILLI, last, last,
+                 OPS(ALLOC(make), RETAIN(push), RELEASE(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x110);
+    ck_assert_uint_eq(group->count, 250);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x180);
+    finish(w);
+}
+END_TEST
+
+START_TEST(leaks_of_a_thread_that_did_its_work_before_others_are_leaks)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x110);
+    uint32_t drop = at(w, w->loop, 0x120);
+    uint32_t end = at(w, w->loop, 0x180);
+    struct synth_op ops[] = {{.op = BL_OP_ALLOC, .stack = make, .delta = 1, .thread = w->worker},
+                             {.op = BL_OP_RETAIN, .stack = keep, .delta = 1, .thread = w->worker},
+                             {.op = BL_OP_RELEASE, .stack = end, .delta = -1, .thread = w->worker}};
+    live(w, 40, START + SECOND, START + 80 * SECOND, ops, 3);
+    done(w, 39960, 2 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(drop), LAST(end)));
+    struct bl_thread *thread = synth_record(w->synth, BL_SECTION_THREADS, w->worker);
+    thread->flags = BL_THREAD_ENDED;
+    thread->start_ns = START;
+    thread->end_ns = START + 81 * SECOND;
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x110)->count, 40);
+    finish(w);
+}
+END_TEST
+
+START_TEST(of_what_one_call_makes_inside_the_library_the_same_kind_is_compared)
+{
+    struct world *w = make_world();
+    uint32_t call = at(w, w->loop, 0x133);
+    uint32_t end = at(w, w->loop, 0x119);
+    uint32_t deep = inside(w, inside(w, call, 0x10), 0x20);
+    uint32_t other = inside(w, call, 0x30);
+    uint32_t session = inside(w, call, 0x5);
+    uint32_t session_end = inside(w, end, 0x40);
+    uint32_t deep_end = inside(w, session_end, 0x50);
+    uint32_t get = at(w, w->loop, 0x142);
+    for (uint64_t i = 0; i < 6; i++) {
+        uint64_t born = START + i * 100 * SECOND;
+        /* further apart than what is born together */
+        live(w, 1, born, born, OPS(ALLOC(session), RETAIN(get), RELEASE(session_end)));
+        live(w, 1, born, born + SECOND, OPS(ALLOC(deep)));
+    }
+    done(w, 54, 5 * MILLI, OPS(ALLOC(session), RETAIN(get), RELEASE(get), LAST(session_end)));
+    done(w, 240, 5 * MILLI, OPS(ALLOC(other), LAST(inside(w, end, 0x60))));
+    done(w, 54, 5 * MILLI, OPS(ALLOC(deep), LAST(deep_end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x142);
+    ck_assert_uint_eq(group->count, 6);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].count, 6);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_busy_thread_still_holds_at_exit_is_in_use)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t own = at(w, w->loop, 0x200);
+    /* the thread's own reference is not given back yet, the maker's is */
+    struct synth_op ops[] = {
+        {.op = BL_OP_ALLOC, .stack = make, .delta = 1},
+        {.op = BL_OP_RETAIN, .stack = own, .delta = 1},
+        {.op = BL_OP_RETAIN, .stack = at(w, w->loop, 0x210), .delta = 1, .thread = w->worker},
+        {.op = BL_OP_RELEASE, .stack = at(w, w->loop, 0x220), .delta = -1, .thread = w->worker},
+        {.op = BL_OP_RELEASE, .stack = end, .delta = -1}};
+    live(w, 1, END - 40 * SECOND, END - 40 * SECOND, ops, 5);
+    done(w, 3, 100 * SECOND,
+         OPS(ALLOC(make), RETAIN(own), RELEASE(end), LAST(at(w, w->loop, 0x190))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 1);
+    finish(w);
+}
+END_TEST
+
+START_TEST(the_pools_that_a_young_process_makes_for_its_threads_are_no_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, at(w, w->main_frame, 0x700), 0x710);
+    uint32_t other = at(w, w->loop, 0x100);
+    make_live(w);
+    w->synth->header.snapshot_ns = START + 4 * SECOND;
+    live(w, 25, START + 5 * MILLI, START + 400 * MILLI, OPS(ALLOC(make)));
+    done_between(w, 2000, MILLI, 2 * MILLI, START + 10 * MILLI, START + 4 * SECOND,
+                 OPS(ALLOC(other), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 0);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_comes_all_at_once_and_is_never_released_is_set_up)
+{
+    struct world *w = make_world();
+    make_live(w);
+    live(w, 500, START + 60 * SECOND, START + 60 * SECOND + 50 * MILLI,
+         OPS(ALLOC(at(w, w->loop, 0x900))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_SET_UP)->count, 500);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_few_requests_that_are_never_released_late_in_a_run_are_a_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    live(w, 300, END - 2 * SECOND, END - SECOND, OPS(ALLOC(at(w, w->loop, 0x900))));
+    done_between(w, 900000, MILLI, 2 * MILLI, START, END,
+                 OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x900)->count, 300);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_cache_that_nothing_leaves_and_that_fills_ever_more_slowly_is_filling)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, w->loop, 0x900);
+    /* every 8th of the time brings half as many as the one before */
+    for (uint64_t part = 0, many = 64; part < 8; part++, many /= 2)
+        live(w, many ? many : 1, START + part * 90 * SECOND, START + (part + 1) * 90 * SECOND,
+             OPS(ALLOC(insert)));
+    done_between(w, 90000, MILLI, 2 * MILLI, START, END,
+                 OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    left_alone(w, BL_GROUND_FILLING);
+    finish(w);
+}
+END_TEST
+
+START_TEST(one_that_is_far_older_than_siblings_is_no_evidence_of_a_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 1, END - 300 * SECOND, END - 300 * SECOND, OPS(ALLOC(make)));
+    done_between(w, 20000, MILLI, 3 * MILLI, START, END, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_finding *finding = left_alone(w, BL_GROUND_FEW)->finding;
+    ck_assert_uint_eq(finding->leaked, 1);
+    ck_assert_uint_eq(finding->passed, 20001);
+    finish(w);
+}
+END_TEST
+
+START_TEST(stale_ones_that_become_ever_more_are_sure_to_be_a_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    follow(w, make, ever_more);
+    live(w, 105, START + SECOND, END - 20 * SECOND, OPS(ALLOC(make)));
+    done_between(w, 20000, MILLI, 3 * MILLI, START, END,
+                 OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_STALE, 0x100)->finding;
+    ck_assert(finding->is_growing);
+    ck_assert_double_gt(finding->confidence, 0.9);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_pool_that_filled_for_half_the_run_is_steady_where_that_was_seen_in_time)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    follow(w, make, filled_by_half);
+    live(w, 100, START, START + 300 * SECOND, OPS(ALLOC(make), RETAIN(insert), RELEASE(end)));
+    done_between(w, 50000, MILLI, 2 * MILLI, START, END, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = left_alone(w, BL_GROUND_STEADY);
+    ck_assert_str_eq(bl_growth_verdict(group), "steady");
+    ck_assert_double_gt(group->finding->confidence, 0.9);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_pool_of_its_own_that_filled_is_steady_where_that_was_seen_in_time)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x900);
+    make_live(w);
+    follow(w, make, filled_by_half);
+    live(w, 100, START, START + 300 * SECOND, OPS(ALLOC(make)));
+    done_between(w, 50000, MILLI, 2 * MILLI, START, END,
+                 OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_str_eq(bl_growth_verdict(left_alone(w, BL_GROUND_STEADY)), "steady");
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_seen_to_grow_is_not_taken_for_a_pool_because_work_came_later)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    follow(w, make, ever_more);
+    live(w, 107, START, END - SECOND, OPS(ALLOC(make), RETAIN(insert), RELEASE(end)));
+    /* nearly all of the work was done in the last second */
+    done_between(w, 500000, MILLI / 2, MILLI, END - SECOND, END, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->count, 107);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_site_that_grows_accuses_none_of_those_in_use_beside_the_leak)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t insert = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    follow(w, make, ever_more);
+    live(w, 107, START, END - SECOND, OPS(ALLOC(make), RETAIN(insert), RELEASE(end)));
+    live(w, 5, END - 2 * MILLI, END - MILLI, OPS(ALLOC(make)));
+    done_between(w, 50000, MILLI, 5 * MILLI, START, END, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *leaked = only(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+    ck_assert_ptr_nonnull(leaked->growth);
+    ck_assert_int_eq(leaked->growth->found.trend, BL_TREND_GROWING);
+    ck_assert_str_eq(bl_growth_verdict(find(w, BL_VERDICT_UNRELEASED, 0x100)), "unreleased");
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_grows_at_a_site_of_buffers_in_use_is_growing)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    follow(w, make, ever_more);
+    live(w, 107, START, END - SECOND, OPS(ALLOC(make)));
+    /* others like them are released after hours */
+    done(w, 50, 9000 * SECOND, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 0);
+    ck_assert_str_eq(bl_growth_verdict(find(w, BL_VERDICT_UNRELEASED, 0x100)), "growing");
+    finish(w);
+}
+END_TEST
+
+START_TEST(who_is_not_accused_is_told_with_the_counts_that_speak_against_him)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t keep = at(w, w->loop, 0x150);
+    live(w, 1, START + 400 * SECOND, START + 400 * SECOND,
+         OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_finding *finding = left_alone(w, BL_GROUND_ONCE)->finding;
+    ck_assert_uint_eq(offset_of(w, finding->suspect_frame), 0x150);
+    ck_assert_int_eq(finding->blame_kind, BL_ITEM_RETAIN);
+    ck_assert_ptr_nonnull(
+        strstr(finding->text, "(1 of 1 that passed there is left; 0 of 5,000 that did not)"));
     finish(w);
 }
 END_TEST
@@ -1365,6 +1702,23 @@ int main(void)
     tcase_add_test(tests, own_modules_are_where_the_site_is);
     tcase_add_test(tests, accusations_come_before_what_is_only_large);
     tcase_add_test(tests, lists_that_cycle_or_meet_are_cut);
+    tcase_add_test(tests, what_a_late_consumer_released_all_at_once_shows_who_was_forgotten);
+    tcase_add_test(tests, leaks_of_a_thread_that_did_its_work_before_others_are_leaks);
+    tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
+    tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
+    tcase_add_test(tests, the_pools_that_a_young_process_makes_for_its_threads_are_no_leak);
+    tcase_add_test(tests, what_comes_all_at_once_and_is_never_released_is_set_up);
+    tcase_add_test(tests, a_few_requests_that_are_never_released_late_in_a_run_are_a_leak);
+    tcase_add_test(tests, a_cache_that_nothing_leaves_and_that_fills_ever_more_slowly_is_filling);
+    tcase_add_test(tests, one_that_is_far_older_than_siblings_is_no_evidence_of_a_leak);
+    tcase_add_test(tests, stale_ones_that_become_ever_more_are_sure_to_be_a_leak);
+    tcase_add_test(tests,
+                   a_pool_that_filled_for_half_the_run_is_steady_where_that_was_seen_in_time);
+    tcase_add_test(tests, a_pool_of_its_own_that_filled_is_steady_where_that_was_seen_in_time);
+    tcase_add_test(tests, what_was_seen_to_grow_is_not_taken_for_a_pool_because_work_came_later);
+    tcase_add_test(tests, a_site_that_grows_accuses_none_of_those_in_use_beside_the_leak);
+    tcase_add_test(tests, what_grows_at_a_site_of_buffers_in_use_is_growing);
+    tcase_add_test(tests, who_is_not_accused_is_told_with_the_counts_that_speak_against_him);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

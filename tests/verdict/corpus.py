@@ -65,6 +65,7 @@ class Case:
     leaks: list = dataclasses.field(default_factory=list)
     # what is only unreleased: class to count; classes that are not named may have any
     unreleased: dict = dataclasses.field(default_factory=dict)
+    steady: dict = dataclasses.field(default_factory=dict)  # the same of what is steady
     # the same for each time that the program asks, before it ends
     asked: list = dataclasses.field(default_factory=list)
     status: int = 0
@@ -81,6 +82,7 @@ class Case:
 class Asked:
     leaks: list = dataclasses.field(default_factory=list)
     unreleased: dict = dataclasses.field(default_factory=dict)
+    steady: dict = dataclasses.field(default_factory=dict)
 
 
 def marks_of(program):
@@ -182,7 +184,8 @@ class Comparison:
             self.wrong.append(f"{leak.at}: note {evidence['note']!r} without {leak.note!r}")
         self.compare_release(leak, group)
 
-    def run(self, leaks, unreleased):
+    def run(self, expected):
+        leaks = expected.leaks
         known = []
         for leak in leaks:
             group = self.find(leak)
@@ -193,10 +196,11 @@ class Comparison:
         for group in self.groups:
             if group['verdict'] in ACCUSATIONS and id(group) not in known:
                 self.wrong.append(f'not expected: {show(group)}')
-        for kind, count in unreleased.items():
-            self.expect(f'unreleased {kind}', sum(
-                group['count'] for group in self.groups
-                if group['class'] == kind and group['verdict'] == 'unreleased'), count)
+        for verdict in ('unreleased', 'steady'):
+            for kind, count in getattr(expected, verdict).items():
+                self.expect(f'{verdict} {kind}', sum(
+                    group['count'] for group in self.groups
+                    if group['class'] == kind and group['verdict'] == verdict), count)
         if self.wrong:
             told = [group for group in self.groups if group['verdict'] in ACCUSATIONS or
                     (group['class'] != 'heap' and group['count'] > 5)]
@@ -213,10 +217,7 @@ def read_report(target, options=()):
 
 
 def compare(report, expected, marks, when):
-    wrong = Comparison(report, marks).run(expected.leaks, expected.unreleased)
-    if expected.leaks or not wrong:
-        return [f'{when}: {text}' for text in wrong]
-    return [f'{when}: {text}' for text in wrong]
+    return [f'{when}: {text}' for text in Comparison(report, marks).run(expected)]
 
 
 class Run:
