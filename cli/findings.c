@@ -124,6 +124,8 @@ static void count_reach(const struct bl_judge *judge, const struct bl_history_ob
     const struct bl_reaches *reaches = judge->options->reaches;
     size_t count;
     const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &count);
+    if (bl_reach_count_object(&tracked[object->index].object, object->bytes, &group->reach))
+        return;
     uint32_t block = reaches ? bl_reach_find(reaches, tracked[object->index].object.address) : 0;
     bl_reach_count(reaches, block, object->bytes, &group->reach);
 }

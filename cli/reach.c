@@ -233,6 +233,20 @@ void bl_reach_count(const struct bl_reaches *reaches, uint32_t live_number, uint
     }
 }
 
+bool bl_reach_count_object(const struct bl_object *object, uint64_t bytes,
+                           struct bl_reach_sums *sums)
+{
+    if (object->flags & BL_OBJECT_LOST) {
+        sums->lost++;
+        sums->lost_bytes += bytes;
+        sums->collected++;
+    } else if (object->flags & BL_OBJECT_REACHED) {
+        sums->held++;
+        sums->reachable++;
+    }
+    return object->flags & (BL_OBJECT_LOST | BL_OBJECT_REACHED);
+}
+
 void bl_reach_add(struct bl_reach_sums *sums, const struct bl_reach_sums *more)
 {
     if (!sums->held_example || (sums->is_example_interior && more->held_example)) {
@@ -247,6 +261,8 @@ void bl_reach_add(struct bl_reach_sums *sums, const struct bl_reach_sums *more)
     sums->held += more->held;
     sums->interior += more->interior;
     sums->unknown += more->unknown;
+    sums->collected += more->collected;
+    sums->reachable += more->reachable;
 }
 
 enum bl_reach_state bl_reach_state_of(const struct bl_reach_sums *sums)

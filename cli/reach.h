@@ -67,6 +67,8 @@ struct bl_reach_sums {
     uint64_t held;
     uint64_t interior; /* of the held */
     uint64_t unknown;
+    uint64_t collected;    /* of the lost: by a virtual machine's garbage collector */
+    uint64_t reachable;    /* of the held: by its objects */
     uint32_t lost_example; /* live record numbers; 0: none */
     uint32_t held_example;
     bool is_example_interior;
@@ -75,6 +77,10 @@ struct bl_reach_sums {
 /* reaches may be NULL: unknown. */
 void bl_reach_count(const struct bl_reaches *reaches, uint32_t live_number, uint64_t bytes,
                     struct bl_reach_sums *sums);
+/* The same of a reference-counted buffer that an object of a virtual machine stands for; false: it
+ * is none, or was not looked for. */
+bool bl_reach_count_object(const struct bl_object *object, uint64_t bytes,
+                           struct bl_reach_sums *sums);
 void bl_reach_add(struct bl_reach_sums *sums, const struct bl_reach_sums *more);
 /* Lost when any is lost; held only when all are. */
 enum bl_reach_state bl_reach_state_of(const struct bl_reach_sums *sums);

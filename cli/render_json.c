@@ -326,6 +326,17 @@ static json_t *make_losses(const struct bl_view *view)
 }
 
 /* How the stacks of Java threads were taken; see ledger_format.h. */
+static json_t *make_java_reach(const struct bl_view *view)
+{
+    const struct bl_java_counts *java = &view->header->java;
+    uint64_t start_ns = view->header->start_ns;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "t_ns",
+                     whole_number(java->reach_ns > start_ns ? java->reach_ns - start_ns : 0),
+                     "gc_ns", whole_number(java->reach_gc_ns), "pause_ns",
+                     whole_number(java->reach_walk_ns), "collected", whole_number(java->reach_lost),
+                     "reachable", whole_number(java->reach_held));
+}
+
 static json_t *make_java(const struct bl_java_counts *java)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "walked", whole_number(java->walks),
@@ -374,6 +385,8 @@ static bool write_document(FILE *out, const struct bl_view *view)
         done = bl_render_json_put(out, ",\n\"reach\": ", bl_render_json_reach(view));
     if (done && view->header->java.walks > 0)
         done = bl_render_json_put(out, ",\n\"java_stacks\": ", make_java(&view->header->java));
+    if (done && view->header->java.reach_ns > 0)
+        done = bl_render_json_put(out, ",\n\"java_reach\": ", make_java_reach(view));
     fputs(",\n\"hooks\": [", out);
     const char *before = "\n  ";
     uint32_t hooks = bl_hooks_count(view->reader);

@@ -186,10 +186,31 @@ static void write_lost(const struct bl_pen *pen, const struct bl_group *group)
     write_step(pen, "lost", text);
 }
 
+/* What the garbage collector of a virtual machine says of them. */
+static void write_collected(const struct bl_pen *pen, const struct bl_group *group)
+{
+    const struct bl_reach_sums *reach = &group->reach;
+    char part[BL_TEXT_NUMBER];
+    char all[BL_TEXT_NUMBER];
+    char text[256];
+    bl_text_count(all, group->recorded);
+    if (reach->collected > 0) {
+        snprintf(text, sizeof(text), "%s of %s: collected by the garbage collector, unreleased",
+                 bl_text_count(part, reach->collected), all);
+        write_step(pen, "lost", text);
+    }
+    if (reach->reachable > 0) {
+        snprintf(text, sizeof(text), "%s of %s: still reachable from Java objects",
+                 bl_text_count(part, reach->reachable), all);
+        write_step(pen, "held", text);
+    }
+}
+
 void bl_render_text_held_by(const struct bl_pen *pen, const struct bl_group *group)
 {
     const struct bl_reach_sums *reach = &group->reach;
-    if (reach->lost > 0)
+    write_collected(pen, group);
+    if (reach->lost > reach->collected)
         write_lost(pen, group);
     if (reach->held_example)
         write_path(pen, reach->held_example);
@@ -215,8 +236,29 @@ static uint64_t milliseconds(uint64_t ns)
     return (ns + 500000) / 1000000;
 }
 
+/* Beside what is said of the heap. */
+static void write_java(const struct bl_pen *pen)
+{
+    const struct bl_java_counts *java = &pen->view->header->java;
+    char lost[BL_TEXT_NUMBER];
+    char held[BL_TEXT_NUMBER];
+    char gc[BL_TEXT_NUMBER];
+    char walk[BL_TEXT_NUMBER];
+    char ago[BL_TEXT_NUMBER];
+    uint64_t now_ns = pen->view->model->now_ns;
+    if (java->reach_ns == 0)
+        return;
+    fprintf(pen->out,
+            "\nreach of Java's buffers, %s before: %s collected unreleased, %s still reachable\n"
+            "  the collection took %s, and the program stood still for %s more\n",
+            bl_text_age(ago, now_ns > java->reach_ns ? now_ns - java->reach_ns : 0),
+            bl_text_count(lost, java->reach_lost), bl_text_count(held, java->reach_held),
+            bl_text_age(gc, java->reach_gc_ns), bl_text_age(walk, java->reach_walk_ns));
+}
+
 void bl_render_text_reach(const struct bl_pen *pen)
 {
+    write_java(pen);
     const struct bl_reach_run *run = pen->view->reaches ? bl_reaches_run(pen->view->reaches) : NULL;
     char why[320];
     char numbers[4][BL_TEXT_NUMBER];
@@ -319,13 +361,15 @@ void bl_render_json_held_by(json_t *object, const struct bl_view *view,
     bool is_known = view->reaches && bl_reaches_known(view->reaches, NULL, 0);
     json_object_set_new(object, "reach",
                         json_string(bl_reach_state_name(bl_reach_state_of(reach))));
-    if (!is_known)
+    if (!is_known && reach->collected + reach->reachable == 0)
         return;
-    json_object_set_new(
-        object, "reach_counts",
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "lost", whole_number(reach->lost), "lost_bytes",
-                  whole_number(reach->lost_bytes), "lost_indirectly", whole_number(reach->indirect),
-                  "held", whole_number(reach->held), "interior", whole_number(reach->interior),
-                  "unknown", whole_number(reach->unknown)));
+    json_object_set_new(object, "reach_counts",
+                        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "collected",
+                                  whole_number(reach->collected), "reachable",
+                                  whole_number(reach->reachable), "lost", whole_number(reach->lost),
+                                  "lost_bytes", whole_number(reach->lost_bytes), "lost_indirectly",
+                                  whole_number(reach->indirect), "held", whole_number(reach->held),
+                                  "interior", whole_number(reach->interior), "unknown",
+                                  whole_number(reach->unknown)));
     json_object_set_new(object, "held_by", make_path(view, reach->held_example));
 }

@@ -18,7 +18,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#define VISIT_WAIT_NS  1000000000u /* how long a turn or a snapshot waits for the Java machine */
+#define VISIT_WAIT_NS  1000000000u  /* how long a turn or a snapshot waits for the Java machine */
+#define REACH_WAIT_NS  30000000000u /* for a collection and a walk over the whole heap */
 #define SAY_EVERY_NS   1000000000u
 #define ALONE_EVERY_NS 1000000000u /* how long a process may outlive its last thread */
 
@@ -65,10 +66,14 @@ static void say_snapshot(int error, uint32_t number)
     bl_say(&t);
 }
 
-static void make_snapshot(enum bl_reason reason)
+/* flags: BL_DUMP_* */
+static void make_snapshot(enum bl_reason reason, uint32_t flags)
 {
     uint32_t number = bl_header->snapshots + 1;
-    bl_java_visit_make(VISIT_WAIT_NS);
+    if (flags & BL_DUMP_REACH_JAVA)
+        bl_java_visit_make_reach(REACH_WAIT_NS);
+    else
+        bl_java_visit_make(VISIT_WAIT_NS);
     bl_own_check_all();
     int error = bl_snapshot_write(ledger_base, reason, number);
     if (!error)
@@ -84,8 +89,9 @@ static void answer_requests(void)
     uint32_t signals = bl_load_acquire(&bl_header->signal_requests);
     bool dump = dumps != bl_header->dump_served;
     bool signal = signals != bl_header->signal_served;
+    uint32_t flags = dump ? __atomic_exchange_n(&bl_header->dump_flags, 0, __ATOMIC_ACQ_REL) : 0;
     if (dump || signal)
-        make_snapshot(dump ? BL_REASON_DUMP : BL_REASON_SIGNAL);
+        make_snapshot(dump ? BL_REASON_DUMP : BL_REASON_SIGNAL, flags);
     bl_store_release(&bl_header->signal_served, signals);
     if (dump) {
         bl_store_release(&bl_header->dump_served, dumps);
@@ -100,7 +106,7 @@ static void visit_java(uint64_t now_ns, bool is_turn)
         return;
     bl_java_visit_make(VISIT_WAIT_NS);
     if (bl_java_visit_is_limit_met(now_ns))
-        make_snapshot(BL_REASON_LIMIT);
+        make_snapshot(BL_REASON_LIMIT, 0);
 }
 
 static uint64_t read_field(const char *stat, int number)
@@ -156,7 +162,7 @@ static void *helper_main(void *unused)
     while (!bl_load_acquire(&stopping) && !is_alone()) {
         uint32_t seen = bl_load_acquire(&bl_header->wake);
         if (bl_signals_collect())
-            make_snapshot(BL_REASON_SIGNAL);
+            make_snapshot(BL_REASON_SIGNAL, 0);
         answer_requests();
         bl_marks_answer();
         uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);

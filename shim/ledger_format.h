@@ -205,7 +205,12 @@ struct bl_java_counts {
     uint64_t unkept;  /* of those, by threads whose stacks cannot be recognised */
     uint64_t checked; /* recognised ones that were compared with the machine's own walk */
     uint64_t wrong;   /* of those */
-    uint64_t reserved[4];
+    /* the latest search for what the garbage collector took unreleased */
+    uint64_t reach_ns;      /* when it began; release; 0 = there was none */
+    uint64_t reach_gc_ns;   /* the collection took so long */
+    uint64_t reach_walk_ns; /* and the program then stood still for so long */
+    uint32_t reach_held;    /* buffers */
+    uint32_t reach_lost;
 };
 
 /* What a Java program itself counts of its direct memory, as of the helper's latest look. */
@@ -498,6 +503,9 @@ static_assert(sizeof(struct bl_object) == 64, "object layout");
 #define BL_OBJECT_REPLACING     0x40u  /* a call is under way that may release it */
 #define BL_OBJECT_HOLDER        0x80u  /* field names the one that holds it */
 #define BL_OBJECT_CLEARING      0x100u /* a call is under way that ends what it owns */
+/* by the latest search that it was there for, see bl_java_counts; or neither */
+#define BL_OBJECT_REACHED 0x200u
+#define BL_OBJECT_LOST    0x400u
 
 enum bl_op {
     BL_OP_ALLOC = 1,

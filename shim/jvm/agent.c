@@ -138,8 +138,10 @@ static void list_rewritten(const char *name, enum bl_bytebuf_kind kind)
         static bool started;
         first = !started;
         started = true;
-        if (first)
+        if (first) {
             bl_java_visit_follow(class_number);
+            bl_java_visit_reach_of(class_number);
+        }
         bl_bytebuf_hooks_start(class_number);
         for (size_t i = 0; first && i < BL_ARRAY_LENGTH(methods); i++)
             list_hook(methods[i], NULL, name);

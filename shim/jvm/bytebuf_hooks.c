@@ -46,6 +46,24 @@ BL_INLINE bool is_id(jlong id)
     return (uint64_t)id >> ID_SHIFT == ID_MAGIC;
 }
 
+bool bl_bytebuf_hooks_is_id(int64_t id)
+{
+    return is_id(id);
+}
+
+/* All copies of Netty whose sizing classes have been seen: nobody uses one without those. */
+bool bl_bytebuf_hooks_counts(JNIEnv *env, jclass class)
+{
+    bool counts = false;
+    for (size_t i = 0; i < LAYOUTS_MAX && !counts; i++) {
+        jclass counting = layouts[i].id ? (*env)->NewLocalRef(env, layouts[i].counting) : NULL;
+        counts = counting && (*env)->IsAssignableFrom(env, class, counting);
+        if (counting)
+            (*env)->DeleteLocalRef(env, counting);
+    }
+    return counts;
+}
+
 static uint64_t take_id(struct bl_thread_state *t)
 {
     if (t->java_id == t->java_id_end) {

@@ -16,6 +16,10 @@
 void bl_bytebuf_hooks_start(uint8_t class_number);
 /* failed: called in the thread that makes an OutOfDirectMemoryError. */
 void bl_bytebuf_hooks_tell_failure(void (*failed)(void));
+/* Is it the number of a buffer, past or present? */
+bool bl_bytebuf_hooks_is_id(int64_t id);
+/* Do the objects of the class carry such a number? */
+bool bl_bytebuf_hooks_counts(JNIEnv *env, jclass class);
 /* Gives a rewritten class its native methods, before any of its code runs. False: the VM refused.
  */
 bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_bytebuf_kind kind);

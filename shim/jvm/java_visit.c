@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "java_direct.h"
 #include "java_pools.h"
+#include "java_reach.h"
 #include "ledger.h"
 #include "real.h"
 #include "sigsafe.h"
@@ -23,7 +24,10 @@ static jvmtiEnv *vm;
 static uint32_t state;        /* atomic, futex: enum state */
 static uint32_t wanted;       /* atomic */
 static uint32_t limit_wanted; /* atomic */
-static uint64_t visited_ns;   /* the helper's, as all below */
+static uint32_t reach_wanted; /* atomic */
+static uint32_t has_reach;    /* atomic; release: reach_class is set */
+static uint8_t reach_class;
+static uint64_t visited_ns; /* the helper's, as all below */
 static uint64_t limit_ns;
 static uint8_t followed[FOLLOWED_MAX]; /* classes */
 static uint32_t followed_count;        /* atomic; release */
@@ -35,6 +39,8 @@ static void look(JNIEnv *env)
 {
     bl_java_direct_name(vm, env);
     bl_java_pools_read(vm, env);
+    if (__atomic_exchange_n(&reach_wanted, 0, __ATOMIC_RELAXED))
+        bl_java_reach_find(vm, env, reach_class);
 }
 
 static void *visitor_main(void *unused)
@@ -107,6 +113,23 @@ bool bl_java_visit_make(uint64_t wait_ns)
     bool is_through = wait_for_end(wait_ns);
     visited_ns = bl_clock_read(CLOCK_MONOTONIC);
     return is_through;
+}
+
+/* One that is under way already must end first: it may be through with the search. */
+bool bl_java_visit_make_reach(uint64_t wait_ns)
+{
+    if (bl_load_relaxed(&state) == SHUT || !bl_load_acquire(&has_reach))
+        return bl_java_visit_make(wait_ns);
+    if (!wait_for_end(wait_ns))
+        return false;
+    bl_store_relaxed(&reach_wanted, 1);
+    return bl_java_visit_make(wait_ns);
+}
+
+void bl_java_visit_reach_of(uint8_t class_number)
+{
+    reach_class = class_number;
+    bl_store_release(&has_reach, 1);
 }
 
 /* ---- who wants one ---- */

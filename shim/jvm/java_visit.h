@@ -33,6 +33,10 @@ bool bl_java_visit_is_due(uint64_t now_ns, bool is_turn);
 /* Makes one and waits for its end, at most so long. False: there is no machine, or it is not
  * through. */
 bool bl_java_visit_make(uint64_t wait_ns);
+/* The same; what the garbage collector took unreleased is searched for, of the class that
+ * bl_java_visit_reach_of named, if one was named. */
+bool bl_java_visit_make_reach(uint64_t wait_ns);
+void bl_java_visit_reach_of(uint8_t class_number);
 /* Since the last time it was asked. */
 bool bl_java_visit_is_limit_met(uint64_t now_ns);
 

@@ -1,0 +1,111 @@
+#include "java_reach.h"
+#include "arena.h"
+#include "bytebuf_hooks.h"
+#include "clock.h"
+#include "guard.h"
+#include "ledger.h"
+#include "ref_reach.h"
+
+#include <string.h>
+
+#define FIRST_ROOM (1u << 16)
+#define CLASS_TAG  1
+/* A buffer that is being born is recorded before its object has its number. */
+#define MIN_AGE_NS 250000000u
+
+/* What the walk finds: numbers of buffers. */
+struct finds {
+    uint64_t *ids;
+    size_t count;
+    size_t room;
+    bool oom;
+};
+
+/* In the virtual machine's own thread, while all others stand still. */
+static void add(struct finds *finds, uint64_t id)
+{
+    if (finds->count == finds->room && !finds->oom) {
+        size_t room = finds->room ? finds->room * 2 : FIRST_ROOM;
+        bl_guard_enter_internal();
+        uint64_t *grown = bl_arena_map(room * sizeof *grown);
+        if (grown && finds->ids) {
+            memcpy(grown, finds->ids, finds->count * sizeof *grown);
+            bl_arena_unmap(finds->ids, finds->room * sizeof *grown);
+        }
+        bl_guard_leave_internal();
+        finds->oom = !grown;
+        if (grown) {
+            finds->ids = grown;
+            finds->room = room;
+        }
+    }
+    if (!finds->oom)
+        finds->ids[finds->count++] = id;
+}
+
+static jint JNICALL on_field(jvmtiHeapReferenceKind kind, const jvmtiHeapReferenceInfo *info,
+                             jlong class_tag, jlong *object_tag, jvalue value,
+                             jvmtiPrimitiveType type, void *finds)
+{
+    (void)kind;
+    (void)info;
+    (void)object_tag;
+    if (class_tag == CLASS_TAG && type == JVMTI_PRIMITIVE_TYPE_LONG &&
+        bl_bytebuf_hooks_is_id(value.j))
+        add(finds, (uint64_t)value.j);
+    return 0;
+}
+
+/* Tags, or untags, the classes of counted buffers: the walk passes by all others. */
+static bool tag_classes(jvmtiEnv *vm, JNIEnv *env, jlong tag)
+{
+    jint count = 0;
+    jclass *classes = NULL;
+    if ((*vm)->GetLoadedClasses(vm, &count, &classes) != JVMTI_ERROR_NONE)
+        return false;
+    for (jint i = 0; i < count; i++) {
+        if (bl_bytebuf_hooks_counts(env, classes[i]))
+            (*vm)->SetTag(vm, classes[i], tag);
+        (*env)->DeleteLocalRef(env, classes[i]);
+    }
+    (*vm)->Deallocate(vm, (unsigned char *)classes);
+    return true;
+}
+
+static void note(struct bl_java_counts *java, uint64_t begun_ns, uint64_t collected_ns,
+                 uint64_t walked_ns)
+{
+    bl_store_relaxed(&java->reach_gc_ns, collected_ns - begun_ns);
+    bl_store_relaxed(&java->reach_walk_ns, walked_ns - collected_ns);
+    bl_store_release(&java->reach_ns, begun_ns);
+}
+
+bool bl_java_reach_find(jvmtiEnv *vm, JNIEnv *env, uint8_t class_number)
+{
+    static const jvmtiHeapCallbacks callbacks = {.primitive_field_callback = on_field};
+    struct finds finds = {0};
+    struct bl_ref_reach found;
+    if (!tag_classes(vm, env, CLASS_TAG))
+        return false;
+    uint64_t begun_ns = bl_clock_event_ns();
+    uint64_t gc_ns = bl_clock_read(CLOCK_MONOTONIC);
+    bool done = (*vm)->ForceGarbageCollection(vm) == JVMTI_ERROR_NONE;
+    uint64_t walk_ns = bl_clock_read(CLOCK_MONOTONIC);
+    done = done && (*vm)->IterateThroughHeap(vm, JVMTI_HEAP_FILTER_CLASS_UNTAGGED, NULL, &callbacks,
+                                             &finds) == JVMTI_ERROR_NONE;
+    uint64_t end_ns = bl_clock_read(CLOCK_MONOTONIC);
+    tag_classes(vm, env, 0);
+    done = done && !finds.oom;
+    if (done) {
+        bl_ref_reach_begin(class_number);
+        for (size_t i = 0; i < finds.count; i++)
+            bl_ref_reach_hold(finds.ids[i], class_number);
+        found = bl_ref_reach_end(class_number, begun_ns - MIN_AGE_NS);
+        bl_store_relaxed(&bl_header->java.reach_held, found.held);
+        bl_store_relaxed(&bl_header->java.reach_lost, found.lost);
+        note(&bl_header->java, gc_ns, walk_ns, end_ns);
+    }
+    if (finds.ids)
+        bl_arena_unmap(finds.ids, finds.room * sizeof *finds.ids);
+    return done;
+}
