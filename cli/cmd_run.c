@@ -28,6 +28,8 @@ static const char help[] =
     "  --signal NAME         the snapshot signal, a name or a number, or none (default USR1)\n"
     "  --sample SIZE         record one heap block per SIZE bytes on average (1 = every block)\n"
     "  --interval AGE        between growth samples (default 1s)\n"
+    "  --limit SIZE          make a snapshot by itself when the heap has so many live bytes\n"
+    "  --limit-action ACTION report (default), or fail: let allocations beyond it fail\n"
     "  --mmap                track mmap'd regions as well\n"
     "  --no-follow           do not track children\n"
     "  --no-at-exit          do nothing at exit\n"

@@ -61,7 +61,9 @@ static void write_limit_reached(FILE *out, const struct bl_view *view)
                 bl_text_count(count, header->limit_refused), header->limit_refused == 1 ? "" : "s");
     fprintf(out, "\n");
     if (header->limit_refused > 0 && header->limit_stack > 0) {
-        fprintf(out, "     the first%s at\n", header->limit_refused == 1 ? " and only" : "");
+        fprintf(out, "     the first%s, of %s B, at\n",
+                header->limit_refused == 1 ? " and only" : "",
+                bl_text_count(count, header->limit_first_bytes));
         bl_render_text_stack(out, view, header->limit_stack);
     }
 }
@@ -313,19 +315,33 @@ static bool put_process_line(FILE *out, const struct bl_view *view, const char *
     return done;
 }
 
-static json_t *make_limits(const struct bl_header *header)
+static json_t *make_limits(const struct bl_view *view)
 {
-    return json_pack("{s:o, s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "limit_bytes",
-                     size_or_null(header->limit_bytes), "limit_action",
-                     header->limit_action == BL_LIMIT_FAIL ? "fail" : "report", "limit_reached_ns",
-                     size_or_null(header->limit_reached_ns > header->start_ns
-                                      ? header->limit_reached_ns - header->start_ns
-                                      : 0),
-                     "limit_refused", (json_int_t)(header->limit_refused & INT64_MAX),
-                     "cgroup_limit_bytes", size_or_null(header->cgroup_limit_bytes), "cgroup_bytes",
-                     size_or_null(header->cgroup_bytes), "address_space_limit_bytes",
-                     size_or_null(header->address_space_limit_bytes), "direct_limit_bytes",
-                     size_or_null(header->direct_limit_bytes));
+    const struct bl_header *header = view->header;
+    json_t *limits =
+        json_pack("{s:o, s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "limit_bytes",
+                  size_or_null(header->limit_bytes), "limit_action",
+                  header->limit_action == BL_LIMIT_FAIL ? "fail" : "report", "limit_reached_ns",
+                  size_or_null(header->limit_reached_ns > header->start_ns
+                                   ? header->limit_reached_ns - header->start_ns
+                                   : 0),
+                  "limit_refused", (json_int_t)(header->limit_refused & INT64_MAX),
+                  "cgroup_limit_bytes", size_or_null(header->cgroup_limit_bytes), "cgroup_bytes",
+                  size_or_null(header->cgroup_bytes), "address_space_limit_bytes",
+                  size_or_null(header->address_space_limit_bytes), "direct_limit_bytes",
+                  size_or_null(header->direct_limit_bytes));
+    if (!limits)
+        return NULL;
+    json_object_set_new(limits, "limit_refused_bytes",
+                        json_integer((json_int_t)(header->limit_refused_bytes & INT64_MAX)));
+    json_object_set_new(limits, "limit_first_bytes", size_or_null(header->limit_first_bytes));
+    json_object_set_new(
+        limits, "limit_stack",
+        header->limit_stack
+            ? json_pack("{s:o}", "frames", bl_render_json_frames(view, header->limit_stack))
+            : json_null());
+    json_object_set_new(limits, "address_space_bytes", size_or_null(header->address_space_bytes));
+    return limits;
 }
 
 static json_t *make_mark(const struct bl_view *view, const struct bl_mark *mark)
@@ -341,10 +357,9 @@ static json_t *make_mark(const struct bl_view *view, const struct bl_mark *mark)
 
 bool bl_render_json_memory(FILE *out, const struct bl_view *view)
 {
-    bool done =
-        bl_render_json_put(out, ",\n\"memory\": {\"limits\": ", make_limits(view->header)) &&
-        put_process_line(out, view, "rss", BL_SERIES_RSS) &&
-        put_process_line(out, view, "cgroup", BL_SERIES_CGROUP) && put_direct(out, view);
+    bool done = bl_render_json_put(out, ",\n\"memory\": {\"limits\": ", make_limits(view)) &&
+                put_process_line(out, view, "rss", BL_SERIES_RSS) &&
+                put_process_line(out, view, "cgroup", BL_SERIES_CGROUP) && put_direct(out, view);
     fputs("},\n\"marks\": [", out);
     for (size_t i = 0; done && view->series && i < view->series->mark_count; i++)
         done =

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* How an option of the shim is checked before it is passed on. */
-enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_NONE };
+enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_ACTION, CHECK_NONE };
 
 static const struct {
     const char *key;
@@ -19,6 +19,8 @@ static const struct {
     {"sample", CHECK_SIZE, "a size such as 1, 64K, 512K"},
     {"interval", CHECK_AGE, "an age such as 500ms, 1s, 1m"},
     {"profiles", CHECK_NONE, "names and paths"},
+    {"limit", CHECK_SIZE, "a size such as 64M"},
+    {"limit_action", CHECK_ACTION, "report or fail"},
 };
 
 static const char *const shim_switches[] = {"follow", "at_exit", "quiet", "mmap"};
@@ -35,6 +37,8 @@ static bool is_accepted(enum option_check check, const char *value)
         return bl_text_parse_size(value, &number) && number > 0;
     case CHECK_AGE:
         return bl_text_parse_age(value, &number) && number > 0;
+    case CHECK_ACTION:
+        return strcmp(value, "report") == 0 || strcmp(value, "fail") == 0;
     case CHECK_NONE:
         break;
     }
@@ -47,6 +51,8 @@ static int take_value(struct bl_run_env *env, size_t which, const char *value,
     if (!is_accepted(shim_options[which].check, value)) {
         char option[32];
         snprintf(option, sizeof(option), "--%s", shim_options[which].key);
+        for (char *at = option; *at; at++)
+            *at = *at == '_' ? '-' : *at;
         bl_args_bad_value(error, option, value, shim_options[which].accepted);
         return BL_CODE_USAGE;
     }

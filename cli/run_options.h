@@ -17,6 +17,8 @@
         {"sample", required_argument, NULL, BL_ARGS_SHIM + 2},                                     \
         {"interval", required_argument, NULL, BL_ARGS_SHIM + 3},                                   \
         {"profiles", required_argument, NULL, BL_ARGS_SHIM + 4},                                   \
+        {"limit", required_argument, NULL, BL_ARGS_SHIM + 5},                                      \
+        {"limit-action", required_argument, NULL, BL_ARGS_SHIM + 6},                               \
         {"follow", optional_argument, NULL, BL_ARGS_SHIM_ON},                                      \
         {"at-exit", optional_argument, NULL, BL_ARGS_SHIM_ON + 1},                                 \
         {"quiet", optional_argument, NULL, BL_ARGS_SHIM_ON + 2},                                   \

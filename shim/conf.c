@@ -164,6 +164,16 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         conf->sample_bytes = ok ? number : conf->sample_bytes;
         return ok ? NULL : "1 (every buffer) or a mean number of bytes, for example 512K";
     }
+    if (equals(key, "limit")) {
+        bool ok = parse_size(v, &number) && number >= 1 && number <= 1ull << 60;
+        conf->limit_bytes = ok ? number : conf->limit_bytes;
+        return ok ? NULL : "a size, for example 64M";
+    }
+    if (equals(key, "limit_action")) {
+        bool ok = equals(v, "fail") || equals(v, "report");
+        conf->limit_fails = ok ? equals(v, "fail") : conf->limit_fails;
+        return ok ? NULL : "report or fail";
+    }
     if (equals(key, "interval")) {
         bool ok = parse_time(v, &number) && number >= 10000000u && number <= 3600000000000u;
         conf->interval_ns = ok ? number : conf->interval_ns;
@@ -187,7 +197,9 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         return parse_count(v, 1, 1000000000, &conf->java_check) ? NULL : "a count from 1";
     if (equals(key, "fault_arena"))
         return parse_count(v, 0, 1000000, &conf->fault_arena) ? NULL : "a count";
-    return "depth, signal, sample, profiles, interval, follow, at_exit, quiet, mmap";
+    return "depth, signal, sample, profiles, interval, limit, limit_action, follow, at_exit, "
+           "quiet, "
+           "mmap";
 }
 
 int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *error, void *context)

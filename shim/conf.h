@@ -24,6 +24,8 @@ struct bl_conf {
     bool mmap;
     const char *profiles; /* names and paths, comma-separated; NULL = auto. In the options' text */
     size_t profiles_length;
+    uint64_t limit_bytes; /* 0 = none */
+    bool limit_fails;
     uint32_t java_check;  /* one in so many recognised Java stacks is compared with the true one */
     uint32_t fault_arena; /* for tests: every n-th mapping of private memory fails; 0 = none */
 };

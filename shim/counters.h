@@ -9,6 +9,7 @@
 #define BL_COUNTERS_H
 
 #include "ledger.h"
+#include "limit.h"
 
 BL_INLINE struct bl_counter *bl_counters_of(uint8_t class_number, uint32_t shard)
 {
@@ -40,6 +41,8 @@ BL_INLINE void bl_counters_settle(struct bl_counter *c, uint8_t class_number, in
            !__atomic_compare_exchange_n(&class->peak_bytes, &peak, now, true, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED))
         ;
+    if (class_number == 0 && unsettled > 0) /* heap */
+        bl_limit_look_settled(now);
 }
 
 struct bl_live_sums {

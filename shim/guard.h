@@ -34,8 +34,10 @@ struct bl_tls {
     struct bl_thread_state *thread; /* threads.h; NULL before the first event and at thread exit */
     void *recorded;                 /* address the latest alloc event of this thread recorded */
     size_t recorded_size;
-    uint32_t ignoring; /* how deep in scopes whose births are to be ignored (annotate.h) */
-    void *detached;    /* address whose record an outer wrapper (delete) has already ended */
+    const void *wanted_frame; /* of an operator new that is about to call malloc; NULL: none */
+    size_t wanted_size;       /* what it was asked for; see intercept_heap.c */
+    uint32_t ignoring;        /* how deep in scopes whose births are to be ignored (annotate.h) */
+    void *detached;           /* address whose record an outer wrapper (delete) has already ended */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
     bool exiting; /* the thread's destructors have run: no new state for it */

@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "jvm/java_visit.h"
 #include "ledger.h"
+#include "limit.h"
 #include "losses.h"
 #include "marks.h"
 #include "own_check.h"
@@ -31,12 +32,20 @@ static const char *ledger_base;
 static uint64_t beat_ns;
 static uint64_t said_ns;
 
-static void say_snapshot(int error, uint32_t number)
+/* Told even where others have just been: it comes but now and then. */
+static void say_limit(struct bl_text *t)
+{
+    bl_text_str(t, "limit of ");
+    bl_text_u64(t, bl_header->limit_bytes);
+    bl_text_str(t, " bytes reached: ");
+}
+
+static void say_snapshot(int error, enum bl_reason reason, uint32_t number)
 {
     char buffer[BL_DIR_PATH_MAX + 256];
     struct bl_text t;
     uint64_t now = bl_clock_read(CLOCK_MONOTONIC);
-    if (said_ns && now - said_ns < SAY_EVERY_NS)
+    if (said_ns && now - said_ns < SAY_EVERY_NS && reason != BL_REASON_LIMIT)
         return;
     said_ns = now;
     bl_text_init(&t, buffer, sizeof buffer);
@@ -44,15 +53,18 @@ static void say_snapshot(int error, uint32_t number)
     bl_text_bytes(&t, bl_header->comm, strnlen(bl_header->comm, sizeof bl_header->comm));
     bl_text_str(&t, "[");
     bl_text_u64(&t, bl_header->pid);
+    bl_text_str(&t, "]: ");
+    if (reason == BL_REASON_LIMIT)
+        say_limit(&t);
     if (error) {
-        bl_text_str(&t, "]: snapshot not written to ");
+        bl_text_str(&t, "snapshot not written to ");
         bl_text_str(&t, *bl_dir_path() ? bl_dir_path() : "a ledger directory");
         bl_text_str(&t, ": ");
         const char *why = strerrorname_np(-error);
         bl_text_str(&t, why ? why : "error");
         bl_text_str(&t, "; the live ledger can be read: bufleak report --live ");
     } else {
-        bl_text_str(&t, "]: snapshot ");
+        bl_text_str(&t, "snapshot ");
         bl_text_u64(&t, number);
         bl_text_str(&t, " in ");
         bl_text_str(&t, bl_dir_path());
@@ -67,7 +79,7 @@ static void say_snapshot(int error, uint32_t number)
 }
 
 /* flags: BL_DUMP_* */
-static void make_snapshot(enum bl_reason reason, uint32_t flags)
+static bool make_snapshot(enum bl_reason reason, uint32_t flags)
 {
     uint32_t number = bl_header->snapshots + 1;
     if (flags & BL_DUMP_REACH_JAVA)
@@ -79,7 +91,8 @@ static void make_snapshot(enum bl_reason reason, uint32_t flags)
     if (!error)
         bl_store_release(&bl_header->snapshots, number);
     bl_store_release(&bl_header->snapshot_error, -error);
-    say_snapshot(error, number);
+    say_snapshot(error, reason, number);
+    return error == 0;
 }
 
 /* All requests that came before are answered by one snapshot. */
@@ -163,6 +176,8 @@ static void *helper_main(void *unused)
         uint32_t seen = bl_load_acquire(&bl_header->wake);
         if (bl_signals_collect())
             make_snapshot(BL_REASON_SIGNAL, 0);
+        if (bl_limit_is_due())
+            bl_limit_done(make_snapshot(BL_REASON_LIMIT, 0));
         answer_requests();
         bl_marks_answer();
         uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);

@@ -7,6 +7,7 @@
  * not. Nothing may be left set across the call, it may throw: what the inner call recorded tells
  * the outer one that there is nothing left to do (bl_tls.recorded).
  */
+#include "limit.h"
 #include "real.h"
 #include "track.h"
 
@@ -44,25 +45,63 @@ static void *boot_realloc(void *old, size_t size)
     return p;
 }
 
-BL_INLINE void *born(void *p, size_t size, struct bl_origin o)
+/* What is asked for, and what is recorded of it. An operator new rounds up what it asks for here:
+ * then it is what the program asked it for, see want(). */
+struct request {
+    size_t size;
+    uint64_t taken; /* of the limit */
+    struct bl_origin o;
+};
+
+#define WANT_FRAMES 1024u /* bytes of stack between an operator and us */
+
+BL_COLD static bool admit_limited(struct request *r)
 {
-    if (BL_LIKELY(p != NULL))
-        bl_track_alloc(p, size, BL_CLASS_HEAP, &o);
+    uint64_t distance = (uint64_t)(uintptr_t)bl_tls.wanted_frame - r->o.sp;
+    if (bl_tls.wanted_frame && distance < WANT_FRAMES && bl_tls.wanted_size < r->size)
+        r->size = bl_tls.wanted_size;
+    bl_tls.wanted_frame = NULL;
+    if (bl_track_admit(r->size, &r->o, &r->taken))
+        return true;
+    errno = ENOMEM;
+    return false;
+}
+
+/* False: it must fail, and errno says so. */
+BL_INLINE bool admit(struct request *r)
+{
+    return BL_LIKELY(!bl_limit_on) || admit_limited(r);
+}
+
+BL_INLINE void *born(void *p, const struct request *r)
+{
+    bool recorded = BL_LIKELY(p != NULL) && bl_track_alloc(p, r->size, BL_CLASS_HEAP, &r->o);
+    if (BL_UNLIKELY(bl_limit_on))
+        bl_limit_settle(r->taken, recorded ? bl_limit_weight(r->size) : 0);
     return p;
 }
 
+#define REQUEST(bytes)                                                                             \
+    {                                                                                              \
+        .size = (bytes), .o = BL_ORIGIN_HERE()                                                     \
+    }
+
 BL_EXPORT void *malloc(size_t size)
 {
+    struct request r = REQUEST(size);
     if (!bl_real_ready())
         return boot_calloc(16, 1, size);
-    return born(bl_real.malloc(size), size, BL_ORIGIN_HERE());
+    return admit(&r) ? born(bl_real.malloc(size), &r) : NULL;
 }
 
 BL_EXPORT void *calloc(size_t count, size_t size)
 {
+    struct request r = REQUEST(count * size);
     if (!bl_real_ready())
         return boot_calloc(16, count, size);
-    return born(bl_real.calloc(count, size), count * size, BL_ORIGIN_HERE());
+    if (size && count > SIZE_MAX / size)
+        return bl_real.calloc(count, size); /* which refuses it */
+    return admit(&r) ? born(bl_real.calloc(count, size), &r) : NULL;
 }
 
 BL_EXPORT void free(void *p)
@@ -80,21 +119,32 @@ BL_EXPORT void free(void *p)
 BL_INLINE void *reallocate(void *old, size_t size, struct bl_origin o)
 {
     struct bl_track_moved moved;
+    void *p = NULL;
     bl_track_realloc_begin(old, &moved);
-    void *p = bl_real.realloc(old, size);
+    bool admitted = BL_LIKELY(!bl_limit_on) || bl_track_admit_moved(&moved, size, &o);
+    if (admitted)
+        p = bl_real.realloc(old, size);
     bl_track_realloc_end(&moved, p, size, &o);
+    if (!admitted)
+        errno = ENOMEM;
     return p;
+}
+
+BL_INLINE void *realloc_of_any(void *old, struct request *r)
+{
+    if (is_boot(old))
+        return admit(r) ? born(boot_realloc(old, r->size), r) : NULL;
+    if (!bl_real_ready())
+        return boot_calloc(16, 1, r->size);
+    if (!old)
+        return admit(r) ? born(bl_real.realloc(NULL, r->size), r) : NULL;
+    return reallocate(old, r->size, r->o);
 }
 
 BL_EXPORT void *realloc(void *old, size_t size)
 {
-    if (is_boot(old))
-        return born(boot_realloc(old, size), size, BL_ORIGIN_HERE());
-    if (!bl_real_ready())
-        return boot_calloc(16, 1, size);
-    if (!old)
-        return born(bl_real.realloc(NULL, size), size, BL_ORIGIN_HERE());
-    return reallocate(old, size, BL_ORIGIN_HERE());
+    struct request r = REQUEST(size);
+    return realloc_of_any(old, &r);
 }
 
 BL_EXPORT void *reallocarray(void *old, size_t count, size_t size)
@@ -104,13 +154,13 @@ BL_EXPORT void *reallocarray(void *old, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (is_boot(old))
-        return born(boot_realloc(old, bytes), bytes, BL_ORIGIN_HERE());
-    if (!bl_real_ready())
-        return boot_calloc(16, 1, bytes);
-    if (!old)
-        return born(bl_real.realloc(NULL, bytes), bytes, BL_ORIGIN_HERE());
-    return reallocate(old, bytes, BL_ORIGIN_HERE());
+    struct request r = REQUEST(bytes);
+    return realloc_of_any(old, &r);
+}
+
+static bool is_alignment(size_t alignment)
+{
+    return alignment >= sizeof(void *) && (alignment & (alignment - 1)) == 0;
 }
 
 BL_EXPORT int posix_memalign(void **ret_p, size_t alignment, size_t size)
@@ -119,9 +169,16 @@ BL_EXPORT int posix_memalign(void **ret_p, size_t alignment, size_t size)
         *ret_p = bl_boot_alloc(alignment, size);
         return *ret_p ? 0 : ENOMEM;
     }
+    struct request r = REQUEST(size);
+    int saved = errno;
+    if (!is_alignment(alignment))
+        return bl_real.posix_memalign(ret_p, alignment, size); /* which refuses it */
+    if (!admit(&r)) {
+        errno = saved;
+        return ENOMEM;
+    }
     int error = bl_real.posix_memalign(ret_p, alignment, size);
-    if (error == 0)
-        born(*ret_p, size, BL_ORIGIN_HERE());
+    born(error == 0 ? *ret_p : NULL, &r);
     return error;
 }
 
@@ -129,23 +186,28 @@ BL_EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
     if (!bl_real_ready())
         return boot_calloc(alignment, 1, size);
-    return born(bl_real.aligned_alloc(alignment, size), size, BL_ORIGIN_HERE());
+    struct request r = REQUEST(size);
+    return admit(&r) ? born(bl_real.aligned_alloc(alignment, size), &r) : NULL;
 }
 
 BL_EXPORT void *memalign(size_t alignment, size_t size)
 {
     if (!bl_real_ready())
         return boot_calloc(alignment, 1, size);
+    struct request r = REQUEST(size);
+    if (!admit(&r))
+        return NULL;
     if (!bl_real.memalign)
-        return born(bl_real.aligned_alloc(alignment, size), size, BL_ORIGIN_HERE());
-    return born(bl_real.memalign(alignment, size), size, BL_ORIGIN_HERE());
+        return born(bl_real.aligned_alloc(alignment, size), &r);
+    return born(bl_real.memalign(alignment, size), &r);
 }
 
 BL_EXPORT void *valloc(size_t size)
 {
     if (!bl_real_ready())
         return boot_calloc(PAGE, 1, size);
-    return born(bl_real.valloc(size), size, BL_ORIGIN_HERE());
+    struct request r = REQUEST(size);
+    return admit(&r) ? born(bl_real.valloc(size), &r) : NULL;
 }
 
 BL_EXPORT void *pvalloc(size_t size)
@@ -153,7 +215,8 @@ BL_EXPORT void *pvalloc(size_t size)
     size_t rounded = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
     if (!bl_real_ready())
         return boot_calloc(PAGE, 1, rounded);
-    return born(bl_real.pvalloc(size), rounded, BL_ORIGIN_HERE());
+    struct request r = REQUEST(rounded);
+    return admit(&r) ? born(bl_real.pvalloc(size), &r) : NULL;
 }
 
 BL_EXPORT size_t malloc_usable_size(void *p)
@@ -211,37 +274,94 @@ static void *find_operator(void **slot, const char *name)
     (bl_real_ready() &&                                                                            \
      (BL_LIKELY(bl_real.name != NULL) || find_operator((void **)(void *)&bl_real.name, #name)))
 
-BL_INLINE void *made(void *p, size_t size, struct bl_origin o)
+/* Does this operator take its memory by our malloc? That is seen at its first block. */
+enum source { SOURCE_UNKNOWN, SOURCE_MALLOC, SOURCE_OWN };
+
+struct making {
+    struct request r;
+    enum source *source;
+};
+
+BL_COLD static void note_source(const struct making *m, bool by_malloc)
 {
-    if (!p)
+    bl_tls.wanted_frame = NULL;
+    if (!bl_tls.guard && bl_load_relaxed(bl_track_state) == BL_TRACK_ON)
+        __atomic_store_n(m->source, by_malloc ? SOURCE_MALLOC : SOURCE_OWN, __ATOMIC_RELAXED);
+}
+
+BL_INLINE void *made(void *p, const struct making *m)
+{
+    const struct request *r = &m->r;
+    size_t size = r->size;
+    if (!p) {
+        if (BL_UNLIKELY(bl_limit_on))
+            bl_limit_settle(r->taken, 0);
         return NULL;
-    if (bl_tls.recorded != p)
-        bl_track_alloc(p, size, BL_CLASS_HEAP, &o);
+    }
+    bool by_malloc = bl_tls.recorded == p;
+    if (!by_malloc)
+        born(p, r);
     else if (BL_UNLIKELY(bl_tls.recorded_size != size))
         bl_track_resize(p, size); /* libstdc++ rounds up for an alignment, and 0 to 1 */
+    if (BL_UNLIKELY(bl_limit_on))
+        note_source(m, by_malloc);
     bl_tls.recorded_size = size;
     bl_tls.recorded = p; /* new[] calls new */
     return p;
 }
 
+/* As an operator does that finds no memory: asks the new-handler, which may free some, until there
+ * is none to ask. */
+BL_COLD static bool admit_with_handler(struct request *r)
+{
+    void (*(*get_handler)(void))(void);
+    *(void **)(void *)&get_handler = bl_real_find_late("_ZSt15get_new_handlerv");
+    while (!bl_track_admit(r->size, &r->o, &r->taken)) {
+        void (*handler)(void) = get_handler ? get_handler() : NULL;
+        if (!handler)
+            return false;
+        handler();
+    }
+    return true;
+}
+
+/* With a limit. Returns the size to ask the operator for: as it is, or so much that it fails in its
+ * own way. What its own call of malloc is to count is left for that to find. */
+BL_COLD static size_t want_limited(struct making *m, const void *frame)
+{
+    if (__atomic_load_n(m->source, __ATOMIC_RELAXED) == SOURCE_OWN)
+        return admit_with_handler(&m->r) ? m->r.size : (size_t)PTRDIFF_MAX;
+    bl_tls.wanted_frame = frame;
+    bl_tls.wanted_size = m->r.size;
+    return m->r.size;
+}
+
+BL_INLINE size_t want(struct making *m, const void *frame)
+{
+    return BL_LIKELY(!bl_limit_on) ? m->r.size : want_limited(m, frame);
+}
+
+#define NEW_BY(name, otherwise, args, size)                                                        \
+    static enum source source;                                                                     \
+    struct making m = {.r = REQUEST(size), .source = &source};                                     \
+    bl_tls.recorded = NULL;                                                                        \
+    if (!OPERATOR_READY(name))                                                                     \
+        return otherwise;                                                                          \
+    size = want(&m, __builtin_frame_address(0));                                                   \
+    return made(bl_real.name args, &m);
+
 #define NEW(name, params, args, size)                                                              \
     BL_EXPORT void *name params;                                                                   \
     BL_EXPORT void *name params                                                                    \
     {                                                                                              \
-        bl_tls.recorded = NULL;                                                                    \
-        if (!OPERATOR_READY(name))                                                                 \
-            return malloc(size);                                                                   \
-        return made(bl_real.name args, size, BL_ORIGIN_HERE());                                    \
+        NEW_BY(name, malloc(size), args, size)                                                     \
     }
 
 #define NEW_ALIGNED(name, params, args, size, alignment)                                           \
     BL_EXPORT void *name params;                                                                   \
     BL_EXPORT void *name params                                                                    \
     {                                                                                              \
-        bl_tls.recorded = NULL;                                                                    \
-        if (!OPERATOR_READY(name))                                                                 \
-            return memalign(alignment, size);                                                      \
-        return made(bl_real.name args, size, BL_ORIGIN_HERE());                                    \
+        NEW_BY(name, memalign(alignment, size), args, size)                                        \
     }
 
 #define DELETE(name, params, args)                                                                 \

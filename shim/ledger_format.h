@@ -322,14 +322,18 @@ struct bl_header {
 
     struct bl_direct direct[BL_DIRECT_MAX]; /* 1192 */
 
-    uint8_t reserved3[2680]; /* 1352 */
+    /* limit_action=fail */
+    uint64_t limit_refused_bytes; /* 1352 relaxed adds */
+    uint64_t limit_first_bytes;   /* 1360 what the first of those asked for */
+
+    uint8_t reserved3[2664]; /* 1368 */
 
     struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1352, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1368, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");

@@ -1,5 +1,6 @@
 #include "live.h"
 #include "counters.h"
+#include "limit.h"
 #include "lock.h"
 #include "losses.h"
 #include "names.h"
@@ -10,6 +11,8 @@
 /* Unused records move between a shard and the common stock in batches: what one thread allocates
  * another may free for ever. */
 #define BATCH 128u
+
+#define HEAP 0u /* class number */
 
 /*
  * From address to record number: a map of pages, three levels like a page table, one word for every
@@ -409,6 +412,17 @@ BL_INLINE void end_locked(struct shard *s, map_word w)
     give_record_locked(s, number_in(w));
 }
 
+bool bl_live_is_limited(uint8_t class_number)
+{
+    return class_number == HEAP || (bl_load_relaxed(&hidden_classes) >> class_number & 1);
+}
+
+BL_COLD static void leave_limit(map_word w)
+{
+    if (bl_live_is_limited(class_in(w)))
+        bl_limit_settle(bl_limit_weight(size_in(w)), 0);
+}
+
 /* Records buffer and enters it into the index. False: no room, counted. */
 BL_INLINE bool put_locked(struct shard *s, const struct bl_buffer *b)
 {
@@ -428,27 +442,34 @@ BL_INLINE bool put_locked(struct shard *s, const struct bl_buffer *b)
     }
     if (BL_UNLIKELY(old)) {
         bl_losses_add(BL_LOSS_buffers_replaced, 1);
+        if (BL_UNLIKELY(bl_limit_on))
+            leave_limit(old);
         end_locked(s, old);
     }
     return true;
 }
 
-void bl_live_insert(const struct bl_buffer *buffer)
+bool bl_live_insert(const struct bl_buffer *buffer)
 {
     struct shard *s = lock_own_shard();
-    if (BL_LIKELY(put_locked(s, buffer)))
+    bool done = put_locked(s, buffer);
+    if (BL_LIKELY(done))
         bl_counters_birth(s->index, buffer->class_number, recorded_size(buffer));
     bl_lock_give(&s->lock);
+    return done;
 }
 
 /* read_if: flags that make it worth reading the record. */
-BL_INLINE unsigned remove_record(uint64_t address, map_word read_if, struct bl_buffer *ret_buffer)
+BL_INLINE unsigned remove_record(uint64_t address, map_word read_if, bool leaves_limit,
+                                 struct bl_buffer *ret_buffer)
 {
     struct shard *s = lock_own_shard();
     map_word w = index_take(address);
     if (BL_LIKELY(w != 0)) {
         if (w & read_if)
             read_record(w, ret_buffer);
+        if (BL_UNLIKELY(bl_limit_on) && leaves_limit)
+            leave_limit(w);
         end_locked(s, w);
     }
     bl_lock_give(&s->lock);
@@ -457,12 +478,17 @@ BL_INLINE unsigned remove_record(uint64_t address, map_word read_if, struct bl_b
 
 unsigned bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
 {
-    return remove_record(address, ret_buffer ? ~0ull : 0, ret_buffer);
+    return remove_record(address, ret_buffer ? ~0ull : 0, true, ret_buffer);
+}
+
+unsigned bl_live_take_out(uint64_t address, struct bl_buffer *ret_buffer)
+{
+    return remove_record(address, ~0ull, false, ret_buffer);
 }
 
 unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer)
 {
-    return remove_record(address, WATCHED, ret_buffer);
+    return remove_record(address, WATCHED, true, ret_buffer);
 }
 
 void bl_live_hold(uint64_t address)
@@ -475,17 +501,19 @@ void bl_live_hold(uint64_t address)
     bl_lock_give(&s->lock);
 }
 
-void bl_live_restore(const struct bl_buffer *buffer)
+bool bl_live_restore(const struct bl_buffer *buffer)
 {
     struct shard *s = lock_own_shard();
     uint64_t size = recorded_size(buffer);
-    if (!index_find(buffer->address) && put_locked(s, buffer)) {
+    bool done = !index_find(buffer->address) && put_locked(s, buffer);
+    if (done) {
         struct bl_counter *c = bl_counters_of(buffer->class_number, s->index);
         bl_counters_add(&c->frees, (uint64_t)-1);
         bl_counters_add(&c->free_bytes, -size);
         bl_counters_settle(c, buffer->class_number, (int64_t)size);
     }
     bl_lock_give(&s->lock);
+    return done;
 }
 
 void bl_live_resize(uint64_t address, uint64_t size_bytes)
@@ -498,6 +526,8 @@ void bl_live_resize(uint64_t address, uint64_t size_bytes)
         read_record(w, &b);
         struct bl_counter *c = bl_counters_of(b.class_number, s->index);
         int64_t change = (int64_t)(size_bytes - b.size_bytes);
+        if (BL_UNLIKELY(bl_limit_on) && bl_live_is_limited(b.class_number))
+            bl_limit_settle(bl_limit_weight(b.size_bytes), bl_limit_weight(size_bytes));
         b.size_bytes = size_bytes;
         fill_record_locked(s, record_at(w), &b);
         map_word resized = make_word(number_in(w), b.class_number, recorded_size(&b));

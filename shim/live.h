@@ -38,8 +38,8 @@ void bl_live_hide_class(uint8_t class_number);
 /* Moves a recorded buffer of class `from` into another. False: there is none. */
 bool bl_live_move(uint64_t address, uint8_t from, uint8_t to);
 /* Records a new buffer. An address that is still recorded had an end we did not see: that one is
- * ended and counted in buffers_replaced. */
-void bl_live_insert(const struct bl_buffer *buffer);
+ * ended and counted in buffers_replaced. False: there is no room. */
+bool bl_live_insert(const struct bl_buffer *buffer);
 #define BL_REMOVED_NONE    0u /* it was not recorded */
 #define BL_REMOVED         1u /* and these, or none of them: */
 #define BL_REMOVED_WATCHED 2u
@@ -50,10 +50,14 @@ unsigned bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
 /* The same; ret_buffer is filled in only if the buffer was watched. The others' records are not
  * read, which would wait for memory. */
 unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer);
+/* The same as remove, but what it has of the limit (limit.h) is the caller's. */
+unsigned bl_live_take_out(uint64_t address, struct bl_buffer *ret_buffer);
 /* The block holds a handle of a reference-counted class: its removal will say so. */
 void bl_live_hold(uint64_t address);
-/* Undoes a remove: the buffer lives on as it was, counters too. */
-void bl_live_restore(const struct bl_buffer *buffer);
+/* Is it of those that the limit counts? */
+bool bl_live_is_limited(uint8_t class_number);
+/* Undoes bl_live_take_out: the buffer lives on as it was, counters too. False: there is no room. */
+bool bl_live_restore(const struct bl_buffer *buffer);
 /* Gives a recorded buffer another size; where it is not recorded, nothing happens. */
 void bl_live_resize(uint64_t address, uint64_t size_bytes);
 /* Gives a buffer another stack, if it has this one. All shards are locked (bl_live_lock). */

@@ -2,6 +2,7 @@
 #include "annotate.h"
 #include "arena.h"
 #include "clock.h"
+#include "counters.h"
 #include "dir.h"
 #include "environment.h"
 #include "frees.h"
@@ -9,6 +10,7 @@
 #include "jvm/java_visit.h"
 #include "hook_list.h"
 #include "ledger.h"
+#include "limit.h"
 #include "losses.h"
 #include "marks.h"
 #include "modules.h"
@@ -137,6 +139,8 @@ static void fill_identity(struct bl_header *h)
     h->limit_reached_ns = 0;
     h->limit_refused = 0;
     h->limit_stack = 0;
+    h->limit_refused_bytes = 0;
+    h->limit_first_bytes = 0;
     h->sampled_ns = 0;
     h->round_ns = 0;
     h->mark_owner = 0;
@@ -156,6 +160,8 @@ static void fill_options(struct bl_header *h, const struct bl_conf *conf)
     h->sample_bytes = conf->sample_bytes;
     h->interval_ns = conf->interval_ns;
     h->signal = conf->signal;
+    h->limit_bytes = conf->limit_bytes;
+    h->limit_action = conf->limit_fails ? BL_LIMIT_FAIL : BL_LIMIT_REPORT;
     h->flags = (conf->quiet ? BL_FLAG_QUIET : 0u) | (conf->at_exit ? BL_FLAG_AT_EXIT : 0u) |
                (conf->follow ? BL_FLAG_FOLLOW : 0u) | (conf->mmap ? BL_FLAG_MMAP : 0u);
     read_boot_id(h->boot_id);
@@ -475,6 +481,19 @@ static void fill_child(uint32_t parent)
     h->direct_limit_bytes = 0;
 }
 
+/* What other threads had asked for at the fork is nobody's. */
+static void restart_limit(void)
+{
+    uint64_t used = 0;
+    if (!bl_limit_on)
+        return;
+    for (uint32_t n = 0; n < bl_header->published[BL_SECTION_CLASSES]; n++) {
+        if (bl_live_is_limited((uint8_t)n))
+            used += bl_counters_sum(n).bytes;
+    }
+    bl_limit_restart(used);
+}
+
 /* Only system calls here: other libraries' locks may still be those of threads that are no more. */
 static void after_fork_in_child(void)
 {
@@ -498,6 +517,7 @@ static void after_fork_in_child(void)
             fill_child(parent);
             bl_threads_after_fork();
             bl_live_rebase_counters();
+            restart_limit();
         } else {
             bl_store_relaxed(state_page, BL_TRACK_OFF);
         }
@@ -531,6 +551,7 @@ static void start_after_unseen_fork(void)
     bl_refs_reset();
     bl_frees_reset();
     bl_live_reset();
+    bl_limit_restart(0);
     bl_regions_reset();
     bl_stacks_reset();
     bl_modules_reset();
@@ -705,6 +726,9 @@ void bl_process_start(void)
     bl_say_init(false);
     bl_conf_parse(&bl_track_conf, getenv("BUFLEAK_OPTIONS"), say_bad_option, NULL);
     bl_say_init(bl_track_conf.quiet);
+    bl_limit_init(bl_track_conf.limit_bytes,
+                  bl_track_conf.limit_fails ? BL_LIMIT_FAIL : BL_LIMIT_REPORT,
+                  bl_track_conf.sample_bytes);
     bl_environment_init(bl_track_conf.follow);
     if (!bl_track_conf.follow)
         stop_following();

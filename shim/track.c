@@ -1,6 +1,7 @@
 #include "track.h"
 #include "clock.h"
 #include "frees.h"
+#include "limit.h"
 #include "losses.h"
 #include "modules.h"
 #include "references.h"
@@ -118,23 +119,21 @@ BL_COLD static bool record_large(struct bl_thread_state *t, void *address, size_
         .birth_ns = bl_clock_event_ns(),
         .class_number = BL_CLASS_HEAP,
     };
-    if (!t || !bl_track_large(t, o, &buffer))
-        return false;
-    bl_tls.recorded = address;
-    bl_tls.recorded_size = size;
-    return true;
+    return t && bl_track_large(t, o, &buffer);
 }
 
-BL_INLINE void record(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
+BL_INLINE bool record(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
 {
     struct bl_thread_state *t = bl_threads_current();
     bl_live_prefetch((uint64_t)(uintptr_t)address);
+    bl_tls.recorded = address; /* or left out of the sample, which is decided once */
+    bl_tls.recorded_size = size;
     if (BL_UNLIKELY(size >= bl_load_relaxed(&bl_track_large_bytes)) &&
         class_number == BL_CLASS_HEAP && record_large(t, address, size, o))
-        return;
+        return false;
     if (BL_UNLIKELY(bl_track_conf.sample_bytes > 1) && class_number == BL_CLASS_HEAP &&
         (!t || !sampled(t, size)))
-        return;
+        return false;
     struct bl_buffer buffer = {
         .address = (uint64_t)(uintptr_t)address,
         .size_bytes = size,
@@ -147,20 +146,48 @@ BL_INLINE void record(void *address, size_t size, uint8_t class_number, const st
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     if (BL_UNLIKELY(bl_tls.ignoring) && class_number == BL_CLASS_HEAP)
         buffer.class_number = bl_track_ignored_class;
-    bl_live_insert(&buffer);
-    bl_tls.recorded = address;
-    bl_tls.recorded_size = size;
+    return bl_live_insert(&buffer);
 }
 
-void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
+bool bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
 {
     if (!enter()) {
         if (!bl_tls.guard && !bl_track_begun)
             bl_losses_add(BL_LOSS_blocks_before_start, 1);
-        return;
+        return false;
     }
-    record(address, size, class_number, o);
+    bool recorded = record(address, size, class_number, o);
     bl_guard_leave();
+    return recorded;
+}
+
+/* The snapshot is made before the program goes on: it may be about to end for this. */
+BL_COLD static void refuse(size_t bytes, const struct bl_origin *o)
+{
+    if (!bl_limit_note_refused(bytes))
+        return;
+    bl_limit_note_stack(bl_track_stack(o));
+    bl_limit_await();
+}
+
+BL_COLD bool bl_track_admit(size_t bytes, const struct bl_origin *o, uint64_t *ret_taken)
+{
+    *ret_taken = 0;
+    if (bl_tls.guard || bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
+        return true;
+    if (bl_limit_take(bytes, ret_taken))
+        return true;
+    refuse(bytes, o);
+    return false;
+}
+
+bool bl_track_admit_moved(struct bl_track_moved *moved, size_t size, const struct bl_origin *o)
+{
+    uint64_t taken = 0;
+    size_t known = moved->is_limited ? moved->buffer.size_bytes : 0;
+    bool admitted = size <= known || bl_track_admit(size - known, o, &taken);
+    moved->taken += taken;
+    return admitted;
 }
 
 void bl_track_resize(void *address, size_t size)
@@ -224,26 +251,47 @@ void bl_track_free(void *address, const void *frame)
 void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved)
 {
     ret_moved->known = false;
+    ret_moved->is_limited = false;
+    ret_moved->taken = 0;
     if (!enter())
         return;
-    ret_moved->known = bl_live_remove((uint64_t)(uintptr_t)old, &ret_moved->buffer);
+    ret_moved->known = bl_live_take_out((uint64_t)(uintptr_t)old, &ret_moved->buffer);
+    ret_moved->is_limited = ret_moved->known && bl_live_is_limited(ret_moved->buffer.class_number);
+    if (BL_UNLIKELY(bl_limit_on) && ret_moved->is_limited)
+        ret_moved->taken = bl_limit_weight(ret_moved->buffer.size_bytes);
     if (!ret_moved->known && bl_track_conf.sample_bytes == 1)
         bl_losses_add(BL_LOSS_frees_unknown, 1);
     bl_guard_leave();
 }
 
+/* Returns what the block uses of the limit. */
+BL_INLINE uint64_t end_realloc(const struct bl_track_moved *moved, void *result, size_t size,
+                               const struct bl_origin *o)
+{
+    uint64_t used = 0;
+    if (!result && moved->known && size > 0) {
+        if (bl_live_restore(&moved->buffer) && moved->is_limited)
+            used = moved->buffer.size_bytes;
+    } else if (BL_UNLIKELY(moved->known && moved->buffer.watched)) {
+        note_end(&moved->buffer, result ? BL_OP_RESIZE : BL_OP_END, o);
+    }
+    /* what is ignored stays so */
+    uint8_t class_number = moved->is_limited ? moved->buffer.class_number : BL_CLASS_HEAP;
+    if (result && record(result, size, class_number, o))
+        used = size;
+    return BL_UNLIKELY(bl_limit_on) ? bl_limit_weight(used) : used;
+}
+
 void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size_t size,
                           const struct bl_origin *o)
 {
-    if (!enter())
-        return;
-    if (!result && moved->known && size > 0)
-        bl_live_restore(&moved->buffer);
-    else if (BL_UNLIKELY(moved->known && moved->buffer.watched))
-        note_end(&moved->buffer, result ? BL_OP_RESIZE : BL_OP_END, o);
-    if (result) /* what is ignored stays so */
-        record(result, size, moved->known ? moved->buffer.class_number : BL_CLASS_HEAP, o);
-    bl_guard_leave();
+    uint64_t used = 0;
+    if (enter()) {
+        used = end_realloc(moved, result, size, o);
+        bl_guard_leave();
+    }
+    if (BL_UNLIKELY(bl_limit_on))
+        bl_limit_settle(moved->taken, used);
 }
 
 bool bl_track_enter(void)

@@ -35,7 +35,8 @@ extern size_t bl_track_large_bytes;
 extern bool (*bl_track_large)(struct bl_thread_state *t, const struct bl_origin *o,
                               struct bl_buffer *buffer);
 
-void bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
+/* False: it has no record. */
+bool bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o);
 /* frame: the frame address of the wrapper, compiled with a frame pointer: the origin of the call is
  * read from it if the end of this one is to be recorded. */
 void bl_track_free(void *address, const void *frame);
@@ -47,10 +48,18 @@ void bl_track_resize(void *address, size_t size);
 struct bl_track_moved {
     struct bl_buffer buffer;
     bool known;
+    bool is_limited; /* and its class is one that the limit counts */
+    uint64_t taken;  /* of the limit, by the block, and by what it is to grow */
 };
 void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved);
 void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size_t size,
                           const struct bl_origin *o);
+
+/* With a limit: may the heap have so many bytes more? What is taken for them is in ret_taken, and
+ * is settled (limit.h) by whoever asked. False: they may not, which has been noted. */
+bool bl_track_admit(size_t bytes, const struct bl_origin *o, uint64_t *ret_taken);
+/* The same between bl_track_realloc_begin and end. */
+bool bl_track_admit_moved(struct bl_track_moved *moved, size_t size, const struct bl_origin *o);
 
 /* For events of other classes. enter: false = this one is not recorded; else leave must follow. */
 bool bl_track_enter(void);

@@ -56,6 +56,21 @@ START_TEST(defaults_are_the_documented_ones)
 }
 END_TEST
 
+START_TEST(limit_is_a_size_and_its_action_report_or_fail)
+{
+    struct complaint c;
+    struct bl_conf conf = parse("limit=64M:limit_action=fail", &c);
+    ck_assert_int_eq(c.count, 0);
+    ck_assert_uint_eq(conf.limit_bytes, 64u << 20);
+    ck_assert(conf.limit_fails);
+    conf = parse("limit_action=fail:limit_action=report", &c);
+    ck_assert(c.count == 0 && !conf.limit_fails && conf.limit_bytes == 0);
+    conf = parse("limit=0:limit_action=abort", &c);
+    ck_assert(c.count == 2 && !conf.limit_fails && conf.limit_bytes == 0);
+    ck_assert_str_eq(c.accepted, "report or fail");
+}
+END_TEST
+
 START_TEST(no_options_leave_the_defaults_without_complaint)
 {
     static const char *const nothing[] = {NULL, "", ":", ":::"};
@@ -251,6 +266,7 @@ START_TEST(the_last_of_two_values_counts)
 END_TEST
 
 RUN_SUITE("shim conf", defaults_are_the_documented_ones,
+          limit_is_a_size_and_its_action_report_or_fail, depth_takes_1_to_512,
           no_options_leave_the_defaults_without_complaint, depth_takes_1_to_512,
           sample_takes_sizes_with_units, interval_takes_times_with_units,
           signal_takes_names_numbers_and_none, switches_take_words_and_digits,
