@@ -221,7 +221,7 @@ BL_INLINE uint64_t commit(struct bl_thread_state *t, uint32_t known, uint32_t fr
         h = mix(h, f->pc);
         demanded = f->uses_rbp || (f->passes_rbp && demanded);
         t->frames[k] = (struct bl_walk_frame){f->sp, f->pc};
-        t->details[k] = (struct bl_walk_detail){h, f->rbp, f->rbp_slot, demanded};
+        t->details[k] = (struct bl_walk_detail){h, f->rbp, f->rbp_slot, demanded, 0};
         if (demanded && f->rbp_slot)
             t->need[t->need_count++] = (uint16_t)k;
     }

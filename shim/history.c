@@ -2,16 +2,19 @@
 #include "losses.h"
 #include "slab.h"
 #include "table.h"
+#include "threads.h"
 
 #define HISTORY_MAX    24u /* distinct operations kept of one buffer */
 #define NEAR_CALLS     8u  /* at most, from an operation to the call that holds its partner */
 #define ROOM_WANTED    8u  /* events, to stop looking for more */
 #define LIFECYCLES_MAX (1u << 14) /* distinct lifecycles kept, all classes together */
 #define EVICT_SAMPLES  16u
+static_assert(sizeof(struct bl_event) == 32, "two to a cache line: see events");
 
 static struct bl_slab events = {.section = BL_SECTION_EVENTS,
                                 .link_offset = offsetof(struct bl_event, next),
                                 .spares = BL_SPARES_EVENTS,
+                                .shares_lines = true,
                                 .used = 1};
 
 BL_INLINE struct bl_event *event_at(uint32_t n)
@@ -28,14 +31,56 @@ static int16_t clamp16(int32_t value)
     return (int16_t)(value < INT16_MIN ? INT16_MIN : value);
 }
 
+static bool is_of(const struct bl_event *event, uint16_t op, const struct bl_ref_event *e)
+{
+    return event->op == op && event->stack == e->stack && event->delta == e->delta;
+}
+
+/* What lives long has a long list, and the same few operations over and over. A thread remembers
+ * where it found its own. An event stays in its object's list until the object ends, which serial
+ * tells, or until some history is made anew, which lists counts. */
+#define NOTED_BEHIND 2u /* events that are looked at in any case */
+static uint32_t lists = 1;
+
+static struct bl_noted *noted_place(const struct bl_object *o, uint16_t op,
+                                    const struct bl_ref_event *e)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    uint64_t key = (uint64_t)(uintptr_t)o / sizeof *o ^ (uint64_t)e->stack << 24 ^ op;
+    return t ? &t->noted[key * 0x9E3779B97F4A7C15u >> 57 & (BL_NOTED - 1)] : NULL;
+}
+
+static struct bl_event *find_noted(const struct bl_noted *noted, const struct bl_object *o,
+                                   uint16_t op, const struct bl_ref_event *e)
+{
+    bool is_it = noted->object == o && noted->serial == o->serial && noted->stack == e->stack &&
+                 noted->delta == e->delta && noted->op == op &&
+                 noted->lists == bl_load_relaxed(&lists);
+    return is_it ? event_at(noted->event) : NULL;
+}
+
 static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
                                    const struct bl_ref_event *e)
 {
+    struct bl_noted *noted = NULL;
+    struct bl_event *event;
     uint32_t n = o->events;
     for (uint32_t i = 0; n && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
-        struct bl_event *event = event_at(n);
-        if (event->op == op && event->stack == e->stack && event->delta == e->delta)
+        if (i == NOTED_BEHIND && (noted = noted_place(o, op, e)) != NULL &&
+            (event = find_noted(noted, o, op, e)) != NULL)
             return event;
+        event = event_at(n);
+        if (is_of(event, op, e)) {
+            if (noted)
+                *noted = (struct bl_noted){.object = o,
+                                           .serial = o->serial,
+                                           .lists = bl_load_relaxed(&lists),
+                                           .stack = e->stack,
+                                           .event = n,
+                                           .delta = e->delta,
+                                           .op = op};
+            return event;
+        }
         n = event->next;
     }
     return NULL;
@@ -145,6 +190,7 @@ static void write_room(struct room *r, struct bl_object *o, uint64_t now_ns)
     uint32_t kept = 0;
     uint32_t head = 0;
     renew_generation(o);
+    bl_add_relaxed(&lists, 1);
     for (uint32_t i = r->count; i-- > 0;) {
         uint32_t n = r->items[i].number;
         if (n && r->items[i].left == 0 && r->balanced) {
@@ -401,5 +447,6 @@ void bl_history_reset(void)
     lifecycles = NULL;
     lifecycle_used = 1;
     lifecycle_hand = 1;
+    bl_add_relaxed(&lists, 1);
     bl_slab_reset(&events);
 }

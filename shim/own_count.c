@@ -2,30 +2,6 @@
 #include "hook_list.h"
 #include "losses.h"
 
-static int32_t load(const struct bl_own_field *field, uint64_t handle)
-{
-    // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    const void *at = (const void *)(uintptr_t)(handle + (uint64_t)field->offset);
-    switch (field->width) {
-    case 1:
-        return *(const volatile uint8_t *)at;
-    case 2:
-        return *(const volatile uint16_t *)at;
-    case 4:
-        return *(const volatile int32_t *)at;
-    default:
-        return (int32_t) * (const volatile int64_t *)at;
-    }
-}
-
-struct bl_own bl_own_read(const struct bl_own_field *field, const struct bl_ref_event *e)
-{
-    struct bl_own own = {.known = field->width > 0};
-    if (own.known)
-        own.after = own.read = load(field, e->handle) + (e->through ? 0 : e->delta);
-    return own;
-}
-
 static void note(struct bl_object *o, const struct bl_own *own)
 {
     bool drifted = (o->flags & BL_OBJECT_DRIFTED) != 0;
@@ -37,14 +13,9 @@ static void note(struct bl_object *o, const struct bl_own *own)
     bl_losses_add(BL_LOSS_counts_drifted, own->drifts ? 1 : (uint64_t)-1);
 }
 
-BL_INLINE uint64_t key_of(uint64_t handle, uint8_t class_number)
-{
-    return handle ^ (uint64_t)class_number << 56;
-}
-
 struct bl_flight_sums bl_own_in_flight(uint8_t class_number, uint64_t handle)
 {
-    return bl_flights_of(key_of(handle, class_number));
+    return bl_flights_of(bl_own_key_of(handle, class_number));
 }
 
 /* after: as it was read with the flights known, and perhaps done by now. */
@@ -61,29 +32,21 @@ void bl_own_note(struct bl_object *o, int32_t own, struct bl_flight_sums flights
     note(o, &explained);
 }
 
-struct bl_own bl_own_compare(const struct bl_own_field *field, uint8_t class_number,
-                             struct bl_object *o, const struct bl_ref_event *e)
+BL_NOINLINE struct bl_own bl_own_explain(const struct bl_own_field *field, uint8_t class_number,
+                                         struct bl_object *o, const struct bl_ref_event *e)
 {
-    struct bl_thread_state *t = bl_tls.thread;
-    struct bl_own own = bl_own_read(field, e);
-    if (!own.known)
-        return own;
-    if (BL_UNLIKELY(own.after != o->refs)) {
-        /* looked up before the count is read once more, so that nothing is missed that is done
-         * meanwhile */
-        struct bl_flight_sums flights = bl_own_in_flight(class_number, e->handle);
-        own = explain(o->refs, bl_own_read(field, e).after, flights);
-    }
+    /* looked up before the count is read once more, so that nothing is missed that is done
+     * meanwhile */
+    struct bl_flight_sums flights = bl_own_in_flight(class_number, e->handle);
+    struct bl_own own = explain(o->refs, bl_own_read(field, e).after, flights);
     note(o, &own);
-    if (!e->through && BL_LIKELY(t != NULL))
-        bl_flights_add(t, key_of(e->handle, class_number), e->delta, e->sp);
     return own;
 }
 
 void bl_own_may_lose(uint8_t class_number, const struct bl_ref_event *e)
 {
     if (bl_tls.thread)
-        bl_flights_add(bl_tls.thread, key_of(e->handle, class_number), -e->delta, e->sp);
+        bl_flights_add(bl_tls.thread, bl_own_key_of(e->handle, class_number), -e->delta, e->sp);
 }
 
 int32_t bl_own_at_birth(struct bl_own_field *field, uint8_t class_number,

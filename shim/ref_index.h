@@ -81,9 +81,14 @@ struct bl_ref_spot {
         class_number; /* of the function called, until the buffer that is found tells the kind */
 };
 
+BL_INLINE uint32_t bl_ref_index_of(uint64_t handle)
+{
+    return bl_table_hash(&handle, sizeof handle) >> 27 & (BL_REF_SHARDS - 1);
+}
+
 BL_INLINE struct bl_ref_spot bl_ref_spot_of(uint64_t handle, uint8_t class_number)
 {
-    uint32_t index = bl_table_hash(&handle, sizeof handle) >> 27 & (BL_REF_SHARDS - 1);
+    uint32_t index = bl_ref_index_of(handle);
     return (struct bl_ref_spot){.shard = &bl_ref_shards[index],
                                 .handle = handle,
                                 .index = index,
@@ -176,15 +181,20 @@ void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,
 /* With no lock held: all that the ended ones own. */
 void bl_ref_end_members(struct bl_ref_spot *at, const struct bl_ref_event *e);
 
-/* Takes the lock; every operation of a thread begins so. */
-BL_INLINE struct bl_ref_spot bl_ref_enter(const struct bl_ref_event *e)
+/* Takes the lock; every operation of a thread begins so. Filled in where it is to be: a copy would
+ * be read in other pieces than it was written. */
+BL_INLINE void bl_ref_enter(struct bl_ref_spot *at, const struct bl_ref_event *e)
 {
-    struct bl_ref_spot at = bl_ref_spot_of(e->handle, e->class_number);
     struct bl_thread_state *t = bl_tls.thread;
+    at->handle = e->handle;
+    at->index = bl_ref_index_of(e->handle);
+    at->shard = &bl_ref_shards[at->index];
+    at->ended = 0;
+    at->ended_ill = false;
+    at->class_number = e->class_number;
     if (BL_LIKELY(t != NULL))
         bl_flights_land(t, e->sp);
-    bl_lock_take(&at.shard->lock);
-    return at;
+    bl_lock_take(&at->shard->lock);
 }
 
 /* And ends so. */

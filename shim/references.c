@@ -64,8 +64,9 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
 {
     struct bl_token owner = {.record = 0};
     enum owner_found found = find_owner(birth, e->handle, &owner);
-    const struct bl_ref_spot place = bl_ref_enter(e);
-    struct bl_ref_spot at = place;
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
+    const struct bl_ref_spot place = at;
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     struct bl_object *o = entry ? bl_ref_object_at(entry->record) : NULL;
     uint32_t record;
@@ -88,8 +89,8 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
 /* ---- retains and releases ---- */
 
 /* One more operation of a live object, of at's class. */
-static struct bl_own change_locked(const struct bl_ref_spot *at, struct bl_object *o,
-                                   const struct bl_ref_event *e)
+BL_INLINE struct bl_own change_locked(const struct bl_ref_spot *at, struct bl_object *o,
+                                      const struct bl_ref_event *e)
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     bl_store_relaxed(&o->refs, o->refs + e->delta);
@@ -130,7 +131,8 @@ bool bl_refs_known(uint64_t handle, uint8_t class_number)
 
 void bl_refs_retain(const struct bl_ref_event *e)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (BL_UNLIKELY(!entry)) {
         revive_locked(&at, e);
@@ -183,8 +185,8 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
 }
 
 /* o->refs is less already. */
-static void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
-                                const struct bl_ref_event *e, struct bl_own own)
+BL_INLINE void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
+                                   const struct bl_ref_event *e, struct bl_own own)
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     struct bl_object *o = bl_ref_object_at(entry->record);
@@ -198,8 +200,8 @@ static void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *ent
         bl_ref_end_locked(at, entry, e, well ? BL_REF_WELL : BL_REF_ILL);
 }
 
-static void release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
-                           const struct bl_ref_event *e)
+BL_INLINE void release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
+                              const struct bl_ref_event *e)
 {
     struct bl_own own = change_locked(at, bl_ref_object_at(entry->record), e);
     note_release_locked(at, entry, e, own);
@@ -207,7 +209,8 @@ static void release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
 
 void bl_refs_release(const struct bl_ref_event *e)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry)
         release_locked(&at, entry, e);
@@ -218,7 +221,8 @@ void bl_refs_release(const struct bl_ref_event *e)
 
 void bl_refs_release_last(const struct bl_ref_event *e)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry && bl_ref_object_at(entry->record)->refs + e->delta <= 0)
         release_locked(&at, entry, e);
@@ -229,7 +233,8 @@ void bl_refs_release_last(const struct bl_ref_event *e)
 
 void bl_refs_end(const struct bl_ref_event *e)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry) {
         bl_history_note(bl_ref_object_at(entry->record), BL_OP_END, e);
@@ -242,8 +247,9 @@ void bl_refs_end(const struct bl_ref_event *e)
 
 void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
     (void)into; /* the report names the site; the buffer that answers has a record of its own */
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry) {
         bl_history_note(bl_ref_object_at(entry->record), BL_OP_TRANSFER, e);
@@ -362,7 +368,8 @@ static void begin_locked(enum bl_refs_call call, struct bl_ref_spot *at, struct 
 
 bool bl_refs_begin(enum bl_refs_call call, const struct bl_ref_event *e, struct bl_token *ret_token)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     bool known = entry != NULL;
     if (known) {
@@ -379,7 +386,8 @@ bool bl_refs_begin(enum bl_refs_call call, const struct bl_ref_event *e, struct 
 
 void bl_refs_finish_destroy(const struct bl_ref_event *e, struct bl_token token)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_token_locked(&at, token);
     if (entry)
         bl_ref_end_locked(&at, entry, e, BL_REF_WELL);
@@ -446,7 +454,8 @@ static void resize_locked(const struct bl_ref_spot *at, struct bl_object *o, uin
 
 void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry)
         resize_locked(&at, bl_ref_object_at(entry->record), size);
@@ -455,7 +464,8 @@ void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
 
 void bl_refs_note_holder(const struct bl_ref_event *e, uint64_t holder)
 {
-    struct bl_ref_spot at = bl_ref_enter(e);
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     if (entry) {
         struct bl_object *o = bl_ref_object_at(entry->record);

@@ -35,7 +35,7 @@ static void give_locked(struct bl_slab *slab, uint32_t n)
 }
 
 /* Half of what fits at a time, so that taking and giving in turns does not lock each time. Records
- * that were never used are not hoarded. */
+ * that were never used are not hoarded, but those of one cache line go to one thread. */
 static void refill(struct bl_slab *slab, struct bl_spares *spares)
 {
     bl_lock_take(&slab->lock);
@@ -44,7 +44,8 @@ static void refill(struct bl_slab *slab, struct bl_spares *spares)
         if (!n)
             break;
         spares->records[spares->count++] = n;
-    } while (spares->count < BL_SPARES / 2 && slab->free_head);
+    } while (spares->count < BL_SPARES / 2 &&
+             (slab->free_head || (slab->shares_lines && slab->used & 1)));
     bl_lock_give(&slab->lock);
 }
 

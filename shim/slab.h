@@ -14,13 +14,15 @@
 #include "lock.h"
 #include "threads.h"
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): used and lock are to be apart
 struct bl_slab {
     enum bl_section section;
     uint32_t link_offset;
     enum bl_spares_of spares;
-    uint32_t epoch; /* counts resets */
-    struct bl_lock lock;
-    uint32_t used;      /* (lock) to write; only grows */
+    bool shares_lines; /* two records to a cache line */
+    uint32_t epoch;    /* counts resets */
+    uint32_t used;     /* (lock) to write; only grows. Read on every event: away from the lock */
+    struct bl_lock lock BL_ALIGNED(64);
     uint32_t free_head; /* (lock) */
 };
 

@@ -144,10 +144,11 @@ static uint32_t add_frame_locked(const struct edge_key *key)
     return n;
 }
 
-/* Enters the path keys[count-1] (outermost) .. keys[0]; parents are filled in on the way. */
-static uint32_t enter_path(struct edge_key *keys, uint32_t count)
+/* Enters the path keys[count-1] (outermost) .. keys[0] below `parent`; parents are filled in on the
+ * way. */
+static uint32_t enter_path(struct edge_key *keys, uint32_t count, uint32_t parent)
 {
-    uint32_t frame = 0;
+    uint32_t frame = parent;
     bl_lock_take(&trie_lock);
     for (uint32_t i = count; i-- > 0;) {
         struct edge *e = NULL;
@@ -169,7 +170,7 @@ uint32_t bl_stacks_enter(const struct bl_stack_frame *frames, uint32_t count)
         return 0;
     for (uint32_t i = 0; i < count; i++)
         keys[i] = (struct edge_key){.module = frames[i].module, .offset = frames[i].offset};
-    uint32_t stack = enter_path(keys, count);
+    uint32_t stack = enter_path(keys, count, 0);
     bl_arena_free(keys, bytes);
     return stack;
 }
@@ -184,29 +185,68 @@ static void count_flags(const struct bl_walk *w, bool cut)
         bl_losses_add(BL_LOSS_stacks_fallback, 1);
 }
 
+static void fill_keys(struct edge_key *keys, uint32_t count, const struct bl_thread_state *t,
+                      const struct bl_walk *w)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bool exact;
+        uint64_t pc = bl_capture_pc(t, w, i, &exact);
+        struct bl_location where = bl_modules_locate(pc);
+        keys[i] = (struct edge_key){
+            .module = where.module | (exact ? BL_FRAME_EXACT : 0u),
+            .offset = where.offset,
+        };
+    }
+}
+
+/* The whole stack is recorded, from its root: its frames are nodes of the trie as they stand. */
+static bool is_whole(const struct bl_walk *w, uint32_t depth)
+{
+    return w->flags == 0 && w->known + w->fresh <= depth;
+}
+
+/* How many of the kept frames, outermost first, are in the trie already. */
+static uint32_t entered(const struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth)
+{
+    uint32_t count = is_whole(w, depth) ? w->known : 0;
+    while (count > 0 && t->details[count - 1].trie == 0)
+        count--;
+    return count;
+}
+
+/* The path has been entered: the frames that the thread keeps learn where they are in the trie. */
+static void note_entered(struct bl_thread_state *t, const struct bl_walk *w,
+                         const struct edge_key *keys, uint32_t count, uint32_t stack)
+{
+    uint32_t total = w->known + w->fresh;
+    bool committed = t->frame_count == total;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t k = total - 1 - i;
+        if (committed || k < w->known)
+            t->details[k].trie = i == 0 ? stack : keys[i - 1].parent;
+    }
+}
+
+/* Stacks that are new differ from the one before in their innermost frames: only those are looked
+ * up. */
 static uint32_t intern_new(struct bl_thread_state *t, const struct bl_walk *w, uint32_t depth)
 {
     uint32_t total = w->known + w->fresh;
-    uint32_t count = total < depth ? total : depth;
-    bool cut = count < total || (w->flags & BL_WALK_DEEP);
+    uint32_t above = entered(t, w, depth);
+    uint32_t count = (total < depth ? total : depth) - above;
+    bool cut = above + count < total || (w->flags & BL_WALK_DEEP);
     size_t bytes = BL_DEPTH_MAX * sizeof(struct edge_key);
     struct edge_key *keys = bl_arena_alloc(bytes);
-    uint32_t stack = 0;
-    if (keys) {
-        for (uint32_t i = 0; i < count; i++) {
-            bool exact;
-            uint64_t pc = bl_capture_pc(t, w, i, &exact);
-            struct bl_location where = bl_modules_locate(pc);
-            keys[i] = (struct edge_key){
-                .module = where.module | (exact ? BL_FRAME_EXACT : 0u),
-                .offset = where.offset,
-            };
-        }
+    uint32_t stack = above && keys ? t->details[above - 1].trie : 0;
+    if (keys && count > 0) {
+        fill_keys(keys, count, t, w);
         keys[count - 1].module |= cut ? BL_FRAME_TRUNCATED : 0u;
         keys[count - 1].module |= !cut && (w->flags & BL_WALK_UNROOTED) ? BL_FRAME_UNROOTED : 0u;
-        stack = enter_path(keys, count);
-        bl_arena_free(keys, bytes);
+        stack = enter_path(keys, count, stack);
+        if (stack && is_whole(w, depth))
+            note_entered(t, w, keys, count, stack);
     }
+    bl_arena_free(keys, bytes);
     if (!stack)
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     else

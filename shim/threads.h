@@ -18,6 +18,7 @@
 #define BL_FRAMES_MAX 1024u
 #define BL_MEMO_SIZE  1024u
 #define BL_FLIGHTS    16u
+#define BL_NOTED      128u
 #define BL_SPARES     16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
@@ -32,6 +33,7 @@ struct bl_walk_detail {
     uint64_t rbp;      /* value of rbp in frame k */
     uint64_t rbp_slot; /* where it was loaded from; 0 = a callee had it in the register */
     bool demands_rbp;  /* unwinding frame k, or further out, uses rbp */
+    uint32_t trie;     /* frames 0 .. k in the trie of stacks; 0: not entered, or not known */
 };
 
 struct bl_scratch_frame {
@@ -56,6 +58,17 @@ struct bl_flight {
     uint64_t key; /* of the object */
     uint64_t sp;  /* of the function's caller: the function has returned when sp is back there */
     int32_t delta;
+};
+
+/* Where an operation of this thread was found in a long history, see history.c. */
+struct bl_noted {
+    const void *object;
+    uint32_t serial;
+    uint32_t lists; /* 0: unused */
+    uint32_t stack;
+    uint32_t event;
+    int32_t delta;
+    uint16_t op;
 };
 
 /* Records of a slab that a thread may take without a lock, see slab.h. */
@@ -93,6 +106,7 @@ struct bl_thread_state {
     uint16_t need[BL_FRAMES_MAX]; /* the frames that demand rbp and loaded it from a slot */
     struct bl_scratch_frame scratch[BL_FRAMES_MAX];
     struct bl_memo memo[BL_MEMO_SIZE];
+    struct bl_noted noted[BL_NOTED];
 };
 
 /* Once, in the constructor, on the main thread. */

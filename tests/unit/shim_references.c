@@ -113,6 +113,38 @@ START_TEST(equal_operations_fold_and_others_do_not)
 }
 END_TEST
 
+static unsigned events_folded(const struct bl_object *o, uint32_t times)
+{
+    unsigned count = 0;
+    for (uint32_t n = o->events; n;) {
+        const struct bl_event *e = bl_ledger_at(BL_SECTION_EVENTS, n);
+        count += e->folded == times;
+        n = e->next;
+    }
+    return count;
+}
+
+/* Each operation of it is remembered by the thread: for this buffer, not for the next one. */
+START_TEST(what_a_long_history_repeats_folds_in_its_own_buffer)
+{
+    start(counted);
+    ck_assert_ptr_nonnull(bl_threads_current());
+    for (uint32_t buffers = 0; buffers < 3; buffers++) {
+        birth(0x1000, 11, 1000);
+        for (uint32_t i = 0; i < 60; i++)
+            retain(0x1000, 100 + i % 20);
+        const struct bl_object *o = find(0x1000, false);
+        ck_assert_uint_eq(o->event_count, 20);
+        ck_assert_uint_eq(events_folded(o, 3), 20);
+        ck_assert_uint_eq(o->event_overflow, 0);
+        for (uint32_t i = 0; i < 61; i++)
+            release(0x1000, 13);
+        ck_assert_ptr_null(find(0x1000, false));
+    }
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_overflow], 0);
+}
+END_TEST
+
 START_TEST(a_full_history_counts_what_it_does_not_keep)
 {
     start(counted);
@@ -809,6 +841,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_buffer_lives_until_its_last_release);
     tcase_add_test(tc, equal_operations_fold_and_others_do_not);
+    tcase_add_test(tc, what_a_long_history_repeats_folds_in_its_own_buffer);
     tcase_add_test(tc, a_full_history_counts_what_it_does_not_keep);
     tcase_add_test(tc, references_in_passing_leave_a_full_history_in_pairs);
     tcase_add_test(tc, a_reference_that_is_kept_in_passing_stays_in_a_full_history);
