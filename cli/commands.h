@@ -5,6 +5,7 @@
 
 #include "error.h"
 
+int bl_cmd_check(int argc, char **argv, struct bl_error *error);
 int bl_cmd_diff(int argc, char **argv, struct bl_error *error);
 int bl_cmd_report(int argc, char **argv, struct bl_error *error);
 int bl_cmd_dump(int argc, char **argv, struct bl_error *error);

@@ -182,9 +182,22 @@ static bool is_kept(const struct bl_judge *judge, size_t first, size_t end)
     return false;
 }
 
+/* An accusation is never replaced by less. */
+static void note_finding(const struct bl_judge *judge, const struct bl_finding *finding,
+                         const struct bl_decision *decision)
+{
+    for (size_t k = 0; k < decision->object_count; k++) {
+        uint32_t index = judge->histories->objects[decision->first_object + k].index;
+        uint32_t known = judge->finding_of[index];
+        if (known == 0 || judge->findings[known - 1].verdict == BL_VERDICT_UNRELEASED)
+            judge->finding_of[index] = (uint32_t)(finding - judge->findings) + 1;
+    }
+}
+
 static void add_part(struct bl_finding *finding, const struct bl_judge *judge,
                      const struct bl_decision *decision)
 {
+    note_finding(judge, finding, decision);
     uint32_t class_number = bl_decision_class(judge, decision);
     struct bl_part *part = NULL;
     for (size_t i = 0; i < finding->part_count; i++)
@@ -313,6 +326,8 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     if (bl_decision_is_accused(decision))
         finding->blame_kind = judge->histories->items[decision->item].kind;
     add_buffers(judge, first, end, group, finding);
+    for (size_t i = first; i < end; i++)
+        note_finding(judge, finding, &judge->decisions[i]);
     collect_references(judge, first, end, finding);
     if (bl_decision_is_accused(decision)) {
         struct bl_scope scope = bl_counts_scope(judge->counts, decision->chain, decision->item);

@@ -96,6 +96,7 @@ struct bl_judge {
 
     struct bl_counts *counts;
     uint32_t *object_groups; /* per history object: accused groups it is in */
+    uint32_t *finding_of;    /* by index in bl_reader_objects: see bl_pairing_finding_of */
     struct bl_finding *findings;
     size_t finding_count;
     struct bl_group *groups;

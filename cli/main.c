@@ -12,6 +12,7 @@ static const char help[] =
     "Shows which buffers of a running program are unreleased, and where they came from.\n"
     "\n"
     "  run -- PROGRAM …    start a program tracked; report at every snapshot and at exit\n"
+    "  check -- COMMAND …  run a command and fail if it leaked, for CI\n"
     "  report [TARGET]     show what is unreleased\n"
     "  top [TARGET]        watch a program live\n"
     "  diff A B            show what changed between two moments, processes or builds\n"
@@ -26,16 +27,17 @@ static const char help[] =
     "  --help              this text\n"
     "  --version           the version\n"
     "\n"
-    "Exit codes: 0 fine (run: the program's own code), 1 failed, 2 wrong usage,\n"
+    "Exit codes: 0 fine (run: the program's own code), 1 failed, 2 wrong usage, 23 check found "
+    "leaks,\n"
     "126/127 the program could not be executed or found, 128+N it died by signal N.\n";
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct bl_error *error);
 } commands[] = {
-    {"run", bl_cmd_run},   {"report", bl_cmd_report},     {"top", bl_cmd_top},
-    {"diff", bl_cmd_diff}, {"dump", bl_cmd_dump},         {"mark", bl_cmd_mark},
-    {"ps", bl_cmd_ps},     {"profiles", bl_cmd_profiles},
+    {"run", bl_cmd_run},   {"check", bl_cmd_check}, {"report", bl_cmd_report},
+    {"top", bl_cmd_top},   {"diff", bl_cmd_diff},   {"dump", bl_cmd_dump},
+    {"mark", bl_cmd_mark}, {"ps", bl_cmd_ps},       {"profiles", bl_cmd_profiles},
 };
 
 static int run_command(int argc, char **argv, struct bl_error *error)

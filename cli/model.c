@@ -339,7 +339,7 @@ uint32_t bl_model_first_own_thread(const struct bl_reader *reader)
         return 0;
     for (uint32_t n = bl_reader_count(reader, BL_SECTION_THREADS); n-- > 1;) {
         const struct bl_thread *thread = bl_reader_thread(reader, n);
-        if (thread && thread->tid == header->pid)
+        if (thread && !(thread->flags & BL_THREAD_TEST) && thread->tid == header->pid)
             return n;
     }
     return 0;

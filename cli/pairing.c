@@ -7,6 +7,8 @@
 
 struct bl_pairing {
     struct bl_finding *findings;
+    uint32_t *finding_of; /* index + 1 */
+    size_t object_count;
 };
 
 static uint32_t find_main_thread(const struct bl_reader *reader)
@@ -14,7 +16,8 @@ static uint32_t find_main_thread(const struct bl_reader *reader)
     uint32_t count = bl_reader_count(reader, BL_SECTION_THREADS);
     for (uint32_t i = count; i-- > 1;) {
         const struct bl_thread *thread = bl_reader_thread(reader, i);
-        if (thread && thread->tid == bl_reader_header(reader)->pid)
+        if (thread && !(thread->flags & BL_THREAD_TEST) &&
+            thread->tid == bl_reader_header(reader)->pid)
             return i;
     }
     return 0;
@@ -91,7 +94,10 @@ static int prepare(struct bl_judge *judge)
         return -1;
     judge->object_groups =
         calloc(judge->histories->object_count + 1, sizeof(*judge->object_groups));
-    if (!judge->object_groups)
+    size_t count;
+    bl_reader_objects(judge->reader, &count);
+    judge->finding_of = calloc(count + 1, sizeof(*judge->finding_of));
+    if (!judge->object_groups || !judge->finding_of)
         return bl_judge_out_of_memory(judge);
     return 0;
 }
@@ -131,6 +137,8 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
         .reader = reader, .growth = growth, .model = model, .options = options, .error = error};
     int outcome = judge_everything(&judge);
     pairing->findings = judge.findings;
+    pairing->finding_of = judge.finding_of;
+    bl_reader_objects(reader, &pairing->object_count);
     bl_compare_destroy(judge.compare);
     bl_lasting_destroy(judge.lasting);
     bl_histories_destroy(judge.histories);
@@ -153,5 +161,13 @@ void bl_pairing_destroy(struct bl_pairing *pairing)
     if (!pairing)
         return;
     free(pairing->findings);
+    free(pairing->finding_of);
     free(pairing);
+}
+
+const struct bl_finding *bl_pairing_finding_of(const struct bl_pairing *pairing, size_t object)
+{
+    if (!pairing->finding_of || object >= pairing->object_count || pairing->finding_of[object] == 0)
+        return NULL;
+    return &pairing->findings[pairing->finding_of[object] - 1];
 }

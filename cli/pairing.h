@@ -42,4 +42,8 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
                       const struct bl_model_options *options, struct bl_error *error);
 void bl_pairing_destroy(struct bl_pairing *pairing);
 
+/* The finding that a live object is in, by its index in bl_reader_objects; of what a leaked buffer
+ * holds that buffer's. NULL: none. */
+const struct bl_finding *bl_pairing_finding_of(const struct bl_pairing *pairing, size_t object);
+
 #endif

@@ -58,6 +58,9 @@ void bl_render_text_marks(FILE *out, const struct bl_view *view);
 void bl_render_text_growing(FILE *out, const struct bl_growth *growth);
 
 /* What holds a group's buffers, or that they are lost; nothing where it is not known. */
+/* "cache.c:12 `g_cache` (global)": what a root is. */
+void bl_render_text_root(const struct bl_view *view, const struct bl_reach_root *root, char *out,
+                         size_t size);
 void bl_render_text_held_by(const struct bl_pen *pen, const struct bl_group *group);
 /* How many are lost, and what the run could not see; nothing where none was asked for. */
 void bl_render_text_reach(const struct bl_pen *pen);

@@ -90,8 +90,8 @@ static void describe_frame(const struct bl_view *view, const struct bl_reach_roo
     snprintf(out, size, "the stack frame of %s, %s", where, thread);
 }
 
-static void describe_root(const struct bl_view *view, const struct bl_reach_root *root, char *out,
-                          size_t size)
+void bl_render_text_root(const struct bl_view *view, const struct bl_reach_root *root, char *out,
+                         size_t size)
 {
     char text[768] = "";
     switch (root->kind) {
@@ -147,7 +147,7 @@ static void write_path(const struct bl_pen *pen, uint32_t number)
     for (size_t i = stored; i-- > 0;) {
         char described[1200];
         if (steps[i].root)
-            describe_root(pen->view, steps[i].root, described, sizeof(described));
+            bl_render_text_root(pen->view, steps[i].root, described, sizeof(described));
         else
             describe_block(pen->view, steps[i].block, described, sizeof(described));
         if (steps[i].root)
@@ -330,7 +330,7 @@ static json_t *make_step(const struct bl_view *view, const struct bl_reach_step 
     char text[1200];
     const struct bl_live *live = step->block ? bl_reach_live(view->reaches, step->block) : NULL;
     if (step->root)
-        describe_root(view, step->root, text, sizeof(text));
+        bl_render_text_root(view, step->root, text, sizeof(text));
     else
         describe_block(view, step->block, text, sizeof(text));
     json_t *object = json_pack(

@@ -422,6 +422,37 @@ static void follow(struct bl_session *session)
     }
 }
 
+void bl_session_await(struct bl_session *session)
+{
+    follow(session);
+    sweep(session);
+}
+
+void bl_session_stop(const struct bl_session *session)
+{
+    pid_t *pids = NULL;
+    size_t count = bl_proc_descendants(getpid(), &pids);
+    for (size_t i = 0; i < count; i++)
+        if (pids[i] != session->child || session->child_ended)
+            kill(pids[i], SIGTERM);
+    free(pids);
+}
+
+void bl_session_each_running(struct bl_session *session,
+                             void (*visit)(void *context, struct bl_target *target))
+{
+    for (size_t i = 0; i < session->tree.count; i++) {
+        struct bl_run_process *process = &session->tree.processes[i];
+        struct bl_target target;
+        if (process->is_done || !process->path || !is_member(session, process) ||
+            !open_target(&target, process->path, false))
+            continue;
+        if (target.is_running)
+            visit(session->context, &target);
+        bl_target_deinit(&target);
+    }
+}
+
 bool bl_session_was_tracked(const struct bl_session *session)
 {
     for (size_t i = 0; i < session->tree.count; i++)
@@ -475,7 +506,6 @@ int bl_session_run(struct bl_session *session, struct bl_error *error)
     int code = start_program(session, error);
     if (code != 0)
         return code;
-    follow(session);
-    sweep(session);
+    bl_session_await(session);
     return 0;
 }

@@ -75,6 +75,16 @@ void bl_session_close(struct bl_session *session);
  * command that could not be started. */
 int bl_session_run(struct bl_session *session, struct bl_error *error);
 
+/* Waits for what outlived the command, again for linger_ms. */
+void bl_session_await(struct bl_session *session);
+
+/* Asks what outlived the command to end, by SIGTERM. */
+void bl_session_stop(const struct bl_session *session);
+
+/* Calls `visit` for each tracked process that runs. */
+void bl_session_each_running(struct bl_session *session,
+                             void (*visit)(void *context, struct bl_target *target));
+
 /* Did anything leave a ledger? */
 bool bl_session_was_tracked(const struct bl_session *session);
 

@@ -68,6 +68,14 @@ void bl_annotate_mark(const char *name, const struct bl_origin *o)
     bl_track_leave();
 }
 
+void bl_annotate_test(const char *name)
+{
+    if (!enter())
+        return;
+    bl_threads_set_test(name && *name ? bl_names_add_str(name) : 0);
+    bl_track_leave();
+}
+
 /* The blocks that pools are carved from are not in the heap's. */
 static uint64_t live_bytes(void)
 {

@@ -19,6 +19,8 @@
 bool bl_annotate_is_recorded(void);
 
 void bl_annotate_mark(const char *name, const struct bl_origin *o);
+/* NULL: the end of it. */
+void bl_annotate_test(const char *name);
 void bl_annotate_checkpoint(const char *name, const struct bl_origin *o,
                             struct bufleak_moment *ret_moment);
 int64_t bl_annotate_growth(const struct bufleak_moment *since);

@@ -61,6 +61,7 @@ struct bufleak_moment {
 #define BUFLEAK_WEAK_ __attribute__((weak))
 extern BUFLEAK_WEAK_ int bufleak_shim_present(void);
 extern BUFLEAK_WEAK_ void bufleak_shim_mark(const char *name);
+extern BUFLEAK_WEAK_ void bufleak_shim_test(const char *name);
 extern BUFLEAK_WEAK_ void bufleak_shim_checkpoint(const char *name, struct bufleak_moment *moment);
 extern BUFLEAK_WEAK_ ptrdiff_t bufleak_shim_growth(const struct bufleak_moment *since);
 extern BUFLEAK_WEAK_ int bufleak_shim_assert(const struct bufleak_moment *since, size_t allowed);
@@ -93,6 +94,25 @@ BUFLEAK_INLINE_ void bufleak_mark(const char *name)
     BUFLEAK_FIND_(mark, bufleak_shim_mark);
     if (mark)
         mark(name);
+}
+
+/* What this thread, threads that it makes and processes that it forks allocate from now on belongs
+ * to a test of this name: `bufleak check` tells by name which tests leaked, also where many run in
+ * one process at the same time. Adapters for test frameworks are beside this header. */
+static __inline__ void bufleak_test_begin(const char *name)
+{
+    void (*test)(const char *) = NULL;
+    BUFLEAK_FIND_(test, bufleak_shim_test);
+    if (test)
+        test(name);
+}
+
+static __inline__ void bufleak_test_end(void)
+{
+    void (*test)(const char *) = NULL;
+    BUFLEAK_FIND_(test, bufleak_shim_test);
+    if (test)
+        test(NULL);
 }
 
 /* A mark, and what bufleak_growth and bufleak_assert_no_growth count from. */

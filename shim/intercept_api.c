@@ -17,6 +17,12 @@ BL_EXPORT void bufleak_shim_mark(const char *name)
     bl_annotate_mark(name, &o);
 }
 
+BL_EXPORT void bufleak_shim_test(const char *name);
+BL_EXPORT void bufleak_shim_test(const char *name)
+{
+    bl_annotate_test(name);
+}
+
 BL_EXPORT void bufleak_shim_checkpoint(const char *name, struct bufleak_moment *moment);
 BL_EXPORT void bufleak_shim_checkpoint(const char *name, struct bufleak_moment *moment)
 {

@@ -187,6 +187,7 @@ BL_EXPORT int setns(int fd, int type)
 struct start {
     void *(*routine)(void *);
     void *argument;
+    uint32_t test_name;
 };
 
 static void *thread_main(void *p)
@@ -195,7 +196,7 @@ static void *thread_main(void *p)
     bl_guard_enter_internal();
     bl_arena_free(p, sizeof start);
     bl_guard_leave_internal();
-    bl_threads_enter();
+    bl_threads_enter(start.test_name);
     return start.routine(start.argument);
 }
 
@@ -207,11 +208,12 @@ BL_EXPORT int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr,
     if (bl_track_begun && bl_load_relaxed(bl_track_state) != BL_TRACK_OFF) {
         bl_guard_enter_internal();
         start = bl_arena_alloc(sizeof *start);
+        if (start)
+            *start = (struct start){routine, argument, bl_threads_test()};
         bl_guard_leave_internal();
     }
     if (!start)
         return bl_real.pthread_create(ret_thread, attr, routine, argument);
-    *start = (struct start){routine, argument};
     int error = bl_real.pthread_create(ret_thread, attr, thread_main, start);
     if (error) {
         bl_guard_enter_internal();

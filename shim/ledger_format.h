@@ -318,7 +318,7 @@ struct bl_header {
     /* BL_DUMP_*: a requester sets bits before it adds to dump_requests, the helper takes them all
      */
     uint32_t dump_flags; /* 1184 atomic */
-    uint32_t reserved4;  /* 1188 */
+    uint32_t test_name;  /* 1188 in NAMES: what the process is a test of, as its environment says */
 
     struct bl_direct direct[BL_DIRECT_MAX]; /* 1192 */
 
@@ -400,15 +400,20 @@ struct bl_frame {
 static_assert(sizeof(struct bl_frame) == 16, "frame layout");
 
 #define BL_THREAD_ENDED 0x1u
+/* a thread that has another record, while it ran the test that the program named: what is born then
+ * has this number */
+#define BL_THREAD_TEST 0x2u
 
 struct bl_thread {
-    uint32_t tid;      /*  0 */
-    uint32_t flags;    /*  4 */
-    uint64_t start_ns; /*  8 when first seen */
-    char name[16];     /* 16 as of the last look */
-    uint64_t end_ns;   /* 32 with BL_THREAD_ENDED */
+    uint32_t tid;       /*  0 */
+    uint32_t flags;     /*  4 */
+    uint64_t start_ns;  /*  8 when first seen */
+    char name[16];      /* 16 as of the last look */
+    uint64_t end_ns;    /* 32 with BL_THREAD_ENDED */
+    uint32_t test_name; /* 40 in NAMES: the test it runs, or was started by; 0 = none */
+    uint32_t reserved[5];
 };
-static_assert(sizeof(struct bl_thread) == 40, "thread layout");
+static_assert(sizeof(struct bl_thread) == 64, "thread layout");
 
 #define BL_CLASS_REFCOUNTED 0x1u /* its buffers are in OBJECTS, not in LIVE */
 #define BL_CLASS_RELEASED   0x2u /* it has functions that end its buffers, not owners alone */

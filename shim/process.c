@@ -211,6 +211,12 @@ static void fill_names(void)
     const char *options = getenv("BUFLEAK_OPTIONS");
     if (options)
         bl_header->options_name = bl_names_add_str(options);
+    /* what a runner of tests says of the process; pytest does without being asked */
+    const char *test = getenv("BUFLEAK_TEST");
+    if (!test)
+        test = getenv("PYTEST_CURRENT_TEST");
+    if (test)
+        bl_header->test_name = bl_names_add_str(test);
 }
 
 /* ---- messages ---- */

@@ -27,7 +27,7 @@ static void read_thread_name(char name[16])
     bl_sys3(SYS_prctl, PR_GET_NAME, (long)name, 0);
 }
 
-static uint32_t record_thread(uint32_t tid)
+static uint32_t record_thread(uint32_t tid, uint32_t flags, uint32_t test_name)
 {
     struct bl_thread *record = NULL;
     bl_lock_take(&lock);
@@ -37,6 +37,8 @@ static uint32_t record_thread(uint32_t tid)
         record = bl_ledger_at(BL_SECTION_THREADS, n);
         memset(record, 0, sizeof *record);
         record->tid = tid;
+        record->flags = flags;
+        record->test_name = test_name;
         record->start_ns = bl_clock_event_ns();
         read_thread_name(record->name);
         bl_ledger_publish(BL_SECTION_THREADS, n + 1);
@@ -66,7 +68,7 @@ static struct bl_thread_state *take_state(void)
     return t;
 }
 
-static struct bl_thread_state *attach(uint64_t low, uint64_t high)
+static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test_name)
 {
     struct bl_thread_state *t = take_state();
     if (!t)
@@ -81,7 +83,9 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high)
     t->sample_left = 0;
     t->java_named = false;
     t->random = (uint64_t)t->tid * 0x9E3779B97F4A7C15u ^ bl_clock_event_ns();
-    t->number = record_thread(t->tid);
+    t->test_name = test_name;
+    t->number = record_thread(t->tid, 0, test_name);
+    t->own_number = t->number;
     bl_tls.thread = t;
     return t;
 }
@@ -98,7 +102,17 @@ struct bl_thread_state *bl_threads_current_slow(void)
 {
     if (bl_tls.exiting)
         return NULL;
-    return attach(0, 0);
+    return attach(0, 0, 0);
+}
+
+static void end_record(uint32_t number)
+{
+    if (!number)
+        return;
+    struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, number);
+    read_thread_name(record->name);
+    record->end_ns = bl_clock_event_ns();
+    bl_store_release(&record->flags, record->flags | BL_THREAD_ENDED);
 }
 
 static void detach(struct bl_thread_state *t)
@@ -106,12 +120,9 @@ static void detach(struct bl_thread_state *t)
     bl_tls.thread = NULL;
     bl_store_relaxed(&t->flight_count, 0); /* the lock releases it */
     bl_lock_take(&lock);
-    if (t->number) {
-        struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, t->number);
-        read_thread_name(record->name);
-        record->end_ns = bl_clock_event_ns();
-        bl_store_release(&record->flags, BL_THREAD_ENDED);
-    }
+    end_record(t->number);
+    if (t->own_number != t->number)
+        end_record(t->own_number);
     t->next_free = free_states;
     free_states = t;
     bl_lock_give(&lock);
@@ -133,7 +144,7 @@ static void on_thread_exit(void *value)
     bl_guard_leave_internal();
 }
 
-void bl_threads_enter(void)
+void bl_threads_enter(uint32_t test_name)
 {
     pthread_attr_t attr;
     void *low = NULL;
@@ -143,7 +154,7 @@ void bl_threads_enter(void)
         pthread_attr_getstack(&attr, &low, &size);
         pthread_attr_destroy(&attr);
     }
-    attach((uint64_t)(uintptr_t)low, (uint64_t)(uintptr_t)low + size);
+    attach((uint64_t)(uintptr_t)low, (uint64_t)(uintptr_t)low + size, test_name);
     if (key_made)
         pthread_setspecific(key, (void *)1);
     bl_guard_leave_internal();
@@ -156,7 +167,32 @@ void bl_threads_init(void)
     bl_sys4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit);
     uint64_t size = limit.rlim_cur > 1u << 30 ? 1u << 30 : limit.rlim_cur;
     uint64_t high = ((uint64_t)(uintptr_t)__libc_stack_end + 15u) & ~15ull;
-    attach(high - size, high);
+    attach(high - size, high, 0);
+}
+
+uint32_t bl_threads_test(void)
+{
+    struct bl_thread_state *t = bl_threads_current();
+    return t ? t->test_name : 0;
+}
+
+void bl_threads_set_test(uint32_t test_name)
+{
+    struct bl_thread_state *t = bl_threads_current();
+    if (!t)
+        return;
+    if (t->number != t->own_number) {
+        bl_lock_take(&lock);
+        end_record(t->number);
+        bl_lock_give(&lock);
+    }
+    t->test_name = test_name;
+    t->number = t->own_number;
+    if (test_name) {
+        uint32_t number = record_thread(t->tid, BL_THREAD_TEST, test_name);
+        if (number)
+            t->number = number;
+    }
 }
 
 struct bl_thread_state *bl_threads_all(void)
@@ -187,6 +223,7 @@ void bl_threads_after_fork(void)
     bl_lock_reset(&lock);
     if (own) {
         own->tid = bl_sys_gettid();
-        own->number = record_thread(own->tid);
+        own->number = record_thread(own->tid, 0, own->test_name);
+        own->own_number = own->number;
     }
 }

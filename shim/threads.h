@@ -80,7 +80,9 @@ struct bl_spares {
 enum bl_spares_of { BL_SPARES_OBJECTS, BL_SPARES_EVENTS, BL_SPARES_KINDS };
 
 struct bl_thread_state {
-    uint32_t number; /* in the ledger; 0 = not recorded */
+    uint32_t number;     /* in the ledger; 0 = not recorded */
+    uint32_t own_number; /* the thread's first; number is another one in a test */
+    uint32_t test_name;  /* in the ledger's names; 0 = none */
     uint32_t tid;
     uint64_t stack_low; /* 0 = bounds unknown: every stack is walked in full */
     uint64_t stack_high;
@@ -111,8 +113,13 @@ struct bl_thread_state {
 
 /* Once, in the constructor, on the main thread. */
 void bl_threads_init(void);
-/* First thing in a new thread: bounds are learnt here. Calls libc. */
-void bl_threads_enter(void);
+/* First thing in a new thread: bounds are learnt here. test_name: of the thread that made it. Calls
+ * libc. */
+void bl_threads_enter(uint32_t test_name);
+/* What the calling thread allocates from now on belongs to this test, a name of the ledger; 0: to
+ * none. Threads that it makes inherit it, as do forked children. */
+void bl_threads_set_test(uint32_t test_name);
+uint32_t bl_threads_test(void);
 /* Takes the calling thread's name as it is now into the ledger. */
 void bl_threads_read_name(const struct bl_thread_state *t);
 /* The state of the calling thread, made on first use. NULL: no memory, or the thread is ending. */

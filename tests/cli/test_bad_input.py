@@ -127,7 +127,7 @@ class BadUsage(CliTest):
     def test_each_is_one_line_and_code_2(self):
         for expected, arguments in [
                 ('command is missing', []),
-                ('unknown command check', ['check']),
+                ('check needs a command', ['check']),
                 ('unknown option --bogus', ['--bogus']),
                 ('unknown option --bogus', ['report', '--bogus']),
                 ('unknown option -x', ['report', '-x']),

@@ -328,7 +328,7 @@ END_TEST
 
 static void *run_in_thread(void *seed)
 {
-    bl_threads_enter();
+    bl_threads_enter(0);
     for (uint64_t i = 1; i <= scaled(4); i++)
         run_plan(i * 1000 + (uint64_t)(uintptr_t)seed, 30, 1500);
     return NULL;

@@ -37,7 +37,7 @@ static void run_workers(struct worker *workers, void *(*routine)(void *))
 static void begin(void)
 {
     bl_guard_enter_internal();
-    bl_threads_enter();
+    bl_threads_enter(0);
     pthread_barrier_wait(&gate);
 }
 
@@ -213,7 +213,7 @@ END_TEST
 static void *come_and_go(void *p)
 {
     bl_guard_enter_internal();
-    bl_threads_enter();
+    bl_threads_enter(0);
     *(uint32_t *)p = bl_tls.thread->number;
     return NULL;
 }

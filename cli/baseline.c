@@ -1,0 +1,243 @@
+#include "baseline.h"
+
+#include "identity.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *kind_name(enum bl_leak_kind kind)
+{
+    static const char *const names[] = {"left", "over-release", "growing"};
+    return names[kind];
+}
+
+void bl_baseline_deinit(struct bl_baseline *baseline)
+{
+    for (size_t i = 0; i < baseline->count; i++) {
+        struct bl_baseline_entry *entry = &baseline->entries[i];
+        for (size_t k = 0; k < entry->function_count; k++)
+            free(entry->functions[k]);
+        free(entry->functions);
+        free(entry->class_name);
+        free(entry->kind);
+        free(entry->blamed);
+        free(entry->verdict);
+        free(entry->module);
+    }
+    free(baseline->entries);
+    *baseline = (struct bl_baseline){.entries = NULL};
+}
+
+static char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    char *copied = strdup(text ? text : "");
+    return copied ? copied : bl_leaks_memory(NULL, SIZE_MAX / 2);
+}
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void read_functions(struct bl_baseline_entry *entry, const json_t *functions)
+{
+    size_t count = json_array_size(functions);
+    entry->functions = bl_leaks_memory(NULL, (count + 1) * sizeof(*entry->functions));
+    for (size_t i = 0; i < count; i++) {
+        const char *function = json_string_value(json_array_get(functions, i));
+        char *copied = strdup(function ? function : "?");
+        entry->functions[entry->function_count++] =
+            copied ? copied : bl_leaks_memory(NULL, SIZE_MAX / 2);
+    }
+}
+
+static int read_entry(struct bl_baseline *baseline, const json_t *object, const char *path,
+                      struct bl_error *error)
+{
+    const char *id = json_string_value(json_object_get(object, "id"));
+    if (!id || strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16 ||
+        !json_is_integer(json_object_get(object, "count")))
+        return bl_error_set(error, "%s: leak number %zu has no id of 16 digits or no count", path,
+                            baseline->count + 1);
+    struct bl_baseline_entry *entry = &baseline->entries[baseline->count++];
+    *entry = (struct bl_baseline_entry){.class_name = text_of(object, "class"),
+                                        .kind = text_of(object, "kind"),
+                                        .blamed = text_of(object, "blamed"),
+                                        .verdict = text_of(object, "verdict"),
+                                        .module = text_of(object, "module"),
+                                        .count = number_of(object, "count"),
+                                        .bytes = number_of(object, "bytes")};
+    memcpy(entry->id, id, sizeof(entry->id));
+    read_functions(entry, json_object_get(object, "functions"));
+    return 0;
+}
+
+static int read_entries(struct bl_baseline *baseline, const json_t *root, const char *path,
+                        struct bl_error *error)
+{
+    const json_t *list = json_object_get(root, "leaks");
+    if (!json_is_array(list) || json_integer_value(json_object_get(root, "schema")) != 1)
+        return bl_error_set(error, "%s is no baseline: it has no \"schema\": 1 and \"leaks\"",
+                            path);
+    baseline->entries =
+        bl_leaks_memory(NULL, (json_array_size(list) + 1) * sizeof(*baseline->entries));
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (read_entry(baseline, json_array_get(list, i), path, error) < 0)
+            return -1;
+    return 0;
+}
+
+int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be_missing,
+                     struct bl_error *error)
+{
+    json_error_t why;
+    *baseline = (struct bl_baseline){.entries = NULL};
+    if (access(path, F_OK) < 0 && errno == ENOENT && may_be_missing)
+        return 0;
+    if (access(path, R_OK) < 0)
+        return bl_error_set(error, "cannot read the baseline %s: %s; --update-baseline makes one",
+                            path, strerror(errno));
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    if (!root)
+        return bl_error_set(error, "%s:%d:%d: %s", path, why.line, why.column, why.text);
+    int outcome = read_entries(baseline, root, path, error);
+    json_decref(root);
+    if (outcome < 0)
+        bl_baseline_deinit(baseline);
+    return outcome;
+}
+
+static bool is_above(uint64_t now, uint64_t known, double share, uint64_t more)
+{
+    return (double)now > (double)known * (1 + share) + (double)more;
+}
+
+static void match(struct bl_baseline_entry *entry, struct bl_leak *leak,
+                  const struct bl_tolerance *tolerance)
+{
+    entry->leak = leak;
+    if (leak->baseline == BL_LEAK_UNCHANGED || leak->baseline == BL_LEAK_GROWN) {
+        /* twice in the file after a merge */
+        leak->known_count = entry->count > leak->known_count ? entry->count : leak->known_count;
+        leak->known_bytes = entry->bytes > leak->known_bytes ? entry->bytes : leak->known_bytes;
+    } else {
+        leak->known_count = entry->count;
+        leak->known_bytes = entry->bytes;
+    }
+    bool grew = is_above(leak->count, leak->known_count, tolerance->share, tolerance->count);
+    leak->baseline = grew ? BL_LEAK_GROWN : BL_LEAK_UNCHANGED;
+}
+
+static bool is_alike(const struct bl_baseline_entry *entry, const struct bl_leak *leak)
+{
+    if (strcmp(entry->class_name, leak->class_name) != 0 ||
+        strcmp(entry->kind, kind_name(leak->kind)) != 0 ||
+        strcmp(entry->blamed, bl_leak_op_name(leak->op)) != 0)
+        return false;
+    return bl_identity_is_alike((const char *const *)entry->functions, entry->function_count,
+                                leak->functions, leak->function_count);
+}
+
+/* Only where it is the one and only that it can be. */
+static struct bl_leak *find_alike(const struct bl_baseline_entry *entry,
+                                  const struct bl_leaks *leaks)
+{
+    struct bl_leak *found = NULL;
+    for (size_t i = 0; i < bl_leaks_count(leaks); i++) {
+        struct bl_leak *leak = bl_leaks_at(leaks, i);
+        if (leak->baseline != BL_LEAK_NEW || !is_alike(entry, leak))
+            continue;
+        if (found)
+            return NULL;
+        found = leak;
+    }
+    return found;
+}
+
+void bl_baseline_compare(struct bl_baseline *baseline, const struct bl_leaks *leaks,
+                         const struct bl_tolerance *tolerance)
+{
+    for (size_t i = 0; i < bl_leaks_count(leaks); i++) {
+        struct bl_leak *leak = bl_leaks_at(leaks, i);
+        leak->baseline = leak->fate == BL_LEAK_FAILS ? BL_LEAK_NEW : BL_LEAK_NO_BASELINE;
+        for (size_t k = 0; k < baseline->count && leak->baseline != BL_LEAK_NO_BASELINE; k++)
+            if (strcmp(baseline->entries[k].id, leak->id) == 0)
+                match(&baseline->entries[k], leak, tolerance);
+    }
+    for (size_t k = 0; k < baseline->count; k++) {
+        struct bl_leak *leak =
+            baseline->entries[k].leak ? NULL : find_alike(&baseline->entries[k], leaks);
+        if (!leak)
+            continue;
+        match(&baseline->entries[k], leak, tolerance);
+        baseline->entries[k].is_alike = true;
+    }
+}
+
+static json_t *make_entry(const struct bl_leak *leak)
+{
+    const char *at = strchr(leak->key, ':');
+    const char *start = at;
+    json_t *functions = json_array();
+    while (start && start > leak->key && start[-1] != ' ')
+        start--;
+    for (size_t i = 0; i < leak->function_count; i++)
+        json_array_append_new(functions, json_string(leak->functions[i]));
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s%, s:o}", "id", leak->id, "class", leak->class_name,
+        "kind", kind_name(leak->kind), "blamed", bl_leak_op_name(leak->op), "verdict",
+        leak->verdict, "count", (json_int_t)leak->count, "bytes", (json_int_t)leak->bytes, "module",
+        start ? start : "", start ? (size_t)(at - start) : (size_t)0, "functions", functions);
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    return strcmp((*(const struct bl_leak *const *)left)->key,
+                  (*(const struct bl_leak *const *)right)->key);
+}
+
+static bool write_entries(FILE *file, const struct bl_leaks *leaks)
+{
+    size_t count = 0;
+    const struct bl_leak **sorted =
+        bl_leaks_memory(NULL, (bl_leaks_count(leaks) + 1) * sizeof(const struct bl_leak *));
+    for (size_t i = 0; i < bl_leaks_count(leaks); i++)
+        if (bl_leaks_at(leaks, i)->fate != BL_LEAK_SUPPRESSED &&
+            bl_leaks_at(leaks, i)->fate != BL_LEAK_NOTED)
+            sorted[count++] = bl_leaks_at(leaks, i);
+    if (count > 1)
+        qsort(sorted, count, sizeof(const struct bl_leak *), compare_keys);
+    fputs("{\"schema\": 1, \"tool\": \"bufleak\", \"leaks\": [", file);
+    bool done = true;
+    for (size_t i = 0; done && i < count; i++) {
+        json_t *entry = make_entry(sorted[i]);
+        fputs(i > 0 ? ",\n" : "\n", file);
+        done = entry && json_dumpf(entry, file, JSON_INDENT(1)) == 0;
+        json_decref(entry);
+    }
+    fputs(count > 0 ? "\n]}\n" : "]}\n", file);
+    free(sorted);
+    return done && !ferror(file);
+}
+
+int bl_baseline_write(const char *path, const struct bl_leaks *leaks, struct bl_error *error)
+{
+    char part[4200];
+    snprintf(part, sizeof(part), "%s.%d.part", path, (int)getpid());
+    FILE *file = fopen(part, "we");
+    bool done = file && write_entries(file, leaks);
+    if (file && fclose(file) != 0)
+        done = false;
+    if (done && rename(part, path) == 0)
+        return 0;
+    int code = errno;
+    unlink(part);
+    return bl_error_set(error, "cannot write the baseline %s: %s", path, strerror(code));
+}

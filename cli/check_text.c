@@ -1,0 +1,205 @@
+/*
+ * A check for people: the worst first, and one line last that says it all.
+ */
+#include "leakcheck.h"
+
+#include "term.h"
+#include "text.h"
+
+#include <string.h>
+
+#define FRAMES_SHOWN 8
+#define TESTS_SHOWN  5
+
+struct pen {
+    FILE *out;
+    struct bl_term term;
+    const struct bl_check *check;
+};
+
+static const char *style(const struct pen *pen, enum bl_style which)
+{
+    return bl_term_style(&pen->term, which);
+}
+
+/* Frames from the first that is no runtime library's on. */
+static void write_stack(const struct pen *pen, const struct bl_leak_stack *stack)
+{
+    size_t first = 0;
+    char place[1400];
+    char fitted[1400];
+    while (first + 1 < stack->count && stack->frames[first].is_runtime)
+        first++;
+    size_t end = stack->count < first + FRAMES_SHOWN ? stack->count : first + FRAMES_SHOWN;
+    for (size_t i = first; i < end; i++) {
+        bl_check_place(pen->check, &stack->frames[i], place, sizeof(place));
+        bl_text_fit(fitted, sizeof(fitted), place, pen->term.width > 20 ? pen->term.width - 8 : 0,
+                    true);
+        fprintf(pen->out, "       %s\n", fitted);
+    }
+    if (end < stack->count)
+        fprintf(pen->out, "       … %zu more\n", stack->count - end);
+}
+
+static void write_site(const struct pen *pen, const char *label, const struct bl_leak_stack *stack)
+{
+    char place[1400];
+    size_t first = 0;
+    if (stack->count == 0)
+        return;
+    while (first + 1 < stack->count && stack->frames[first].is_runtime)
+        first++;
+    bl_check_place(pen->check, &stack->frames[first], place, sizeof(place));
+    fprintf(pen->out, "     %-16s %s\n", label, place);
+}
+
+static void write_tests(const struct pen *pen, const struct bl_leak *leak)
+{
+    size_t named = 0;
+    char count[BL_TEXT_NUMBER];
+    for (size_t i = 0; i < leak->share_count; i++) {
+        if (!leak->shares[i].test || named++ >= TESTS_SHOWN)
+            continue;
+        fprintf(pen->out, "     %-16s %s (%s)\n", named == 1 ? "made by test" : "",
+                leak->shares[i].test, bl_text_count(count, leak->shares[i].count));
+    }
+    if (named > TESTS_SHOWN)
+        fprintf(pen->out, "     %-16s and %zu more\n", "", named - TESTS_SHOWN);
+}
+
+/* "in gw[12]" or "in 5 processes: gw[12] …" */
+static void write_processes(const struct pen *pen, const struct bl_leak *leak)
+{
+    size_t distinct = 0;
+    const struct bl_leak_process *first = NULL;
+    for (size_t i = 0; i < leak->share_count; i++) {
+        bool is_new = true;
+        for (size_t k = 0; k < i; k++)
+            is_new &= leak->shares[k].process != leak->shares[i].process;
+        distinct += is_new;
+        if (!first)
+            first = bl_leaks_process(pen->check->leaks, leak->shares[i].process);
+    }
+    if (!first)
+        return;
+    fprintf(pen->out, "     %-16s %s[%u]", "in", first->comm, first->pid);
+    if (distinct > 1)
+        fprintf(pen->out, " and %zu other process%s", distinct - 1, distinct == 2 ? "" : "es");
+    fprintf(pen->out, "\n");
+}
+
+static void write_fate(const struct pen *pen, const struct bl_leak *leak)
+{
+    char known[BL_TEXT_NUMBER];
+    char now[BL_TEXT_NUMBER];
+    if (leak->baseline == BL_LEAK_GROWN)
+        fprintf(pen->out, "     %-16s from %s to %s\n", "grown",
+                bl_text_count(known, leak->known_count), bl_text_count(now, leak->count));
+    if (leak->suppressed_by)
+        fprintf(pen->out, "     %-16s %s:%zu: %s\n", "suppressed by", leak->suppressed_by->file,
+                leak->suppressed_by->line, leak->suppressed_by->text);
+}
+
+static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t number)
+{
+    char headline[512];
+    static const char *const words[] = {"", " · allowed", " · known", " · suppressed",
+                                        " · not counted: held, and may be given back yet"};
+    bl_check_headline(leak, headline, sizeof(headline));
+    fprintf(pen->out, "\n%s%zu. %s%s%s%s\n",
+            style(pen, leak->fate == BL_LEAK_FAILS ? BL_STYLE_BAD : BL_STYLE_DIM), number, headline,
+            words[leak->fate],
+            leak->baseline == BL_LEAK_NEW && pen->check->baseline_path ? " · new" : "",
+            style(pen, BL_STYLE_PLAIN));
+    static const char *const ops[] = {"allocated here", "retained here", "released here"};
+    fprintf(pen->out, "     %s%s:\n", ops[leak->op],
+            leak->kind == BL_LEAK_OVER_RELEASE ? " too often"
+            : leak->kind == BL_LEAK_GROWING    ? ", more with each iteration"
+            : leak->reach == BL_LEAK_LOST      ? ", and nothing leads to it any more"
+                                               : ", and not given back");
+    write_stack(pen, &leak->blame);
+    if (leak->text)
+        fprintf(pen->out, "     %-16s %s\n", "evidence", leak->text);
+    if (leak->op != BL_LEAK_ALLOC)
+        write_site(pen, "allocated at", &leak->alloc);
+    write_site(pen, "expected release", &leak->expected);
+    if (leak->held_by)
+        fprintf(pen->out, "     %-16s %s\n", "held by", leak->held_by);
+    write_tests(pen, leak);
+    write_processes(pen, leak);
+    write_fate(pen, leak);
+    fprintf(pen->out, "     %-16s %s\n", "id", leak->id);
+}
+
+static void write_fixed(const struct pen *pen)
+{
+    const struct bl_baseline *baseline = &pen->check->baseline;
+    for (size_t i = 0; i < baseline->count; i++) {
+        const struct bl_baseline_entry *entry = &baseline->entries[i];
+        if (entry->leak)
+            continue;
+        fprintf(pen->out, "fixed: %s %s at %s (id %s): %s\n", entry->class_name, entry->verdict,
+                entry->function_count > 0 ? entry->functions[0] : "?", entry->id,
+                pen->check->updates_baseline ? "taken out of the baseline"
+                                             : "--update-baseline takes it out");
+    }
+}
+
+static void write_processes_apart(const struct pen *pen)
+{
+    const struct bl_check *check = pen->check;
+    size_t ignored = 0;
+    for (size_t i = 0; i < bl_leaks_process_count(check->leaks); i++) {
+        const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
+        char bytes[BL_TEXT_NUMBER];
+        ignored += process->is_ignored;
+        if (process->is_unknown)
+            fprintf(pen->out,
+                    "unknown: %s[%u]: of %llu blocks (%s) it is not known whether they are lost: "
+                    "%s\n",
+                    process->comm, process->pid, (unsigned long long)process->unknown_count,
+                    bl_text_bytes(bytes, process->unknown_bytes),
+                    process->why_not ? process->why_not : "?");
+    }
+    for (size_t i = 0; i < check->untracked_count; i++)
+        fprintf(pen->out, "not tracked: %s[%d]: %s\n", check->untracked[i].comm,
+                (int)check->untracked[i].pid, check->untracked[i].why);
+    if (check->outcome == BL_CHECK_NOTHING && ignored > 0)
+        fprintf(pen->out,
+                "%zu process%s left out by name (shells, compilers, --ignore-process): "
+                "--processes PATTERN says which to check\n",
+                ignored, ignored == 1 ? " was" : "es were");
+}
+
+static void write_unused(const struct pen *pen)
+{
+    const struct bl_suppressions *suppressions = pen->check->suppressions;
+    for (size_t i = 0; i < bl_suppressions_count(suppressions); i++) {
+        const struct bl_suppression *one = bl_suppressions_at(suppressions, i);
+        if (!one->is_builtin && one->used == 0)
+            fprintf(pen->out, "unused suppression: %s:%zu: %s\n", one->file, one->line, one->text);
+    }
+}
+
+int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error *error)
+{
+    struct pen pen = {.out = out, .term = bl_term_of(out), .check = check};
+    char summary[1024];
+    size_t number = 0;
+    (void)error;
+    for (size_t i = 0; i < bl_leaks_count(check->leaks); i++) {
+        const struct bl_leak *leak = bl_leaks_at(check->leaks, i);
+        if (leak->fate == BL_LEAK_FAILS || leak->fate == BL_LEAK_NOTED || check->shows_suppressed)
+            write_leak(&pen, leak, ++number);
+    }
+    if (number > 0)
+        fputc('\n', out);
+    write_fixed(&pen);
+    write_processes_apart(&pen);
+    write_unused(&pen);
+    bl_check_summary(check, summary, sizeof(summary));
+    fprintf(out, "bufleak check: %s%s%s\n",
+            style(&pen, check->outcome == BL_CHECK_PASSED ? BL_STYLE_BOLD : BL_STYLE_BAD), summary,
+            style(&pen, BL_STYLE_PLAIN));
+    return 0;
+}

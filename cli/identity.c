@@ -1,0 +1,185 @@
+#include "identity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_MAX 4096
+
+/* Without what a compiler appends to the parts of a function (see also origin.c). */
+static size_t length_without_suffix(const char *function)
+{
+    static const char *const suffixes[] = {".part.", ".isra.",     ".constprop.", ".cold",
+                                           ".llvm.", ".lto_priv.", " [clone "};
+    size_t length = strlen(function);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        const char *found = strstr(function, suffixes[i]);
+        if (found && found > function && (size_t)(found - function) < length)
+            length = (size_t)(found - function);
+    }
+    return length;
+}
+
+/* "gw", "libfoo.so"; libtool runs "lt-gw" for gw. */
+static void name_module(char *out, size_t size, const char *module)
+{
+    const char *base = strncmp(module, "lt-", 3) == 0 ? module + 3 : module;
+    const char *version = strstr(base, ".so.");
+    snprintf(out, size, "%.*s", version ? (int)(version - base) + 3 : (int)strlen(base), base);
+}
+
+struct chain {
+    const struct bl_leak_frame *frames[BL_IDENTITY_CHAIN];
+    size_t count;
+};
+
+static bool is_same_function(const struct bl_leak_frame *a, const struct bl_leak_frame *b)
+{
+    return a->function && b->function && strcmp(a->function, b->function) == 0;
+}
+
+static void push(struct chain *chain, const struct bl_leak_frame *frame)
+{
+    if (chain->count == BL_IDENTITY_CHAIN ||
+        (chain->count > 0 && is_same_function(chain->frames[chain->count - 1], frame)))
+        return;
+    chain->frames[chain->count++] = frame;
+}
+
+/* Nobody calls main but the C library. */
+static bool is_outermost(const struct bl_leak_frame *frame)
+{
+    return frame->function && strcmp(frame->function, "main") == 0;
+}
+
+static bool is_start(const struct bl_leak_frame *frame)
+{
+    return frame->function && strcmp(frame->function, "_start") == 0;
+}
+
+/* Own functions after the library function that they called. */
+static void choose_own(const struct bl_leak_stack *stack, struct chain *chain)
+{
+    const struct bl_leak_frame *called = NULL;
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct bl_leak_frame *frame = &stack->frames[i];
+        if (frame->is_runtime || !frame->function || is_start(frame))
+            continue;
+        if (frame->is_system) {
+            if (chain->count == 0)
+                called = frame;
+            continue;
+        }
+        if (chain->count == 0 && called)
+            push(chain, called);
+        push(chain, frame);
+        if (is_outermost(frame))
+            return;
+    }
+}
+
+static void choose_any(const struct bl_leak_stack *stack, struct chain *chain, bool needs_name)
+{
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct bl_leak_frame *frame = &stack->frames[i];
+        if (!frame->is_runtime && (frame->function || !needs_name) && !is_start(frame))
+            push(chain, frame);
+        if (is_outermost(frame))
+            return;
+    }
+    for (size_t i = 0; i < stack->count && chain->count == 0; i++)
+        push(chain, &stack->frames[i]);
+}
+
+static bool has_own(const struct bl_leak_stack *stack)
+{
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct bl_leak_frame *frame = &stack->frames[i];
+        if (!frame->is_runtime && !frame->is_system && frame->function && !is_start(frame))
+            return true;
+    }
+    return false;
+}
+
+static void name_frame(char *out, size_t size, const struct bl_leak_frame *frame)
+{
+    char module[256];
+    if (frame->function) {
+        snprintf(out, size, "%.*s", (int)length_without_suffix(frame->function), frame->function);
+        return;
+    }
+    name_module(module, sizeof(module), frame->module);
+    snprintf(out, size, "%s+0x%llx", module, (unsigned long long)frame->offset);
+}
+
+void bl_identity_hash(const char *key, char out[17])
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const char *at = key; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
+    snprintf(out, 17, "%016llx", (unsigned long long)hash);
+}
+
+static const char *kind_name(enum bl_leak_kind kind)
+{
+    static const char *const names[] = {"left", "over-release", "growing"};
+    return names[kind];
+}
+
+static void append(char *key, const char *text)
+{
+    size_t used = strlen(key);
+    snprintf(key + used, KEY_MAX - used, "%s", text);
+}
+
+void bl_identity_make(struct bl_leaks *leaks, struct bl_leak *leak)
+{
+    char key[KEY_MAX];
+    char name[1024] = "?";
+    char id[17];
+    struct chain chain = {.count = 0};
+    if (has_own(&leak->blame))
+        choose_own(&leak->blame, &chain);
+    else
+        choose_any(&leak->blame, &chain, true);
+    if (chain.count == 0)
+        choose_any(&leak->blame, &chain, false);
+    snprintf(key, sizeof(key), "%s %s %s ", leak->class_name, kind_name(leak->kind),
+             bl_leak_op_name(leak->op));
+    if (chain.count > 0)
+        name_module(name, sizeof(name), chain.frames[0]->module);
+    append(key, name);
+    append(key, ":");
+    leak->functions = bl_leaks_memory(NULL, (chain.count + 1) * sizeof(*leak->functions));
+    leak->function_count = chain.count;
+    for (size_t i = 0; i < chain.count; i++) {
+        name_frame(name, sizeof(name), chain.frames[i]);
+        leak->functions[i] = bl_leaks_text(leaks, name);
+        if (i < BL_IDENTITY_DEPTH) {
+            append(key, i > 0 ? " < " : "");
+            append(key, name);
+        }
+    }
+    bl_identity_hash(key, id);
+    leak->key = bl_leaks_text(leaks, key);
+    leak->id = bl_leaks_text(leaks, id);
+}
+
+/* Are all of `a` in `b`, in their order? */
+static bool is_within(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < b_count && found < a_count; i++)
+        found += strcmp(a[found], b[i]) == 0;
+    return found == a_count;
+}
+
+bool bl_identity_is_alike(const char *const *a, size_t a_count, const char *const *b,
+                          size_t b_count)
+{
+    const char *const *shorter = a_count < b_count ? a : b;
+    const char *const *longer = a_count < b_count ? b : a;
+    size_t less = a_count < b_count ? a_count : b_count;
+    size_t more = a_count < b_count ? b_count : a_count;
+    return less > 0 && more - less <= 2 && is_within(shorter, less, longer, more);
+}

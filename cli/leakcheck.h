@@ -1,0 +1,129 @@
+/*
+ * One check: what was run, what leaked, and what is concluded.
+ *
+ * Filled by cmd_check and check_collect while the command runs, decided once, then written by the
+ * renderers, which only read it.
+ */
+#ifndef BL_LEAKCHECK_H
+#define BL_LEAKCHECK_H
+
+#include "baseline.h"
+#include "error.h"
+#include "leaks.h"
+#include "suppress.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define BL_CHECK_ALLOWANCES 64
+#define BL_CHECK_PATTERNS   64
+#define BL_CHECK_LEAKS_CODE 23
+
+/* --allow CLASS:count=N and so on; "" is all classes together. */
+struct bl_allowance {
+    char class_name[64];
+    bool has_count;
+    bool has_bytes;
+    bool has_growth;
+    uint64_t count;
+    uint64_t bytes;
+    double growth_bytes; /* per iteration */
+};
+
+struct bl_untracked {
+    pid_t pid;
+    char comm[64];
+    const char *why;
+};
+
+struct bl_patterns {
+    const char *list[BL_CHECK_PATTERNS];
+    size_t count;
+};
+
+enum bl_check_outcome {
+    BL_CHECK_PASSED,
+    BL_CHECK_LEAKS,
+    BL_CHECK_NOTHING, /* no process was judged */
+    BL_CHECK_UNKNOWN, /* of something it is not known whether it leaked */
+};
+
+struct bl_sum {
+    uint64_t leaks;
+    uint64_t count;
+    uint64_t bytes;
+};
+
+struct bl_check {
+    /* asked for */
+    char **command;
+    struct bl_patterns processes;
+    struct bl_patterns ignored;
+    struct bl_allowance allowances[BL_CHECK_ALLOWANCES];
+    size_t allowance_count;
+    struct bl_tolerance tolerance;
+    const char *baseline_path;
+    const char *source_root;    /* absolute; NULL: the current directory */
+    const char *iteration_name; /* of the marks between iterations; NULL: the one set most often */
+    bool updates_baseline;
+    bool allows_unknown;
+    bool counts_held;
+    bool shows_suppressed;
+    bool no_builtin;
+
+    /* found */
+    struct bl_leaks *leaks;
+    struct bl_suppressions *suppressions;
+    struct bl_baseline baseline;
+    struct bl_untracked *untracked;
+    size_t untracked_count;
+    int command_code;
+    uint64_t iterations; /* seen by marks, or runs of --repeat; 0: none */
+    uint64_t start_ns;   /* CLOCK_REALTIME */
+    uint64_t duration_ns;
+
+    /* concluded */
+    enum bl_check_outcome outcome;
+    struct bl_sum fates[BL_LEAK_NOTED + 1];
+    size_t judged;
+    size_t unknown;
+    size_t fixed; /* of the baseline */
+};
+
+/* Fates, sums and the outcome. */
+void bl_check_decide(struct bl_check *check);
+
+/* The exit code: the command's own failure, else what the outcome says. */
+int bl_check_code(const struct bl_check *check, int leaks_code);
+
+/* "COUNT[=N]", for --allow: [CLASS:]count=N, bytes=SIZE, growth=SIZE, separated by commas. */
+int bl_check_take_allowance(struct bl_check *check, const char *text, struct bl_error *error);
+
+/* Is a process of this name, or this program, to be looked at? */
+bool bl_check_wants(const struct bl_check *check, const char *comm, const char *exe);
+
+/* "3 leaks, 12 buffers, 1.18 MiB …": the last line. */
+void bl_check_summary(const struct bl_check *check, char *out, size_t size);
+
+/* "heap · lost · 3 buffers, 96 B": what a leak is, for a headline. */
+void bl_check_headline(const struct bl_leak *leak, char *out, size_t size);
+/* "src/a.c" under the source root, for a file below it; the file itself otherwise. */
+const char *bl_check_relative(const struct bl_check *check, const char *file);
+/* "parse_name (src/a.c:12)" */
+void bl_check_place(const struct bl_check *check, const struct bl_leak_frame *frame, char *out,
+                    size_t size);
+
+/* The renderers. Each returns -1 with a message when it could not write. */
+int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_json(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_sarif(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_junit(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_markdown(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_github(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_gitlab(FILE *out, const struct bl_check *check, struct bl_error *error);
+int bl_check_write_suppressions(FILE *out, const struct bl_check *check, struct bl_error *error);
+
+#endif

@@ -1,0 +1,232 @@
+#include "leaks.h"
+
+#include "hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct text {
+    UT_hash_handle hh;
+    char text[];
+};
+
+struct entry {
+    struct bl_leak leak;
+    UT_hash_handle hh; /* by leak.key, which is interned */
+};
+
+struct bl_leaks {
+    struct text *texts;
+    struct entry *by_key;
+    struct entry **entries;
+    size_t count;
+    struct bl_leak_process *processes;
+    size_t process_count;
+};
+
+void *bl_leaks_memory(void *old, size_t size)
+{
+    void *memory = realloc(old, size > 0 ? size : 1);
+    if (memory)
+        return memory;
+    bl_say("not enough memory for the leaks");
+    exit(BL_CODE_FAILED);
+}
+
+/* An array that grows by doubling has room for one more. */
+static void *make_room(void *array, size_t count, size_t size)
+{
+    if (count > 0 && (count & (count - 1)) != 0)
+        return array;
+    return bl_leaks_memory(array, (count > 0 ? count * 2 : 1) * size);
+}
+
+int bl_leaks_create(struct bl_leaks **ret_leaks, struct bl_error *error)
+{
+    *ret_leaks = calloc(1, sizeof(**ret_leaks));
+    return *ret_leaks ? 0 : bl_error_set(error, "not enough memory for the leaks");
+}
+
+static void free_leak(struct bl_leak *leak)
+{
+    free(leak->blame.frames);
+    free(leak->alloc.frames);
+    free(leak->expected.frames);
+    free(leak->functions);
+    free(leak->shares);
+}
+
+void bl_leaks_destroy(struct bl_leaks *leaks)
+{
+    struct text *text;
+    struct text *next;
+    if (!leaks)
+        return;
+    HASH_CLEAR(hh, leaks->by_key);
+    for (size_t i = 0; i < leaks->count; i++) {
+        free_leak(&leaks->entries[i]->leak);
+        free(leaks->entries[i]);
+    }
+    HASH_ITER (hh, leaks->texts, text, next) {
+        HASH_DEL(leaks->texts, text);
+        free(text);
+    }
+    free(leaks->entries);
+    free(leaks->processes);
+    free(leaks);
+}
+
+const char *bl_leaks_text(struct bl_leaks *leaks, const char *text)
+{
+    struct text *known;
+    if (!text)
+        return NULL;
+    HASH_FIND_STR(leaks->texts, text, known);
+    if (!known) {
+        size_t length = strlen(text);
+        known = bl_leaks_memory(NULL, sizeof(*known) + length + 1);
+        memcpy(known->text, text, length + 1);
+        HASH_ADD_KEYPTR(hh, leaks->texts, known->text, length, known);
+    }
+    return known->text;
+}
+
+void bl_leaks_add_share(struct bl_leak *leak, const struct bl_leak_share *share)
+{
+    leak->count += share->count;
+    leak->bytes += share->bytes;
+    for (size_t i = 0; i < leak->share_count; i++) {
+        struct bl_leak_share *known = &leak->shares[i];
+        if (known->process == share->process && known->test == share->test) {
+            known->count += share->count;
+            known->bytes += share->bytes;
+            return;
+        }
+    }
+    leak->shares = make_room(leak->shares, leak->share_count, sizeof(*leak->shares));
+    leak->shares[leak->share_count++] = *share;
+}
+
+/* What is worse of two that are the same. */
+static void merge(struct bl_leak *known, const struct bl_leak *leak)
+{
+    known->indirect_count += leak->indirect_count;
+    known->indirect_bytes += leak->indirect_bytes;
+    known->count_per_iteration += leak->count_per_iteration;
+    known->bytes_per_iteration += leak->bytes_per_iteration;
+    if (leak->confidence > known->confidence)
+        known->confidence = leak->confidence;
+    if (leak->refs > known->refs)
+        known->refs = leak->refs;
+    if (leak->reach == BL_LEAK_LOST || known->reach == BL_LEAK_UNKNOWN)
+        known->reach = leak->reach;
+    if (leak->fate < known->fate)
+        known->fate = leak->fate;
+    if (!known->held_by)
+        known->held_by = leak->held_by;
+}
+
+struct bl_leak *bl_leaks_add(struct bl_leaks *leaks, struct bl_leak *leak,
+                             const struct bl_leak_share *share)
+{
+    struct entry *entry;
+    HASH_FIND_STR(leaks->by_key, leak->key, entry);
+    if (entry) {
+        merge(&entry->leak, leak);
+        free_leak(leak);
+    } else {
+        entry = bl_leaks_memory(NULL, sizeof(*entry));
+        entry->leak = *leak;
+        leaks->entries = make_room(leaks->entries, leaks->count, sizeof(struct entry *));
+        leaks->entries[leaks->count++] = entry;
+        HASH_ADD_KEYPTR(hh, leaks->by_key, entry->leak.key, strlen(entry->leak.key), entry);
+    }
+    bl_leaks_add_share(&entry->leak, share);
+    return &entry->leak;
+}
+
+size_t bl_leaks_add_process(struct bl_leaks *leaks, const struct bl_leak_process *process)
+{
+    leaks->processes = make_room(leaks->processes, leaks->process_count, sizeof(*leaks->processes));
+    leaks->processes[leaks->process_count] = *process;
+    return leaks->process_count++;
+}
+
+struct bl_leak_process *bl_leaks_process(const struct bl_leaks *leaks, size_t index)
+{
+    return &leaks->processes[index];
+}
+
+size_t bl_leaks_process_count(const struct bl_leaks *leaks)
+{
+    return leaks->process_count;
+}
+
+size_t bl_leaks_count(const struct bl_leaks *leaks)
+{
+    return leaks->count;
+}
+
+struct bl_leak *bl_leaks_at(const struct bl_leaks *leaks, size_t index)
+{
+    return &leaks->entries[index]->leak;
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct bl_leak *a = &(*(struct entry *const *)left)->leak;
+    const struct bl_leak *b = &(*(struct entry *const *)right)->leak;
+    if (a->fate != b->fate)
+        return a->fate < b->fate ? -1 : 1;
+    uint64_t a_bytes = a->bytes + a->indirect_bytes;
+    uint64_t b_bytes = b->bytes + b->indirect_bytes;
+    if (a_bytes != b_bytes)
+        return a_bytes > b_bytes ? -1 : 1;
+    return strcmp(a->key, b->key);
+}
+
+void bl_leaks_sort(struct bl_leaks *leaks)
+{
+    if (leaks->count > 1)
+        qsort(leaks->entries, leaks->count, sizeof(struct entry *), compare);
+}
+
+const char *bl_leak_reach_name(enum bl_leak_reach reach)
+{
+    static const char *const names[] = {"unknown", "lost", "held"};
+    return names[reach];
+}
+
+const char *bl_leak_op_name(enum bl_leak_op op)
+{
+    static const char *const names[] = {"alloc", "retain", "release"};
+    return names[op];
+}
+
+const char *bl_leak_baseline_name(enum bl_leak_baseline baseline)
+{
+    static const char *const names[] = {NULL, "new", "unchanged", "grown"};
+    return names[baseline];
+}
+
+const char *bl_leak_fate_name(enum bl_leak_fate fate)
+{
+    static const char *const names[] = {"fails", "allowed", "known", "suppressed", "noted"};
+    return names[fate];
+}
+
+const struct bl_leak_frame *bl_leak_place(const struct bl_leak *leak)
+{
+    const struct bl_leak_frame *named = NULL;
+    for (size_t i = 0; i < leak->blame.count; i++) {
+        const struct bl_leak_frame *frame = &leak->blame.frames[i];
+        if (frame->is_runtime || !frame->function)
+            continue;
+        if (!frame->is_system)
+            return frame;
+        if (!named)
+            named = frame;
+    }
+    return named ? named : leak->blame.count > 0 ? leak->blame.frames : NULL;
+}
