@@ -16,11 +16,14 @@ static const char help[] =
     "\n"
     "When nobody in the program answers in time, the ledger is copied from outside.\n"
     "\n"
+    "  --reach               find out which blocks are lost and what holds the others: threads\n"
+    "                        are stopped for some milliseconds, by a signal and never by ptrace\n"
     "  --timeout AGE         how long to wait for the answer (default 10s)\n"
     "  --help                this text\n";
 
 static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
                                              {"timeout", required_argument, NULL, BL_ARGS_OWN},
+                                             {"reach", no_argument, NULL, BL_ARGS_OWN + 1},
                                              {NULL, 0, NULL, 0}};
 
 static int copy_from_outside(const struct bl_target *target, struct bl_error *error)
@@ -35,7 +38,8 @@ static int copy_from_outside(const struct bl_target *target, struct bl_error *er
     return BL_CODE_FINE;
 }
 
-static int dump(const struct bl_target *target, uint64_t timeout_ns, struct bl_error *error)
+static int dump(const struct bl_target *target, uint32_t flags, uint64_t timeout_ns,
+                struct bl_error *error)
 {
     char *path = NULL;
     if (target->header.snapshot_number > 0) {
@@ -48,7 +52,12 @@ static int dump(const struct bl_target *target, uint64_t timeout_ns, struct bl_e
                      target->header.pid, target->path);
         return BL_CODE_FAILED;
     }
-    int outcome = bl_control_request(target, timeout_ns, &path, error);
+    int outcome = bl_control_request(target, flags, timeout_ns, &path, error);
+    if (outcome == BL_CONTROL_NO_ANSWER && flags) {
+        bl_error_set(error, "process %d did not answer, and nobody else can find out what it holds",
+                     (int)target->process.pid);
+        return BL_CODE_FAILED;
+    }
     if (outcome == BL_CONTROL_NO_ANSWER)
         return copy_from_outside(target, error);
     if (outcome < 0)
@@ -61,6 +70,7 @@ static int dump(const struct bl_target *target, uint64_t timeout_ns, struct bl_e
 int bl_cmd_dump(int argc, char **argv, struct bl_error *error)
 {
     uint64_t timeout_ns = TIMEOUT_NS;
+    uint32_t flags = 0;
     int code;
     while ((code = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
         if (code == '?' || code == ':')
@@ -68,6 +78,10 @@ int bl_cmd_dump(int argc, char **argv, struct bl_error *error)
         if (code == BL_ARGS_HELP) {
             fputs(help, stdout);
             return BL_CODE_FINE;
+        }
+        if (code == BL_ARGS_OWN + 1) {
+            flags |= BL_DUMP_REACH | BL_DUMP_REACH_JAVA;
+            continue;
         }
         if (!bl_text_parse_age(optarg, &timeout_ns)) {
             bl_args_bad_value(error, "--timeout", optarg, "an age such as 500ms, 10s, 1m");
@@ -86,7 +100,7 @@ int bl_cmd_dump(int argc, char **argv, struct bl_error *error)
         return BL_CODE_FAILED;
     if (!choice.argument && target.is_running)
         bl_say("asking %s[%d]", target.process.comm, (int)target.process.pid);
-    code = dump(&target, timeout_ns, error);
+    code = dump(&target, flags, timeout_ns, error);
     bl_target_deinit(&target);
     return code;
 }

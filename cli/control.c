@@ -141,14 +141,15 @@ static void wake_helper(struct bl_header *header)
     wake(&header->wake);
 }
 
-int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char **ret_path,
-                       struct bl_error *error)
+int bl_control_request(const struct bl_target *target, uint32_t flags, uint64_t timeout_ns,
+                       char **ret_path, struct bl_error *error)
 {
     if (target->is_memfd || (target->header.flags & BL_FLAG_NO_HELPER) || is_stopped(target))
         return BL_CONTROL_NO_ANSWER;
     struct bl_header *header = map_header(target, error);
     if (!header)
         return -1;
+    __atomic_fetch_or(&header->dump_flags, flags, __ATOMIC_ACQ_REL);
     uint32_t ticket = __atomic_add_fetch(&header->dump_requests, 1, __ATOMIC_ACQ_REL);
     wake_helper(header);
     int outcome = await(header, &header->dump_served, target, ticket, timeout_ns, error);

@@ -18,10 +18,11 @@ enum bl_control_outcome {
     BL_CONTROL_NO_ANSWER = 1, /* within the time given, or there is nobody to answer */
 };
 
-/* Requests a snapshot and waits for it. Returns an outcome above, with *ret_path allocated when it
- * was served; -1 when the process could not write it, has ended, or must not be asked. */
-int bl_control_request(const struct bl_target *target, uint64_t timeout_ns, char **ret_path,
-                       struct bl_error *error);
+/* Requests a snapshot, with what `flags` (BL_DUMP_*) ask for, and waits for it. Returns an outcome
+ * above, with *ret_path allocated when it was served; -1 when the process could not write it, has
+ * ended, or must not be asked. */
+int bl_control_request(const struct bl_target *target, uint32_t flags, uint64_t timeout_ns,
+                       char **ret_path, struct bl_error *error);
 
 /* At most BL_MARK_NAME - 1 bytes of printable text without @, and not a number: so that it breaks
  * no line, and PID@NAME can be read. */

@@ -192,7 +192,7 @@ static void take_snapshot(struct view *view)
         return;
     say(view, "asking for a snapshot");
     draw(view);
-    int outcome = bl_control_request(&target, ANSWER_NS, &path, &error);
+    int outcome = bl_control_request(&target, 0, ANSWER_NS, &path, &error);
     if (outcome == BL_CONTROL_NO_ANSWER)
         outcome = bl_control_copy(&target, &path, &error);
     snprintf(view->ui.status, sizeof(view->ui.status), "%s%s",

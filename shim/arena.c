@@ -16,9 +16,22 @@ static struct bl_lock lock = BL_LOCK_INIT;           /* BL_RANK_ARENA */
 static struct free_block *free_lists[CLASS_MAX + 1]; /* (lock) */
 static char *region_at;                              /* (lock) unused rest of the newest region */
 static char *region_end;                             /* (lock) */
-static uint64_t mapped_bytes;                        /* atomic */
-static uint32_t fault_every;                         /* set before threads */
-static uint32_t fault_turn;                          /* atomic */
+/* What is mapped, so that it can be told from the program's memory. A slot is taken and given back
+ * without a lock: `start` is 0, or 1 while it is filled in, or the range's. */
+#define NOTES_FIRST 1024u
+#define NOTES_MAX   65536u
+struct note {
+    uint64_t start; /* atomic */
+    uint64_t length;
+};
+static struct note first_notes[NOTES_FIRST];
+static struct note *more_notes; /* atomic; made when the first are taken */
+static uint32_t notes_high;     /* atomic: slots from here on were never taken */
+static uint32_t notes_hint;     /* atomic: about where a slot was given back last */
+static uint32_t unnoted;        /* atomic */
+static uint64_t mapped_bytes;   /* atomic */
+static uint32_t fault_every;    /* set before threads */
+static uint32_t fault_turn;     /* atomic */
 
 void bl_arena_set_fault(uint32_t every_nth)
 {
@@ -28,6 +41,102 @@ void bl_arena_set_fault(uint32_t every_nth)
 static bool fault_due(void)
 {
     return fault_every && __atomic_add_fetch(&fault_turn, 1, __ATOMIC_RELAXED) % fault_every == 0;
+}
+
+static struct note *make_more_notes(void)
+{
+    struct note *seen = NULL;
+    size_t bytes = (NOTES_MAX - NOTES_FIRST) * sizeof *seen;
+    struct note *made = bl_sys_map(bytes, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (made && !__atomic_compare_exchange_n(&more_notes, &seen, made, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_ACQUIRE)) {
+        bl_sys_unmap(made, bytes);
+        return seen;
+    }
+    return made;
+}
+
+/* NULL: there is no memory for so many. */
+static struct note *note_at(uint32_t i)
+{
+    if (i < NOTES_FIRST)
+        return &first_notes[i];
+    struct note *more = bl_load_acquire(&more_notes);
+    if (!more)
+        more = make_more_notes();
+    return more ? &more[i - NOTES_FIRST] : NULL;
+}
+
+static bool take_note(uint32_t i, uint64_t start, size_t length)
+{
+    uint64_t none = 0;
+    struct note *note = note_at(i);
+    if (!note || bl_load_relaxed(&note->start) != 0 ||
+        !__atomic_compare_exchange_n(&note->start, &none, 1, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return false;
+    note->length = length;
+    bl_store_release(&note->start, start);
+    return true;
+}
+
+static void note_mapping(const void *pages, size_t length)
+{
+    uint64_t start = (uint64_t)(uintptr_t)pages;
+    uint32_t hint = bl_load_relaxed(&notes_hint);
+    if (hint < bl_load_relaxed(&notes_high) && take_note(hint, start, length))
+        return;
+    for (;;) {
+        uint32_t i = bl_add_relaxed(&notes_high, 1);
+        if (i >= NOTES_MAX)
+            break;
+        if (take_note(i, start, length))
+            return;
+    }
+    bl_store_relaxed(&notes_high, NOTES_MAX);
+    for (uint32_t i = 0; i < NOTES_MAX; i++) {
+        if (take_note(i, start, length))
+            return;
+    }
+    bl_add_relaxed(&unnoted, 1);
+}
+
+static uint32_t notes_count(void)
+{
+    uint32_t high = bl_load_relaxed(&notes_high);
+    return high < NOTES_MAX ? high : NOTES_MAX;
+}
+
+static void drop_note(const void *pages)
+{
+    uint64_t start = (uint64_t)(uintptr_t)pages;
+    for (uint32_t i = notes_count(); i-- > 0;) {
+        struct note *note = note_at(i);
+        if (note && bl_load_relaxed(&note->start) == start) {
+            bl_store_relaxed(&notes_hint, i);
+            bl_store_release(&note->start, 0);
+            return;
+        }
+    }
+}
+
+void bl_arena_each(void (*visit)(void *context, uint64_t start, uint64_t end), void *context)
+{
+    uint64_t more = (uint64_t)(uintptr_t)bl_load_acquire(&more_notes);
+    if (more)
+        visit(context, more, more + (NOTES_MAX - NOTES_FIRST) * sizeof(struct note));
+    for (uint32_t i = 0; i < notes_count(); i++) {
+        const struct note *note = note_at(i);
+        uint64_t start = note ? bl_load_acquire(&note->start) : 0;
+        if (start > 1)
+            visit(context, start, start + note->length);
+    }
+}
+
+uint32_t bl_arena_unnoted(void)
+{
+    return bl_load_relaxed(&unnoted);
 }
 
 void *bl_arena_map(size_t size)
@@ -40,6 +149,7 @@ void *bl_arena_map(size_t size)
         return NULL;
     }
     bl_add_relaxed(&mapped_bytes, size);
+    note_mapping(pages, size);
     return pages;
 }
 
@@ -47,6 +157,7 @@ void bl_arena_unmap(void *pages, size_t size)
 {
     if (!pages)
         return;
+    drop_note(pages);
     bl_sys_unmap(pages, size);
     bl_add_relaxed(&mapped_bytes, -(uint64_t)size);
 }

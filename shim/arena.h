@@ -19,6 +19,11 @@ void bl_arena_free(void *block, size_t size);
 /* Zeroed pages of their own; return them with bl_arena_unmap. */
 void *bl_arena_map(size_t size);
 void bl_arena_unmap(void *pages, size_t size);
+/* Calls visit for each range that is mapped now; not for those that the caller's threads map or
+ * unmap meanwhile. Takes no lock. */
+void bl_arena_each(void (*visit)(void *context, uint64_t start, uint64_t end), void *context);
+/* How many mappings could not be noted for bl_arena_each. */
+uint32_t bl_arena_unnoted(void);
 /* Every n-th mapping fails from now on; 0 = none. For fault-injection tests. */
 void bl_arena_set_fault(uint32_t every_nth);
 /* Bytes mapped now. */

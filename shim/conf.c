@@ -19,6 +19,7 @@ void bl_conf_defaults(struct bl_conf *conf)
         .follow = true,
         .at_exit = true,
         .java_check = 1024,
+        .reach_signal = SIGRTMAX - 3,
     };
 }
 
@@ -141,6 +142,15 @@ static bool parse_signal(struct value v, int *ret_signal)
     return true;
 }
 
+static bool parse_real_time_signal(struct value v, int *ret_signal)
+{
+    int number = 0;
+    if (!parse_signal(v, &number) || (number != 0 && number < SIGRTMIN))
+        return false;
+    *ret_signal = number;
+    return true;
+}
+
 static bool parse_count(struct value v, uint64_t low, uint64_t high, uint32_t *ret_count)
 {
     uint64_t number = 0;
@@ -193,13 +203,20 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         conf->profiles_length = automatic ? 0 : v.length;
         return v.length > 0 ? NULL : "auto, none, or a comma-separated list of names and files";
     }
+    if (equals(key, "reach")) {
+        conf->reach_at_exit = equals(v, "exit");
+        return conf->reach_at_exit || equals(v, "none") ? NULL : "exit or none";
+    }
+    if (equals(key, "reach_signal"))
+        return parse_real_time_signal(v, &conf->reach_signal)
+                   ? NULL
+                   : "a real-time signal such as RTMAX-3, or none";
     if (equals(key, "java_check"))
         return parse_count(v, 1, 1000000000, &conf->java_check) ? NULL : "a count from 1";
     if (equals(key, "fault_arena"))
         return parse_count(v, 0, 1000000, &conf->fault_arena) ? NULL : "a count";
     return "depth, signal, sample, profiles, interval, limit, limit_action, follow, at_exit, "
-           "quiet, "
-           "mmap";
+           "quiet, mmap, reach, reach_signal";
 }
 
 int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *error, void *context)

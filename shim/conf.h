@@ -22,6 +22,8 @@ struct bl_conf {
     bool at_exit;
     bool quiet;
     bool mmap;
+    bool reach_at_exit;
+    int reach_signal;     /* a real-time signal that threads may be stopped by, 0 = none */
     const char *profiles; /* names and paths, comma-separated; NULL = auto. In the options' text */
     size_t profiles_length;
     uint64_t limit_bytes; /* 0 = none */

@@ -40,7 +40,13 @@ struct bl_tls {
     void *detached;           /* address whose record an outer wrapper (delete) has already ended */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
-    bool exiting; /* the thread's destructors have run: no new state for it */
+    /* A block that realloc has taken out of the table and not yet put back, 0: none. Written by the
+     * thread, read while it is stopped. */
+    uint64_t moving;
+    uint64_t moving_bytes;
+    uint64_t moving_new_bytes;
+    bool mask_stripped; /* it blocks all signals, but for the one of stop.h */
+    bool exiting;       /* the thread's destructors have run: no new state for it */
 };
 
 extern BL_TLS struct bl_tls bl_tls;

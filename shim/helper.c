@@ -8,6 +8,7 @@
 #include "losses.h"
 #include "marks.h"
 #include "own_check.h"
+#include "reach.h"
 #include "real.h"
 #include "say.h"
 #include "series.h"
@@ -87,7 +88,7 @@ static bool make_snapshot(enum bl_reason reason, uint32_t flags)
     else
         bl_java_visit_make(VISIT_WAIT_NS);
     bl_own_check_all();
-    int error = bl_snapshot_write(ledger_base, reason, number);
+    int error = bl_snapshot_write(ledger_base, reason, number, flags);
     if (!error)
         bl_store_release(&bl_header->snapshots, number);
     bl_store_release(&bl_header->snapshot_error, -error);
@@ -172,6 +173,7 @@ static void *helper_main(void *unused)
     bl_guard_enter();
     bl_sys3(SYS_prctl, PR_SET_NAME, (long)"bufleak", 0);
     bl_store_release(&tid, bl_sys_gettid());
+    bl_reach_set_helper(bl_sys_gettid(), __builtin_frame_address(0));
     while (!bl_load_acquire(&stopping) && !is_alone()) {
         uint32_t seen = bl_load_acquire(&bl_header->wake);
         if (bl_signals_collect())
@@ -224,7 +226,11 @@ void bl_helper_start(const char *base, uint64_t interval_ns)
     bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof all);
     bl_store_relaxed(&stopping, 0);
     bl_store_relaxed(&tid, 0);
+    bl_reach_set_helper(0, NULL);
+    bl_reach_expect_helper(true);
     runs = create_thread() == 0;
+    if (!runs)
+        bl_reach_expect_helper(false);
     bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof old);
     if (runs) {
         __atomic_fetch_and(&bl_header->flags, ~BL_FLAG_NO_HELPER, __ATOMIC_RELAXED);
@@ -249,6 +255,8 @@ void bl_helper_stop(void)
     uint32_t pid = bl_sys_getpid();
     while (bl_sys3(SYS_tgkill, pid, bl_load_acquire(&tid), 0) == 0)
         bl_sys3(SYS_sched_yield, 0, 0, 0);
+    bl_reach_expect_helper(false);
+    bl_reach_set_helper(0, NULL);
     runs = false;
     bl_guard_leave_internal();
     errno = saved;

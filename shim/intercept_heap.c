@@ -120,7 +120,7 @@ BL_INLINE void *reallocate(void *old, size_t size, struct bl_origin o)
 {
     struct bl_track_moved moved;
     void *p = NULL;
-    bl_track_realloc_begin(old, &moved);
+    bl_track_realloc_begin(old, size, &moved);
     bool admitted = BL_LIKELY(!bl_limit_on) || bl_track_admit_moved(&moved, size, &o);
     if (admitted)
         p = bl_real.realloc(old, size);

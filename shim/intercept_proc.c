@@ -2,7 +2,7 @@
  * Processes, threads and users: what the shim must see to keep each process's ledger right.
  * Façades over process.h and threads.h.
  */
-#include "arena.h"
+#include "early.h"
 #include "process.h"
 #include "real.h"
 #include "threads.h"
@@ -34,11 +34,12 @@ BL_EXPORT pid_t _Fork(void)
     return bl_real._Fork();
 }
 
-/* The parent ends inside libc, by an _exit we cannot see: say so before. */
+/* The parent ends inside libc, by an _exit we cannot see: say so before. It hands all it has to its
+ * child, and has lost nothing. */
 BL_EXPORT int daemon(int nochdir, int noclose)
 {
     READY();
-    bl_process_mark_exit(BL_EXIT_UNDERSCORE, 0);
+    bl_process_mark_left();
     int result = bl_real.daemon(nochdir, noclose);
     int saved = errno;
     if (result < 0 || !bl_process_is_self())
@@ -184,18 +185,13 @@ BL_EXPORT int setns(int fd, int type)
 
 /* ---- threads ---- */
 
-struct start {
-    void *(*routine)(void *);
-    void *argument;
-    uint32_t test_name;
-};
-
 static void *thread_main(void *p)
 {
-    struct start start = *(struct start *)p;
+    struct bl_start start = *(struct bl_start *)p;
     bl_guard_enter_internal();
-    bl_arena_free(p, sizeof start);
+    bl_early_give_start(p);
     bl_guard_leave_internal();
+    bl_tls.mask_stripped = start.mask_stripped;
     bl_threads_enter(start.test_name);
     return start.routine(start.argument);
 }
@@ -204,20 +200,22 @@ BL_EXPORT int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr,
                              void *(*routine)(void *), void *argument)
 {
     READY();
-    struct start *start = NULL;
+    struct bl_start *start = NULL;
     if (bl_track_begun && bl_load_relaxed(bl_track_state) != BL_TRACK_OFF) {
         bl_guard_enter_internal();
-        start = bl_arena_alloc(sizeof *start);
-        if (start)
-            *start = (struct start){routine, argument, bl_threads_test()};
+        start = bl_early_take_start();
         bl_guard_leave_internal();
     }
     if (!start)
         return bl_real.pthread_create(ret_thread, attr, routine, argument);
+    start->routine = routine;
+    start->argument = argument;
+    start->test_name = bl_threads_test();
+    start->mask_stripped = bl_tls.mask_stripped;
     int error = bl_real.pthread_create(ret_thread, attr, thread_main, start);
     if (error) {
         bl_guard_enter_internal();
-        bl_arena_free(start, sizeof *start);
+        bl_early_give_start(start);
         bl_guard_leave_internal();
     }
     return error;

@@ -246,7 +246,7 @@ int bl_ledger_ensure(enum bl_section s, uint32_t count)
     return error;
 }
 
-static bool is_hot(uint16_t section)
+static bool is_hot(uint32_t section)
 {
     return section == BL_SECTION_LIVE || section == BL_SECTION_COUNTERS ||
            section == BL_SECTION_CLASSES || section == BL_SECTION_OBJECTS ||
@@ -266,6 +266,18 @@ static uint64_t length_of(const struct bl_extent *list, uint32_t count)
     return length;
 }
 
+/* Makes a copy's header and directory tell of all that has been appended since. */
+static uint32_t renew_rest(struct bl_header *copy, struct bl_extent *layout)
+{
+    for (enum bl_section s = 0; s < BL_SECTION_COUNT; s++) {
+        if (!is_hot(s))
+            copy->published[s] = bl_load_acquire(&bl_header->published[s]);
+    }
+    copy->extents_used = bl_load_acquire(&bl_header->extents_used);
+    memcpy(layout, extents, BL_EXTENTS_MAX * sizeof *extents);
+    return copy->extents_used;
+}
+
 uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
 {
     uint64_t copied[BL_SECTION_COUNT] = {0};
@@ -275,9 +287,9 @@ uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
         memcpy(to, bl_header, sizeof *bl_header);
         memcpy(to + BL_EXTENTS_OFFSET, extents, BL_EXTENTS_MAX * sizeof *extents);
     }
-    const struct bl_header *copy = (const void *)to;
-    if (!hot && used > copy->extents_used)
-        used = copy->extents_used;
+    struct bl_header *copy = (void *)to;
+    if (!hot)
+        used = renew_rest(copy, (void *)(to + BL_EXTENTS_OFFSET));
     for (uint32_t i = 0; i < used; i++) {
         const struct bl_extent *e = &extents[i];
         uint64_t bytes = (uint64_t)e->pages * BL_PAGE;
@@ -292,6 +304,36 @@ uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot)
             memcpy(to + e->offset, from, want);
     }
     return length_of((const void *)(to + BL_EXTENTS_OFFSET), copy->extents_used);
+}
+
+void bl_ledger_each_range(void (*visit)(void *context, uint64_t start, uint64_t end), void *context)
+{
+    uint32_t chunk[BL_SECTION_COUNT] = {0};
+    for (uint32_t i = 0; i < range_count; i++) {
+        uint64_t start = (uint64_t)(uintptr_t)ranges[i].start;
+        visit(context, start, start + ranges[i].length);
+    }
+    for (uint32_t i = 0; i < bl_load_acquire(&bl_header->extents_used); i++) {
+        uint64_t start =
+            (uint64_t)(uintptr_t)bl_chunks[extents[i].section][chunk[extents[i].section]++];
+        if (extents[i].flags & BL_EXTENT_PRIVATE)
+            visit(context, start, start + (uint64_t)extents[i].pages * BL_PAGE);
+    }
+}
+
+void bl_ledger_chunks_in(const unsigned char *copy, enum bl_section s,
+                         const unsigned char *ret_chunks[BL_CHUNKS_MAX])
+{
+    const struct bl_header *header = (const void *)copy;
+    const struct bl_extent *layout = (const void *)(copy + BL_EXTENTS_OFFSET);
+    uint32_t chunk = 0;
+    for (uint32_t i = 0; i < header->extents_used && i < BL_EXTENTS_MAX; i++) {
+        if (layout[i].section != s)
+            continue;
+        bool is_private = layout[i].flags & BL_EXTENT_PRIVATE;
+        ret_chunks[chunk] = is_private ? bl_chunks[s][chunk] : copy + layout[i].offset;
+        chunk++;
+    }
 }
 
 /* Memory in time, marks in it, and what its threads and memory held, are the parent's own. */

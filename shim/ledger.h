@@ -89,9 +89,17 @@ bool bl_ledger_owns_fd(int fd);
 void bl_ledger_vacate_fd(int fd);
 uint64_t bl_ledger_length(void); /* bytes of the file */
 /* Copies the ledger into `to` (bl_ledger_length bytes, zeroed). hot: only the parts whose agreement
- * with each other needs the writers stopped; else the append-only rest. Returns the length that the
- * copy needs: more than `length` when the ledger has grown since; then the copy is not whole. */
+ * with each other needs the writers stopped; else the append-only rest as it is by now. Returns the
+ * length that the copy needs: more than `length` when the ledger has grown since; then the copy is
+ * not whole. */
 uint64_t bl_ledger_copy(unsigned char *to, uint64_t length, bool hot);
+
+/* Calls visit for each range of memory that the ledger is mapped at, or that holds a part of it. */
+void bl_ledger_each_range(void (*visit)(void *context, uint64_t start, uint64_t end),
+                          void *context);
+/* Where the chunks of a section are in a copy; of a private one the chunk itself. */
+void bl_ledger_chunks_in(const unsigned char *copy, enum bl_section s,
+                         const unsigned char *ret_chunks[BL_CHUNKS_MAX]);
 
 /* fork: prepare (all locks held) copies the ledger for the child; the child takes the copy over
  * under the given name, the parent drops it. bl_ledger_fork_child returns -errno when there is no

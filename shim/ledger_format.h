@@ -729,10 +729,10 @@ static inline uint32_t bl_free_path_check(uint32_t alloc_stack, uint32_t free_st
 /*
  * Reach: what a conservative mark phase found. The program's threads were stopped for the moment of
  * a clone, and a child marked what its memory was then: from module data, stacks, registers, TLS
- * and mapped regions, through the blocks themselves. REACH has a record for each live record of
- * class heap as it was at that moment; it stands for the buffer only while bl_reach_check of the
- * live record is `check`. Results are the latest run's; they are written while its outcome is
- * BL_REACH_RUNNING, and count only when it is BL_REACH_DONE.
+ * and mapped regions, through the blocks themselves. REACH has a record for each live record
+ * that is a heap block, as it was at that moment; it stands for the buffer only while
+ * bl_reach_check of the live record is `check`. Results are the latest run's; they are written
+ * while its outcome is BL_REACH_RUNNING, and count only when it is BL_REACH_DONE.
  */
 enum bl_reach_grade {
     BL_REACH_NONE = 0,     /* not told */

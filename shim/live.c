@@ -1,5 +1,6 @@
 #include "live.h"
 #include "counters.h"
+#include "guard.h"
 #include "limit.h"
 #include "lock.h"
 #include "losses.h"
@@ -481,14 +482,24 @@ unsigned bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer)
     return remove_record(address, ret_buffer ? ~0ull : 0, true, ret_buffer);
 }
 
-unsigned bl_live_take_out(uint64_t address, struct bl_buffer *ret_buffer)
-{
-    return remove_record(address, ~0ull, false, ret_buffer);
-}
-
 unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer)
 {
     return remove_record(address, WATCHED, true, ret_buffer);
+}
+
+unsigned bl_live_take_out(uint64_t address, uint64_t new_bytes, struct bl_buffer *ret_buffer)
+{
+    struct shard *s = lock_own_shard();
+    map_word w = index_take(address);
+    if (BL_LIKELY(w != 0)) {
+        read_record(w, ret_buffer);
+        bl_tls.moving_bytes = ret_buffer->size_bytes;
+        bl_tls.moving_new_bytes = new_bytes;
+        bl_tls.moving = address;
+        end_locked(s, w);
+    }
+    bl_lock_give(&s->lock);
+    return w ? BL_REMOVED | (unsigned)(w >> FLAGS_SHIFT) << 1 : BL_REMOVED_NONE;
 }
 
 void bl_live_hold(uint64_t address)

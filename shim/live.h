@@ -50,8 +50,9 @@ unsigned bl_live_remove(uint64_t address, struct bl_buffer *ret_buffer);
 /* The same; ret_buffer is filled in only if the buffer was watched. The others' records are not
  * read, which would wait for memory. */
 unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer);
-/* The same as remove, but what it has of the limit (limit.h) is the caller's. */
-unsigned bl_live_take_out(uint64_t address, struct bl_buffer *ret_buffer);
+/* Ends it for realloc: what it has of the limit (limit.h) is the caller's, and until bl_tls.moving
+ * is set to 0 the block counts as held, for whoever has stopped all writers. */
+unsigned bl_live_take_out(uint64_t address, uint64_t new_bytes, struct bl_buffer *ret_buffer);
 /* The block holds a handle of a reference-counted class: its removal will say so. */
 void bl_live_hold(uint64_t address);
 /* Is it of those that the limit counts? */

@@ -218,6 +218,25 @@ uint32_t bl_modules_add_managed(const char *name, size_t length)
     return ok ? n : 0;
 }
 
+uint32_t bl_modules_note(const struct bl_module *record, const char *path)
+{
+    struct found f = {.record = *record};
+    struct bl_text t;
+    bl_text_init(&t, f.path, sizeof f.path);
+    bl_text_str(&t, path);
+    f.record.first_seen_ns = bl_clock_event_ns();
+    f.record.generation = bl_load_relaxed(&bl_modules_epoch);
+    bl_lock_take(&lock);
+    const struct module *m = search_locked(record->map_start);
+    if (!m || m->start != record->map_start)
+        m = register_locked(&f);
+    uint32_t number = m ? m->number : 0;
+    bl_lock_give(&lock);
+    if (!number)
+        bl_losses_add(BL_LOSS_modules_dropped, 1);
+    return number;
+}
+
 static int read_unloads(struct dl_phdr_info *info, size_t size, void *ret_subs)
 {
     (void)size;

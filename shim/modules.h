@@ -14,6 +14,7 @@
 #define BL_MODULES_H
 
 #include "compiler.h"
+#include "ledger_format.h"
 
 struct bl_location {
     uint32_t module;
@@ -33,6 +34,10 @@ bool bl_modules_check_unloads(void);
 
 /* A module that is no loaded object: a Java package. Returns its number, 0 when it is dropped. */
 uint32_t bl_modules_add_managed(const char *name, size_t length);
+
+/* An object that is known from elsewhere: its ranges, bias and build-id. Returns its number, 0 when
+ * it is dropped. */
+uint32_t bl_modules_note(const struct bl_module *record, const char *path);
 
 void bl_modules_lock(void);
 void bl_modules_unlock(void);

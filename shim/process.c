@@ -17,6 +17,7 @@
 #include "names.h"
 #include "own_check.h"
 #include "profile_hooks.h"
+#include "reach.h"
 #include "real.h"
 #include "references.h"
 #include "regions.h"
@@ -26,6 +27,7 @@
 #include "signals.h"
 #include "snapshot.h"
 #include "stacks.h"
+#include "stop.h"
 #include "track.h"
 #include "usage.h"
 
@@ -352,13 +354,27 @@ static void check_counts(void)
     errno = saved;
 }
 
-void bl_process_mark_exit(enum bl_exit_kind kind, int status)
+/* Where the program calls from must be above on the stack, and unchanged in registers. */
+static void find_reach(void)
+{
+    if (bl_tls.guard || bl_load_relaxed(bl_track_state) != BL_TRACK_ON)
+        return;
+    int saved = errno;
+    bl_guard_enter_internal();
+    bl_reach_at_exit();
+    bl_guard_leave_internal();
+    errno = saved;
+}
+
+static void mark_exit(enum bl_exit_kind kind, int status, bool reaches)
 {
     if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
         return;
     bool first = bl_load_relaxed(&bl_header->state) != BL_STATE_EXITED;
     if (first)
         check_counts();
+    if (first && reaches && bl_track_conf.reach_at_exit)
+        find_reach();
     bl_header->exit_kind = (uint32_t)kind;
     bl_header->exit_status = status & 0xff;
     bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
@@ -366,6 +382,16 @@ void bl_process_mark_exit(enum bl_exit_kind kind, int status)
     bl_snapshot_abandon();
     if (first)
         say_end();
+}
+
+void bl_process_mark_exit(enum bl_exit_kind kind, int status)
+{
+    mark_exit(kind, status, kind != BL_EXIT_ABORT);
+}
+
+void bl_process_mark_left(void)
+{
+    mark_exit(BL_EXIT_UNDERSCORE, 0, false);
 }
 
 void bl_process_unmark_exit(void)
@@ -513,6 +539,7 @@ static void after_fork_in_child(void)
         bl_signals_after_fork();
         bl_series_reset();
         bl_marks_reset();
+        bl_reach_after_fork();
         bl_usage_after_fork();
         fill_identity(&child);
         make_file_base(&child, 0);
@@ -552,6 +579,7 @@ static void start_after_unseen_fork(void)
     bl_signals_after_fork();
     bl_series_reset();
     bl_marks_reset();
+    bl_reach_after_fork();
     bl_usage_after_fork();
     bl_ledger_forget();
     bl_refs_reset();
@@ -744,6 +772,8 @@ void bl_process_start(void)
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         on_exit(on_exit_status, NULL);
         bl_signals_init(bl_track_conf.signal);
+        bl_stop_init(bl_track_conf.reach_signal == bl_signals_number ? 0
+                                                                     : bl_track_conf.reach_signal);
         bl_usage_open();
         bl_helper_start(file_base, bl_track_conf.interval_ns);
     }

@@ -27,6 +27,8 @@ bool bl_process_is_self(void);
 bool bl_process_is_vfork_child(void);
 /* The process says good-bye. */
 void bl_process_mark_exit(enum bl_exit_kind kind, int status);
+/* The same of a parent whose child goes on in its place. */
+void bl_process_mark_left(void);
 void bl_process_unmark_exit(void);
 void bl_process_mark_exec(void);
 void bl_process_unmark_exec(void);

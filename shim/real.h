@@ -12,9 +12,12 @@
 
 #include "compiler.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/types.h>
 
 struct bl_real {

@@ -6,6 +6,7 @@
 #include "ledger.h"
 #include "live.h"
 #include "losses.h"
+#include "reach.h"
 #include "references.h"
 #include "sigsafe.h"
 
@@ -46,19 +47,49 @@ static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t numb
 }
 
 /* False: the ledger has grown meanwhile and does not fit. */
-static bool copy_stopped(enum bl_reason reason, uint32_t number)
+static bool copy_stopped(enum bl_reason reason, uint32_t number, bool reaches)
 {
+    uint64_t since = bl_clock_read(CLOCK_MONOTONIC);
     bl_refs_lock();
     bl_frees_lock();
     bl_live_lock();
     bool fits = bl_ledger_copy(draft.map, draft.length, true) <= draft.length;
     set_header((void *)draft.map, reason, number, false);
+    if (fits && reaches)
+        bl_reach_freeze(draft.map, draft.length, since);
     bl_live_unlock();
     bl_frees_unlock();
     bl_refs_unlock();
-    if (fits)
-        bl_ledger_copy(draft.map, draft.length, false);
     return fits;
+}
+
+static bool map_draft(int flags)
+{
+    draft.length = bl_ledger_length();
+    if (bl_sys_reserve(draft.fd, 0, draft.length) != 0)
+        return false;
+    draft.map = bl_sys_map(draft.length, PROT_READ | PROT_WRITE, MAP_SHARED | flags, draft.fd, 0);
+    return draft.map != NULL;
+}
+
+static void unmap_draft(void)
+{
+    unsigned char *map = draft.map;
+    draft.map = NULL;
+    bl_sys_unmap(map, draft.length);
+}
+
+/* What was appended since the stop is copied as well, and may need more room. */
+static int copy_rest(void)
+{
+    for (uint32_t i = 0; i < GROWTHS_MAX; i++) {
+        if (bl_ledger_copy(draft.map, draft.length, false) <= draft.length)
+            return 0;
+        unmap_draft();
+        if (!map_draft(0))
+            return -ENOSPC;
+    }
+    return -EAGAIN;
 }
 
 static int write_all(int fd, const unsigned char *from, uint64_t length, uint64_t offset)
@@ -98,22 +129,23 @@ static int write_running(enum bl_reason reason, uint32_t number)
     return error;
 }
 
-static int fill_draft(enum bl_reason reason, uint32_t number)
+static int fill_draft(enum bl_reason reason, uint32_t number, bool reaches)
 {
     for (uint32_t i = 0; i < GROWTHS_MAX; i++) {
         draft.length = bl_ledger_length();
         int error = bl_sys_reserve(draft.fd, 0, draft.length);
         if (error)
             return error;
-        draft.map = bl_sys_map(draft.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-                               draft.fd, 0);
-        if (!draft.map)
+        if (!map_draft(MAP_POPULATE))
             return write_running(reason, number);
-        if (copy_stopped(reason, number))
-            return 0;
-        unsigned char *map = draft.map;
-        draft.map = NULL;
-        bl_sys_unmap(map, draft.length);
+        if (copy_stopped(reason, number, reaches)) {
+            if (reaches) {
+                bl_reach_thaw();
+                bl_reach_finish();
+            }
+            return copy_rest();
+        }
+        unmap_draft();
     }
     return -EAGAIN;
 }
@@ -130,8 +162,9 @@ static void drop_draft(void)
         bl_sys_close(fd);
 }
 
-int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
+int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number, uint32_t flags)
 {
+    bool reaches = (flags & BL_DUMP_REACH) && bl_reach_begin();
     char name[BL_DIR_NAME_MAX];
     struct bl_text t;
     file_name(&t, name, sizeof name, base, number);
@@ -141,13 +174,15 @@ int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number)
     int error = fd < 0 ? fd : 0;
     if (!error) {
         draft.fd = fd;
-        error = fill_draft(reason, number);
+        error = fill_draft(reason, number, reaches);
         drop_draft();
         if (!error)
             error = bl_dir_rename(draft.part, name);
         if (error)
             bl_dir_unlink(draft.part);
     }
+    if (reaches)
+        bl_reach_cancel();
     if (error)
         bl_losses_add(BL_LOSS_snapshots_failed, 1);
     else if (number > BL_SNAPSHOTS_KEPT) {

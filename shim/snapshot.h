@@ -15,8 +15,9 @@
 
 #define BL_SNAPSHOTS_KEPT 32u
 
-/* base: the name of the ledger's file without directory. */
-int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number);
+/* base: the name of the ledger's file without directory. flags: BL_DUMP_*; what cannot be found out
+ * is told in the snapshot, and is no error. */
+int bl_snapshot_write(const char *base, enum bl_reason reason, uint32_t number, uint32_t flags);
 /* The process ends now: a snapshot in the making would stay half-made. */
 void bl_snapshot_abandon(void);
 /* In a forked child: what the parent's helper had in hand is not ours. */

@@ -19,6 +19,8 @@ extern void *__libc_stack_end; // NOLINT(bugprone-reserved-identifier): the dyna
 static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_THREADS */
 static struct bl_thread_state *free_states;
 static struct bl_thread_state *all_states; /* read without the lock; states are never freed */
+struct bl_dead_stack bl_dead_stacks[BL_DEAD_STACKS];
+static uint32_t dead_turn; /* (lock) */
 static pthread_key_t key;
 static bool key_made;
 
@@ -86,6 +88,9 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test
     t->test_name = test_name;
     t->number = record_thread(t->tid, 0, test_name);
     t->own_number = t->number;
+    t->tcb = (uint64_t)pthread_self();
+    t->entry = 0;
+    bl_store_release(&t->tls, &bl_tls);
     bl_tls.thread = t;
     return t;
 }
@@ -115,6 +120,20 @@ static void end_record(uint32_t number)
     bl_store_release(&record->flags, record->flags | BL_THREAD_ENDED);
 }
 
+/* A stack that is used again is noted once. */
+static void note_dead_locked(const struct bl_thread_state *t)
+{
+    uint32_t at = dead_turn % BL_DEAD_STACKS;
+    if (!t->stack_low || t->tcb < t->stack_low || t->tcb >= t->stack_high)
+        return;
+    for (uint32_t i = 0; i < BL_DEAD_STACKS; i++) {
+        if (bl_dead_stacks[i].low == t->stack_low)
+            at = i;
+    }
+    dead_turn += at == dead_turn % BL_DEAD_STACKS;
+    bl_dead_stacks[at] = (struct bl_dead_stack){t->stack_low, t->stack_high, t->tcb};
+}
+
 static void detach(struct bl_thread_state *t)
 {
     bl_tls.thread = NULL;
@@ -123,6 +142,8 @@ static void detach(struct bl_thread_state *t)
     end_record(t->number);
     if (t->own_number != t->number)
         end_record(t->own_number);
+    note_dead_locked(t);
+    bl_store_relaxed(&t->tls, NULL);
     t->next_free = free_states;
     free_states = t;
     bl_lock_give(&lock);
@@ -154,7 +175,10 @@ void bl_threads_enter(uint32_t test_name)
         pthread_attr_getstack(&attr, &low, &size);
         pthread_attr_destroy(&attr);
     }
-    attach((uint64_t)(uintptr_t)low, (uint64_t)(uintptr_t)low + size, test_name);
+    struct bl_thread_state *t =
+        attach((uint64_t)(uintptr_t)low, (uint64_t)(uintptr_t)low + size, test_name);
+    if (t)
+        t->entry = (uint64_t)(uintptr_t)__builtin_frame_address(0);
     if (key_made)
         pthread_setspecific(key, (void *)1);
     bl_guard_leave_internal();
@@ -216,6 +240,9 @@ void bl_threads_after_fork(void)
     free_states = NULL;
     for (struct bl_thread_state *t = all_states; t; t = t->next) {
         if (t != own) {
+            if (t->tls)
+                note_dead_locked(t);
+            t->tls = NULL;
             t->next_free = free_states;
             free_states = t;
         }

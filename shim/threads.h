@@ -86,7 +86,10 @@ struct bl_thread_state {
     uint32_t tid;
     uint64_t stack_low; /* 0 = bounds unknown: every stack is walked in full */
     uint64_t stack_high;
-    uint32_t epoch; /* of the loaded modules that frames[] was taken under */
+    const struct bl_tls *tls; /* NULL: the state is of no thread */
+    uint64_t tcb;             /* the thread's control block: where libc keeps it */
+    uint64_t entry;           /* its stack, but for what it began with, is below */
+    uint32_t epoch;           /* of the loaded modules that frames[] was taken under */
     uint32_t frame_count;
     uint32_t need_count;
     bool deep; /* the stack was deeper than BL_FRAMES_MAX: only the innermost frames are walked */
@@ -110,6 +113,15 @@ struct bl_thread_state {
     struct bl_memo memo[BL_MEMO_SIZE];
     struct bl_noted noted[BL_NOTED];
 };
+
+/* Stacks of threads that have ended, which libc may have kept for others to come. */
+#define BL_DEAD_STACKS 1024u
+struct bl_dead_stack {
+    uint64_t low; /* 0: none */
+    uint64_t high;
+    uint64_t tcb;
+};
+extern struct bl_dead_stack bl_dead_stacks[BL_DEAD_STACKS]; /* (threads lock) */
 
 /* Once, in the constructor, on the main thread. */
 void bl_threads_init(void);

@@ -1,5 +1,6 @@
 #include "track.h"
 #include "clock.h"
+#include "early.h"
 #include "frees.h"
 #include "limit.h"
 #include "losses.h"
@@ -152,8 +153,10 @@ BL_INLINE bool record(void *address, size_t size, uint8_t class_number, const st
 bool bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
 {
     if (!enter()) {
-        if (!bl_tls.guard && !bl_track_begun)
+        if (!bl_tls.guard && !bl_track_begun) {
             bl_losses_add(BL_LOSS_blocks_before_start, 1);
+            bl_early_note((uint64_t)(uintptr_t)address, size);
+        }
         return false;
     }
     bool recorded = record(address, size, class_number, o);
@@ -231,6 +234,8 @@ BL_COLD static void attend_end(unsigned removed, const struct bl_buffer *watched
     }
     if (removed & BL_REMOVED_HELD)
         bl_refs_block_freed(address, bl_clock_event_ns());
+    if (removed == BL_REMOVED_NONE)
+        bl_early_drop(address);
     if (removed == BL_REMOVED_NONE && bl_track_conf.sample_bytes == 1)
         bl_losses_add(BL_LOSS_frees_unknown, 1);
 }
@@ -248,17 +253,26 @@ void bl_track_free(void *address, const void *frame)
     bl_guard_leave();
 }
 
-void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved)
+/* The new block is in the table: it answers for what it points to. */
+static void end_move(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    bl_tls.moving = 0;
+}
+
+void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_moved)
 {
     ret_moved->known = false;
     ret_moved->is_limited = false;
     ret_moved->taken = 0;
     if (!enter())
         return;
-    ret_moved->known = bl_live_take_out((uint64_t)(uintptr_t)old, &ret_moved->buffer);
+    ret_moved->known = bl_live_take_out((uint64_t)(uintptr_t)old, size, &ret_moved->buffer);
     ret_moved->is_limited = ret_moved->known && bl_live_is_limited(ret_moved->buffer.class_number);
     if (BL_UNLIKELY(bl_limit_on) && ret_moved->is_limited)
         ret_moved->taken = bl_limit_weight(ret_moved->buffer.size_bytes);
+    if (!ret_moved->known)
+        bl_early_drop((uint64_t)(uintptr_t)old);
     if (!ret_moved->known && bl_track_conf.sample_bytes == 1)
         bl_losses_add(BL_LOSS_frees_unknown, 1);
     bl_guard_leave();
@@ -288,7 +302,10 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
     uint64_t used = 0;
     if (enter()) {
         used = end_realloc(moved, result, size, o);
+        end_move();
         bl_guard_leave();
+    } else {
+        end_move();
     }
     if (BL_UNLIKELY(bl_limit_on))
         bl_limit_settle(moved->taken, used);

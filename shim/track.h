@@ -51,7 +51,7 @@ struct bl_track_moved {
     bool is_limited; /* and its class is one that the limit counts */
     uint64_t taken;  /* of the limit, by the block, and by what it is to grow */
 };
-void bl_track_realloc_begin(void *old, struct bl_track_moved *ret_moved);
+void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_moved);
 void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size_t size,
                           const struct bl_origin *o);
 
