@@ -627,12 +627,22 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* Did the library release it for itself, in some call of its user's? */
+static bool is_by_library(const struct bl_compare *compare, const struct bl_item *release)
+{
+    size_t depth;
+    return bl_callers_frames(compare->callers, release->callers, &depth)->inside > 0;
+}
+
 /* How far apart an acquire and a release are, in this order: how small the part of the program is
  * that both are in; how much of the library lies between, as when it calls back or a container
- * frees what it holds; and whether both are equally deep, as two functions that belong together. */
+ * frees what it holds; and whether both are equally deep, as two functions that belong together.
+ * What the library made unseen it gives back itself. */
 static uint32_t apart(const struct bl_compare *compare, const struct bl_item *acquire,
                       const struct bl_item *release)
 {
+    if (acquire->kind == BL_ITEM_ALLOC && acquire->stack == 0 && is_by_library(compare, release))
+        return 0;
     struct bl_fork fork = bl_callers_fork(compare->callers, acquire->callers, release->callers);
     uint32_t depth = fork.a_frames > fork.b_frames ? fork.a_frames - fork.b_frames
                                                    : fork.b_frames - fork.a_frames;

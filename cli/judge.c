@@ -44,7 +44,8 @@ static int leave_in_peace(struct bl_judge *judge, uint32_t pattern, size_t first
     return add_decision(judge, decision) ? 0 : -1;
 }
 
-bool bl_judge_is_busy(const struct bl_judge *judge, uint32_t number)
+/* May the thread that had the object last still have been at work when the process ended? */
+static bool is_busy_thread(const struct bl_judge *judge, uint32_t number)
 {
     const struct bl_thread *thread = bl_reader_thread(judge->reader, number);
     return thread && number != judge->main_thread && !(thread->flags & BL_THREAD_ENDED);
@@ -90,7 +91,7 @@ static bool is_idle(const struct bl_judge *judge, const struct bl_history_object
 static bool is_not_busy(const struct bl_judge *judge, const struct bl_history_object *object,
                         uint64_t limit_ns)
 {
-    return age_of(judge, object) > limit_ns || !bl_judge_is_busy(judge, object->thread);
+    return age_of(judge, object) > limit_ns || !is_busy_thread(judge, object->thread);
 }
 
 /* At the end of a process, is what is left more than what a cache or the last requests would leave?

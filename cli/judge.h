@@ -186,9 +186,6 @@ bool bl_course_is_growing(const struct bl_growth *growth, struct bl_span span);
  * work went on. */
 enum bl_ground bl_course_of(const struct bl_judge *judge, size_t first, size_t end);
 
-/* May the thread still have been at work when the process ended? */
-bool bl_judge_is_busy(const struct bl_judge *judge, uint32_t thread);
-
 /* Takes back what was said about groups that look guilty as single buffers only. */
 void bl_settle_groups(struct bl_judge *judge);
 

@@ -178,7 +178,13 @@ void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decisi
 
 /* ---- at the end of the process ---- */
 
-static bool is_touched_by_busy(const struct bl_judge *judge, const struct bl_history_object *object)
+static bool is_of_worker(const struct bl_judge *judge, uint32_t thread)
+{
+    return thread != 0 && thread != judge->main_thread;
+}
+
+static bool is_touched_by_worker(const struct bl_judge *judge,
+                                 const struct bl_history_object *object)
 {
     struct bl_event events[HISTORY_MAX];
     size_t count;
@@ -187,25 +193,30 @@ static bool is_touched_by_busy(const struct bl_judge *judge, const struct bl_his
     size_t kept =
         bl_reader_history(judge->reader, record->events, record->event_count, events, HISTORY_MAX);
     for (size_t i = 0; i < kept; i++)
-        if (bl_judge_is_busy(judge, events[i].thread))
+        if (is_of_worker(judge, events[i].thread))
             return true;
-    return bl_judge_is_busy(judge, object->thread);
+    return is_of_worker(judge, record->thread) || is_of_worker(judge, object->thread);
 }
 
-static uint64_t count_busy(const struct bl_judge *judge)
+/* Threads other than the main one that were there at a moment or later. */
+static uint64_t count_workers(const struct bl_judge *judge, uint64_t moment_ns)
 {
     uint64_t count = 0;
-    for (uint32_t i = 1; i < bl_reader_count(judge->reader, BL_SECTION_THREADS); i++)
-        count += bl_judge_is_busy(judge, i);
+    for (uint32_t i = 1; i < bl_reader_count(judge->reader, BL_SECTION_THREADS); i++) {
+        const struct bl_thread *thread = bl_reader_thread(judge->reader, i);
+        count += thread && is_of_worker(judge, i) &&
+                 (!(thread->flags & BL_THREAD_ENDED) || thread->end_ns >= moment_ns);
+    }
     return count;
 }
 
-/* May all of a group still have been in the hands of threads that were at work when the process
- * ended? They are few, no older than siblings became, and such a thread had each of them. */
+/* May all of a group have been in the hands of threads when the process ended, or when they were
+ * told to stop for that? They are few, no older than siblings became, and such a thread had each of
+ * them. */
 static bool are_in_hands(const struct bl_judge *judge, size_t first, size_t end)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
-    if (!judge->is_final || span.count > HELD_AT_ONCE * count_busy(judge))
+    if (!judge->is_final || span.count > HELD_AT_ONCE * count_workers(judge, span.oldest_birth_ns))
         return false;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
@@ -215,7 +226,7 @@ static bool are_in_hands(const struct bl_judge *judge, size_t first, size_t end)
             const struct bl_history_object *object =
                 &judge->histories->objects[decision->first_object + k];
             if (judge->model->now_ns > object->birth_ns + limit_ns ||
-                !is_touched_by_busy(judge, object))
+                !is_touched_by_worker(judge, object))
                 return false;
         }
     }

@@ -1437,6 +1437,25 @@ START_TEST(what_a_busy_thread_still_holds_at_exit_is_in_use)
 }
 END_TEST
 
+START_TEST(what_workers_had_when_they_were_told_to_stop_is_in_use)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t split = at(w, w->loop, 0x120);
+    struct synth_op ops[] = {{.op = BL_OP_ALLOC, .stack = make, .delta = 1, .thread = w->worker},
+                             {.op = BL_OP_RETAIN, .stack = split, .delta = 1, .thread = w->worker}};
+    live(w, 3, END - 20 * MILLI, END - 10 * MILLI, ops, 2);
+    done(w, 9000, 30 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    struct bl_thread *thread = synth_record(w->synth, BL_SECTION_THREADS, w->worker);
+    thread->flags = BL_THREAD_ENDED;
+    thread->start_ns = START;
+    thread->end_ns = END - 5 * MILLI;
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 3);
+    finish(w);
+}
+END_TEST
+
 START_TEST(the_pools_that_a_young_process_makes_for_its_threads_are_no_leak)
 {
     struct world *w = make_world();
@@ -1706,6 +1725,7 @@ int main(void)
     tcase_add_test(tests, leaks_of_a_thread_that_did_its_work_before_others_are_leaks);
     tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
+    tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
     tcase_add_test(tests, the_pools_that_a_young_process_makes_for_its_threads_are_no_leak);
     tcase_add_test(tests, what_comes_all_at_once_and_is_never_released_is_set_up);
     tcase_add_test(tests, a_few_requests_that_are_never_released_late_in_a_run_are_a_leak);

@@ -1,6 +1,7 @@
 /* APR: pools of requests, below one that stays. */
 #include "corpus.h"
 
+#include <apr_buckets.h>
 #include <apr_general.h>
 #include <apr_pools.h>
 
@@ -30,6 +31,82 @@ static void arena(void)
     apr_pool_destroy(root);
 }
 
-static const struct corpus_case cases[] = {{"early_return", early_return}, {"arena", arena}};
+/* ---- buckets: a filter takes one out of its brigade, and forgets it now and then ---- */
+
+static apr_bucket_alloc_t *buckets;
+
+CORPUS_FUNCTION static apr_bucket *new_bucket(void)
+{
+    static const char text[] = "chunk";
+    return apr_bucket_transient_create(text, sizeof(text), buckets); /* @bucket */
+}
+
+CORPUS_FUNCTION static void strip(apr_bucket_brigade *brigade, bool is_hasty)
+{
+    apr_bucket *first = APR_BRIGADE_FIRST(brigade);
+    APR_BUCKET_REMOVE(first);
+    if (is_hasty)
+        return;
+    apr_bucket_destroy(first); /* @bucket-end */
+}
+
+static void request_with_brigade(long number)
+{
+    apr_pool_t *pool = NULL;
+    CORPUS_NEED(apr_pool_create(&pool, root) == APR_SUCCESS);
+    apr_bucket_brigade *brigade = apr_brigade_create(pool, buckets);
+    for (int i = 0; i < 3; i++)
+        APR_BRIGADE_INSERT_TAIL(brigade, new_bucket());
+    strip(brigade, corpus_is_unlucky(number));
+    apr_brigade_cleanup(brigade); /* @cleanup */
+    apr_pool_destroy(pool);
+}
+
+static void brigade(void)
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    buckets = apr_bucket_alloc_create(root);
+    corpus_serve(request_with_brigade);
+}
+
+/* ---- clean: buckets are split, copied, set aside and handed from brigade to brigade ---- */
+
+static void request_with_hand_over(long number)
+{
+    apr_pool_t *pool = NULL;
+    CORPUS_NEED(apr_pool_create(&pool, root) == APR_SUCCESS);
+    apr_bucket_brigade *from = apr_brigade_create(pool, buckets);
+    apr_bucket_brigade *to = apr_brigade_create(pool, buckets);
+    apr_bucket *body = apr_bucket_heap_create("a longer body", 14, NULL, buckets);
+    apr_bucket *copy = NULL;
+    APR_BRIGADE_INSERT_TAIL(from, body);
+    APR_BRIGADE_INSERT_TAIL(from, new_bucket());
+    CORPUS_NEED(apr_bucket_split(body, 3) == APR_SUCCESS);
+    CORPUS_NEED(apr_bucket_copy(body, &copy) == APR_SUCCESS);
+    APR_BRIGADE_INSERT_HEAD(to, copy);
+    CORPUS_NEED(apr_bucket_setaside(APR_BRIGADE_LAST(from), pool) == APR_SUCCESS);
+    APR_BRIGADE_CONCAT(to, from);
+    if (number % 2 == 0)
+        apr_brigade_destroy(to);
+    apr_pool_destroy(pool); /* with what is left in its brigades */
+}
+
+static void brigade_to_brigade(void)
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    buckets = apr_bucket_alloc_create(root);
+    corpus_serve(request_with_hand_over);
+    apr_bucket_alloc_destroy(buckets);
+    apr_pool_destroy(root);
+}
+
+static const struct corpus_case cases[] = {
+    {"early_return", early_return},
+    {"arena", arena},
+    {"brigade", brigade},
+    {"brigade_to_brigade", brigade_to_brigade},
+};
 
 CORPUS_MAIN(cases)

@@ -26,6 +26,7 @@ AT_ONCE = 3
 TOLD_MAX = 12
 
 ACCUSATIONS = ('missing-release', 'never-released', 'over-release', 'stale')
+TOLD = ACCUSATIONS + ('growing', 'steady')
 
 
 class Wrong(Exception):
@@ -66,6 +67,7 @@ class Case:
     # what is only unreleased: class to count; classes that are not named may have any
     unreleased: dict = dataclasses.field(default_factory=dict)
     steady: dict = dataclasses.field(default_factory=dict)  # the same of what is steady
+    growing: dict = dataclasses.field(default_factory=dict)
     # the same for each time that the program asks, before it ends
     asked: list = dataclasses.field(default_factory=list)
     status: int = 0
@@ -83,6 +85,7 @@ class Asked:
     leaks: list = dataclasses.field(default_factory=list)
     unreleased: dict = dataclasses.field(default_factory=dict)
     steady: dict = dataclasses.field(default_factory=dict)
+    growing: dict = dataclasses.field(default_factory=dict)
 
 
 def marks_of(program):
@@ -196,13 +199,13 @@ class Comparison:
         for group in self.groups:
             if group['verdict'] in ACCUSATIONS and id(group) not in known:
                 self.wrong.append(f'not expected: {show(group)}')
-        for verdict in ('unreleased', 'steady'):
+        for verdict in ('unreleased', 'steady', 'growing'):
             for kind, count in getattr(expected, verdict).items():
                 self.expect(f'{verdict} {kind}', sum(
                     group['count'] for group in self.groups
                     if group['class'] == kind and group['verdict'] == verdict), count)
         if self.wrong:
-            told = [group for group in self.groups if group['verdict'] in ACCUSATIONS or
+            told = [group for group in self.groups if group['verdict'] in TOLD or
                     (group['class'] != 'heap' and group['count'] > 5)]
             self.wrong += ['the report says: ' + show(group) for group in told[:TOLD_MAX]]
         return self.wrong

@@ -501,6 +501,114 @@ static void heap_beside(void)
     corpus_serve(request_with_date);
 }
 
+/* ---- what memory in time shows: the helper looks often, and there are enough of its looks ---- */
+
+/* Names that are interned for good: new ones come for the first third, then only known ones. */
+#define NAMES 64
+
+static GHashTable *names;
+
+CORPUS_FUNCTION static GBytes *intern(long name)
+{
+    GBytes *known = g_hash_table_lookup(names, GINT_TO_POINTER(name + 1));
+    if (known)
+        return known;
+    known = g_bytes_new(&name, sizeof(name)); /* @intern */
+    g_hash_table_insert(names, GINT_TO_POINTER(name + 1), known);
+    return known;
+}
+
+static void request_with_name(long number)
+{
+    long newest = number * 3 * NAMES / corpus.requests;
+    GBytes *body = read_body();
+    checksum(intern(newest < NAMES ? newest : number % NAMES));
+    end_request(body);
+    corpus_pass_ms(10);
+}
+
+static void interned(void)
+{
+    names = g_hash_table_new(NULL, NULL);
+    corpus_serve(request_with_name);
+    corpus_ask();
+}
+
+/* Sessions come twice as often as they go: what grows is in use, the oldest go first. */
+static GQueue sessions = G_QUEUE_INIT;
+
+CORPUS_FUNCTION static GBytes *new_session(long number)
+{
+    return g_bytes_new(&number, sizeof(number)); /* @new-session */
+}
+
+static void request_with_session(long number)
+{
+    g_queue_push_tail(&sessions, new_session(number));
+    if (number % 2 == 0)
+        g_bytes_unref(g_queue_pop_head(&sessions));
+    corpus_pass_ms(10);
+}
+
+static void backlog(void)
+{
+    corpus_serve(request_with_session);
+    corpus_ask();
+    g_queue_clear_full(&sessions, (GDestroyNotify)g_bytes_unref);
+}
+
+/* Requests that nothing ever ends, while others do: asked as they are served. */
+static void request_that_never_ends(long number)
+{
+    GBytes *body = read_body();
+    end_request(body);
+    if (corpus_is_unlucky(number))
+        new_session(number);
+    corpus_pass_ms(5);
+}
+
+static void never_ended(void)
+{
+    corpus_serve(request_that_never_ends);
+    corpus_ask();
+}
+
+/* What a program makes for its threads in its first moments, and keeps. */
+CORPUS_FUNCTION static GBytes *arena_of_thread(long number)
+{
+    return g_bytes_new(&number, sizeof(number)); /* @arena */
+}
+
+static void arenas(void)
+{
+    for (long i = 0; i < 24; i++)
+        CORPUS_NEED(arena_of_thread(i));
+    corpus_ask();
+    corpus_serve(request_that_never_ends);
+    corpus_ask();
+}
+
+/* One buffer that is kept to be used again, on the way of those that are released. */
+static GBytes *last_body;
+
+static void request_that_keeps_the_first(long number)
+{
+    GBytes *body = read_body();
+    checksum(body);
+    if (number == corpus.requests / 2)
+        last_body = body;
+    else
+        end_request(body);
+}
+
+static void kept_for_again(void)
+{
+    corpus_serve(request_that_keeps_the_first);
+    corpus_pass_ms(10500);
+    corpus_serve(request_with_early_return);
+    corpus_ask();
+}
+
 static const struct corpus_case cases[] = {
     {"incident", incident},
     {"error_path", error_path},
@@ -519,6 +627,11 @@ static const struct corpus_case cases[] = {
     {"shared", shared},
     {"stale", stale},
     {"heap_beside", heap_beside},
+    {"interned", interned},
+    {"backlog", backlog},
+    {"never_ended", never_ended},
+    {"arenas", arenas},
+    {"kept_for_again", kept_for_again},
 };
 
 CORPUS_MAIN(cases)

@@ -65,10 +65,71 @@ static void buffer_pool(void)
     av_buffer_pool_uninit(&pool);
 }
 
+/* ---- frames: a filter clones them, and forgets the clone now and then ---- */
+
+CORPUS_FUNCTION static AVFrame *read_frame(void)
+{
+    AVFrame *frame = av_frame_alloc(); /* @read-frame */
+    CORPUS_NEED(frame);
+    frame->format = 0; /* AV_PIX_FMT_YUV420P */
+    frame->width = 64;
+    frame->height = 16;
+    CORPUS_NEED(av_frame_get_buffer(frame, 0) == 0); /* @frame-data */
+    return frame;
+}
+
+CORPUS_FUNCTION static void sharpen(const AVFrame *frame, bool is_hasty)
+{
+    AVFrame *copy = av_frame_clone(frame); /* @clone */
+    CORPUS_NEED(copy);
+    if (is_hasty)
+        return;
+    av_frame_free(&copy); /* @clone-end */
+}
+
+static void request_with_clone(long number)
+{
+    AVFrame *frame = read_frame();
+    sharpen(frame, corpus_is_unlucky(number));
+    av_frame_free(&frame); /* @frame-end */
+}
+
+static void clone(void)
+{
+    corpus_serve(request_with_clone);
+}
+
+/* ---- the data of frames: one frame stands for all, what it referred to is not given up ---- */
+
+static AVFrame *shown_frame;
+
+CORPUS_FUNCTION static void keep_plane(const AVFrame *frame)
+{
+    AVBufferRef *plane = av_buffer_ref(frame->buf[0]); /* @keep-plane */
+    CORPUS_NEED(plane);
+}
+
+static void request_that_shows(long number)
+{
+    AVFrame *frame = read_frame();
+    av_frame_unref(shown_frame);
+    CORPUS_NEED(av_frame_ref(shown_frame, frame) == 0);
+    if (corpus_is_unlucky(number))
+        keep_plane(shown_frame);
+    av_frame_free(&frame);
+}
+
+static void planes(void)
+{
+    shown_frame = av_frame_alloc();
+    CORPUS_NEED(shown_frame);
+    corpus_serve(request_that_shows);
+    av_frame_free(&shown_frame);
+}
+
 static const struct corpus_case cases[] = {
-    {"error_path", error_path},
-    {"cascade", cascade},
-    {"buffer_pool", buffer_pool},
+    {"error_path", error_path}, {"cascade", cascade}, {"buffer_pool", buffer_pool},
+    {"clone", clone},           {"planes", planes},
 };
 
 CORPUS_MAIN(cases)

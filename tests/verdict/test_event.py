@@ -13,6 +13,16 @@ CASES = [
          'early_return', 40000, 1000, 4, leaks=[
              Leak('missing-release', 'evbuffer', 'answer', 40, of=40000, release='answer-end',
                   released=39960)]),
+    Case('a connection is forgotten one time in ten, with its two buffers',
+         'connection', 2000, 10, leaks=[
+             Leak('missing-release', 'bufferevent', 'accept', 200, of=2000, release='hang-up',
+                  released=1800, holds={'evbuffer': 400})]),
+    Case('a timer keeps its reference of a connection one time in a thousand',
+         'timer', 20000, 1000, leaks=[
+             Leak('missing-release', 'bufferevent', 'arm', 20, of=20000, release='disarm',
+                  released=19980, holds={'evbuffer': 40})]),
+    Case('clean: connections that are peers of each other', 'connected_peers', 2000,
+         unreleased={'bufferevent': 0, 'evbuffer': 0}),
     Case('clean: chains that several buffers share', 'shared_chains', 3000,
          unreleased={'evbuffer': 0}),
 ]

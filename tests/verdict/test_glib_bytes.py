@@ -5,6 +5,8 @@ import sys
 from corpus import Asked, Case, Leak, main
 
 BODY = 1024
+# the helper looks at the memory often enough for a short run
+OFTEN = {'BUFLEAK_OPTIONS': 'quiet=1:interval=50ms'}
 
 CASES = [
     Case('the incident: a copy for a cache, never given back',
@@ -119,6 +121,25 @@ CASES = [
                    unreleased={'g-bytes': 0})],
          leaks=[Leak('missing-release', 'g-bytes', 'body', 4, of=800, others=(0, 0),
                     release='end')]),
+    Case('clean: names that are interned for good, new ones for a third of the run',
+         'interned', 400, asked=[Asked(unreleased={'g-bytes': 0}, steady={'g-bytes': 64})],
+         environment=OFTEN, unreleased={'g-bytes': 0}, steady={'g-bytes': 64}),
+    Case('clean: sessions that come twice as often as they go are growing, and no leak',
+         'backlog', 400, asked=[Asked(growing={'g-bytes': 200}, unreleased={'g-bytes': 0})],
+         environment=OFTEN),
+    Case('what nothing ever releases is named while the program runs',
+         'never_ended', 600, 10, asked=[
+             Asked(leaks=[Leak('never-released', 'g-bytes', 'new-session', 60, of=60,
+                               others=(0, 600))])],
+         leaks=[Leak('never-released', 'g-bytes', 'new-session', 60, of=60, others=(0, 600))],
+         environment=OFTEN),
+    Case('clean: what a process makes for its threads in its first moments',
+         'arenas', 200, asked=[Asked(unreleased={'g-bytes': 24}), Asked(steady={'g-bytes': 24})],
+         steady={'g-bytes': 24}),
+    Case('clean: one that is kept to be used again on the way of those that are released',
+         'kept_for_again', 400, asked=[Asked(unreleased={'g-bytes': 1})],
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 1, of=800, release='end',
+                     note='little evidence')]),
     Case('plain blocks that are forgotten beside are listed, not judged',
          'heap_beside', 4000, 10, leaks=[
              Leak('missing-release', 'g-bytes', 'join-retain', 400, of=4000,

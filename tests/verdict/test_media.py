@@ -13,6 +13,21 @@ CASES = [
          'cascade', 2000, 10, leaks=[
              Leak('missing-release', 'av-packet', 'packet', 200, of=2000, release='packet-end',
                   holds={'av-buffer': 200})]),
+    Case('a clone of a frame is forgotten one time in a thousand, with the data it refers to',
+         'clone', 20000, 1000, leaks=[
+             Leak('missing-release', 'av-frame', 'clone', 20, of=20000, release='clone-end',
+                  released=19980, holds={'av-buffer': 20})]),
+    Case('the same in four threads',
+         'clone', 20000, 100, 4, leaks=[
+             Leak('missing-release', 'av-frame', 'clone', 200, of=20000, release='clone-end',
+                  released=19800, holds={'av-buffer': 200})]),
+    Case('a plane of a frame that is shown is kept one time in ten',
+         'planes', 2000, 10, leaks=[
+             Leak('missing-release', 'av-buffer', 'keep-plane', 200, of=200, release='',
+                  alloc='frame-data')],
+         unreleased={'av-frame': 0}),
+    Case('clean: frames that are shown one after the other', 'planes', 2000,
+         unreleased={'av-frame': 0, 'av-buffer': 0}),
     Case('clean: a pool, and pictures that are made writable', 'buffer_pool', 3000,
          unreleased={'av-buffer': 0}),
 ]
