@@ -138,6 +138,25 @@ def codec_codes():
     return same_work([program], ('libavutil.so.57', 'libavcodec.so.59'), 80)
 
 
+FFMPEG = ('libavutil.so.57', 'libavcodec.so.59', 'libavformat.so.59', 'libavfilter.so.8',
+          'libswscale.so.6', 'libswresample.so.4')
+
+
+def ffmpeg_codes():
+    """ffmpeg codes and decodes the same with every function of all its libraries hooked."""
+    hooked.need('ffmpeg')
+    with tempfile.TemporaryDirectory(prefix='bufleak-hooks.') as directory:
+        film = os.path.join(directory, 'film.mkv')
+        quiet = ['ffmpeg', '-nostdin', '-v', 'error', '-y']
+        notes = [same_work([*quiet, '-f', 'lavfi', '-i', 'testsrc=size=64x64:rate=10:duration=2',
+                            '-f', 'lavfi', '-i', 'sine=duration=2', '-c:v', 'mpeg4', '-c:a', 'flac',
+                            '-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a',
+                            '+bitexact', film], FFMPEG, 200, lambda: digest(film)),
+                 same_work([*quiet, '-i', film, '-vf', 'scale=32:32,hflip', '-threads', '4', '-f',
+                            'framemd5', '-'], FFMPEG, 200)]
+        return '; '.join(notes)
+
+
 def works_under_valgrind():
     """Hooked functions work under valgrind."""
     hooked.need('valgrind', 'openssl')
@@ -184,5 +203,5 @@ def restricted():
 
 
 if __name__ == '__main__':
-    sys.exit(hooked.main(openssl_signs, openssl_verifies, libc_serves, gio_lists, pipeline_copies, codec_codes,
-                         works_under_valgrind, reading_glib_late, restricted))
+    sys.exit(hooked.main(openssl_signs, openssl_verifies, libc_serves, gio_lists, pipeline_copies,
+                         codec_codes, ffmpeg_codes, works_under_valgrind, reading_glib_late, restricted))
