@@ -30,6 +30,7 @@ static const char help[] =
     "  --interval AGE        between growth samples (default 1s)\n"
     "  --limit SIZE          make a snapshot by itself when the heap has so many live bytes\n"
     "  --limit-action ACTION report (default), or fail: let allocations beyond it fail\n"
+    "  --per FUNCTION        count its returns as requests, to tell growth per request\n"
     "  --mmap                track mmap'd regions as well\n"
     "  --no-follow           do not track children\n"
     "  --no-at-exit          do nothing at exit\n"
@@ -91,6 +92,8 @@ static int take_option(struct run *run, int code, int argc, char **argv, struct 
     }
     if (code == OWN_EXIT_REPORT)
         return take_exit_report(run, optarg, error);
+    if (code == BL_REPORT_PER) /* to be counted; the reports then tell it without being asked */
+        code = BL_RUN_OPTIONS_PER;
     if (code >= BL_ARGS_SHIM && code < BL_ARGS_SHIM_END)
         return bl_run_options_take(&run->session.env, code, argc, argv, error);
     return bl_report_take_option(&run->report, code, optarg, error) < 0 ? BL_CODE_USAGE : 0;

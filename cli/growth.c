@@ -260,6 +260,7 @@ static int find_requests(struct builder *builder, const char *per)
 {
     struct bl_growth_set *set = builder->set;
     char known[512] = "";
+    bool asked = false; /* when the program was started */
     for (size_t i = 0; i < builder->series->line_count; i++) {
         const struct bl_line *line = &builder->series->lines[i];
         char name[sizeof(set->request_name)];
@@ -269,12 +270,16 @@ static int find_requests(struct builder *builder, const char *per)
         size_t used = strlen(known);
         snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", name);
         uint64_t total = line->points[line->count - 1].total;
+        bool is_asked = line->boundary->flags & BL_BOUNDARY_ASKED;
         bool is_it =
             per ? strcmp(per, name) == 0
+            : asked || is_asked
+                ? is_asked
                 : total > 0 && (!set->requests ||
                                 total > set->requests->points[set->requests->count - 1].total);
         if (!is_it)
             continue;
+        asked |= is_asked && !per;
         set->requests = line;
         snprintf(set->request_name, sizeof(set->request_name), "%s", name);
     }

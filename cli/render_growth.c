@@ -315,6 +315,35 @@ static bool put_process_line(FILE *out, const struct bl_view *view, const char *
     return done;
 }
 
+static json_t *make_requests(const struct bl_reader *reader, const struct bl_boundary *boundary)
+{
+    char function[BL_TEXT_NUMBER * 4];
+    char module[BL_TEXT_NUMBER * 4];
+    bl_reader_name_text(reader, boundary->function_name, function, sizeof(function));
+    bl_reader_name_text(reader, boundary->module_name, module, sizeof(module));
+    return json_pack("{s:s, s:s, s:I, s:b}", "function", function, "module", module, "completed",
+                     (json_int_t)(boundary->completed & INT64_MAX), "asked",
+                     (boundary->flags & BL_BOUNDARY_ASKED) != 0);
+}
+
+/* What completes requests, as of the moment of reading. */
+static bool put_requests(FILE *out, const struct bl_view *view)
+{
+    uint32_t count = bl_reader_count(view->reader, BL_SECTION_BOUNDARIES);
+    const char *before = "\n    ";
+    bool done = true;
+    fputs(",\n  \"requests\": [", out);
+    for (uint32_t i = 0; done && i < count; i++) {
+        const struct bl_boundary *boundary = bl_reader_boundary(view->reader, i);
+        if (!boundary)
+            continue;
+        done = bl_render_json_put(out, before, make_requests(view->reader, boundary));
+        before = ",\n    ";
+    }
+    fputc(']', out);
+    return done;
+}
+
 static json_t *make_limits(const struct bl_view *view)
 {
     const struct bl_header *header = view->header;
@@ -359,7 +388,8 @@ bool bl_render_json_memory(FILE *out, const struct bl_view *view)
 {
     bool done = bl_render_json_put(out, ",\n\"memory\": {\"limits\": ", make_limits(view)) &&
                 put_process_line(out, view, "rss", BL_SERIES_RSS) &&
-                put_process_line(out, view, "cgroup", BL_SERIES_CGROUP) && put_direct(out, view);
+                put_process_line(out, view, "cgroup", BL_SERIES_CGROUP) &&
+                put_requests(out, view) && put_direct(out, view);
     fputs("},\n\"marks\": [", out);
     for (size_t i = 0; done && view->series && i < view->series->mark_count; i++)
         done =

@@ -47,10 +47,12 @@ struct bl_report_options {
         "symbols", required_argument, NULL, BL_ARGS_REPORT + 12                                    \
     }
 
+#define BL_REPORT_PER (BL_ARGS_REPORT + 13) /* run has another meaning for it */
+
 #define BL_REPORT_LONG_OPTIONS                                                                     \
     BL_REPORT_SELECT_OPTIONS, {"hooks", no_argument, NULL, BL_ARGS_REPORT + 8},                    \
         {"buffer", required_argument, NULL, BL_ARGS_REPORT + 9},                                   \
-        {"per", required_argument, NULL, BL_ARGS_REPORT + 13},                                     \
+        {"per", required_argument, NULL, BL_REPORT_PER},                                           \
         {"tree", no_argument, NULL, BL_ARGS_REPORT + 10},                                          \
     {                                                                                              \
         "full", no_argument, NULL, BL_ARGS_REPORT + 14                                             \

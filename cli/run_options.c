@@ -7,7 +7,15 @@
 #include <string.h>
 
 /* How an option of the shim is checked before it is passed on. */
-enum option_check { CHECK_NUMBER, CHECK_SIGNAL, CHECK_SIZE, CHECK_AGE, CHECK_ACTION, CHECK_NONE };
+enum option_check {
+    CHECK_NUMBER,
+    CHECK_SIGNAL,
+    CHECK_SIZE,
+    CHECK_AGE,
+    CHECK_ACTION,
+    CHECK_FUNCTION,
+    CHECK_NONE
+};
 
 static const struct {
     const char *key;
@@ -21,6 +29,7 @@ static const struct {
     {"profiles", CHECK_NONE, "names and paths"},
     {"limit", CHECK_SIZE, "a size such as 64M"},
     {"limit_action", CHECK_ACTION, "report or fail"},
+    {"per", CHECK_FUNCTION, "the name of a function"},
 };
 
 static const char *const shim_switches[] = {"follow", "at_exit", "quiet", "mmap"};
@@ -39,6 +48,8 @@ static bool is_accepted(enum option_check check, const char *value)
         return bl_text_parse_age(value, &number) && number > 0;
     case CHECK_ACTION:
         return strcmp(value, "report") == 0 || strcmp(value, "fail") == 0;
+    case CHECK_FUNCTION:
+        return *value && strlen(value) < 64;
     case CHECK_NONE:
         break;
     }

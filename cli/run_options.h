@@ -10,6 +10,8 @@
 #include "error.h"
 #include "run_env.h"
 
+#define BL_RUN_OPTIONS_PER (BL_ARGS_SHIM + 7) /* `per` of BUFLEAK_OPTIONS, without an entry */
+
 /* getopt_long entries; their codes are from BL_ARGS_SHIM on and below BL_ARGS_SHIM_END. */
 #define BL_RUN_LONG_OPTIONS                                                                        \
     {"depth", required_argument, NULL, BL_ARGS_SHIM},                                              \

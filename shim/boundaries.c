@@ -19,3 +19,19 @@ uint32_t bl_boundaries_add(const char *function, const char *module)
     bl_lock_give(&lock);
     return number;
 }
+
+void bl_boundaries_mark(uint32_t number, uint32_t flags)
+{
+    if (number < bl_load_relaxed(&bl_header->published[BL_SECTION_BOUNDARIES])) {
+        struct bl_boundary *b = bl_ledger_at(BL_SECTION_BOUNDARIES, number);
+        __atomic_fetch_or(&b->flags, flags, __ATOMIC_RELAXED);
+    }
+}
+
+void bl_boundaries_restart(uint32_t number)
+{
+    if (number < bl_load_relaxed(&bl_header->published[BL_SECTION_BOUNDARIES])) {
+        struct bl_boundary *b = bl_ledger_at(BL_SECTION_BOUNDARIES, number);
+        bl_store_relaxed(&b->completed, 0);
+    }
+}

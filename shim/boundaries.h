@@ -14,6 +14,11 @@
 /* Returns its number, or BL_BOUNDARY_NONE. */
 uint32_t bl_boundaries_add(const char *function, const char *module);
 
+/* BL_BOUNDARY_*, added to those it has. */
+void bl_boundaries_mark(uint32_t number, uint32_t flags);
+/* Counts from zero. */
+void bl_boundaries_restart(uint32_t number);
+
 /* One more request is complete. In a child whose ledger started empty it is nobody's. */
 BL_INLINE void bl_boundaries_count(uint32_t number)
 {

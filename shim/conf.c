@@ -174,6 +174,12 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         conf->sample_bytes = ok ? number : conf->sample_bytes;
         return ok ? NULL : "1 (every buffer) or a mean number of bytes, for example 512K";
     }
+    if (equals(key, "per")) {
+        bool ok = v.length > 0 && v.length < 64;
+        conf->per = ok ? v.text : conf->per;
+        conf->per_length = ok ? v.length : conf->per_length;
+        return ok ? NULL : "the name of a function";
+    }
     if (equals(key, "limit")) {
         bool ok = parse_size(v, &number) && number >= 1 && number <= 1ull << 60;
         conf->limit_bytes = ok ? number : conf->limit_bytes;
@@ -215,7 +221,7 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         return parse_count(v, 1, 1000000000, &conf->java_check) ? NULL : "a count from 1";
     if (equals(key, "fault_arena"))
         return parse_count(v, 0, 1000000, &conf->fault_arena) ? NULL : "a count";
-    return "depth, signal, sample, profiles, interval, limit, limit_action, follow, at_exit, "
+    return "depth, signal, sample, profiles, interval, limit, limit_action, per, follow, at_exit, "
            "quiet, mmap, reach, reach_signal";
 }
 

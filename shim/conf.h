@@ -26,6 +26,8 @@ struct bl_conf {
     int reach_signal;     /* a real-time signal that threads may be stopped by, 0 = none */
     const char *profiles; /* names and paths, comma-separated; NULL = auto. In the options' text */
     size_t profiles_length;
+    const char *per; /* the function whose return completes a request; NULL = none. As profiles */
+    size_t per_length;
     uint64_t limit_bytes; /* 0 = none */
     bool limit_fails;
     uint32_t java_check;  /* one in so many recognised Java stacks is compared with the true one */

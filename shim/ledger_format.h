@@ -688,11 +688,13 @@ static_assert(sizeof(struct bl_mark) == 2176, "mark layout");
 
 /* A function whose return ends a request, or what else stands for one. */
 #define BL_BOUNDARIES_MAX 64u
+#define BL_BOUNDARY_ASKED 0x1u /* by per= */
 struct bl_boundary {
     uint64_t completed;     /*  0 relaxed adds */
     uint32_t function_name; /*  8 in NAMES */
     uint32_t module_name;   /* 12 in NAMES */
-    uint64_t reserved[6];   /* 16 a cache line of its own */
+    uint64_t flags;         /* 16 BL_BOUNDARY_* */
+    uint64_t reserved[5];   /* 24 a cache line of its own */
 };
 static_assert(sizeof(struct bl_boundary) == 64, "boundary layout");
 

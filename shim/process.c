@@ -21,6 +21,7 @@
 #include "real.h"
 #include "references.h"
 #include "regions.h"
+#include "requests.h"
 #include "say.h"
 #include "series.h"
 #include "sigsafe.h"
@@ -551,6 +552,7 @@ static void after_fork_in_child(void)
             bl_threads_after_fork();
             bl_live_rebase_counters();
             restart_limit();
+            bl_requests_after_fork();
         } else {
             bl_store_relaxed(state_page, BL_TRACK_OFF);
         }
@@ -746,6 +748,7 @@ static bool start_recording(void)
     bl_real_record_hooks();
     open_libunwind();
     prime_capture();
+    bl_requests_init(bl_track_conf.per, bl_track_conf.per_length);
     bl_profile_hooks_start(bl_track_conf.profiles, bl_track_conf.profiles_length);
     return true;
 }

@@ -726,6 +726,28 @@ static void take_function(struct parser *p, struct span keyword, enum bl_role ro
         p->sink->on_function(p->sink->context, &p->function);
 }
 
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* request PATTERN FUNCTION. Belongs to no class, wherever it stands. */
+static void take_request(struct parser *p)
+{
+    struct bl_profile_request request = {.library = ""};
+    struct span library = next_word(p);
+    struct span function = next_word(p);
+    if (library.length == 0 || library.length >= sizeof request.library ||
+        memchr(library.start, '/', library.length) || memchr(library.start, '\0', library.length)) {
+        refuse(p, library, "the file name pattern of who completes requests, not ", "");
+        return;
+    }
+    memcpy(request.library, library.start, library.length);
+    if (!take_name(p, function, request.function,
+                   "the function whose return completes a request") ||
+        !is_end_of_line(p))
+        return;
+    if (p->sink->on_request)
+        p->sink->on_request(p->sink->context, &request);
+}
+
 /* ---- the file -------------------------------------------------------------------------------- */
 
 static void take_line(struct parser *p)
@@ -735,6 +757,10 @@ static void take_line(struct parser *p)
         return;
     if (is_word(keyword, "class")) {
         begin_class(p, keyword);
+        return;
+    }
+    if (is_word(keyword, "request")) {
+        take_request(p);
         return;
     }
     for (unsigned role = 0; role < BL_ROLE_COUNT; role++)
@@ -749,7 +775,7 @@ static void take_line(struct parser *p)
             p, keyword, "unknown word ",
             " (accepted: class, library, own, count, end, kind, revives, adopts, recycles, "
             "inlined, bytecode, outlives-block, alloc, retain, release, destroy, resize, replace, "
-            "transfer, steal, clear, lasting)");
+            "transfer, steal, clear, lasting, request)");
         p->class_broken |= p->in_class && !p->class_reported;
     }
 }

@@ -114,11 +114,18 @@ struct bl_profile_function {
     unsigned stack_words; /* stack arguments beyond the six in registers */
 };
 
+/* A function whose return completes a request. */
+struct bl_profile_request {
+    char library[BL_PROFILE_NAME_MAX]; /* a file name pattern */
+    char function[BL_PROFILE_NAME_MAX];
+};
+
 struct bl_profile_sink {
     void *context;
     void (*on_class)(void *context, const struct bl_profile_class *c);
     void (*on_function)(void *context, const struct bl_profile_function *f);
     void (*on_error)(void *context, unsigned line, unsigned column, const char *what);
+    void (*on_request)(void *context, const struct bl_profile_request *r);
 };
 
 /* Returns the number of errors. text need not end in NUL. Any callback may be NULL. */

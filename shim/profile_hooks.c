@@ -8,6 +8,7 @@
 #include "losses.h"
 #include "profile_events.h"
 #include "references.h"
+#include "requests.h"
 #include "sigsafe.h"
 
 #include <link.h>
@@ -354,6 +355,12 @@ static void take_function(void *context, const struct bl_profile_function *f)
     }
 }
 
+static void take_request(void *context, const struct bl_profile_request *r)
+{
+    (void)context;
+    bl_requests_take(r, &objects, no_hooks_why);
+}
+
 static void ignore_error(void *context, unsigned line, unsigned column, const char *what)
 {
     (void)context;
@@ -367,6 +374,7 @@ static void apply(struct profile *profile, struct application *a)
     struct bl_profile_sink sink = {.context = a,
                                    .on_class = take_class,
                                    .on_function = take_function,
+                                   .on_request = take_request,
                                    .on_error = ignore_error};
     a->profile = profile;
     a->class_count = 0;
@@ -380,6 +388,8 @@ static void look_around(bool at_start)
     struct application *a = any_new ? bl_arena_map(sizeof *a) : NULL;
     for (uint32_t i = 0; i < profile_count && a; i++)
         apply(&profiles[i], a);
+    if (any_new)
+        bl_requests_take_asked(&objects, no_hooks_why);
     if (a)
         bl_arena_unmap(a, sizeof *a);
     if (any_new)
@@ -455,7 +465,7 @@ static void watch(void)
 void bl_profile_hooks_start(const char *list, size_t length)
 {
     choose(list, length);
-    if (profile_count == 0)
+    if (profile_count == 0 && !bl_requests_wanted())
         return;
     if (bl_hook_entry_init(&no_hooks_why) == 0)
         no_hooks_why = NULL;

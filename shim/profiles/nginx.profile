@@ -1,5 +1,7 @@
 # nginx: functions of the executable. What is made in a pool ends with the pool.
 
+request nginx ngx_http_free_request
+
 class ngx-pool
     library nginx
     end destroy

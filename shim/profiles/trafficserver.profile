@@ -1,5 +1,7 @@
 # Apache Traffic Server 9, the plugin API: functions of the executable, called by plugins.
 
+request traffic_server _ZN6HttpSM7destroyEv
+
 class ts-iobuffer
     library traffic_server
     end destroy

@@ -147,6 +147,8 @@ def builtin_classes():
             words = line.split('#')[0].split()
             if not words:
                 continue
+            if words[0] == 'request':
+                continue
             if words[0] == 'class':
                 current = classes[words[1]] = {'profile': profile, 'functions': {}, 'library': [],
                                                'own': []}
@@ -159,6 +161,18 @@ def builtin_classes():
             elif len(words) > 1 and words[0] != 'end':
                 current['functions'][words[1]] = words
     return classes
+
+
+def builtin_requests():
+    """Pairs of a pattern and the function that completes requests there."""
+    names = subprocess.run([CLI, 'profiles', 'list'], capture_output=True, text=True, check=True)
+    for profile in sorted({line.split()[0] for line in names.stdout.splitlines()[1:]}):
+        text = subprocess.run([CLI, 'profiles', 'show', profile], capture_output=True, text=True,
+                              check=True).stdout
+        for line in text.splitlines():
+            words = line.split('#')[0].split()
+            if words and words[0] == 'request':
+                yield words[1], words[2]
 
 
 def libraries_of(patterns):
@@ -185,6 +199,15 @@ class Names(unittest.TestCase):
         if absent:
             self.skipTest('not installed here: ' + ', '.join(sorted(absent)))
 
+
+    def test_every_function_that_completes_requests_is_exported(self):
+        checked = 0
+        for pattern, function in builtin_requests():
+            for path in libraries_of([pattern]):
+                checked += 1
+                with self.subTest(library=path.name, function=function):
+                    self.assertIn(function, exports(path))
+        self.assertGreater(checked, 0)
 
     def test_every_lasting_function_is_exported_by_a_library_of_its_class(self):
         checked = 0

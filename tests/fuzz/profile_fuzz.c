@@ -47,6 +47,13 @@ static void take_function(void *context, const struct bl_profile_function *f)
     need(f->kind.where == BL_WHERE_NONE || f->role == BL_ROLE_ALLOC);
 }
 
+static void take_request(void *context, const struct bl_profile_request *r)
+{
+    (void)context;
+    need(memchr(r->library, '\0', sizeof(r->library)) && r->library[0]);
+    need(memchr(r->function, '\0', sizeof(r->function)) && r->function[0]);
+}
+
 static void take_error(void *context, unsigned line, unsigned column, const char *what)
 {
     struct counts *counts = context;
@@ -59,7 +66,7 @@ static void take_error(void *context, unsigned line, unsigned column, const char
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct counts counts = {0, 0};
-    struct bl_profile_sink sink = {&counts, take_class, take_function, take_error};
+    struct bl_profile_sink sink = {&counts, take_class, take_function, take_error, take_request};
     need(bl_profile_parse((const char *)data, size, &sink) == counts.errors);
     return 0;
 }

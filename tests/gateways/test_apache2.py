@@ -148,6 +148,7 @@ def scenario(run):
     for role, pid in [("parent", apache.parent), ("child", apache.children[0])]:
         run.note_descriptors(f"{role} at start", pid)
     children_are_asked_while_serving(run, apache)
+    run.requests_counted("ap_run_log_transaction", apache.children, REQUESTS)
     tls_is_served(run, apache)
     restart_loses_nothing(run, apache)
     for role, pid in [("parent", apache.parent), ("child", apache.children[0])]:

@@ -168,6 +168,7 @@ def scenario(run):
         run.note_descriptors(f"{role} at start", pid)
     requests_are_served_and_dumped(run, haproxy)
     tls_is_served(run, haproxy)
+    run.requests_counted("http_destroy_txn", [haproxy.worker], REQUESTS + 1000 + 5000)
     for role, pid in roles:
         run.note_descriptors(f"{role} after serving", pid, f"{role} at start")
     reload_loses_nothing(run, haproxy)

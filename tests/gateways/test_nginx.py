@@ -184,6 +184,7 @@ def scenario(run):
     for role, pid in [("master", nginx.master), ("worker", nginx.workers[0])]:
         run.note_descriptors(f"{role} at start", pid)
     logs_are_reopened_while_serving(run, nginx)
+    run.requests_counted("ngx_http_free_request", nginx.workers, REQUESTS)
     tls_is_served(run, nginx)
     forgotten_references_are_counted(run, nginx)
     if run.tracked:

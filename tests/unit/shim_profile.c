@@ -9,6 +9,8 @@
 struct seen {
     int classes;
     int functions;
+    int requests;
+    struct bl_profile_request request;
     int errors;
     struct bl_profile_class class[SEEN_MAX];
     struct bl_profile_function function[SEEN_MAX];
@@ -34,6 +36,13 @@ static void take_function(void *context, const struct bl_profile_function *f)
     s->functions++;
 }
 
+static void take_request(void *context, const struct bl_profile_request *r)
+{
+    struct seen *s = context;
+    s->request = *r;
+    s->requests++;
+}
+
 static void take_error(void *context, unsigned line, unsigned column, const char *what)
 {
     struct seen *s = context;
@@ -46,7 +55,7 @@ static void take_error(void *context, unsigned line, unsigned column, const char
 
 static int parse_bytes(const char *text, size_t length, struct seen *s)
 {
-    struct bl_profile_sink sink = {s, take_class, take_function, take_error};
+    struct bl_profile_sink sink = {s, take_class, take_function, take_error, take_request};
     memset(s, 0, sizeof *s);
     int errors = bl_profile_parse(text, length, &sink);
     ck_assert_int_eq(errors, s->errors);
@@ -213,6 +222,27 @@ START_TEST(kinds_follow_the_class_they_are_of)
     ck_assert(s.function[0].kind.where == BL_WHERE_ARG && s.function[0].kind.width == 4);
     ck_assert_uint_eq(s.function[1].class_index, 0);
     ck_assert_uint_eq(s.function[2].class_index, 3);
+}
+END_TEST
+
+START_TEST(requests_belong_to_no_class)
+{
+    struct seen s;
+    parse_well("request nginx* serve_end\n"
+               "class c\n library l.so\n end destroy\n alloc a\n request d finish\n destroy f\n",
+               &s);
+    ck_assert_int_eq(s.requests, 2);
+    ck_assert_str_eq(s.request.library, "d");
+    ck_assert_str_eq(s.request.function, "finish");
+    ck_assert_int_eq(s.classes, 1);
+    ck_assert_int_eq(s.functions, 2);
+    static const char *const wrong[] = {"request", "request a", "request a/b f",
+                                        "request a f more"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        parse_bytes(wrong[i], strlen(wrong[i]), &s);
+        ck_assert_int_eq(s.errors, 1);
+        ck_assert_int_eq(s.requests, 0);
+    }
 }
 END_TEST
 
@@ -466,10 +496,10 @@ START_TEST(built_in_profiles_are_without_error)
     for (const struct bl_profile_builtin *b = bl_profile_builtins; b->name; b++, profiles++) {
         parse_bytes(b->text, strlen(b->text), &s);
         ck_assert_msg(s.errors == 0, "%s:%u:%u: %s", b->name, s.line, s.column, s.what);
-        ck_assert_int_gt(s.classes, 0);
+        ck_assert_int_gt(s.classes + s.requests, 0);
         ck_assert_int_lt(s.functions, SEEN_MAX);
     }
-    ck_assert_int_eq(profiles, 12);
+    ck_assert_int_eq(profiles, 14);
 }
 END_TEST
 
@@ -490,9 +520,10 @@ END_TEST
 
 RUN_SUITE("shim profile", every_word_of_the_format_is_understood,
           what_is_not_said_has_the_documented_defaults, functions_know_their_class,
-          kinds_follow_the_class_they_are_of, errors_name_the_line_the_column_and_what_is_accepted,
-          contradictions_are_errors, a_line_with_an_error_is_left_out_and_the_rest_is_read,
-          limits_are_errors_and_not_cut, messages_are_fit_for_a_terminal,
-          no_byte_beyond_the_text_is_read, any_bytes_are_read_or_refused,
-          patterns_match_whole_file_names, places_are_read_from_a_call,
-          built_in_profiles_are_without_error, built_in_profiles_name_a_function_once)
+          kinds_follow_the_class_they_are_of, requests_belong_to_no_class,
+          errors_name_the_line_the_column_and_what_is_accepted, contradictions_are_errors,
+          a_line_with_an_error_is_left_out_and_the_rest_is_read, limits_are_errors_and_not_cut,
+          messages_are_fit_for_a_terminal, no_byte_beyond_the_text_is_read,
+          any_bytes_are_read_or_refused, patterns_match_whole_file_names,
+          places_are_read_from_a_call, built_in_profiles_are_without_error,
+          built_in_profiles_name_a_function_once)

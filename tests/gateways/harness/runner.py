@@ -60,6 +60,20 @@ class Run:
                    f"{wanted} {what} answered rightly",
                    f"{load.right} right; {len(load.failures)} failures: {load.failures[:5]}")
 
+    def requests_counted(self, function, pids, wanted):
+        """The built-in boundary has counted what these processes completed so far."""
+        def count():
+            entries = [e for e in self.ledgers.ledgers() if e.pid in pids]
+            return sum(r["completed"] for e in entries
+                       for r in self.ledgers.report(e.path)["memory"]["requests"]
+                       if r["function"] == function)
+        if self.tracked:
+            try:
+                wait_for(lambda: count() == wanted, f"{wanted} returns of {function}", 10)
+            except Late:
+                pass  # the claim will say how many there were
+            self.equal(count(), wanted, f"{function} returned as often as requests were served")
+
     def counted(self, what, got, wanted):
         self.outcome.served[what] = got
         self.equal(got, wanted, f"{what}")

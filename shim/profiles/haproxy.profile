@@ -1,0 +1,3 @@
+# haproxy: a transaction is a request and its response.
+
+request haproxy http_destroy_txn
