@@ -18,6 +18,7 @@ enum {
     PUTFIELD = 0xb5,
     INVOKEVIRTUAL = 0xb6,
     INVOKESTATIC = 0xb8,
+    INVOKEINTERFACE = 0xb9,
     ARRAYLENGTH = 0xbe,
 };
 
@@ -26,7 +27,9 @@ enum {
 #define ACC_NATIVE    0x0100u
 #define ACC_SYNTHETIC 0x1000u
 
-#define PACKAGE "netty/buffer/"
+#define PACKAGE  "netty/buffer/"
+#define CLEANER  "netty/util/internal/CleanableDirectBuffer" /* since 4.2.2: has a buffer() */
+#define NAME_MAX 256u
 
 /* Where a class finds the size of the memory it is given. */
 enum size_of { SIZE_NONE, SIZE_INT, SIZE_ARRAY, SIZE_BUFFER };
@@ -67,6 +70,8 @@ struct rewriting {
     uint16_t counted; /* of the three */
     uint16_t told;
     uint16_t remaining;
+    uint16_t cleaned; /* the cleaner's buffer() */
+    char cleaner[NAME_MAX];
     unsigned lives; /* methods found that begin one, that retain, that release */
     unsigned retains;
     unsigned releases;
@@ -196,13 +201,33 @@ static size_t noting_prefix(const struct rewriting *r, uint8_t *out)
     return pad(out, put_op_2(out, 0, INVOKESTATIC, r->told));
 }
 
+static bool is_given_cleaner(const struct rewriting *r, struct bl_classfile_text type)
+{
+    size_t length = strlen(r->cleaner);
+    return length > 0 && type.length > length + 3 && memcmp(type.text, "(L", 2) == 0 &&
+           memcmp(type.text + 2, r->cleaner, length) == 0 && type.text[2 + length] == ';';
+}
+
+/* ..., buffer -> ..., its size; a cleaner has the buffer */
+static size_t measure_buffer(const struct rewriting *r, bool is_cleaner, uint8_t *out, size_t at)
+{
+    if (is_cleaner) {
+        at = put_op_2(out, at, INVOKEINTERFACE, r->cleaned);
+        at = put_op(out, at, 1);
+        at = put_op(out, at, 0);
+    }
+    return put_op_2(out, at, INVOKEVIRTUAL, r->remaining);
+}
+
 /* sized(this, length), or holds(this, other) */
 static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text name,
                              struct bl_classfile_text type, uint8_t *out)
 {
     const struct known_class *known = r->known;
     uint8_t variable = known->variable;
-    if (!bl_classfile_text_is(name, known->method) || !bl_classfile_text_begins(type, known->type))
+    bool is_cleaner = known->size == SIZE_BUFFER && is_given_cleaner(r, type);
+    if (!bl_classfile_text_is(name, known->method) ||
+        !(is_cleaner || bl_classfile_text_begins(type, known->type)))
         return 0;
     if (notes(known->kind))
         return noting_prefix(r, out);
@@ -214,7 +239,7 @@ static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text
     if (known->size == SIZE_ARRAY)
         at = put_op(out, at, ARRAYLENGTH);
     if (known->size == SIZE_BUFFER)
-        at = put_op_2(out, at, INVOKEVIRTUAL, r->remaining);
+        at = measure_buffer(r, is_cleaner, out, at);
     at = put_op_2(out, at, INVOKESTATIC, r->told);
     return pad(out, at);
 }
@@ -274,6 +299,22 @@ static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
     return length;
 }
 
+/* The cleaner is in the same copy of Netty as the class. */
+static void add_measures(struct rewriting *r)
+{
+    struct bl_classfile *c = r->class;
+    size_t root = c->name.length - strlen(r->known->name);
+    r->remaining = bl_classfile_add_method(c, bl_classfile_add_class(c, "java/nio/ByteBuffer", 19),
+                                           "remaining", "()I");
+    if (root + sizeof CLEANER > sizeof r->cleaner)
+        return;
+    memcpy(r->cleaner, c->name.text, root);
+    memcpy(r->cleaner + root, CLEANER, sizeof CLEANER);
+    r->cleaned = bl_classfile_add_interface_method(
+        c, bl_classfile_add_class(c, r->cleaner, strlen(r->cleaner)), "buffer",
+        "()Ljava/nio/ByteBuffer;");
+}
+
 static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
 {
     struct bl_classfile *c = r->class;
@@ -281,8 +322,7 @@ static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
     uint32_t edited;
     r->told = bl_classfile_add_method(c, c->this_class, method->name, method->type);
     if (r->known->size == SIZE_BUFFER)
-        r->remaining = bl_classfile_add_method(
-            c, bl_classfile_add_class(c, "java/nio/ByteBuffer", 19), "remaining", "()I");
+        add_measures(r);
     const struct bl_classfile_edit edit = {
         .context = r, .methods = method, .method_count = 1, .prefix = prefix_of};
     size_t length = c->why ? 0 : bl_classfile_write(c, &edit, out, &edited);

@@ -293,6 +293,12 @@ uint16_t bl_classfile_add_method(struct bl_classfile *c, uint16_t owner, const c
     return add_reference(c, TAG_METHOD, owner, name, type);
 }
 
+uint16_t bl_classfile_add_interface_method(struct bl_classfile *c, uint16_t owner, const char *name,
+                                           const char *type)
+{
+    return add_reference(c, TAG_INTERFACE_METHOD, owner, name, type);
+}
+
 /* ---- stack maps ---- */
 
 /* Copies the types of some variables or operands; the place of a `new` moves. */

@@ -51,6 +51,8 @@ uint16_t bl_classfile_add_field(struct bl_classfile *c, uint16_t owner, const ch
                                 const char *type);
 uint16_t bl_classfile_add_method(struct bl_classfile *c, uint16_t owner, const char *name,
                                  const char *type);
+uint16_t bl_classfile_add_interface_method(struct bl_classfile *c, uint16_t owner, const char *name,
+                                           const char *type);
 
 struct bl_classfile_member {
     const char *name;

@@ -78,11 +78,14 @@ def check_churn(tap, version, java, options=()):
     with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
         program = subprocess.Popen(
             [java, "-Xmx128m", "-XX:CompileThresholdScaling=0.02", *options, "-cp",
-             maven.class_path(classes, libs), "churn.Churn", "2", "1500" if LONG else "100"],
+             maven.class_path(classes, libs), "churn.Churn", "2", "400" if LONG else "100"],
             env={**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
                  "BUFLEAK_OPTIONS": "quiet=1:java_check=1"},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        status = program.wait(600)
+        try:
+            status = program.wait(250)
+        finally:
+            program.kill()
         found = report(directory, program.pid)
     stacks = found["java_stacks"]
     tap.claim(status == 0 and not accusations(found) and stacks["checked"] > 100000 and
