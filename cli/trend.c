@@ -94,11 +94,23 @@ static size_t bins_for(const struct bl_trend_line *line, uint64_t from_ns, uint6
     return most < BINS_MAX ? (size_t)most : BINS_MAX;
 }
 
+/* Operations at a moment from point `at` on. Equal points in a row are two, the first and the last
+ * of them: what was done between them was done evenly. */
+static double operations_at(const struct bl_trend_line *line, size_t at, uint64_t t_ns)
+{
+    double done = line->operations[at];
+    if (at + 1 >= line->count || t_ns <= line->points[at].t_ns)
+        return done;
+    double span = seconds(line->points[at + 1].t_ns - line->points[at].t_ns);
+    double share = span > 0 ? seconds(t_ns - line->points[at].t_ns) / span : 1;
+    return done + fmin(1, share) * (line->operations[at + 1] - done);
+}
+
 static struct spot spot_at(const struct bl_trend_line *line, size_t at, uint64_t t_ns)
 {
     return (struct spot){.at_s = seconds(t_ns - line->points[0].t_ns),
                          .buffers = (double)line->points[at].count,
-                         .operations = line->operations ? line->operations[at] : 0};
+                         .operations = line->operations ? operations_at(line, at, t_ns) : 0};
 }
 
 /* A bin without a point of its own has the value that lasts from before. */

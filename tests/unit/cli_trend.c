@@ -497,6 +497,30 @@ START_TEST(the_floor_is_what_it_falls_back_to)
 }
 END_TEST
 
+/* Equal points in a row are kept as the first and the last of them; work went on between. */
+START_TEST(what_stopped_has_stopped_while_work_went_on)
+{
+    enum { RISING = 60, TURNS = 180 };
+    struct bl_point points[RISING + 2];
+    double operations[RISING + 2];
+    struct bl_trend_finding finding;
+    for (size_t i = 0; i < RISING + 2; i++) {
+        size_t turn = i <= RISING ? i : TURNS;
+        uint64_t bytes = 1024 * (i < RISING ? i : RISING);
+        points[i] = (struct bl_point){.t_ns = (turn + 1) * SECOND,
+                                      .bytes = bytes,
+                                      .min_bytes = bytes,
+                                      .max_bytes = bytes,
+                                      .count = bytes / 1024};
+        operations[i] = 100.0 * (double)turn;
+    }
+    struct bl_trend_line line = {
+        .points = points, .count = RISING + 2, .operations = operations, .interval_ns = SECOND};
+    bl_trend_judge(&line, &finding);
+    ck_assert_str_eq(bl_trend_name(finding.trend), "steady");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("trend");
@@ -507,6 +531,7 @@ int main(void)
     tcase_add_test(tests, too_short_is_unknown);
     tcase_add_test(tests, the_slope_of_a_leak_is_within_its_interval);
     tcase_add_test(tests, the_floor_is_what_it_falls_back_to);
+    tcase_add_test(tests, what_stopped_has_stopped_while_work_went_on);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

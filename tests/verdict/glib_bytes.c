@@ -609,6 +609,18 @@ static void kept_for_again(void)
     corpus_ask();
 }
 
+/* One that is forgotten, and says where it is. */
+static void one_address(void)
+{
+    GBytes *body = read_body();
+    for (int i = 0; i < 3; i++)
+        join_filter(body, i == 2);
+    end_request(body);
+    printf("%p\n", (void *)body);
+    fflush(stdout);
+    corpus_ask();
+}
+
 static const struct corpus_case cases[] = {
     {"incident", incident},
     {"error_path", error_path},
@@ -632,6 +644,7 @@ static const struct corpus_case cases[] = {
     {"never_ended", never_ended},
     {"arenas", arenas},
     {"kept_for_again", kept_for_again},
+    {"one_address", one_address},
 };
 
 CORPUS_MAIN(cases)
