@@ -12,7 +12,21 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "gateways")]
 
 REQUESTS = 3000
 CONNECTIONS = 16
-SIZE = 4096
+
+
+class Release:
+    """The one of the incident, or a current one on the newest Java virtual machine there is."""
+
+    def __init__(self, is_current, cache):
+        self.name, self.java, self.size, self.versions = "Spring Cloud Gateway 2.2.5", "java", 4096, {}
+        if is_current:
+            import machines
+            import test_current
+            found = machines.available(cache)
+            self.versions, self.size = test_current.RELEASE, test_current.SIZE
+            self.java = found[max(found)]
+            self.name = (f"Spring Cloud Gateway {self.versions['gateway.version']}, Spring Boot "
+                         f"{self.versions['boot.version']}, JDK {max(found)}")
 
 
 def show(cli, directory, target):
@@ -34,12 +48,13 @@ class Outcome:
         self.claim(got == wanted, sentence, f"{got!r}, not {wanted!r}")
 
 
-def leaking(outcome, tests, spring, directory):
-    print(f"\nSpring Cloud Gateway 2.2.5, a filter that keeps each request's body, {REQUESTS:,} POST "
-          f"requests of {SIZE:,} bytes", flush=True)
-    gateway = spring.Gateway(tests.CACHE, tests.SHIM, directory, fixed=False)
+def leaking(outcome, tests, spring, directory, release):
+    print(f"\n{release.name}, a filter that keeps each request's body, {REQUESTS:,} POST "
+          f"requests of {release.size:,} bytes", flush=True)
+    gateway = spring.Gateway(tests.CACHE, tests.SHIM, directory, fixed=False, java=release.java,
+                             **release.versions)
     try:
-        wait = gateway.begin(REQUESTS, CONNECTIONS, SIZE)
+        wait = gateway.begin(REQUESTS, CONNECTIONS, release.size)
         print(f"$ kill -USR1 {gateway.pid}     # while they are served", flush=True)
         tests.snapshot(directory, gateway.pid)
         answered = wait()
@@ -54,11 +69,12 @@ def leaking(outcome, tests, spring, directory):
         gateway.close()
 
 
-def fixed(outcome, tests, spring, directory):
+def fixed(outcome, tests, spring, directory, release):
     print("\nThe same with the release added:", flush=True)
-    gateway = spring.Gateway(tests.CACHE, tests.SHIM, directory, fixed=True)
+    gateway = spring.Gateway(tests.CACHE, tests.SHIM, directory, fixed=True, java=release.java,
+                             **release.versions)
     try:
-        answered = gateway.send(REQUESTS, CONNECTIONS, SIZE)
+        answered = gateway.send(REQUESTS, CONNECTIONS, release.size)
         outcome.equal(answered.get("right"), REQUESTS, f"all {REQUESTS:,} were answered rightly")
         gateway.stop()
         found = tests.report(directory, gateway.pid)
@@ -70,15 +86,18 @@ def fixed(outcome, tests, spring, directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True, help="build directory")
-    os.environ["BL_BUILD"] = str(parser.parse_args().build.resolve())
+    parser.add_argument("release", nargs="?", choices=["current"])
+    chosen = parser.parse_args()
+    os.environ["BL_BUILD"] = str(chosen.build.resolve())
     import maven  # noqa: E402 (what they read of the environment is set now)
     import spring
     import test_spring
     outcome = Outcome()
     try:
+        release = Release(chosen.release == "current", test_spring.CACHE)
         for part in (leaking, fixed):
             with tempfile.TemporaryDirectory(prefix="bufleak-demo.") as directory:
-                part(outcome, test_spring, spring, directory)
+                part(outcome, test_spring, spring, directory, release)
     except maven.Unavailable as why:
         print(why, file=sys.stderr)
         outcome.failed += 1
