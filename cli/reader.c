@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TRIES_MAX   5 /* at a whole that agrees */
 #define CHUNK_BYTES (1u << 20)
 #define FREES_MAX   (1ull << 40) /* of one path: sums of them cannot overflow */
 
@@ -853,8 +854,9 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     return 0;
 }
 
-int bl_reader_create(struct bl_reader **ret_reader, int fd, const char *path,
-                     enum bl_reader_scope scope, struct bl_error *error)
+/* ret_reused: frames got another meaning meanwhile. */
+static int create_once(struct bl_reader **ret_reader, int fd, const char *path,
+                       enum bl_reader_scope scope, bool *ret_reused, struct bl_error *error)
 {
     struct bl_header header;
     if (bl_reader_read_header(fd, path, &header, error) < 0)
@@ -870,6 +872,8 @@ int bl_reader_create(struct bl_reader **ret_reader, int fd, const char *path,
         source->error = error;
         source->header = header;
         outcome = load_all(source, reader, scope);
+        *ret_reused = scope != BL_READER_SUMMARY && header.snapshot_number == 0 &&
+                      source->header.frame_reuse != header.frame_reuse;
     }
     free(source);
     if (outcome < 0)
@@ -877,6 +881,24 @@ int bl_reader_create(struct bl_reader **ret_reader, int fd, const char *path,
     else
         *ret_reader = reader;
     return outcome;
+}
+
+/* A running process that runs through ever new stacks gives frames another meaning every few
+ * seconds; reading takes less. */
+int bl_reader_create(struct bl_reader **ret_reader, int fd, const char *path,
+                     enum bl_reader_scope scope, struct bl_error *error)
+{
+    bool reused = false;
+    for (int tries = 0; tries < TRIES_MAX; tries++) {
+        if (create_once(ret_reader, fd, path, scope, &reused, error) < 0)
+            return -1;
+        if (!reused)
+            return 0;
+        if (tries + 1 < TRIES_MAX)
+            bl_reader_destroy(*ret_reader);
+    }
+    (*ret_reader)->damage++;
+    return 0;
 }
 
 void bl_reader_destroy(struct bl_reader *reader)

@@ -2,6 +2,7 @@
 #include "ledger.h"
 #include "lock.h"
 #include "losses.h"
+#include "stacks.h"
 #include "table.h"
 
 #define EVICT_SAMPLES 16u
@@ -103,6 +104,7 @@ void bl_frees_add(const struct bl_buffer *buffer, uint32_t free_stack, enum bl_o
     struct entry *e = NULL;
     if (!buffer->stack || !free_stack)
         return;
+    bl_stacks_keep(buffer->stack);
     bl_lock_take(&lock);
     HASH_FIND(hh, index_of_paths, &key, sizeof key, e);
     uint32_t n = e ? (uint32_t)(e - entries) : enter_locked(key, buffer->stack, free_stack, op);

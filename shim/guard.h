@@ -5,7 +5,8 @@
  * stack is being walked) every interposed function of this thread passes straight through; the
  * events of a signal handler that lands there are counted as events_reentrant. `internal` marks the
  * shim's own calls into libc (dlopen, pthread_create): what those allocate is not the target's.
- * Threads: own thread only. Signal context: a handler sees and restores a consistent count.
+ * Threads: own thread only; the helper looks whether guard is 0 (threads.h). Signal context: a
+ * handler sees and restores a consistent count.
  */
 #ifndef BL_GUARD_H
 #define BL_GUARD_H
@@ -38,6 +39,7 @@ struct bl_tls {
     size_t wanted_size;       /* what it was asked for; see intercept_heap.c */
     uint32_t ignoring;        /* how deep in scopes whose births are to be ignored (annotate.h) */
     void *detached;           /* address whose record an outer wrapper (delete) has already ended */
+    uint32_t moved_stack;     /* of the block that realloc has in hand; see sweep.h */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
     /* A block that realloc has taken out of the table and not yet put back, 0: none. Written by the
@@ -51,16 +53,18 @@ struct bl_tls {
 
 extern BL_TLS struct bl_tls bl_tls;
 
+/* Stores that another thread may look at, see bl_threads_grace_begin. A store of x86 releases what
+ * came before it as it is; the fences are for the compiler. */
 BL_INLINE void bl_guard_enter(void)
 {
-    bl_tls.guard++;
+    bl_store_relaxed(&bl_tls.guard, bl_tls.guard + 1);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 BL_INLINE void bl_guard_leave(void)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    bl_tls.guard--;
+    bl_store_relaxed(&bl_tls.guard, bl_tls.guard - 1);
 }
 
 BL_INLINE void bl_guard_enter_internal(void)

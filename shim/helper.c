@@ -14,6 +14,7 @@
 #include "series.h"
 #include "signals.h"
 #include "snapshot.h"
+#include "sweep.h"
 #include "usage.h"
 
 #include <errno.h>
@@ -184,6 +185,7 @@ static void *helper_main(void *unused)
         bl_marks_answer();
         uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);
         bl_store_relaxed(&bl_header->heartbeat_ns, now_ns);
+        bl_sweep_turn(now_ns);
         visit_java(now_ns, now_ns >= due_ns);
         if (now_ns >= due_ns) {
             bl_series_turn(now_ns, beat_ns);

@@ -1,6 +1,7 @@
 #include "history.h"
 #include "losses.h"
 #include "slab.h"
+#include "stacks.h"
 #include "table.h"
 #include "threads.h"
 
@@ -243,8 +244,14 @@ static struct bl_event *new_event(struct bl_object *o, enum bl_op op, const stru
     if (!n)
         return NULL;
     struct bl_event *event = event_at(n);
-    *event = (struct bl_event){
-        .next = o->events, .stack = e->stack, .delta = e->delta, .op = (uint16_t)op};
+    event->time_ns = 0;
+    event->next = o->events;
+    bl_store_relaxed(&event->stack, e->stack); /* read by a sweep */
+    event->thread = 0;
+    event->delta = e->delta;
+    event->folded = 0;
+    event->op = (uint16_t)op;
+    event->count_after = 0;
     bl_store_release(&o->events, n);
     bl_store_relaxed(&o->event_count, o->event_count + 1);
     return event;
@@ -275,6 +282,7 @@ void bl_history_drop(uint32_t head)
 {
     for (uint32_t i = 0; head && head < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
         uint32_t next = event_at(head)->next;
+        bl_store_relaxed(&event_at(head)->stack, 0); /* keeps no stack any more */
         bl_slab_give(&events, head);
         head = next;
     }
@@ -401,6 +409,7 @@ static uint32_t new_lifecycle_locked(const struct bl_object *o, uint8_t class_nu
     c->events = o->events;
     c->event_count = o->event_count;
     c->alloc_stack = o->stack;
+    bl_stacks_keep(o->stack);
     return n;
 }
 

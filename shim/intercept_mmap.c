@@ -22,20 +22,19 @@ static bool wanted(void)
 
 static void mapped(void *p, size_t length, const struct bl_origin *o)
 {
-    if (p == MAP_FAILED || !wanted())
+    if (p == MAP_FAILED || !wanted() || !bl_track_enter())
         return;
     int saved = errno;
     struct bl_buffer b = {
         .address = (uint64_t)(uintptr_t)p,
         .size_bytes = length,
         .birth_ns = bl_clock_event_ns(),
-        .stack = bl_track_stack(o),
+        .stack = bl_track_stack_entered(o),
         .thread = bl_tls.thread ? bl_tls.thread->number : 0,
         .class_number = BL_CLASS_MMAP,
     };
-    bl_guard_enter();
     bl_regions_add(&b);
-    bl_guard_leave();
+    bl_track_leave();
     errno = saved;
 }
 

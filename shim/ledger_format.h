@@ -326,14 +326,19 @@ struct bl_header {
     uint64_t limit_refused_bytes; /* 1352 relaxed adds */
     uint64_t limit_first_bytes;   /* 1360 what the first of those asked for */
 
-    uint8_t reserved3[2664]; /* 1368 */
+    /* Frames that nothing refers to any more are given another meaning: see struct bl_frame */
+    uint32_t frame_reuse;      /* 1368 counts the times that some became free for it, release */
+    uint32_t frame_sweeps;     /* 1372 */
+    uint64_t frames_reclaimed; /* 1376 */
+
+    uint8_t reserved3[2648]; /* 1384 */
 
     struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1368, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1384, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");
@@ -391,7 +396,11 @@ static_assert(sizeof(struct bl_module) == 96, "module layout");
     0x08000000u /* of a Java method: the offset's lower half is in NAMES, "CLASS.METHOD\0FILE"     \
                  * with the class's full name, its upper half the line, 0 = unknown */
 
-/* One node of the stack trie. A stack is named by its innermost frame; the parent is the caller. */
+/* One node of the stack trie. A stack is named by its innermost frame; the parent is the caller.
+ * A frame means the same for as long as any record of the ledger refers to it, and for a while
+ * longer; then its number may be given to another. A reader that copies records first and frames
+ * afterwards has the right ones if header.frame_reuse was the same before and after: what became
+ * free for use before it began, no record referred to any more. */
 struct bl_frame {
     uint32_t parent; /* 0 frame number, always lower than this one's; 0 = outermost */
     uint32_t module; /* 4 module number and BL_FRAME_* */

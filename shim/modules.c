@@ -276,6 +276,11 @@ bool bl_modules_check_unloads(void)
     return true;
 }
 
+void bl_modules_renew_epoch(void)
+{
+    __atomic_fetch_add(&bl_modules_epoch, 1, __ATOMIC_SEQ_CST);
+}
+
 void bl_modules_init(void)
 {
     long n = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)exe_path,

@@ -32,6 +32,9 @@ struct bl_location bl_modules_locate(uint64_t address);
 /* Has any library been unloaded since the last call? Returns true when the epoch changed. */
 bool bl_modules_check_unloads(void);
 
+/* Every cached meaning of an address, and every hash of a stack, is taken anew from here on. */
+void bl_modules_renew_epoch(void);
+
 /* A module that is no loaded object: a Java package. Returns its number, 0 when it is dropped. */
 uint32_t bl_modules_add_managed(const char *name, size_t length);
 

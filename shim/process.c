@@ -24,6 +24,7 @@
 #include "requests.h"
 #include "say.h"
 #include "series.h"
+#include "sweep.h"
 #include "sigsafe.h"
 #include "signals.h"
 #include "snapshot.h"
@@ -539,6 +540,7 @@ static void after_fork_in_child(void)
         bl_java_visit_after_fork();
         bl_signals_after_fork();
         bl_series_reset();
+        bl_sweep_reset();
         bl_marks_reset();
         bl_reach_after_fork();
         bl_usage_after_fork();
@@ -580,6 +582,7 @@ static void start_after_unseen_fork(void)
     bl_java_visit_after_fork();
     bl_signals_after_fork();
     bl_series_reset();
+    bl_sweep_reset();
     bl_marks_reset();
     bl_reach_after_fork();
     bl_usage_after_fork();

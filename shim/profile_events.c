@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "losses.h"
 #include "references.h"
+#include "stacks.h"
 #include "track.h"
 
 #include <errno.h>
@@ -87,7 +88,7 @@ static void abandon(const struct bl_under_way *u)
     if (u->record == 0)
         return;
     struct bl_ref_event e = make_event(w, u->handle, u->sp);
-    e.stack = u->stack;
+    e.stack = bl_stacks_keep(u->stack);
     if (w->f.role == BL_ROLE_DESTROY)
         bl_refs_finish_destroy(&e, token_of(u));
     else if (w->f.role == BL_ROLE_CLEAR)
@@ -309,7 +310,7 @@ static void finish(const struct bl_watched *w, const struct bl_under_way *u,
     struct bl_ref_event e = make_event(w, u->handle, u->sp);
     bool counts = applies(w, call, u->handle, BL_WHEN_RESULT);
     uint64_t into = counts ? value_at(&w->f.into, call, 0) : 0;
-    e.stack = u->stack;
+    e.stack = bl_stacks_keep(u->stack);
     e.through = true;
     if (w->f.role == BL_ROLE_REPLACE)
         finish_replace(w, u, &e, call);

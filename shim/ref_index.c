@@ -3,6 +3,7 @@
 #include "live.h"
 #include "losses.h"
 #include "slab.h"
+#include "stacks.h"
 
 #define SHARDS     BL_REF_SHARDS
 #define TOMBSTONES (1u << 12) /* ended handles remembered, to tell an over-release */
@@ -92,6 +93,18 @@ struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
     return is_its ? t : NULL;
 }
 
+void bl_ref_see_tombstones(void (*see)(uint32_t stack))
+{
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        bl_lock_take(&bl_ref_shards[i].lock);
+        for (uint32_t k = 0; k < TOMBSTONES / SHARDS; k++) {
+            see(tombstones[i][k].birth_stack);
+            see(tombstones[i][k].end_stack);
+        }
+        bl_lock_give(&bl_ref_shards[i].lock);
+    }
+}
+
 /* ---- births and ends ---- */
 
 uint32_t bl_ref_take_record(void)
@@ -105,7 +118,7 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
     static uint32_t generation;
     bl_store_relaxed(&o->address, e->handle); /* see bl_ref_end_member */
     o->birth_ns = e->time_ns;
-    o->stack = e->stack;
+    bl_store_relaxed(&o->stack, e->stack);
     o->thread = e->thread;
     o->refs = e->delta;
     o->events = 0;
@@ -125,6 +138,7 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
     bool ignored = o->word & BL_LIVE_IGNORED;
     if (how == BL_REF_WELL && o->flags & BL_OBJECT_DRIFTED)
         how = BL_REF_ILL;
+    bl_stacks_keep(o->stack);
     bl_store_release(&o->word, 0);
     *tombstone_place(at) = (struct bl_ref_tombstone){.handle = at->handle,
                                                      .time_ns = e->time_ns,

@@ -140,6 +140,8 @@ struct bl_ref_tombstone {
     uint8_t class_number; /* 0: none */
 };
 
+/* Calls `see` for the stacks of all of them. */
+void bl_ref_see_tombstones(void (*see)(uint32_t stack));
 /* NULL: no such buffer has ended lately. */
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at);
 

@@ -2,6 +2,7 @@
 #include "counters.h"
 #include "live.h"
 #include "losses.h"
+#include "stacks.h"
 
 /* ---- births ---- */
 
@@ -109,7 +110,7 @@ static void revive_locked(const struct bl_ref_spot *at, const struct bl_ref_even
     birth.through = false; /* what the object counts now is no constructor's doing */
     if (t && policy->revives) {
         const struct bl_ref_spot again = bl_ref_spot_of(at->handle, t->class_number);
-        birth.stack = t->birth_stack;
+        birth.stack = bl_stacks_keep(t->birth_stack);
         birth.delta = 0;
         bl_ref_birth_locked(&again, &birth, t->size);
     } else if (policy->adopts) {
@@ -172,9 +173,9 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
     }
     struct bl_ref_event birth = *e;
     struct bl_ref_event end = *e;
-    birth.stack = t->birth_stack;
+    birth.stack = bl_stacks_keep(t->birth_stack);
     birth.delta = 0;
-    end.stack = t->end_stack;
+    end.stack = bl_stacks_keep(t->end_stack);
     end.thread = t->end_thread;
     end.time_ns = t->time_ns;
     struct bl_object *o = bl_ref_object_at(record);
@@ -288,7 +289,7 @@ static uint32_t stack_under_way(uint64_t handle)
 {
     for (uint32_t i = bl_tls.under_way_count; i-- > 0;) {
         if (handle == 0 || bl_tls.under_way[i].handle == handle)
-            return bl_tls.under_way[i].stack;
+            return bl_stacks_keep(bl_tls.under_way[i].stack);
     }
     return 0;
 }

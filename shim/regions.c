@@ -2,6 +2,7 @@
 #include "arena.h"
 #include "lock.h"
 #include "losses.h"
+#include "stacks.h"
 
 #include <string.h>
 
@@ -79,6 +80,7 @@ static void add_part(const struct bl_buffer *whole, uint64_t start, uint64_t end
     bl_lock_take(&lock);
     bool ok = insert_locked(start, end);
     bl_lock_give(&lock);
+    bl_stacks_keep(part.stack);
     if (ok)
         bl_live_insert(&part);
     else

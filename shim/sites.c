@@ -278,7 +278,8 @@ static bool look_through(uint64_t *budget)
 
 static uint64_t turn_budget(uint64_t interval_ns)
 {
-    uint64_t all = bl_header->published[BL_SECTION_LIVE] + bl_header->published[BL_SECTION_OBJECTS];
+    uint64_t all = bl_load_relaxed(&bl_header->published[BL_SECTION_LIVE]) +
+                   bl_load_relaxed(&bl_header->published[BL_SECTION_OBJECTS]);
     uint64_t budget = interval_ns / 1000 * RECORDS_PER_SECOND / 1000000;
     if (budget > 8 * RECORDS_PER_SECOND)
         budget = 8 * RECORDS_PER_SECOND;
@@ -449,6 +450,19 @@ void bl_sites_turn(uint64_t now_ns, uint64_t interval_ns)
     }
     if (look.section == BL_SECTION_OBJECTS && look_through(&budget))
         end_round(now_ns, interval_ns);
+}
+
+void bl_sites_see_stacks(void (*see)(uint32_t stack))
+{
+    for (uint32_t n = 1; memory && n <= memory->used; n++)
+        see(memory->sites[n].stack);
+}
+
+void bl_sites_forget(uint32_t frame)
+{
+    uint16_t *chunk = chunks[frame / FRAMES_PER_CHUNK];
+    if (chunk)
+        chunk[frame % FRAMES_PER_CHUNK] = 0;
 }
 
 void bl_sites_reset(void)

@@ -13,6 +13,9 @@
  * present speed; a quarter of the places is for those that keep reaching new highs, which is what a
  * slow leak in a big program does. A site keeps its place until another has twice its worth.
  *
+ * At most 16,383 sites are told apart; when they are nearly full, those of which nothing lives and
+ * that are not followed are forgotten.
+ *
  * Owns: one record for each site, in private memory, 2 bytes for each frame of the trie to find it
  * by a stack; both are wiped by the kernel in a forked child. Threads: the helper only. Needs the
  * guard. Errors: what finds no room is counted in sites_dropped.
@@ -26,6 +29,10 @@
 
 /* One turn of the helper. */
 void bl_sites_turn(uint64_t now_ns, uint64_t interval_ns);
+/* Calls `see` for the stack of each site. */
+void bl_sites_see_stacks(void (*see)(uint32_t stack));
+/* The frame's number will be another one's. */
+void bl_sites_forget(uint32_t frame);
 /* In a forked child, whose series start anew. */
 void bl_sites_reset(void);
 

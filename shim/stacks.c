@@ -6,9 +6,13 @@
 #include "modules.h"
 #include "table.h"
 
+#include <sys/mman.h>
+
 #define SEEN_SHARDS 16u
 #define SEEN_MAX    (1u << 18) /* per shard; a fuller one starts anew, the trie keeps the stacks */
 #define FRAMES_MAX  (1u << 26)
+#define WORDS       (FRAMES_MAX / 64)
+#define SWEEP_BATCH 512u /* frames between two looks whether others want the lock */
 
 struct seen {
     uint64_t hash;
@@ -49,6 +53,20 @@ static struct seen_shard {
 
 static struct bl_lock trie_lock = BL_LOCK_INIT; /* BL_RANK_STACKS, after the shards */
 static struct edge *edges;                      /* (trie_lock) */
+
+/* One bit a frame. Mapped at the first sweep, for good. */
+struct maps {
+    uint64_t marked[WORDS];     /* atomic */
+    uint64_t aside[WORDS];      /* (trie_lock) freed, not to be used yet */
+    uint64_t free[WORDS];       /* (trie_lock) */
+    uint64_t words[WORDS / 64]; /* (trie_lock) which words of free are not 0 */
+};
+static struct maps *maps;    /* release store */
+static uint32_t free_count;  /* (trie_lock) */
+static uint32_t aside_count; /* (trie_lock) to write */
+static uint32_t sweep_min = BL_SWEEP_MIN;
+static uint32_t left_by_sweep;
+uint32_t bl_stacks_sweeping;
 
 BL_INLINE uint32_t cache_find(uint64_t hash)
 {
@@ -120,18 +138,69 @@ static void add_seen(uint64_t hash, uint32_t stack)
         bl_arena_free(s, sizeof *s);
 }
 
+/* ---- numbers that are free again ---- */
+
+static void set_free_locked(uint32_t n)
+{
+    maps->free[n / 64] |= 1ull << n % 64;
+    maps->words[n / 64 / 64] |= 1ull << n / 64 % 64;
+    bl_store_relaxed(&free_count, free_count + 1);
+}
+
+static void clear_free_locked(uint32_t n)
+{
+    maps->free[n / 64] &= ~(1ull << n % 64);
+    if (!maps->free[n / 64])
+        maps->words[n / 64 / 64] &= ~(1ull << n / 64 % 64);
+    bl_store_relaxed(&free_count, free_count - 1);
+}
+
+/* The bits above bit n of a word. */
+BL_INLINE uint64_t above(uint32_t n)
+{
+    return n == 63 ? 0 : ~0ull << (n + 1);
+}
+
+/* The lowest free number above a caller's; 0: none. */
+static uint32_t find_free_locked(uint32_t parent)
+{
+    if (free_count == 0)
+        return 0;
+    uint32_t word = parent / 64;
+    uint64_t bits = maps->free[word] & above(parent % 64);
+    uint64_t words = maps->words[word / 64] & above(word % 64);
+    uint32_t last = (uint32_t)(bl_header->published[BL_SECTION_FRAMES] / 64 / 64);
+    for (uint32_t i = word / 64; !bits; words = maps->words[i]) {
+        if (words) {
+            word = i * 64 + (uint32_t)__builtin_ctzll(words);
+            bits = maps->free[word];
+        } else if (++i > last || i >= WORDS / 64) {
+            return 0;
+        }
+    }
+    return word * 64 + (uint32_t)__builtin_ctzll(bits);
+}
+
+/* ---- the trie ---- */
+
+/* The number of a new frame, addressable; 0: no room. */
+static uint32_t next_number_locked(uint32_t parent)
+{
+    uint64_t used = bl_header->published[BL_SECTION_FRAMES];
+    uint32_t n = find_free_locked(parent);
+    if (n)
+        return n;
+    n = used == 0 ? 1u : (uint32_t)used;
+    return n < FRAMES_MAX && bl_ledger_ensure(BL_SECTION_FRAMES, n + 1) == 0 ? n : 0;
+}
+
 /* A new trie node. 0: no room. */
 static uint32_t add_frame_locked(const struct edge_key *key)
 {
-    uint64_t used = bl_header->published[BL_SECTION_FRAMES];
-    uint32_t n = used == 0 ? 1u : (uint32_t)used;
-    struct edge *e = n < FRAMES_MAX ? bl_arena_alloc(sizeof *e) : NULL;
+    uint32_t n = next_number_locked(key->parent);
+    struct edge *e = n ? bl_arena_alloc(sizeof *e) : NULL;
     if (!e)
         return 0;
-    if (bl_ledger_ensure(BL_SECTION_FRAMES, n + 1) != 0) {
-        bl_arena_free(e, sizeof *e);
-        return 0;
-    }
     *e = (struct edge){.key = *key, .frame = n};
     HASH_ADD(hh, edges, key, sizeof e->key, e);
     if (e->oom) {
@@ -139,9 +208,32 @@ static uint32_t add_frame_locked(const struct edge_key *key)
         return 0;
     }
     struct bl_frame *frame = bl_ledger_at(BL_SECTION_FRAMES, n);
-    *frame = (struct bl_frame){.parent = key->parent, .module = key->module, .offset = key->offset};
-    bl_ledger_publish(BL_SECTION_FRAMES, n + 1);
+    bl_store_relaxed(&frame->parent, key->parent);
+    bl_store_relaxed(&frame->module, key->module);
+    bl_store_relaxed(&frame->offset, key->offset);
+    if (n < bl_header->published[BL_SECTION_FRAMES])
+        clear_free_locked(n);
+    else
+        bl_ledger_publish(BL_SECTION_FRAMES, n + 1);
     return n;
+}
+
+/* True: it was not marked before. */
+BL_INLINE bool set_mark(struct maps *m, uint32_t n)
+{
+    uint64_t bit = 1ull << n % 64;
+    return !(__atomic_fetch_or(&m->marked[n / 64], bit, __ATOMIC_RELAXED) & bit);
+}
+
+BL_COLD void bl_stacks_mark(uint32_t stack)
+{
+    struct maps *m = bl_load_acquire(&maps);
+    uint64_t frames = bl_load_acquire(&bl_header->published[BL_SECTION_FRAMES]);
+    while (stack && stack < frames && stack < FRAMES_MAX && set_mark(m, stack)) {
+        const struct bl_frame *f = bl_ledger_at(BL_SECTION_FRAMES, stack);
+        uint32_t parent = bl_load_relaxed(&f->parent);
+        stack = parent < stack ? parent : 0;
+    }
 }
 
 /* Enters the path keys[count-1] (outermost) .. keys[0] below `parent`; parents are filled in on the
@@ -150,6 +242,7 @@ static uint32_t enter_path(struct edge_key *keys, uint32_t count, uint32_t paren
 {
     uint32_t frame = parent;
     bl_lock_take(&trie_lock);
+    bool sweeping = bl_load_relaxed(&bl_stacks_sweeping);
     for (uint32_t i = count; i-- > 0;) {
         struct edge *e = NULL;
         keys[i].parent = frame;
@@ -157,6 +250,8 @@ static uint32_t enter_path(struct edge_key *keys, uint32_t count, uint32_t paren
         frame = e ? e->frame : add_frame_locked(&keys[i]);
         if (!frame)
             break;
+        if (BL_UNLIKELY(sweeping))
+            set_mark(maps, frame);
     }
     bl_lock_give(&trie_lock);
     return frame;
@@ -344,6 +439,123 @@ void bl_stacks_forget_hashes(void)
     }
 }
 
+/* ---- reclaiming ---- */
+
+void bl_stacks_set_sweep_min(uint32_t frames)
+{
+    sweep_min = frames;
+}
+
+static uint32_t in_use(void)
+{
+    uint64_t used = bl_load_relaxed(&bl_header->published[BL_SECTION_FRAMES]);
+    uint64_t spare = (uint64_t)bl_load_relaxed(&free_count) + bl_load_relaxed(&aside_count);
+    return used > spare ? (uint32_t)(used - spare) : 0;
+}
+
+bool bl_stacks_sweep_due(void)
+{
+    uint32_t frames = in_use();
+    return frames >= sweep_min && frames / 2 >= left_by_sweep;
+}
+
+/* A thread that is late from the sweep before may mark a frame too many. */
+static bool clear_marks(void)
+{
+    if (!maps)
+        bl_store_release(&maps, (struct maps *)bl_arena_map(sizeof *maps));
+    return maps &&
+           bl_sys3(SYS_madvise, (long)maps->marked, sizeof maps->marked, MADV_DONTNEED) == 0;
+}
+
+bool bl_stacks_sweep_begin(void)
+{
+    if (!clear_marks())
+        return false;
+    bl_store_release(&bl_stacks_sweeping, 1);
+    bl_modules_renew_epoch();
+    bl_stacks_forget_hashes();
+    return true;
+}
+
+void bl_stacks_sweep_cancel(void)
+{
+    bl_store_release(&bl_stacks_sweeping, 0);
+}
+
+/* One that is not in the index is left alone: the file, where its key is read, is anybody's. */
+static bool drop_frame_locked(uint32_t n)
+{
+    const struct bl_frame *f = bl_ledger_at(BL_SECTION_FRAMES, n);
+    struct edge_key key = {.parent = f->parent, .module = f->module, .offset = f->offset};
+    struct edge *e = NULL;
+    HASH_FIND(hh, edges, &key, sizeof key, e);
+    if (!e || e->frame != n)
+        return false;
+    HASH_DEL(edges, e);
+    bl_arena_free(e, sizeof *e);
+    maps->aside[n / 64] |= 1ull << n % 64;
+    return true;
+}
+
+static uint32_t sweep_word_locked(uint32_t word, uint64_t limit, void (*freed)(uint32_t frame))
+{
+    uint64_t kept = __atomic_load_n(&maps->marked[word], __ATOMIC_RELAXED) | maps->aside[word] |
+                    maps->free[word] | (word == 0);
+    uint32_t count = 0;
+    for (uint64_t gone = ~kept; gone; gone &= gone - 1) {
+        uint32_t n = word * 64 + (uint32_t)__builtin_ctzll(gone);
+        if (n < limit && drop_frame_locked(n)) {
+            freed(n);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Frames that came since the beginning are marked, whatever their number. */
+uint32_t bl_stacks_sweep(void (*freed)(uint32_t frame))
+{
+    uint64_t limit = bl_load_relaxed(&bl_header->published[BL_SECTION_FRAMES]);
+    uint32_t count = 0;
+    for (uint32_t word = 0; word * 64ull < limit;) {
+        bl_lock_take(&trie_lock);
+        for (uint32_t i = 0; i < SWEEP_BATCH / 64 && word * 64ull < limit; i++)
+            count += sweep_word_locked(word++, limit, freed);
+        bl_lock_give(&trie_lock);
+    }
+    bl_store_release(&bl_stacks_sweeping, 0);
+    bl_lock_take(&trie_lock);
+    bl_store_relaxed(&aside_count, aside_count + count);
+    bl_lock_give(&trie_lock);
+    left_by_sweep = in_use();
+    bl_store_relaxed(&bl_header->frame_sweeps, bl_header->frame_sweeps + 1);
+    bl_store_relaxed(&bl_header->frames_reclaimed, bl_header->frames_reclaimed + count);
+    return count;
+}
+
+uint32_t bl_stacks_set_aside(void)
+{
+    return bl_load_relaxed(&aside_count);
+}
+
+void bl_stacks_reuse(void)
+{
+    uint64_t limit = bl_load_relaxed(&bl_header->published[BL_SECTION_FRAMES]);
+    bl_store_release(&bl_header->frame_reuse, bl_header->frame_reuse + 1);
+    for (uint32_t word = 0; word * 64ull < limit; word++) {
+        if (!maps->aside[word])
+            continue;
+        bl_lock_take(&trie_lock);
+        for (uint64_t bits = maps->aside[word]; bits; bits &= bits - 1) {
+            set_free_locked(word * 64 + (uint32_t)__builtin_ctzll(bits));
+            bl_store_relaxed(&aside_count, aside_count - 1);
+        }
+        maps->aside[word] = 0;
+        bl_lock_give(&trie_lock);
+    }
+}
+
 void bl_stacks_lock(void)
 {
     for (unsigned i = 0; i < SEEN_SHARDS; i++)
@@ -360,6 +572,7 @@ void bl_stacks_unlock(void)
 
 void bl_stacks_reset_lock(void)
 {
+    bl_stacks_sweep_cancel();
     bl_lock_reset(&trie_lock);
     for (unsigned i = 0; i < SEEN_SHARDS; i++)
         bl_lock_reset(&seen_shards[i].lock);
@@ -368,6 +581,9 @@ void bl_stacks_reset_lock(void)
 void bl_stacks_reset(void)
 {
     edges = NULL;
+    bl_arena_unmap(maps, sizeof *maps);
+    maps = NULL;
+    free_count = aside_count = left_by_sweep = 0;
     for (unsigned i = 0; i < SEEN_SHARDS; i++)
         seen_shards[i].set = NULL;
 }

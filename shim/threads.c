@@ -7,12 +7,14 @@
 #include "sigsafe.h"
 
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #define THREADS_MAX (1u << 20)
+#define GRACE_LOOKS 64
 
 extern void *__libc_stack_end; // NOLINT(bugprone-reserved-identifier): the dynamic loader's
 
@@ -90,8 +92,10 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test
     t->own_number = t->number;
     t->tcb = (uint64_t)pthread_self();
     t->entry = 0;
-    bl_store_release(&t->tls, &bl_tls);
     bl_tls.thread = t;
+    bl_lock_take(&lock);
+    bl_store_release(&t->tls, &bl_tls);
+    bl_lock_give(&lock);
     return t;
 }
 
@@ -222,6 +226,64 @@ void bl_threads_set_test(uint32_t test_name)
 struct bl_thread_state *bl_threads_all(void)
 {
     return bl_load_acquire(&all_states);
+}
+
+static bool pass_barrier(void)
+{
+    static bool registered;
+    if (!registered)
+        registered = bl_sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    return registered && bl_sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* A thread that sets its guard after the barrier sees what was stored before it; one that has set
+ * it before is seen here; one that gets its state later takes the lock after us. */
+bool bl_threads_grace_begin(void)
+{
+    if (!pass_barrier())
+        return false;
+    bl_lock_take(&lock);
+    for (struct bl_thread_state *t = all_states; t; t = t->next)
+        t->may_be_inside = t->tls && t != bl_tls.thread;
+    bl_lock_give(&lock);
+    return true;
+}
+
+/* A thread that does nothing but allocate is outside for moments only. */
+static bool is_outside(const struct bl_tls *tls)
+{
+    for (int i = 0; i < GRACE_LOOKS; i++) {
+        if (bl_load_acquire(&tls->guard) == 0)
+            return true;
+        __builtin_ia32_pause();
+    }
+    return false;
+}
+
+bool bl_threads_grace_over(void)
+{
+    bool over = true;
+    bl_lock_take(&lock);
+    for (struct bl_thread_state *t = all_states; t; t = t->next) {
+        if (t->may_be_inside && (!t->tls || is_outside(t->tls)))
+            t->may_be_inside = false;
+        over = over && !t->may_be_inside;
+    }
+    bl_lock_give(&lock);
+    return over;
+}
+
+void bl_threads_see_stacks(void (*see)(uint32_t stack))
+{
+    bl_lock_take(&lock);
+    for (struct bl_thread_state *t = all_states; t; t = t->next) {
+        if (!t->tls)
+            continue;
+        see(bl_load_relaxed(&t->tls->moved_stack));
+        for (uint32_t i = 0; i < BL_UNDER_WAY; i++)
+            see(bl_load_relaxed(&t->tls->under_way[i].stack));
+    }
+    bl_lock_give(&lock);
 }
 
 void bl_threads_lock(void)

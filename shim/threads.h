@@ -101,6 +101,7 @@ struct bl_thread_state {
     uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
     uint64_t java_holder;
     bool java_named;
+    bool may_be_inside; /* (threads lock) not yet seen outside the shim in this grace period */
     struct bl_thread_state *next_free; /* (threads lock) */
     struct bl_thread_state *next;      /* all states; never changes */
     struct bl_spares spares[BL_SPARES_KINDS];
@@ -144,6 +145,17 @@ BL_INLINE struct bl_thread_state *bl_threads_current(void)
 
 /* The first of all states that were ever in use, for a look at them from any thread. */
 struct bl_thread_state *bl_threads_all(void);
+
+/* A grace period: every thread has been outside the shim since it began, be it for a moment.
+ * Whatever a thread did under its guard before is done and seen; what it does now it does with all
+ * that was stored before. It costs the threads nothing: the kernel makes them all pass a barrier,
+ * then their guards are looked at. By the helper, one at a time. False: the kernel knows no such
+ * barrier. */
+bool bl_threads_grace_begin(void);
+/* Looks once. */
+bool bl_threads_grace_over(void);
+/* Calls `see` for each stack that a thread keeps for a call it is in. */
+void bl_threads_see_stacks(void (*see)(uint32_t stack));
 
 void bl_threads_lock(void);
 void bl_threads_unlock(void);

@@ -169,7 +169,12 @@ BL_COLD static void refuse(size_t bytes, const struct bl_origin *o)
 {
     if (!bl_limit_note_refused(bytes))
         return;
-    bl_limit_note_stack(bl_track_stack(o));
+    if (enter()) {
+        bl_limit_note_stack(bl_track_stack_entered(o));
+        bl_guard_leave();
+    } else {
+        bl_limit_note_stack(0);
+    }
     bl_limit_await();
 }
 
@@ -268,6 +273,8 @@ void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_m
     if (!enter())
         return;
     ret_moved->known = bl_live_take_out((uint64_t)(uintptr_t)old, size, &ret_moved->buffer);
+    if (BL_LIKELY(ret_moved->known))
+        bl_store_relaxed(&bl_tls.moved_stack, ret_moved->buffer.stack);
     ret_moved->is_limited = ret_moved->known && bl_live_is_limited(ret_moved->buffer.class_number);
     if (BL_UNLIKELY(bl_limit_on) && ret_moved->is_limited)
         ret_moved->taken = bl_limit_weight(ret_moved->buffer.size_bytes);
@@ -278,15 +285,33 @@ void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_m
     bl_guard_leave();
 }
 
+/* Has its stack been kept for it while libc had the block? Not if realloc was entered again from a
+ * signal handler. */
+BL_INLINE bool is_kept(const struct bl_buffer *b)
+{
+    return bl_tls.moved_stack == b->stack;
+}
+
+BL_COLD static bool restore(const struct bl_buffer *b)
+{
+    struct bl_buffer back = *b;
+    if (!is_kept(b)) {
+        back.stack = 0;
+        bl_losses_add(BL_LOSS_stacks_dropped, 1);
+    }
+    bl_stacks_keep(back.stack);
+    return bl_live_restore(&back);
+}
+
 /* Returns what the block uses of the limit. */
 BL_INLINE uint64_t end_realloc(const struct bl_track_moved *moved, void *result, size_t size,
                                const struct bl_origin *o)
 {
     uint64_t used = 0;
     if (!result && moved->known && size > 0) {
-        if (bl_live_restore(&moved->buffer) && moved->is_limited)
+        if (restore(&moved->buffer) && moved->is_limited)
             used = moved->buffer.size_bytes;
-    } else if (BL_UNLIKELY(moved->known && moved->buffer.watched)) {
+    } else if (BL_UNLIKELY(moved->known && moved->buffer.watched && is_kept(&moved->buffer))) {
         note_end(&moved->buffer, result ? BL_OP_RESIZE : BL_OP_END, o);
     }
     /* what is ignored stays so */
@@ -325,13 +350,4 @@ uint32_t bl_track_stack_entered(const struct bl_origin *o)
 {
     struct bl_thread_state *t = bl_threads_current();
     return t ? take_stack(t, o) : 0;
-}
-
-uint32_t bl_track_stack(const struct bl_origin *o)
-{
-    if (!enter())
-        return 0;
-    uint32_t stack = bl_track_stack_entered(o);
-    bl_guard_leave();
-    return stack;
 }

@@ -66,8 +66,6 @@ bool bl_track_enter(void);
 void bl_track_leave(void);
 /* Between the two: the stack of the origin as a frame number, 0 = none. */
 uint32_t bl_track_stack_entered(const struct bl_origin *o);
-/* The stack of the caller as a frame number; for events that are not buffers' births. */
-uint32_t bl_track_stack(const struct bl_origin *o);
 /* A library may have been unloaded: take every cached meaning of an address anew. */
 void bl_track_unloaded(void);
 

@@ -345,3 +345,13 @@ void bl_java_direct_stop(void)
 {
     bl_store_release(&bl_track_large_bytes, SIZE_MAX);
 }
+
+void bl_java_direct_see_stacks(void (*see)(uint32_t stack))
+{
+    bl_lock_take(&lock);
+    for (const struct chain *c = chains; c; c = c->hh.next) {
+        see(bl_load_relaxed(&c->stack));
+        see(c->provisional);
+    }
+    bl_lock_give(&lock);
+}

@@ -38,6 +38,8 @@ bool bl_java_direct_start(JavaVM *machine, void *call_trace, uint8_t class_numbe
 void bl_java_direct_stop(void);
 /* Are there stacks to be named? */
 bool bl_java_direct_is_waiting(void);
+/* Calls `see` for each stack that is kept for blocks to come. */
+void bl_java_direct_see_stacks(void (*see)(uint32_t stack));
 /* Names them. On a thread that is attached to the machine. */
 void bl_java_direct_name(jvmtiEnv *vm, JNIEnv *env);
 

@@ -4,6 +4,7 @@
 #include "java_names.h"
 #include "ledger.h"
 #include "losses.h"
+#include "modules.h"
 #include "stacks.h"
 #include "track.h"
 
@@ -106,7 +107,7 @@ static uint64_t hash_chain(const struct bl_thread_state *t, const uint64_t *fram
     uint32_t limit = chain_limit();
     uint64_t start = bl_load_relaxed(&bl_java_interpreter_start);
     uint64_t length = bl_load_relaxed(&bl_java_interpreter_end) - start;
-    uint64_t h = mix(0x6a617661u, bl_load_relaxed(&epoch));
+    uint64_t h = mix(mix(0x6a617661u, bl_load_relaxed(&epoch)), bl_load_relaxed(&bl_modules_epoch));
     for (uint32_t i = 0; frame && i < limit; i++) {
         const uint64_t *outer = outer_of(t, frame);
         h = mix(h, frame[1]);
