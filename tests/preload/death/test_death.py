@@ -1,0 +1,262 @@
+#!/usr/bin/python3
+"""What the ledger tells of a process that has been killed while four of its threads allocate: at the
+limit of its cgroup or of its address space, by a crash, by kill -9. BL_TEST_LONG=1: 50 times each.
+"""
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+SHIM = os.environ['BL_SHIM']
+CLI = os.environ['BL_CLI']
+VICTIM = os.environ['BL_VICTIM']
+LIMIT = 60
+LONG = os.environ.get('BL_TEST_LONG') == '1'
+INTERVAL_MS = 100
+SLACK_NS = 150_000_000  # for a helper thread that waits for a processor
+BLOCK = 1024
+MILLISECONDS = 3000
+BYTES = 64 << 20
+
+
+def bufleak(directory, *arguments):
+    done = subprocess.run([CLI, *arguments], timeout=LIMIT, capture_output=True, text=True,
+                          env={**os.environ, 'BUFLEAK_DIR': directory}, check=False)
+    assert done.returncode == 0, (arguments, done.returncode, done.stderr)
+    return done.stdout
+
+
+@contextlib.contextmanager
+def memory_cgroup(limit_bytes):
+    """A cgroup of our own below the one we are in. None: this machine does not let us make one."""
+    path = None
+    with open('/proc/self/cgroup', encoding='ascii') as lines:
+        for line in lines:
+            _, controllers, own = line.strip().split(':', 2)
+            for top, name in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'),
+                              ('/sys/fs/cgroup', 'memory.max')):
+                if controllers != ('memory' if 'limit' in name else ''):
+                    continue
+                candidate = f'{top}{own.rstrip("/")}/bufleak-death-{os.getpid()}'
+                with contextlib.suppress(OSError):
+                    os.mkdir(candidate)
+                    path = candidate
+                    with open(os.path.join(path, name), 'w', encoding='ascii') as limit:
+                        limit.write(str(limit_bytes))
+                    break
+            if path and os.path.exists(os.path.join(path, name)):
+                break
+    try:
+        yield path if path and os.path.exists(os.path.join(path, 'cgroup.procs')) else None
+    finally:
+        if path:
+            os.rmdir(path)
+
+
+class Death:
+    """One life; what it left."""
+
+    def __init__(self, way, cgroup=None, address_space=None, kill_after=None,
+                 milliseconds=MILLISECONDS, interval_ms=INTERVAL_MS):
+        self.directory = tempfile.mkdtemp(prefix='bufleak-death.')
+        self.interval_ns = interval_ms * 1_000_000
+        self.rate = BYTES / (milliseconds * 1e6)  # bytes a nanosecond
+        truth = os.path.join(self.directory, 'truth')
+
+        def prepare():
+            if cgroup:
+                with open(os.path.join(cgroup, 'cgroup.procs'), 'w', encoding='ascii') as procs:
+                    procs.write(str(os.getpid()))
+            if address_space:
+                resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        process = subprocess.Popen(
+            [VICTIM, truth, way, str(milliseconds), str(BYTES)], preexec_fn=prepare,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, 'LD_PRELOAD': SHIM, 'BUFLEAK_DIR': self.directory,
+                 'BUFLEAK_OPTIONS': f'quiet=1:interval={interval_ms}ms',
+                 # or each thread reserves 64 MiB of addresses, and takes from them when mmap fails
+                 **({'MALLOC_ARENA_MAX': '1'} if address_space else {})})
+        try:
+            if kill_after is not None:
+                time.sleep(kill_after)  # the moment itself is what is chosen
+                process.kill()
+            self.code = process.wait(timeout=LIMIT)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        with open(truth, 'rb') as file:
+            self.forgotten, self.last_ns, self.failed = struct.unpack('<QQQ', file.read(24))
+        ledgers = [n for n in os.listdir(self.directory) if n.endswith('.ledger')]
+        assert len(ledgers) == 1, ledgers
+        self.ledger = os.path.join(self.directory, ledgers[0])
+        self.pid = process.pid
+
+    def report(self):
+        return json.loads(bufleak(self.directory, 'report', '--format', 'json', self.ledger))
+
+    def close(self):
+        shutil.rmtree(self.directory)
+
+
+def start_ns_of(ledger):
+    with open(ledger, 'rb') as file:
+        return struct.unpack_from('<Q', file.read(72), 64)[0]
+
+
+def check_culprit(death, report):
+    """The place that forgets is first, with all its blocks: but for the operation under way, and
+    what is counted as lost where the shim itself had no memory left."""
+    missed = sum(report['losses'][name] for name in
+                 ('buffers_no_memory', 'buffers_no_space', 'stacks_dropped'))
+    group = max(report['groups'], key=lambda g: g['bytes'])
+    names = [f['function'] for f in group['alloc']['frames']]
+    assert 'forget' in names, names
+    frame = next(f for f in group['alloc']['frames'] if f['function'] == 'forget')
+    assert frame['file'].endswith('death/victim.c') and frame['line'] > 0, frame
+    assert death.forgotten - missed <= group['count'] <= death.forgotten + 1, (
+        group['count'], death.forgotten, missed)
+    assert group['bytes'] == group['count'] * BLOCK, group['bytes']
+    return group
+
+
+def check_series(death, report):
+    """It goes on until one interval before the end, and its last value is of then."""
+    points = [p for p in report['series'] if p['class'] == 'heap']
+    last = points[-1]
+    end_ns = death.last_ns - start_ns_of(death.ledger)
+    assert end_ns - last['t_ns'] <= death.interval_ns + SLACK_NS, (end_ns, last)
+    behind = (end_ns - last['t_ns'] + SLACK_NS) * death.rate
+    assert death.forgotten * BLOCK - behind <= last['live_bytes'], (death.forgotten, last)
+    assert last['live_bytes'] <= (death.forgotten + 1) * BLOCK + 4 * 64 * 4096 + 65536, last
+
+
+def check_commands(death):
+    listed = json.loads(bufleak(death.directory, 'ps', '--format', 'json', '--all'))
+    one, = [p for p in listed['processes'] if p['pid'] == death.pid]
+    assert one['state'] == 'killed', one
+    frame = json.loads(bufleak(death.directory, 'top', '--once', '--format', 'json', death.ledger))
+    assert 'forget' in json.dumps(frame), frame
+    assert 'forget' in bufleak(death.directory, 'top', '--once', death.ledger)
+    diff = json.loads(bufleak(death.directory, 'diff', '--format', 'json', death.ledger,
+                              death.ledger))
+    heap = next(c for c in diff['classes'] if c['name'] == 'heap')
+    assert heap['a'] == heap['b'], heap
+    text = bufleak(death.directory, 'report', death.ledger)
+    assert 'killed' in text.splitlines()[0] and 'forget' in text, text[:300]
+
+
+def check(death, number, after=None):
+    report = death.report()
+    assert report['process']['state'] == 'killed', report['process']
+    check_culprit(death, report)
+    check_series(death, report)
+    if number == 0:
+        check_commands(death)
+    if after:
+        after(report)
+    death.close()
+
+
+def growth_of(report):
+    return next(c for c in report['classes'] if c['name'] == 'heap')['growth']
+
+
+def check_limit(report, name, key, value):
+    limits = report['memory']['limits']
+    assert limits[key] == value, limits
+    growth = growth_of(report)
+    assert growth['trend'] == 'growing', growth
+    assert growth['limit'] == name and growth['to_limit_s'] is not None, growth
+    # it died there
+    assert growth['to_limit_s'] < 1.0, growth
+
+
+def at_the_limit_of_a_cgroup():
+    limit = 72 << 20
+    with memory_cgroup(limit) as cgroup:
+        if not cgroup:
+            return 'no cgroup can be made here'
+        for number in range(50 if LONG else 2):
+            # the kernel looks for pages to take until it kills, for as long as 0.4 s, and the
+            # helper thread waits for one of them
+            death = Death('limit', cgroup=cgroup, interval_ms=500)
+            assert death.code == -signal.SIGKILL and not death.failed, (death.code, death.failed)
+            check(death, number)
+    return None
+
+
+def time_to_the_limit_of_a_cgroup():
+    limit = 72 << 20
+    with memory_cgroup(limit) as cgroup:
+        if not cgroup:
+            return 'no cgroup can be made here'
+        death = Death('limit', cgroup=cgroup, milliseconds=2 * MILLISECONDS)
+        assert death.code == -signal.SIGKILL and not death.failed, (death.code, death.failed)
+        report = death.report()
+        check_culprit(death, report)
+        check_limit(report, 'cgroup', 'cgroup_limit_bytes', limit)
+        death.close()
+    return None
+
+
+def at_the_limit_of_the_address_space():
+    limit = 200 << 20
+    for number in range(50 if LONG else 2):
+        death = Death('limit', address_space=limit)
+        assert death.code == -signal.SIGSEGV and death.failed, (death.code, death.failed)
+        check(death, number,
+              lambda r: check_limit(r, 'address-space', 'address_space_limit_bytes', limit))
+
+
+def by_a_crash():
+    for number in range(10 if LONG else 1):
+        death = Death('segv', milliseconds=1500)
+        assert death.code == -signal.SIGSEGV and not death.failed, (death.code, death.failed)
+        check(death, number)
+
+
+def by_kill_9():
+    moments = random.Random(7)
+    for number in range(50 if LONG else 2):
+        death = Death('limit', kill_after=moments.uniform(0.5, 2.5))
+        assert death.code == -signal.SIGKILL, death.code
+        check(death, number)
+
+
+CLAIMS = {
+    'a process killed at the limit of its cgroup tells who took the memory':
+        at_the_limit_of_a_cgroup,
+    'and how long it had until then': time_to_the_limit_of_a_cgroup,
+    'so does one that crashes at the limit of its address space':
+        at_the_limit_of_the_address_space,
+    'so does one that crashes': by_a_crash,
+    'so does one that is killed by kill -9': by_kill_9,
+}
+
+
+def main():
+    failed = 0
+    print(f'1..{len(CLAIMS)}')
+    for number, (claim, check_claim) in enumerate(CLAIMS.items(), 1):
+        try:
+            skipped = check_claim()
+            print(f'ok {number} - {claim}' + (f' # SKIP {skipped}' if skipped else ''))
+        except (AssertionError, subprocess.SubprocessError, KeyError, StopIteration, ValueError,
+                IndexError, OSError) as error:
+            failed += 1
+            print(f'not ok {number} - {claim}\n# {type(error).__name__} {str(error)[:900]!r}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
