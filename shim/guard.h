@@ -23,9 +23,11 @@ struct bl_under_way {
     uint32_t record; /* what it began with, 0: nothing; see references.h */
     uint32_t serial;
     uint32_t stack;
+    int32_t delta;
     uint8_t class_number;
     bool wraps; /* it stands for the calls inside it */
     bool gives_back;
+    bool released; /* a release of its handle was seen inside it */
 };
 #define BL_UNDER_WAY 8u
 

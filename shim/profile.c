@@ -684,8 +684,6 @@ static bool settle_function(struct parser *p, struct span name, const struct sai
         return refuse(p, name, "", ": into= is for `transfer`, `replace` and `resize` only");
     if ((f->when & BL_WHEN_FIELD) && p->class.field.where == BL_WHERE_NONE)
         return refuse(p, name, "", ": when=field needs a `count` line in the class");
-    if (f->role == BL_ROLE_STEAL)
-        f->wraps = true;
     return is_alloc_only(p, name) && settle_moment(p, name, said);
 }
 

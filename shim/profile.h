@@ -32,7 +32,7 @@ enum bl_role {
                       * it has lost a reference, and `into`, if given, has gained one. Births and
                       * releases by inner calls are seen as such. */
     BL_ROLE_TRANSFER, /* ownership passes into another buffer, which answers for it */
-    BL_ROLE_STEAL,    /* a release that also returns the content when it was the last reference */
+    BL_ROLE_STEAL,    /* a release that hands out the content, or calls one that does not */
     BL_ROLE_CLEAR,    /* the buffers it owns (`owner`) are gone; it stays */
     BL_ROLE_LASTING,  /* what is born or retained inside it, of whatever class, stays to the end */
     BL_ROLE_COUNT,
@@ -108,7 +108,7 @@ struct bl_profile_function {
                   * not releases what it owns by calls that are seen, and ends it with what is left */
     bool wraps;  /* calls inside it on the same handle, by the same thread, that release
                   * (release, destroy, steal) or retain (retain) as it does are part of it:
-                  * only the outer one counts. A steal always does. */
+                  * only the outer one counts */
     bool births; /* lasting: births only */
     bool optional;        /* may be missing in the library without a word */
     unsigned stack_words; /* stack arguments beyond the six in registers */

@@ -69,7 +69,7 @@ static bool gives_back(enum bl_role role)
 static bool is_followed(const struct bl_watched *w)
 {
     const struct bl_profile_function *f = &w->f;
-    return f->role == BL_ROLE_REPLACE ||
+    return f->role == BL_ROLE_REPLACE || f->role == BL_ROLE_STEAL ||
            (f->role == BL_ROLE_RESIZE && f->into.where != BL_WHERE_NONE) ||
            ((f->role == BL_ROLE_DESTROY || f->role == BL_ROLE_CLEAR) && !f->pre &&
             !(f->when & BL_WHEN_RESULT));
@@ -93,7 +93,7 @@ static void abandon(const struct bl_under_way *u)
         bl_refs_finish_destroy(&e, token_of(u));
     else if (w->f.role == BL_ROLE_CLEAR)
         bl_refs_finish_clear(&e, token_of(u));
-    else if (w->f.role == BL_ROLE_REPLACE)
+    else if (w->f.role == BL_ROLE_REPLACE || w->f.role == BL_ROLE_STEAL)
         bl_refs_finish_replace(&e, token_of(u), false);
     else if (w->f.role == BL_ROLE_RESIZE)
         bl_refs_finish_move(&e, token_of(u), 0, 0);
@@ -117,6 +117,15 @@ static bool is_inner(const struct bl_watched *w, uint64_t handle)
     return false;
 }
 
+/* What steals calls the release of its class unless it takes the content out. */
+static void tell_stealing(uint64_t handle)
+{
+    for (uint32_t i = 0; i < bl_tls.under_way_count; i++) {
+        if (bl_tls.under_way[i].handle == handle)
+            bl_tls.under_way[i].released = true;
+    }
+}
+
 static void set_under_way(const struct bl_watched *w, const struct bl_ref_event *e,
                           struct bl_token token)
 {
@@ -129,6 +138,7 @@ static void set_under_way(const struct bl_watched *w, const struct bl_ref_event 
                               .record = token.record,
                               .serial = token.serial,
                               .stack = e->stack,
+                              .delta = e->delta,
                               .class_number = token.class_number,
                               .wraps = w->f.wraps,
                               .gives_back = gives_back(w->f.role)};
@@ -184,11 +194,8 @@ static void note(const struct bl_watched *w, struct bl_ref_event *e,
         break;
     case BL_ROLE_RELEASE:
         e->delta = -e->delta;
+        tell_stealing(e->handle);
         bl_refs_release(e);
-        break;
-    case BL_ROLE_STEAL:
-        e->delta = -e->delta;
-        bl_refs_release_last(e);
         break;
     case BL_ROLE_DESTROY:
         e->delta = 0;
@@ -205,6 +212,7 @@ static void note(const struct bl_watched *w, struct bl_ref_event *e,
         bl_refs_transfer(e, value_at(&w->f.into, call, e->handle));
         break;
     case BL_ROLE_REPLACE: /* followed */
+    case BL_ROLE_STEAL:
     case BL_ROLE_LASTING:
     case BL_ROLE_COUNT:
     default:
@@ -241,11 +249,15 @@ static void begin(const struct bl_watched *w, struct bl_ref_event *e,
 {
     struct bl_token token = {.record = 0};
     bool known = false;
+    if (w->f.role == BL_ROLE_STEAL)
+        e->delta = -(int32_t)value_at(&w->f.count, call, e->handle);
     if (bl_tls.under_way_count == BL_UNDER_WAY) {
         if (w->f.role == BL_ROLE_DESTROY)
             bl_refs_end(e);
         else if (w->f.role == BL_ROLE_CLEAR)
             bl_refs_clear(e);
+        else if (w->f.role == BL_ROLE_STEAL)
+            bl_refs_release_last(e);
         else
             bl_losses_add(BL_LOSS_events_dropped, 1);
         return;
@@ -256,6 +268,8 @@ static void begin(const struct bl_watched *w, struct bl_ref_event *e,
         known = bl_refs_begin(BL_REFS_CLEAR, e, &token);
     else if (w->f.role == BL_ROLE_RESIZE)
         known = bl_refs_begin(BL_REFS_MOVE, e, &token);
+    else if (w->f.role == BL_ROLE_STEAL)
+        known = bl_refs_begin(BL_REFS_REPLACE, e, &token);
     else if (e->handle) {
         e->delta = -(int32_t)value_at(&w->f.count, call, e->handle);
         known = bl_refs_begin(BL_REFS_REPLACE, e, &token);
@@ -304,6 +318,16 @@ static void finish_replace(const struct bl_watched *w, const struct bl_under_way
     }
 }
 
+/* It gave back its references itself where it called nothing that does. The buffer may be gone. */
+static void finish_steal(const struct bl_watched *w, const struct bl_under_way *u,
+                         struct bl_ref_event *e, const struct bl_hook_call *call)
+{
+    bool counts = applies(w, call, u->handle, BL_WHEN_RESULT);
+    e->delta = u->delta;
+    if (u->record)
+        bl_refs_finish_replace(e, token_of(u), counts && !u->released);
+}
+
 static void finish(const struct bl_watched *w, const struct bl_under_way *u,
                    const struct bl_hook_call *call)
 {
@@ -314,6 +338,8 @@ static void finish(const struct bl_watched *w, const struct bl_under_way *u,
     e.through = true;
     if (w->f.role == BL_ROLE_REPLACE)
         finish_replace(w, u, &e, call);
+    else if (w->f.role == BL_ROLE_STEAL)
+        finish_steal(w, u, &e, call);
     else if (u->record && w->f.role == BL_ROLE_DESTROY)
         bl_refs_finish_destroy(&e, token_of(u));
     else if (u->record && w->f.role == BL_ROLE_CLEAR)

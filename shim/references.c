@@ -294,6 +294,16 @@ static uint32_t stack_under_way(uint64_t handle)
     return 0;
 }
 
+/* Is a call of this thread under way that may give back its references by having it freed? The flag
+ * tells of any thread's, and of the first that ends. */
+static bool is_replacing(const struct bl_object *o)
+{
+    bool own = false;
+    for (uint32_t i = 0; i < bl_tls.under_way_count; i++)
+        own |= bl_tls.under_way[i].handle == o->address && bl_tls.under_way[i].record;
+    return own || o->flags & BL_OBJECT_REPLACING;
+}
+
 /* Is the owner, as far as the reader is told, about to end what it owns? */
 static bool is_owner_ending(const struct bl_object *o)
 {
@@ -304,12 +314,14 @@ static bool is_owner_ending(const struct bl_object *o)
 }
 
 /* How a buffer ends whose block is freed. */
-static enum bl_ref_end freed(struct bl_ref_entry *entry, struct bl_ref_event *e)
+static enum bl_ref_end freed(const struct bl_ref_spot *at, struct bl_ref_entry *entry,
+                             struct bl_ref_event *e)
 {
     struct bl_object *o = bl_ref_object_at(entry->record);
     if (o->refs <= 0 || o->flags & BL_OBJECT_ENDING)
         return BL_REF_WELL;
-    if (o->flags & BL_OBJECT_REPLACING && o->refs == 1) { /* its last release is being made */
+    if (o->refs == 1 && is_replacing(o)) { /* its last release is being made */
+        bl_counters_add(&bl_counters_of(entry->class_number, at->index)->releases, 1);
         e->stack = stack_under_way(o->address);
         e->delta = -1;
         bl_history_note(o, BL_OP_RELEASE, e);
@@ -333,7 +345,7 @@ void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
     bl_lock_take(&at.shard->lock);
     for (struct bl_ref_entry *entry; (entry = find_held_locked(&at)) != NULL;) {
         struct bl_ref_event e = plain;
-        bl_ref_end_locked(&at, entry, &e, freed(entry, &e));
+        bl_ref_end_locked(&at, entry, &e, freed(&at, entry, &e));
     }
     bl_ref_leave(&at, &plain);
 }

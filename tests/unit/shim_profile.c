@@ -153,7 +153,7 @@ START_TEST(every_word_of_the_format_is_understood)
     ck_assert(!f[4].pre && !f[4].null_ok);
     ck_assert(f[5].pre && f[5].wraps && f[5].stack_words == 0 && f[5].handle.derefs == 2);
     ck_assert_int_eq(f[6].role, BL_ROLE_DESTROY);
-    ck_assert(f[7].role == BL_ROLE_STEAL && f[7].wraps);
+    ck_assert(f[7].role == BL_ROLE_STEAL && !f[7].wraps);
     ck_assert_int_eq(f[8].role, BL_ROLE_CLEAR);
     ck_assert(f[9].role == BL_ROLE_RESIZE && !f[9].pre && f[9].into.where == BL_WHERE_RESULT);
     ck_assert(f[10].role == BL_ROLE_REPLACE && !f[10].pre && f[10].into.n == 2);

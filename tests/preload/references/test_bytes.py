@@ -10,23 +10,24 @@ import tempfile
 SHIM = os.environ['BL_SHIM']
 CLI = os.environ['BL_CLI']
 VICTIM = os.environ['BL_VICTIM']
+STEALER = os.environ['BL_STEALER']
 LIMIT = 60
 
 
-def run_victim(requests, every, threads):
+def run_victim(*command, **variables):
     """Returns (what the victim says, the report on its ledger)."""
     with tempfile.TemporaryDirectory(prefix='bufleak-references.') as directory:
         environment = {**os.environ, 'LD_PRELOAD': SHIM, 'BUFLEAK_DIR': directory,
-                       'BUFLEAK_OPTIONS': 'quiet=1'}
+                       'BUFLEAK_OPTIONS': 'quiet=1', **variables}
         os.chmod(directory, 0o700)
-        victim = subprocess.run([VICTIM, str(requests), str(every), str(threads)], timeout=LIMIT,
-                                env=environment, capture_output=True, text=True, check=True)
+        victim = subprocess.run([str(word) for word in command], timeout=LIMIT, env=environment,
+                                capture_output=True, text=True, check=True)
         ledgers = [name for name in os.listdir(directory) if name.endswith('.ledger')]
         assert len(ledgers) == 1, ledgers
         report = subprocess.run([CLI, 'report', '--format', 'json',
                                  os.path.join(directory, ledgers[0])], timeout=LIMIT,
                                 capture_output=True, text=True, check=True)
-        return json.loads(victim.stdout), json.loads(report.stdout)
+        return json.loads(victim.stdout or '{}'), json.loads(report.stdout)
 
 
 def of_class(report, name='g-bytes'):
@@ -39,7 +40,7 @@ def at(frames):
 
 
 def leaks_are_named(requests, every, threads):
-    said, report = run_victim(requests, every, threads)
+    said, report = run_victim(VICTIM, requests, every, threads)
     groups = of_class(report)
     assert sum(group['count'] for group in groups) == said['forgotten'], groups
     assert sum(group['bytes'] for group in groups) == said['bytes'], groups
@@ -57,9 +58,21 @@ def leaks_are_named(requests, every, threads):
 
 
 def a_clean_run_accuses_nobody():
-    said, report = run_victim(20000, 0, 4)
+    said, report = run_victim(VICTIM, 20000, 0, 4)
     assert said['forgotten'] == 0
     assert of_class(report) == [], of_class(report)
+
+
+def content_is_taken(**variables):
+    buffers = 20000
+    _, report = run_victim(STEALER, buffers, **variables)
+    table = next(c for c in report['classes'] if c['name'] == 'g-bytes')
+    seen = {key: table[key] for key in ('allocs', 'retains', 'releases', 'live_count',
+                                        'over_releases')}
+    assert seen == {'allocs': buffers, 'retains': buffers, 'releases': 2 * buffers,
+                    'live_count': 0, 'over_releases': 0}, seen
+    for loss in ('counts_drifted', 'events_unknown', 'buffers_replaced', 'events_dropped'):
+        assert report['losses'][loss] == 0, (loss, report['losses'][loss])
 
 
 CLAIMS = {
@@ -70,6 +83,10 @@ CLAIMS = {
         lambda: leaks_are_named(50000, 1000, 1),
     'four threads at once change nothing of it': lambda: leaks_are_named(20000, 100, 4),
     'a clean run accuses nobody': a_clean_run_accuses_nobody,
+    'content is taken out by two threads at once, with the last reference or not':
+        content_is_taken,
+    'the same where each buffer is a block of the heap':
+        lambda: content_is_taken(G_SLICE='always-malloc'),
 }
 
 
