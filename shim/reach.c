@@ -27,6 +27,7 @@
 
 #define CHILD_SECONDS 120 /* of CPU time: it marks for so long at most */
 #define TURN_WAITS    20000
+#define STOP_TRIES    5
 #define SIGSET_BYTES  8u
 
 static uint32_t under_way; /* atomic */
@@ -200,8 +201,12 @@ static void prepare_job(const unsigned char *copy, uint64_t length)
 static void stop_threads(void)
 {
     const char *reason = NULL;
-    frozen_ns = now_ns();
-    int error = bl_stop_all(bl_load_acquire(&helper_tid), &job.stop, &reason);
+    int error = -EBUSY;
+    /* A thread that libc makes or ends, or that forks, blocks all signals for a moment. */
+    for (int i = 0; error == -EBUSY && i < STOP_TRIES; i++) {
+        frozen_ns = now_ns();
+        error = bl_stop_all(bl_load_acquire(&helper_tid), &job.stop, &reason);
+    }
     if (error) {
         fail(reason, error);
         return;

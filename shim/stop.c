@@ -126,16 +126,24 @@ static void forward(int number, siginfo_t *info, void *context)
         a.sa_handler(number);
 }
 
+/* A signal that we have sent, and not the program itself. */
+static bool take_owed(struct bl_stop_thread *t)
+{
+    if (!t || bl_load_acquire(&t->owed) == 0)
+        return false;
+    __atomic_fetch_sub(&t->owed, 1, __ATOMIC_ACQ_REL);
+    return true;
+}
+
 static void on_stop(int number, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
-    if (info->si_code != SI_TKILL || (uint32_t)info->si_pid != bl_sys_getpid() || !table) {
+    struct bl_stop_thread *t = table ? slot_of(bl_sys_gettid(), false) : NULL;
+    if (info->si_code != SI_TKILL || (uint32_t)info->si_pid != bl_sys_getpid() || !take_owed(t)) {
         forward(number, info, context);
         return;
     }
-    struct bl_stop_thread *t = slot_of(bl_sys_gettid(), false);
-    bool asked =
-        t && bl_load_acquire(&t->state) == BL_STOP_SENT && t->epoch == bl_load_acquire(&epoch);
+    bool asked = bl_load_acquire(&t->state) == BL_STOP_SENT && t->epoch == bl_load_acquire(&epoch);
     restart_call(asked ? t : NULL, uc->uc_mcontext.gregs);
     if (asked)
         park(t, uc);
@@ -223,6 +231,13 @@ static bool read_call(uint32_t tid, uint64_t ret_fields[9])
     return true;
 }
 
+/* It has ended; another one may get its number. */
+static void leave(struct bl_stop_thread *t)
+{
+    bl_store_release(&t->owed, 0);
+    bl_store_release(&t->state, BL_STOP_GONE);
+}
+
 static bool ask(struct bl_stop *stop, uint32_t tid, uint32_t of)
 {
     struct bl_stop_thread *t = slot_of(tid, true);
@@ -242,8 +257,12 @@ static bool ask(struct bl_stop *stop, uint32_t tid, uint32_t of)
     stop->first = (uint32_t)(t - table) + 1;
     stop->count++;
     bl_store_release(&t->state, BL_STOP_SENT);
-    if (bl_sys3(SYS_tgkill, bl_sys_getpid(), tid, bl_stop_signal) == -ESRCH)
-        bl_store_release(&t->state, BL_STOP_GONE);
+    __atomic_fetch_add(&t->owed, 1, __ATOMIC_ACQ_REL);
+    long error = bl_sys3(SYS_tgkill, bl_sys_getpid(), tid, bl_stop_signal);
+    if (error < 0)
+        __atomic_fetch_sub(&t->owed, 1, __ATOMIC_ACQ_REL);
+    if (error == -ESRCH)
+        leave(t);
     return true;
 }
 
@@ -298,7 +317,7 @@ static uint32_t waiting(struct bl_stop *stop)
         if (!is_unanswered(t))
             continue;
         if (bl_sys3(SYS_tgkill, pid, t->tid, 0) == -ESRCH || is_zombie(t->tid))
-            bl_store_release(&t->state, BL_STOP_GONE);
+            leave(t);
         else
             left++;
     }

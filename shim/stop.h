@@ -38,6 +38,7 @@ struct bl_stop_thread {
     uint32_t tid;
     uint32_t state;     /* enum bl_stop_state, atomic */
     uint32_t epoch;     /* of the attempt */
+    uint32_t owed;      /* atomic: signals of ours that it has not taken yet */
     uint64_t frame;     /* of the signal: registers from here on, and the stack that was in use */
     uint64_t frame_end; /* of the registers */
     uint64_t sp;        /* where it was interrupted */

@@ -1,0 +1,106 @@
+"""Every case under bufleak, valgrind and LeakSanitizer: what is lost, and where they differ, why.
+
+TRUTH says how many blocks no pointer is left to, for who knows the program. bufleak must find what
+FOUND says, or else that; LeakSanitizer must not be nearer to the truth; valgrind's answer is
+bufleak's, or the case is in DIFFERENCES with the reason.
+"""
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import tools
+
+CASES = os.environ['BL_CASES']
+
+TRUTH = {
+    'list': 3, 'ring': 3, 'one': 1, 'points-to-itself': 1, 'doubly-linked': 3, 'tree': 511,
+    'cycles-that-meet': 4, 'freed-holder': 1, 'freed-big-holder': 1, 'freed-by-realloc': 1,
+    'heap-top': 1, 'before-a-free-chunk': 1, 'big-lost': 2, 'aligned': 1, 'unmapped-region': 1,
+    'by-closed-plugin': 1, 'ended': 2, 'ended-with-tls': 1, 'other-arena': 3, 'address-info': 3,
+    'forgotten-at-exit': 1, 'by-underscore-exit': 3, 'by-quick-exit': 3, 'in-a-forked-child': 3,
+    'string-lost': 2, 'shared-pointer': 1, 'aligned-new': 1, 'stale-copy': 1,
+}
+
+# Where bufleak does not find the truth.
+FOUND = {
+    'tagged-high': (1, 'the pointer has a tag in its top byte: no pointer, to a conservative marker'),
+    'xored': (1, 'the pointer is hidden'),
+    'packed': (1, 'the pointer stands at an odd address, which no marker looks at'),
+    'by-epoll': (1, 'only the kernel has the pointer'),
+    'one-past-the-end': (1, 'a pointer behind a block does not hold it'),
+    'stale-copy': (0, 'an old copy in an array that is not filled yet counts as a pointer'),
+}
+
+# definitely and indirectly lost, as valgrind has it; it runs all threads on one, knows which memory
+# was written, and calls possibly lost what only interior pointers hold.
+DIFFERENCES = {
+    'stale-copy': 'valgrind knows that the array was not written since',
+    'big-lost': 'valgrind takes an unrelated word for a pointer into the 100 MiB: possibly lost',
+    'by-read-only-region': 'valgrind looks at memory only that can be written',
+    'vector-register': 'valgrind does not look at vector registers of threads',
+    'alternate-stack-alone': 'only the kernel has the pointer, and bufleak asks it',
+    'environment': "the environment's own array is reached by a pointer into it",
+}
+
+
+def expected(name):
+    return FOUND[name][0] if name in FOUND else TRUTH.get(name, 0)
+
+
+def check_bufleak(name):
+    """Returns what is wrong, and what was found lost."""
+    found = tools.Bufleak([CASES, name])
+    reaches = found.reaches()
+    processes = 2 if name == 'in-a-forked-child' else 1
+    if found.status != 0:
+        return [f'ended with {found.status}: {found.errors}'], None
+    if len(reaches) != processes:
+        return [f'{len(reaches)} answers from {processes} processes'], None
+    wrong = []
+    for reach in reaches:
+        graded = sum(reach[k] for k in ('held', 'interior', 'lost', 'lost_indirectly'))
+        if reach['outcome'] != 'done' or reach['method'] != 'clone':
+            wrong.append(f'{reach["outcome"]}: {reach["why"]}')
+        if reach['child_status'] != 0 or reach['blocks'] != reach['live'] or graded != reach['blocks']:
+            wrong.append(f'child status {reach["child_status"]}, {reach["blocks"]} blocks of '
+                         f'{reach["live"]}, '
+                         f'{graded} graded')
+    lost = sum(tools.lost_by_bufleak(r) for r in reaches)
+    if lost != expected(name):
+        wrong.append(f'{lost} lost, not {expected(name)}')
+    return wrong, lost
+
+
+def check(name):
+    wrong, lost = check_bufleak(name)
+    if wrong:
+        return name, wrong, ''
+    truth = TRUTH.get(name, 0)
+    lsan = tools.lost_by_lsan([CASES, name])
+    valgrind = tools.lost_by_valgrind([CASES, name])
+    if lsan is not None and abs(lsan - truth) < abs(lost - truth):
+        wrong.append(f'LeakSanitizer finds {lsan}, which is nearer to {truth} than {lost}')
+    if valgrind is not None and valgrind[0] != lost and name not in DIFFERENCES:
+        wrong.append(f'valgrind finds {valgrind[0]} and {valgrind[1]} possibly, not {lost}')
+    reason = FOUND.get(name, (0, ''))[1] or DIFFERENCES.get(name, '')
+    return name, wrong, (f'truth {truth}, bufleak {lost}, LeakSanitizer {lsan}, valgrind {valgrind}'
+                         + (f': {reason}' if reason else ''))
+
+
+def main():
+    names = tools.run([CASES], tools.clean_environment()).stdout.split()
+    unknown = (set(TRUTH) | set(FOUND) | set(DIFFERENCES)) - set(names)
+    print(f'TAP version 13\n1..{len(names) + 1}')
+    good = not unknown and len(names) >= 50
+    print(f'{"ok" if good else "not ok"} 1 - {len(names)} cases {unknown or ""}')
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for number, (name, wrong, note) in enumerate(pool.map(check, names), 2):
+            print(f'{"not ok" if wrong else "ok"} {number} - {name}')
+            for line in [*wrong, note]:
+                print(f'# {line}', flush=True)
+            good = good and not wrong
+    return 0 if good else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
