@@ -13,6 +13,8 @@ SHIM = os.environ['BL_SHIM']
 CLI = os.environ['BL_CLI']
 INCLUDE = os.environ['BL_INCLUDE']
 SOURCES = os.environ['BL_SOURCES']
+VICTIM = os.environ['BL_VICTIM']
+PLUGIN = os.environ['BL_PLUGIN']
 LIMIT = 120
 HOME = tempfile.mkdtemp(prefix='bufleak-api.')
 
@@ -121,6 +123,8 @@ def found_in_every_build():
         for way in WAYS:
             run = Run(build(name), way).ok()
             assert run.err == '', (name, way, run.err)
+    for way in WAYS:
+        Run(VICTIM, way).ok()
 
 
 def marks():
@@ -186,10 +190,10 @@ def arena():
 
 
 def plugin():
-    run = Run(build('gcc, no pie'), 'plugin', build_plugin()).ok()
-    report = run.report()
-    assert [m['name'] for m in report['marks']] == ['plugin']
-    assert class_of(report, 'ignored')['live_bytes'] == 11
+    for path in (build_plugin(), PLUGIN):
+        report = Run(build('gcc, no pie'), 'plugin', path).ok().report()
+        assert [m['name'] for m in report['marks']] == ['plugin']
+        assert class_of(report, 'ignored')['live_bytes'] == 11
 
 
 def before_start():
