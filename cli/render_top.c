@@ -193,6 +193,25 @@ static size_t put_fact(struct page *page, size_t column, enum bl_style style, co
     return bl_canvas_put(page->canvas, page->row, column, style, text);
 }
 
+/* Of the class that grows most for each request. */
+static size_t put_per_request(struct page *page, size_t column)
+{
+    const struct bl_top_frame *frame = page->frame;
+    const struct bl_top_row *most = NULL;
+    char number[BL_TEXT_NUMBER];
+    char text[512];
+    for (size_t i = 0; i < frame->class_count; i++) {
+        const struct bl_top_row *row = &frame->classes[i];
+        if (row->time.bytes_per_request > (most ? most->time.bytes_per_request : 0.5))
+            most = row;
+    }
+    if (!most)
+        return column;
+    snprintf(text, sizeof(text), "%s +%s B a request", most->class_name,
+             bl_text_count(number, (uint64_t)(most->time.bytes_per_request + 0.5)));
+    return put_fact(page, column, BL_STYLE_BAD, text);
+}
+
 /* What the system says of the process, and what its numbers lack. */
 static void write_facts(struct page *page)
 {
@@ -222,6 +241,7 @@ static void write_facts(struct page *page)
         snprintf(text, sizeof(text), "%s %s", frame->direct[i].name, use);
         column = put_fact(page, column, BL_STYLE_DIM, text);
     }
+    column = put_per_request(page, column);
     if (frame->to_limit_s >= 0) {
         snprintf(text, sizeof(text), "at its limit in %s",
                  bl_text_age(a, frame->to_limit_s < 1e9 ? (uint64_t)(frame->to_limit_s * 1e9)

@@ -33,6 +33,10 @@ static void add_time(json_t *object, const struct bl_top_row *row)
     json_object_set_new(object, "trend", json_string(row->time.trend));
     json_object_set_new(object, "growth",
                         *row->time.growth ? json_string(row->time.growth) : json_null());
+    json_object_set_new(object, "step_bytes", known_number(row->time.step_bytes));
+    json_object_set_new(object, "bytes_per_request",
+                        row->time.bytes_per_request >= 0 ? json_real(row->time.bytes_per_request)
+                                                         : json_null());
     json_object_set_new(object, "to_limit_s",
                         row->time.to_limit_s >= 0 ? json_real(row->time.to_limit_s) : json_null());
     json_object_set_new(object, "verdict", json_string(bl_growth_rank_name(row->rank)));

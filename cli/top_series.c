@@ -34,13 +34,18 @@ static void fill_sparks(struct bl_top_time *time, const struct bl_line *line, ui
 void bl_top_series_fill(struct bl_top_time *time, const struct bl_growth *growth, uint64_t now_ns,
                         uint64_t span_ns)
 {
-    *time = (struct bl_top_time){.trend = bl_trend_name(BL_TREND_UNKNOWN), .to_limit_s = -1};
+    *time = (struct bl_top_time){
+        .trend = bl_trend_name(BL_TREND_UNKNOWN), .bytes_per_request = -1, .to_limit_s = -1};
     if (!growth || !growth->line || growth->line->count == 0)
         return;
     time->trend = bl_trend_name(growth->found.trend);
     time->to_limit_s = growth->to_limit_s;
-    if (growth->found.trend == BL_TREND_GROWING)
+    if (growth->found.trend == BL_TREND_GROWING) {
         bl_growth_text(growth, time->growth, sizeof(time->growth));
+        time->step_bytes = growth->step_bytes;
+        if (growth->has_per_request)
+            time->bytes_per_request = growth->bytes_per_request;
+    }
     time->has_rate = find_rate(growth->line, &time->bytes_per_s);
     fill_sparks(time, growth->line, now_ns, span_ns);
 }

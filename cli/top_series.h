@@ -12,10 +12,12 @@
 
 struct bl_top_time {
     bool has_rate;
-    double bytes_per_s; /* of the latest minute */
-    const char *trend;  /* "growing", "steady" …, "unknown" */
-    char growth[96];    /* "+96.3/min, +1,024 B each"; "" when it does not grow */
-    double to_limit_s;  /* negative: none, or it does not grow */
+    double bytes_per_s;       /* of the latest minute */
+    const char *trend;        /* "growing", "steady" …, "unknown" */
+    char growth[96];          /* "+96.3/min, +1,024 B each"; "" when it does not grow */
+    uint64_t step_bytes;      /* of each buffer more; 0: none */
+    double bytes_per_request; /* negative: not known, or it does not grow */
+    double to_limit_s;        /* negative: none, or it does not grow */
     /* bytes at equal steps, oldest first; negative: not followed then */
     double sparks[BL_TOP_SPARKS];
     size_t spark_count;

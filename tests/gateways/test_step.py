@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The incident's step: nginx whose module forgets a body of exactly 1,024 bytes on each request that
 has one, seen as such at several concurrencies, with other traffic on top, and for each request."""
+import json
 import os
 import signal
 import sys
@@ -45,7 +46,10 @@ def serve(run, concurrency, options, others):
     end = time.monotonic() + SECONDS
     wait_for(lambda: time.monotonic() > end or any(load.failures for load in loads),
              "the load to have flowed for a while", SECONDS + 10)
-    report = run.ledgers.report(run.ledgers.signal_and_wait(nginx.workers[0]).path)
+    taken = run.ledgers.signal_and_wait(nginx.workers[0]).path
+    report = run.ledgers.report(taken)
+    run.top = json.loads(run.ledgers.run("top", "--once", "--format", "json", taken).stdout)
+    run.top_text = run.ledgers.run("top", "--once", taken).stdout
     for load in loads:
         load.stop()
         run.claim(not load.failures, "every request was answered rightly", load.failures[:3])
@@ -68,6 +72,10 @@ def check_step(run, report, forgotten):
 
 
 def check_request(run, growth, name):
+    row = class_of(run.top, "g-bytes")
+    run.claim(row["step_bytes"] == STEP and row["bytes_per_request"] == growth["bytes_per_request"],
+              "top says the same", row)
+    run.claim(" B a request" in run.top_text, "also as text", run.top_text.splitlines()[:2])
     run.claim(growth["bytes_per_request"] is not None and
               abs(growth["bytes_per_request"] - STEP) < 0.05 * STEP,
               f"{STEP} bytes for each request ({name})", growth)
