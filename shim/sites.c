@@ -1,5 +1,6 @@
 #include "sites.h"
 #include "arena.h"
+#include "clock.h"
 #include "ledger.h"
 #include "losses.h"
 #include "profile.h"
@@ -255,8 +256,12 @@ static uint32_t chunk_records(enum bl_section s, uint32_t chunk)
     return 1u << (log2 < g.last ? log2 : g.last);
 }
 
-/* Looks at records of one section until the budget is used up. True: the section is through. */
-static bool look_through(uint64_t *budget)
+#define DEADLINE_EVERY 256u /* records */
+
+/* Looks at records of one section until the budget is used up, or the time: where memory is short
+ * each page may be one to wait for, and the counters' next turn is not to be late. True: the
+ * section is through. */
+static bool look_through(uint64_t *budget, uint64_t deadline_ns)
 {
     uint64_t published = bl_load_acquire(&bl_header->published[look.section]);
     uint32_t bytes = bl_geometry[look.section].record_bytes;
@@ -271,6 +276,9 @@ static bool look_through(uint64_t *budget)
             uint32_t cost = look_at(chunk + (size_t)p.record * bytes);
             *budget -= cost < *budget ? cost : *budget;
             look.record++;
+            if (BL_UNLIKELY(look.record % DEADLINE_EVERY == 0) &&
+                bl_clock_read(CLOCK_MONOTONIC) > deadline_ns)
+                *budget = 0;
         }
     }
     return look.record >= published;
@@ -434,6 +442,7 @@ static void end_round(uint64_t now_ns, uint64_t interval_ns)
 void bl_sites_turn(uint64_t now_ns, uint64_t interval_ns)
 {
     uint64_t budget = turn_budget(interval_ns);
+    uint64_t deadline_ns = bl_clock_read(CLOCK_MONOTONIC) + interval_ns / 2;
     if (!memory)
         memory = map_wiped(sizeof *memory);
     if (!memory)
@@ -444,11 +453,11 @@ void bl_sites_turn(uint64_t now_ns, uint64_t interval_ns)
         look.record = 1;
         look.began_ns = now_ns;
     }
-    if (look.section == BL_SECTION_LIVE && look_through(&budget)) {
+    if (look.section == BL_SECTION_LIVE && look_through(&budget, deadline_ns)) {
         look.section = BL_SECTION_OBJECTS;
         look.record = 1;
     }
-    if (look.section == BL_SECTION_OBJECTS && look_through(&budget))
+    if (look.section == BL_SECTION_OBJECTS && look_through(&budget, deadline_ns))
         end_round(now_ns, interval_ns);
 }
 
