@@ -17,6 +17,23 @@ static double born_by(const struct bl_pattern *pattern, uint64_t start_ns, uint6
     return (double)pattern->count * (1 - bl_lifetimes_born_after(&lifetimes, moment_ns));
 }
 
+/* Of the objects of a live pattern, those born by a moment. */
+static size_t count_births(const struct bl_histories *histories, const struct bl_pattern *pattern,
+                           uint64_t moment_ns)
+{
+    const uint64_t *births = histories->births + pattern->first_object;
+    size_t low = 0;
+    size_t high = pattern->object_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (births[middle] <= moment_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 struct bl_work bl_activity_at(const struct bl_histories *histories,
                               const struct bl_callers *callers, const struct bl_circle *circle,
                               uint64_t start_ns, uint64_t moment_ns)
@@ -32,15 +49,13 @@ struct bl_work bl_activity_at(const struct bl_histories *histories,
         work.after += (double)pattern->count - born;
         work.completed += (double)pattern->count;
     }
-    for (size_t i = 0; i < histories->live_count; i++) {
+    for (size_t i = 0; i < histories->live_count && work.completed >= circle->least; i++) {
         const struct bl_pattern *pattern = &histories->live[i];
         if (pattern->doubt == BL_DOUBT_GHOST || !is_in(histories, callers, circle, pattern))
             continue;
-        for (size_t k = 0; k < pattern->object_count; k++) {
-            bool is_before = histories->objects[pattern->first_object + k].birth_ns <= moment_ns;
-            work.before += is_before;
-            work.after += !is_before;
-        }
+        size_t before = count_births(histories, pattern, moment_ns);
+        work.before += (double)before;
+        work.after += (double)(pattern->object_count - before);
     }
     return work;
 }

@@ -23,6 +23,7 @@ struct bl_circle {
     uint32_t class_number;
     bool is_of_path; /* born on one path, see bl_callers_whole */
     uint32_t path;
+    double least; /* of completed ones; where there are fewer, those that live are not counted */
 };
 
 struct bl_work {

@@ -99,8 +99,8 @@ static void measure(const struct bl_judge *judge, const struct bl_decision *deci
                     struct course *course)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
-    struct bl_circle circle = {.is_of_class = true,
-                               .class_number = bl_decision_class(judge, decision)};
+    struct bl_circle circle = {
+        .is_of_class = true, .class_number = bl_decision_class(judge, decision), .least = HUGE_VAL};
     for (unsigned wider = 0; wider < 2; wider++) {
         circle.is_of_class = wider == 0;
         for (size_t i = 0; i < MOMENTS; i++)

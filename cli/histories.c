@@ -1,6 +1,5 @@
 #include "histories.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -368,6 +367,11 @@ static int sort_objects(struct builder *builder)
     }
     free(all->objects);
     all->objects = sorted;
+    all->births = calloc(all->object_count + 1, sizeof(*all->births));
+    if (!all->births)
+        return out_of_memory(builder);
+    for (size_t i = 0; i < all->object_count; i++)
+        all->births[i] = sorted[i].birth_ns;
     return 0;
 }
 
@@ -496,6 +500,7 @@ void bl_histories_destroy(struct bl_histories *histories)
     free(histories->completed);
     free(histories->items);
     free(histories->objects);
+    free(histories->births);
     free(histories);
 }
 
@@ -507,15 +512,29 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
     return pattern->item_count > 0 && items[0].kind == BL_ITEM_ALLOC ? items : NULL;
 }
 
-#define ENDS 16 /* moments of ends that stand for all */
+#define ENDS    8  /* moments of ends that stand for all */
+#define INSTANT 64 /* lifetimes this part of the span of the ends need not be told apart */
+
+static double within_one(double share)
+{
+    return share < 0 ? 0 : share > 1 ? 1 : share;
+}
 
 struct bl_lifetimes bl_lifetimes_of(const struct bl_lifecycle *lifecycle, uint64_t start_ns)
 {
-    struct bl_lifetimes lifetimes = {.first_end_ns =
-                                         lifecycle->first_ns ? lifecycle->first_ns : start_ns,
-                                     .last_end_ns = lifecycle->last_ns,
-                                     .shortest_ns = lifecycle->min_ns,
-                                     .longest_ns = lifecycle->max_ns};
+    struct bl_lifetimes lifetimes = {
+        .count = lifecycle->count,
+        .first_end_ns = lifecycle->first_ns ? lifecycle->first_ns : start_ns,
+        .last_end_ns = lifecycle->last_ns,
+        .shortest_ns = lifecycle->min_ns,
+        .longest_ns = lifecycle->max_ns,
+    };
+    double first_ns = (double)lifetimes.first_end_ns;
+    double span_ns = (double)lifetimes.last_end_ns - first_ns;
+    double mean_ns = lifecycle->count > 0 && lifecycle->first_ns > 0 && lifecycle->ends_ns > 0
+                         ? (double)lifecycle->ends_ns / (double)lifecycle->count
+                         : span_ns / 2;
+    lifetimes.mean_end_ns = first_ns + (mean_ns < span_ns ? mean_ns : span_ns);
     for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
         lifetimes.histogram[i] = lifecycle->histogram[i];
     return lifetimes;
@@ -527,33 +546,52 @@ static double share_below(const struct bl_lifetimes *lifetimes, double age_ns)
     double below = 0;
     double all = 0;
     double low_ns = 0;
+    double shortest_ns = (double)lifetimes->shortest_ns;
+    double longest_ns = (double)lifetimes->longest_ns;
     for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++) {
         double high_ns = i + 1 < BL_LIFETIME_BUCKETS ? 1e3 * (double)(1ull << 2 * i) : 1e18;
-        double from_ns = fmax(low_ns, (double)lifetimes->shortest_ns);
-        double to_ns = fmax(from_ns, fmin(high_ns, (double)lifetimes->longest_ns));
         double count = (double)lifetimes->histogram[i];
-        double share = to_ns > from_ns ? (age_ns - from_ns) / (to_ns - from_ns) : age_ns > from_ns;
-        below += count * fmin(1, fmax(0, share));
-        all += count;
+        double from_ns = low_ns > shortest_ns ? low_ns : shortest_ns;
+        double to_ns = high_ns < longest_ns ? high_ns : longest_ns;
         low_ns = high_ns;
+        if (lifetimes->histogram[i] == 0)
+            continue;
+        double share = to_ns > from_ns ? (age_ns - from_ns) / (to_ns - from_ns) : age_ns > from_ns;
+        below += count * within_one(share);
+        all += count;
     }
     return all > 0 ? below / all : 0;
+}
+
+/* Of those that ended evenly from one moment to another. */
+static double born_after(const struct bl_lifetimes *lifetimes, double from_ns, double to_ns,
+                         double moment_ns)
+{
+    double span_ns = to_ns > from_ns ? to_ns - from_ns : 0;
+    double share = 0;
+    if ((double)lifetimes->longest_ns * INSTANT < span_ns) {
+        double life_ns = ((double)lifetimes->shortest_ns + (double)lifetimes->longest_ns) / 2;
+        return within_one((to_ns - life_ns - moment_ns) / span_ns);
+    }
+    for (unsigned i = 0; i < ENDS; i++)
+        share += share_below(lifetimes, from_ns + span_ns * (i + 0.5) / ENDS - moment_ns) / ENDS;
+    return share;
 }
 
 double bl_lifetimes_born_after(const struct bl_lifetimes *lifetimes, uint64_t moment_ns)
 {
     double first_ns = (double)lifetimes->first_end_ns;
-    double span_ns = fmax(0, (double)lifetimes->last_end_ns - first_ns);
-    double share = 0;
+    double last_ns = (double)lifetimes->last_end_ns;
     if (moment_ns >= lifetimes->last_end_ns)
         return 0;
     if (moment_ns + lifetimes->longest_ns < lifetimes->first_end_ns)
         return 1;
-    for (unsigned i = 0; i < ENDS; i++) {
-        double end_ns = first_ns + span_ns * (i + 0.5) / ENDS;
-        share += share_below(lifetimes, end_ns - (double)moment_ns) / ENDS;
-    }
-    return share;
+    double mean = last_ns > first_ns
+                      ? within_one((lifetimes->mean_end_ns - first_ns) / (last_ns - first_ns))
+                      : 0.5;
+    double mean_ns = last_ns > first_ns ? first_ns + mean * (last_ns - first_ns) : last_ns;
+    return (1 - mean) * born_after(lifetimes, first_ns, mean_ns, (double)moment_ns) +
+           mean * born_after(lifetimes, mean_ns, last_ns, (double)moment_ns);
 }
 
 uint64_t bl_lifetimes_p99(const uint64_t histogram[BL_LIFETIME_BUCKETS], uint64_t longest_ns)

@@ -94,6 +94,8 @@ struct bl_histories {
     size_t item_count;
     struct bl_history_object *objects;
     size_t object_count;
+    /* of the objects, in order within each pattern, whatever becomes of the order of objects */
+    uint64_t *births;
 };
 
 /* Objects younger than min_age_ns at now_ns are left out. */
@@ -114,8 +116,10 @@ const struct bl_item *bl_pattern_birth(const struct bl_histories *histories,
 
 /* Buffers that ended from first_end_ns to last_end_ns, and how long they lived. */
 struct bl_lifetimes {
+    uint64_t count;
     uint64_t first_end_ns;
     uint64_t last_end_ns;
+    double mean_end_ns;
     uint64_t shortest_ns;
     uint64_t longest_ns;
     uint64_t histogram[BL_LIFETIME_BUCKETS]; /* as in bl_lifecycle */
@@ -123,8 +127,9 @@ struct bl_lifetimes {
 
 struct bl_lifetimes bl_lifetimes_of(const struct bl_lifecycle *lifecycle, uint64_t start_ns);
 
-/* The share that was born after a moment: ends are taken to be evenly spread, and lifetimes to be
- * so within each bucket of the histogram and independent of the end. */
+/* The share that was born after a moment. Ends are taken to be evenly spread before their mean and
+ * after it, as many on either side as make it the mean; lifetimes to be so within each bucket of
+ * the histogram, and independent of the end. */
 double bl_lifetimes_born_after(const struct bl_lifetimes *lifetimes, uint64_t moment_ns);
 
 /* An upper bound of the lifetime of 99 in 100. */

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
-#define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define NOISE_NS  (20 * 1000000ull)      /* lifetimes below this say nothing about those at exit */
+#define GUESS_MAX   24u                    /* an explanation that costs more explains nothing */
+#define STALE_NS    (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define LATER_SHARE 0.7               /* see is_left_behind: more than a third, less than one */
+#define NOISE_NS    (20 * 1000000ull) /* lifetimes below this say nothing about those at exit */
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -96,9 +97,9 @@ static bool is_not_busy(const struct bl_judge *judge, const struct bl_history_ob
 
 /* At the end of a process, is what is left more than what a cache or the last requests would leave?
  * Yes, if most of it is older than siblings become; or if of those that were born after its median
- * more have ended than not. A cache that replaces its oldest entry leaves the youngest; one that
- * replaces any leaves half of the last it took in, and of the later ones fewer than a third have
- * ended. */
+ * about as many have ended as not. A cache that replaces its oldest entry leaves the youngest; one
+ * that replaces any leaves half of the last it took in, and of the later ones fewer than a third
+ * have ended. */
 static bool is_left_behind(const struct bl_judge *judge, size_t first, size_t count,
                            const struct bl_study *study)
 {
@@ -111,7 +112,7 @@ static bool is_left_behind(const struct bl_judge *judge, size_t first, size_t co
         return true;
     /* by birth: the median is in the middle */
     size_t later = count - count / 2;
-    return bl_study_ended_after(study, objects[count / 2].birth_ns) > (double)later;
+    return bl_study_ended_after(study, objects[count / 2].birth_ns) > LATER_SHARE * (double)later;
 }
 
 static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern *live)

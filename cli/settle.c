@@ -55,8 +55,8 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
     struct bl_circle circle = {.is_of_class = true,
                                .class_number = bl_decision_class(judge, &judge->decisions[first]),
                                .is_of_path = birth != NULL,
-                               .path =
-                                   birth ? bl_callers_whole(judge->callers, birth->callers) : 0};
+                               .path = birth ? bl_callers_whole(judge->callers, birth->callers) : 0,
+                               .least = WORK_LEAST};
     for (unsigned wider = 0; wider < 3; wider++) {
         circle.is_of_path &= wider == 0;
         circle.is_of_class &= wider < 2;

@@ -34,6 +34,9 @@ static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
     if (study->part_count == 0 || d->match_cost < study->part_cost)
         restart_parts(study, d->match_cost);
     study->part_count += sibling->count;
+    all->count += its.count;
+    all->mean_end_ns +=
+        (its.mean_end_ns - all->mean_end_ns) * (double)its.count / (double)all->count;
     study->is_beginning |= d->is_beginning;
     if (its.shortest_ns < all->shortest_ns)
         all->shortest_ns = its.shortest_ns;

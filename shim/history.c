@@ -383,6 +383,7 @@ static void count_lifecycle(struct bl_lifecycle *c, uint64_t lifetime_ns, uint64
     c->bytes += size;
     c->first_ns = c->count == 0 ? now_ns : c->first_ns;
     c->last_ns = now_ns;
+    c->ends_ns += now_ns > c->first_ns ? now_ns - c->first_ns : 0;
     c->histogram[bucket_of(lifetime_ns)]++;
     bl_store_release(&c->count, c->count + 1);
 }

@@ -575,7 +575,7 @@ struct bl_lifecycle {
     uint32_t alloc_stack;
     uint32_t reserved1;
     uint64_t first_ns; /* 144 when the first of them ended; 0 unknown */
-    uint64_t reserved; /* 152 */
+    uint64_t ends_ns;  /* 152 sum of the times from there to each end; 0 unknown */
 };
 static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
 static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");
