@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+"""A real program passes through more stacks than the table keeps: what nothing refers to is freed
+and its numbers are used again, while every live buffer goes on to name the stack it was made by."""
+import struct
+
+from common import BUILD, CliTest, main
+
+ROTATE = BUILD / 'tests' / 'growth' / 'rotate'
+BITS = 20
+EACH = 40000
+KEEP_EACH = 1999
+FRAME_REUSE_AT = 1368  # of struct bl_header: frame_reuse, frame_sweeps, frames_reclaimed
+PUBLISHED_FRAMES_AT = 248 + 2 * 8
+
+
+class Rotation(CliTest):
+    def numbers(self):
+        ledger, = self.ledgers.glob('*.ledger')
+        with open(ledger, 'rb') as file:
+            header = file.read(4096)
+        return (*struct.unpack_from('<IIQ', header, FRAME_REUSE_AT),
+                struct.unpack_from('<Q', header, PUBLISHED_FRAMES_AT)[0])
+
+    def check_buffers(self, pid, least):
+        report = self.report('--live', '--group', 'stack', '--top', '100000', '--match', 'take', pid)
+        seen = 0
+        for group in report['groups']:
+            turns = [f['function'] for f in group['alloc']['frames']
+                     if f['function'].startswith('turn_')]
+            way = 0
+            for name in turns:  # innermost first: the highest bit
+                way = way << 1 | (name == 'turn_right')
+            self.assertEqual(len(turns), BITS, group['alloc']['frames'])
+            self.assertEqual(group['bytes'], group['count'] * (way + 1))
+            seen += group['count']
+        self.assertGreaterEqual(seen, least)
+        self.assertEqual(report['losses'].get('stacks_dropped', 0), 0)
+
+    def test_live_buffers_keep_their_stacks_through_sweeps(self):
+        self.env['BUFLEAK_OPTIONS'] = 'quiet=1:interval=100ms'
+        victim = self.victim(program=ROTATE)
+        passes = 0
+        tables = []
+        while self.numbers()[0] < 4:
+            victim.do(f'pass {passes * EACH} {EACH}')
+            passes += 1
+            reuse, _, _, frames = self.numbers()
+            if reuse > len(tables):
+                tables += [frames] * (reuse - len(tables))
+                self.check_buffers(victim.pid, passes * EACH // KEEP_EACH)
+        _, _, reclaimed, frames = self.numbers()
+        self.assertGreater(reclaimed, 500000)
+        self.assertLess(tables[3], 1.5 * tables[2], f'the table goes on to grow: {tables}')
+        code, errors = victim.end()
+        self.assertEqual((code, errors), (0, ''))
+
+
+if __name__ == '__main__':
+    main()
