@@ -85,6 +85,32 @@ static void write_direct(FILE *out, const struct bl_view *view)
     }
 }
 
+static bool is_asked_counted(const struct bl_reader *reader)
+{
+    uint32_t count = bl_reader_count(reader, BL_SECTION_BOUNDARIES);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bl_boundary *boundary = bl_reader_boundary(reader, i);
+        if (boundary && boundary->flags & BL_BOUNDARY_ASKED)
+            return true;
+    }
+    return false;
+}
+
+/* What per= names and is nowhere. */
+static void write_unknown_per(FILE *out, const struct bl_view *view)
+{
+    char options[1024];
+    char *rest = NULL;
+    if (is_asked_counted(view->reader) ||
+        !bl_reader_name_text(view->reader, view->header->options_name, options, sizeof(options)))
+        return;
+    for (char *item = strtok_r(options, ":", &rest); item; item = strtok_r(NULL, ":", &rest))
+        if (strncmp(item, "per=", 4) == 0)
+            fprintf(out,
+                    "\n%s: no function of that name has been loaded, so no requests are counted\n",
+                    item);
+}
+
 void bl_render_text_outlook(FILE *out, const struct bl_view *view)
 {
     const struct bl_model *model = view->model;
@@ -111,6 +137,7 @@ void bl_render_text_outlook(FILE *out, const struct bl_view *view)
                 bl_text_age(number, nanoseconds(growth->to_limit_s)));
         before = "";
     }
+    write_unknown_per(out, view);
     write_limit_reached(out, view);
     write_direct(out, view);
 }

@@ -210,6 +210,10 @@ def through_run():
         assert done.returncode == 0 and done.stdout.endswith('done\n'), (done.stdout, done.stderr)
         assert '11 allocations beyond it failed' in done.stderr, done.stderr
         assert 'snapshot 1 (limit)' in done.stderr, done.stderr
+        environment['BUFLEAK_OPTIONS'] = 'per=nowhere_at_all'
+        done = subprocess.run([CLI, 'run', '--', VICTIM, 'sampled', '1000'], env=environment,
+                              capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert 'per=nowhere_at_all: no function of that name' in done.stderr, done.stderr
         for option, value in (('--limit', 'much'), ('--limit', '0'), ('--limit-action', 'abort')):
             done = subprocess.run([CLI, 'run', option, value, '--', 'true'], env=environment,
                                   capture_output=True, text=True, timeout=LIMIT, check=False)
