@@ -28,10 +28,33 @@ void bl_refs_set_partial(uint8_t class_number)
 
 /* ---- handles to records ---- */
 
+#define SPARES_MAX 256u /* entries that a shard keeps for its next buffers */
+
+static struct bl_ref_entry *take_entry_locked(struct bl_ref_shard *shard)
+{
+    struct bl_ref_entry *e = shard->spare;
+    if (!e)
+        return bl_arena_alloc(sizeof *e);
+    shard->spare = e->more;
+    shard->spare_count--;
+    return e;
+}
+
+static void give_entry_locked(struct bl_ref_shard *shard, struct bl_ref_entry *e)
+{
+    if (shard->spare_count >= SPARES_MAX) {
+        bl_arena_free(e, sizeof *e);
+        return;
+    }
+    e->more = shard->spare;
+    shard->spare = e;
+    shard->spare_count++;
+}
+
 bool bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record)
 {
     struct bl_ref_entry *first = bl_ref_find_any_locked(at);
-    struct bl_ref_entry *e = bl_arena_alloc(sizeof *e);
+    struct bl_ref_entry *e = take_entry_locked(at->shard);
     if (!e)
         return false;
     *e = (struct bl_ref_entry){
@@ -48,7 +71,7 @@ bool bl_ref_add_locked(const struct bl_ref_spot *at, uint32_t record)
     }
     HASH_ADD(hh, at->shard->table, handle, sizeof e->handle, e);
     if (e->oom) {
-        bl_arena_free(e, sizeof *e);
+        give_entry_locked(at->shard, e);
         return false;
     }
     return true;
@@ -72,7 +95,7 @@ void bl_ref_remove_locked(const struct bl_ref_spot *at, struct bl_ref_entry *e)
     } else {
         HASH_DELETE(hh, at->shard->table, e);
     }
-    bl_arena_free(gone, sizeof *gone);
+    give_entry_locked(at->shard, gone);
 }
 
 /* ---- tombstones ---- */
@@ -81,8 +104,18 @@ static struct bl_ref_tombstone tombstones[SHARDS][TOMBSTONES / SHARDS];
 
 BL_INLINE struct bl_ref_tombstone *tombstone_place(const struct bl_ref_spot *at)
 {
-    uint32_t place = bl_table_hash(&at->handle, sizeof at->handle) & (TOMBSTONES / SHARDS - 1);
+    uint64_t neighbour = at->handle & ((1u << BL_REF_NEIGHBOURS) - 1);
+    uint64_t row = at->handle / (SHARDS << BL_REF_NEIGHBOURS);
+    uint64_t place = bl_ref_is_number(at->handle) ? row << BL_REF_NEIGHBOURS | neighbour
+                                                  : bl_table_hash(&at->handle, sizeof at->handle);
+    place &= TOMBSTONES / SHARDS - 1;
     return &tombstones[at->index][place];
+}
+
+void bl_ref_prefetch(uint64_t handle)
+{
+    struct bl_ref_spot at = bl_ref_spot_of(handle, 0);
+    __builtin_prefetch(tombstone_place(&at), 1);
 }
 
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
@@ -278,6 +311,9 @@ void bl_refs_reset(void)
     bl_owners_reset();
     bl_slab_reset(&objects);
     memset(tombstones, 0, sizeof tombstones);
-    for (unsigned i = 0; i < SHARDS; i++)
+    for (unsigned i = 0; i < SHARDS; i++) {
         bl_ref_shards[i].table = NULL;
+        bl_ref_shards[i].spare = NULL;
+        bl_ref_shards[i].spare_count = 0;
+    }
 }

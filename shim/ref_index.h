@@ -67,6 +67,8 @@ struct bl_ref_entry {
 struct bl_ref_shard {
     struct bl_lock lock;        /* BL_RANK_REFS */
     struct bl_ref_entry *table; /* (lock) */
+    struct bl_ref_entry *spare; /* (lock) unused ones, by `more` */
+    uint32_t spare_count;       /* (lock) */
 } BL_ALIGNED(64);
 extern struct bl_ref_shard bl_ref_shards[BL_REF_SHARDS];
 
@@ -81,8 +83,18 @@ struct bl_ref_spot {
         class_number; /* of the function called, until the buffer that is found tells the kind */
 };
 
+/* Handles that are numbers, not addresses (jvm/), are given out in turn, so that those of a
+ * thread's latest buffers are close to each other: kept together, they stay in its cache. */
+#define BL_REF_NEIGHBOURS 5u /* log2 */
+BL_INLINE bool bl_ref_is_number(uint64_t handle)
+{
+    return handle >> 47 != 0;
+}
+
 BL_INLINE uint32_t bl_ref_index_of(uint64_t handle)
 {
+    if (bl_ref_is_number(handle))
+        return (uint32_t)(handle >> BL_REF_NEIGHBOURS) & (BL_REF_SHARDS - 1);
     return bl_table_hash(&handle, sizeof handle) >> 27 & (BL_REF_SHARDS - 1);
 }
 
@@ -142,6 +154,7 @@ struct bl_ref_tombstone {
 
 /* Calls `see` for the stacks of all of them. */
 void bl_ref_see_tombstones(void (*see)(uint32_t stack));
+void bl_ref_prefetch(uint64_t handle);
 /* NULL: no such buffer has ended lately. */
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at);
 

@@ -95,7 +95,7 @@ BL_INLINE struct bl_own change_locked(const struct bl_ref_spot *at, struct bl_ob
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     bl_store_relaxed(&o->refs, o->refs + e->delta);
-    if (policy->inlined)
+    if (policy->inlined || policy->field.width == 0)
         return (struct bl_own){0};
     return bl_own_compare(&policy->field, at->class_number, o, e);
 }
@@ -119,6 +119,11 @@ static void revive_locked(const struct bl_ref_spot *at, const struct bl_ref_even
         birth.delta = own.known ? own.after - e->delta : 0;
         bl_ref_birth_locked(at, &birth, 0);
     }
+}
+
+void bl_refs_prefetch(uint64_t handle)
+{
+    bl_ref_prefetch(handle);
 }
 
 bool bl_refs_known(uint64_t handle, uint8_t class_number)

@@ -26,6 +26,8 @@ struct bl_ref_birth {
  * twice, the outermost wins; unless the class recycles, then it is another one. An owner that is
  * not known is counted, and the buffer marked. */
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth);
+/* Starts loading what the birth of this handle will touch. */
+void bl_refs_prefetch(uint64_t handle);
 /* Is the handle live? */
 bool bl_refs_known(uint64_t handle, uint8_t class_number);
 void bl_refs_retain(const struct bl_ref_event *e);

@@ -115,6 +115,8 @@ BL_NOINLINE static jlong JNICALL born(JNIEnv *env, jclass class, jlong former)
     if (!bl_track_enter())
         return 0;
     int saved = errno;
+    if (BL_LIKELY(bl_tls.thread != NULL))
+        bl_refs_prefetch(bl_tls.thread->java_id);
     if (describe(&e, env, frame, &is_internal) && !is_internal) {
         /* a new object is told twice: by its constructor, and when it is made ready */
         bool again = is_id(former) && bl_refs_known((uint64_t)former, class_number);

@@ -19,6 +19,12 @@
 #define WORD_METHOD    (-3)
 #define WORD_VARIABLES (-7)
 #define WORD_POSITION  (-8)
+/* Arbitrary numbers without pattern. */
+#define CHAIN_SEED     0x6a617661c3a5c85bu
+#define PLACE_STEP     0x9e3779b97f4a7c15u
+#define METHOD_SEED    0xbf58476d1ce4e5b9u
+#define VARIABLES_SEED 0x94d049bb133111ebu
+#define POSITION_SEED  0xd6e8feb86659fd93u
 /* Not in the headers of older JDKs. */
 #define JNI_VERSION_WITH_VIRTUAL 0x00150000
 #define JNI_IS_VIRTUAL_THREAD    234
@@ -26,18 +32,29 @@
 /* Two ways a set. The upper half of word repeats the hash's, so that a half-written entry does not
  * match. */
 struct kept {
-    uint64_t hash; /* relaxed atomics, both */
-    uint64_t word; /* bits 0-31 stack and INTERNAL_BIT, 32-63 check */
+    uint64_t hash;  /* relaxed atomics, all */
+    uint64_t word;  /* bits 0-31 stack and INTERNAL_BIT, 32-63 check */
+    uint64_t trace; /* hash of the VM's own walk that it was kept for */
+    uint64_t unused;
+};
+
+/* Values of walks of the VM's, by their hash: those stay what they are when code goes. The same way
+ * of writing. */
+struct named {
+    uint64_t trace;
+    uint64_t word;
 };
 
 static jvmtiEnv *vm; /* NULL: not to be asked */
 static struct kept (*memo)[2];
+static struct named *names;
 static uint32_t epoch; /* relaxed atomic */
 static uint32_t check_every;
 
 bool bl_java_stack_start(jvmtiEnv *the_vm, uint32_t every)
 {
     memo = every > 0 ? bl_arena_map(SETS * sizeof *memo) : NULL;
+    names = bl_arena_map(SETS * sizeof *names);
     check_every = every;
     bl_store_release(&vm, the_vm);
     return every == 0 || memo;
@@ -55,20 +72,22 @@ void bl_java_stack_forget(void)
 
 /* ---- the memo ---- */
 
-static uint32_t find(uint64_t hash)
+static uint32_t find(uint64_t hash, uint64_t *ret_trace)
 {
     const struct kept *set = memo[hash & (SETS - 1)];
     for (unsigned way = 0; way < 2; way++) {
         if (bl_load_relaxed(&set[way].hash) != hash)
             continue;
         uint64_t word = bl_load_relaxed(&set[way].word);
-        if (word >> 32 == hash >> 32)
-            return (uint32_t)word;
+        if (word >> 32 != hash >> 32)
+            continue;
+        *ret_trace = bl_load_relaxed(&set[way].trace);
+        return (uint32_t)word;
     }
     return 0;
 }
 
-static void keep(uint64_t hash, uint32_t value)
+static void keep(uint64_t hash, uint32_t value, uint64_t trace)
 {
     struct kept *set = memo[hash & (SETS - 1)];
     struct kept *way = &set[hash >> 20 & 1];
@@ -77,7 +96,27 @@ static void keep(uint64_t hash, uint32_t value)
             way = &set[i];
     bl_store_relaxed(&way->word, 0);
     bl_store_relaxed(&way->hash, hash);
+    bl_store_relaxed(&way->trace, trace);
     bl_store_relaxed(&way->word, (hash >> 32 << 32) | value);
+}
+
+static uint32_t find_named(uint64_t trace)
+{
+    const struct named *n = names ? &names[trace >> 8 & (SETS - 1)] : NULL;
+    if (!n || bl_load_relaxed(&n->trace) != trace)
+        return 0;
+    uint64_t word = bl_load_relaxed(&n->word);
+    return word >> 32 == trace >> 32 ? (uint32_t)word : 0;
+}
+
+static void keep_named(uint64_t trace, uint32_t value)
+{
+    struct named *n = names ? &names[trace >> 8 & (SETS - 1)] : NULL;
+    if (!n || !value)
+        return;
+    bl_store_relaxed(&n->word, 0);
+    bl_store_relaxed(&n->trace, trace);
+    bl_store_relaxed(&n->word, (trace >> 32 << 32) | value);
 }
 
 /* ---- the chain of frame pointers ---- */
@@ -102,23 +141,34 @@ BL_INLINE uint64_t mix(uint64_t h, uint64_t value)
     return h ^ h >> 32;
 }
 
+/* Of a value at a place: what does not depend on the places before, so that a processor works at
+ * many at once. */
+BL_INLINE uint64_t scatter(uint64_t value, uint64_t place)
+{
+    unsigned __int128 product = (unsigned __int128)(value ^ place) * (value + (place | 1));
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 static uint64_t hash_chain(const struct bl_thread_state *t, const uint64_t *frame)
 {
     uint32_t limit = chain_limit();
     uint64_t start = bl_load_relaxed(&bl_java_interpreter_start);
     uint64_t length = bl_load_relaxed(&bl_java_interpreter_end) - start;
-    uint64_t h = mix(mix(0x6a617661u, bl_load_relaxed(&epoch)), bl_load_relaxed(&bl_modules_epoch));
+    uint64_t place =
+        mix(mix(CHAIN_SEED, bl_load_relaxed(&epoch)), bl_load_relaxed(&bl_modules_epoch));
+    uint64_t h = place;
     for (uint32_t i = 0; frame && i < limit; i++) {
         const uint64_t *outer = outer_of(t, frame);
-        h = mix(h, frame[1]);
+        h += scatter(frame[1], place);
         if (frame[1] - start < length && outer) {
-            h = mix(h, outer[WORD_METHOD]);
-            h = mix(h, outer[WORD_VARIABLES]);
-            h = mix(h, outer[WORD_POSITION]);
+            h += scatter(outer[WORD_METHOD], place ^ METHOD_SEED);
+            h += scatter(outer[WORD_VARIABLES], place ^ VARIABLES_SEED);
+            h += scatter(outer[WORD_POSITION], place ^ POSITION_SEED);
         }
+        place += PLACE_STEP;
         frame = outer;
     }
-    return mix(h, h >> 7);
+    return mix(mix(h, place), h >> 7);
 }
 
 /* Does the chain tell all there is to know about the Java frames? It does not where the VM keeps
@@ -173,9 +223,25 @@ static bool is_virtual(JNIEnv *env)
     return yes;
 }
 
-/* Returns a value of the memo, 0 = none. The frames stand in the thread's scratch, which nothing
- * else uses meanwhile: the guard is set. */
-static uint32_t ask(struct bl_thread_state *t, JNIEnv *env)
+/* The frames stand in the thread's scratch, which nothing else uses meanwhile: the guard is set.
+ * Returns their number, and their hash, which is never 0. */
+static jint trace(struct bl_thread_state *t, uint64_t *ret_hash)
+{
+    jvmtiFrameInfo *frames = (void *)t->scratch;
+    jint most = (jint)(bl_track_conf.depth_frames + HIDDEN_FRAMES);
+    jint count = 0;
+    uint64_t h =
+        mix(PLACE_STEP, bl_load_relaxed(&bl_modules_epoch)); /* as of the stacks it leads to */
+    if ((*vm)->GetStackTrace(vm, NULL, 1, most, frames, &count) != JVMTI_ERROR_NONE)
+        count = 0;
+    for (jint i = 0; i < count; i++)
+        h = mix(mix(h, (uint64_t)(uintptr_t)frames[i].method), (uint64_t)frames[i].location);
+    *ret_hash = h | 1;
+    return count;
+}
+
+/* The same, named. Returns a value of the memo, 0 = none. */
+static uint32_t enter(struct bl_thread_state *t, JNIEnv *env, jint count)
 {
     static_assert(sizeof t->scratch / 2 >=
                           (BL_DEPTH_MAX + HIDDEN_FRAMES) * sizeof(jvmtiFrameInfo) &&
@@ -185,11 +251,7 @@ static uint32_t ask(struct bl_thread_state *t, JNIEnv *env)
     struct bl_stack_frame *named = (void *)&t->scratch[BL_FRAMES_MAX / 2];
     uint32_t depth = bl_track_conf.depth_frames;
     uint32_t n = 0;
-    jint count = 0;
     bool is_internal = false;
-    if ((*vm)->GetStackTrace(vm, NULL, 1, (jint)(depth + HIDDEN_FRAMES), frames, &count) !=
-        JVMTI_ERROR_NONE)
-        return 0;
     for (jint i = 0; i < count; i++) {
         struct bl_java_place place;
         bl_java_names_locate(vm, env, frames[i].method, frames[i].location, &place);
@@ -207,28 +269,45 @@ static uint32_t ask(struct bl_thread_state *t, JNIEnv *env)
     return stack ? stack | (is_internal ? INTERNAL_BIT : 0) : 0;
 }
 
+static uint32_t name(struct bl_thread_state *t, JNIEnv *env, jint count, uint64_t found)
+{
+    uint32_t value = count > 0 ? find_named(found) : 0;
+    if (!value) {
+        value = enter(t, env, count);
+        keep_named(found, value);
+    }
+    return value;
+}
+
 static uint32_t walk(struct bl_thread_state *t, JNIEnv *env, const uint64_t *frame, uint64_t hash)
 {
     struct bl_java_counts *counts = &bl_header->java;
-    uint32_t value = ask(t, env);
+    uint64_t found;
+    jint count = trace(t, &found);
+    uint32_t value = name(t, env, count, found);
     bl_add_relaxed(&counts->walks, 1);
     if (!value) {
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
         return 0;
     }
     if (memo && t->stack_high && is_told_by_chain(t, frame) && !is_virtual(env))
-        keep(hash, value);
+        keep(hash, value, found);
     else
         bl_add_relaxed(&counts->unkept, 1);
     return value;
 }
 
-/* A stack that was recognised is compared with the VM's own. */
-static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known)
+/* A stack that was recognised is compared with the VM's own: method by method and position by
+ * position with the walk it was kept for, and if that was another one, as they are named. */
+static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known, uint64_t kept_for)
 {
     struct bl_java_counts *counts = &bl_header->java;
-    uint32_t value = ask(t, env);
+    uint64_t found;
+    jint count = trace(t, &found);
     bl_add_relaxed(&counts->checked, 1);
+    if (count > 0 && found == kept_for)
+        return known;
+    uint32_t value = name(t, env, count, found);
     if (!value || value == known)
         return known;
     bl_add_relaxed(&counts->wrong, 1);
@@ -239,18 +318,19 @@ static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known)
 struct bl_java_stack bl_java_stack_take(struct bl_thread_state *t, JNIEnv *env, const void *frame)
 {
     uint64_t hash = 0;
+    uint64_t kept_for = 0;
     uint32_t value = 0;
     if (!bl_load_acquire(&vm))
         return (struct bl_java_stack){0};
     if (BL_LIKELY(memo && t->stack_high)) {
         hash = hash_chain(t, frame);
-        value = find(hash);
+        value = find(hash, &kept_for);
     }
     if (BL_UNLIKELY(!value || ++t->java_hits >= check_every)) {
         bl_guard_enter_internal();
         if (value)
             t->java_hits = 0;
-        value = value ? check(t, env, value) : walk(t, env, frame, hash);
+        value = value ? check(t, env, value, kept_for) : walk(t, env, frame, hash);
         bl_guard_leave_internal();
     }
     return (struct bl_java_stack){.stack = value & ~INTERNAL_BIT,

@@ -49,7 +49,7 @@ class Gateway:
     """The gateway, its backend and its clients, all up."""
 
     def __init__(self, cache, shim, directory, fixed, java="java", settings="", options=(),
-                 **versions):
+                 command=(), **versions):
         netty = maven.libraries(PROXY_SOURCES / "pom.xml", cache)
         load_path = maven.class_path(maven.compiled(PROXY_SOURCES, netty, cache, 8), netty)
         jar = make_jar(cache, **versions)
@@ -66,12 +66,12 @@ class Gateway:
                 env.update(LD_PRELOAD=str(shim), BUFLEAK_DIR=str(directory),
                            BUFLEAK_OPTIONS=f"quiet=1{settings}")
             self.process = subprocess.Popen(
-                [java, "-Xmx256m", f"-XX:MaxDirectMemorySize={DIRECT_MEMORY}",
+                [*command, java, "-Xmx256m", f"-XX:MaxDirectMemorySize={DIRECT_MEMORY}",
                  f"-Dio.netty.maxDirectMemory={DIRECT_MEMORY}", *COUNTING, *options, "-jar", str(jar),
                  "--server.port=0", "--server.address=127.0.0.1", "--spring.main.banner-mode=off",
                  f"--backend=http://127.0.0.1:{self.load.port}",
-                 f"--fixed={str(fixed).lower()}"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                 f"--fixed={str(fixed).lower()}", "--stop-at-end-of-input=true"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True, errors="replace", env=env)
             threading.Thread(target=self._read, daemon=True).start()
             if not self.listening.wait(90) or not self.port:
@@ -104,6 +104,11 @@ class Gateway:
 
     def is_out_of_memory(self):
         return any(OUT_OF_MEMORY in line for line in self.lines)
+
+    def end(self):
+        """As it ends by itself, with what it has to say."""
+        self.process.stdin.close()
+        return self.process.wait(60)
 
     def stop(self):
         self.process.terminate()

@@ -5,13 +5,20 @@ import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.cloud.gateway.route.RouteLocator;
 import org.springframework.cloud.gateway.route.builder.RouteLocatorBuilder;
+import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 
 /** A gateway with one route and two filters of ours. */
 @SpringBootApplication(proxyBeanMethods = false)
 public class Gateway {
-    public static void main(String[] args) {
-        SpringApplication.run(Gateway.class, args);
+    public static void main(String[] args) throws java.io.IOException {
+        ConfigurableApplicationContext context = SpringApplication.run(Gateway.class, args);
+        if (context.getEnvironment().getProperty("stop-at-end-of-input", Boolean.class, false)) {
+            while (System.in.read() >= 0) {
+                // until the end
+            }
+            System.exit(SpringApplication.exit(context));
+        }
     }
 
     @Bean

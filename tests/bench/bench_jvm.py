@@ -1,0 +1,310 @@
+#!/usr/bin/python3
+"""CPU time that following every buffer adds to a request in a Netty proxy, beside Netty's own leak
+detector and async-profiler, and what each of them says about the same planted mistakes.
+
+One client and backend, and a proxy of ten filters in a virtual machine for each variant, all up at
+the same time. After a warm-up the proxies are loaded in turns; CPU time is all that the kernel
+charged to the proxy's process meanwhile, divided by the requests answered. Clients run on the last
+processor, proxies on the first. Of what the tools say, counted is which of three mistakes, each made
+once in 1,000 requests, they name by class and line, and which other filters.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import bench_common as common
+
+sys.path.insert(0, os.path.join(common.ROOT, 'tests', 'jvm'))
+import maven  # noqa: E402
+import proxy  # noqa: E402
+
+CACHE = Path(common.BUILD) / 'tests' / 'jvm' / 'cache'
+POM = Path(common.ROOT) / 'tests' / 'bench' / 'jvm' / 'pom.xml'
+LEVEL = '-Dio.netty.leakDetection.level='
+PARANOID = 'Netty paranoid'
+PROFILER = 'async-profiler nativemem'
+TARGET = 1.25
+PARANOID_TARGET = 6
+# where the mistakes are: by class, the file and the mark of the line
+MISTAKES = {'CacheBodyFilter': 'cached here', 'AuditFilter': 'audited here',
+            'SessionFilter': 'held here'}
+FILTER = re.compile(r'(\w+Filter)\.java:(\d+)')
+
+
+def profiler_library():
+    """libasyncProfiler.so out of the jar that Maven has."""
+    libraries = maven.libraries(POM, CACHE)
+    target = CACHE / f'{libraries.name}.so'
+    if not target.exists():
+        jar = next(libraries.glob('async-profiler-*.jar'))
+        with zipfile.ZipFile(jar) as archive:
+            part = Path(f'{target}.part')
+            part.write_bytes(archive.read('linux-x64/libasyncProfiler.so'))
+            part.chmod(0o755)
+            part.rename(target)
+    return target
+
+
+class Proxy(proxy.Program):
+    """One proxy of a variant, pinned to the first processor."""
+
+    def __init__(self, name, options, class_path, backend, directory, leaking=False):
+        self.name = name
+        self.directory = directory
+        self.errors = open(Path(directory) / 'errors', 'w+', encoding='utf-8', errors='replace')
+        environment = common.clean_environment()
+        if name == 'bufleak':
+            environment = common.shim_environment(directory)
+        try:
+            super().__init__(['taskset', '-c', '0', 'java', '-Xmx256m', *options,
+                              f'-Dgw.leaking={str(leaking).lower()}', '-cp', class_path, 'gw.Proxy',
+                              str(backend)], environment, self.errors)
+            words = self.line().split()
+            while words[:1] != ['port']: # the profiler speaks on stdout as well
+                words = self.line().split()
+            self.port = int(words[1])
+        except BaseException:
+            self.errors.close()
+            raise
+
+    def cpu_ns(self):
+        """Of all its threads, those that have ended included."""
+        return time.clock_gettime_ns((~self.pid << 3) | 2)
+
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def close(self):
+        self.kill()
+        self.errors.close()
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        libs = maven.libraries(proxy.SOURCES / 'pom.xml', CACHE)
+        self.class_path = maven.class_path(maven.compiled(proxy.SOURCES, libs, CACHE, 8), libs)
+        self.load = proxy.Program(['taskset', '-c', str((os.cpu_count() or 1) - 1), 'java',
+                                   '-Xmx128m', '-cp', self.class_path, 'gw.Load'],
+                                  common.clean_environment())
+        self.load.wait_port()
+
+    def variants(self, directory):
+        # plain is the proxy as it comes: Netty's detector looks at one buffer in 128
+        made = {'plain': [], 'bufleak': [], 'Netty advanced': [LEVEL + 'advanced'],
+                PARANOID: [LEVEL + 'paranoid']}
+        try:
+            # every allocation; a text that names them at the end
+            made[PROFILER] = [f'-agentpath:{profiler_library()}=start,nativemem=0,collapsed,'
+                                    f'file={directory}/nativemem.txt']
+        except maven.Unavailable as why:
+            print(f'bench: no async-profiler: {why}', file=sys.stderr)
+        return made
+
+    def start(self, name, options, directory, leaking=False):
+        place = Path(directory) / name.replace(' ', '-')
+        place.mkdir(mode=0o700)
+        return Proxy(name, options, self.class_path, self.load.port, place, leaking)
+
+    def send(self, one, requests):
+        answer = proxy.counts_of(self.load.ask(
+            f'{one.port} {requests} {self.options.connections} {self.options.body}'))
+        if answer['wrong'] or answer['right'] + answer['refused'] != requests:
+            raise proxy_error(one, answer)
+        return answer
+
+    def requests_of(self, name):
+        """Of a slow one fewer, so that a round takes each about as long."""
+        return self.options.requests // (8 if name == PARANOID else 1)
+
+    def measure(self, directory):
+        results = {}
+        running = []
+        try:
+            for name, options in self.variants(directory).items():
+                running.append(self.start(name, options, directory))
+            for one in running:
+                common.progress(f'warming up: {one.name}')
+                self.send(one, self.options.warm_up // (10 if one.name == PARANOID else 1))
+            for turn in range(self.options.rounds):
+                for one in running:
+                    common.progress(f'round {turn + 1} of {self.options.rounds}: {one.name}')
+                    before = one.cpu_ns()
+                    requests = self.requests_of(one.name)
+                    self.send(one, requests)
+                    cost = (one.cpu_ns() - before) / requests / 1000
+                    results.setdefault(one.name, []).append(cost)
+        finally:
+            for one in running:
+                one.close()
+        return results
+
+    def hear(self, directory):
+        """What each says about the same mistakes."""
+        heard = {}
+        for name, options in self.variants(directory).items():
+            title = 'Netty simple (its default)' if name == 'plain' else name
+            common.progress(f'with mistakes: {title}')
+            one = self.start(name, options, directory, leaking=True)
+            try:
+                for _ in range(8): # the detector reports when the collector has been there
+                    self.send(one, self.options.mistakes // 8)
+                counted = one_counts(one)
+                one.stop()
+                heard[title] = judge(name, one, directory, counted)
+            finally:
+                one.close()
+        return heard
+
+    def close(self):
+        self.load.kill()
+
+
+def proxy_error(one, answer):
+    return RuntimeError(f'{one.name}: {answer}\n{one.said()[-2000:]}')
+
+
+def one_counts(one):
+    counts = proxy.counts_of(one.ask())
+    return {'CacheBodyFilter': counts['cached'], 'AuditFilter': counts['audited'],
+            'SessionFilter': counts['held']}
+
+
+def planted_lines():
+    return {(name, proxy.line_of(f'{name}.java', mark)) for name, mark in MISTAKES.items()}
+
+
+def named_in(text):
+    """Mentions of filters by line, with how often."""
+    mentions = {}
+    for match in FILTER.finditer(text):
+        key = (match[1], int(match[2]))
+        mentions[key] = mentions.get(key, 0) + 1
+    return mentions
+
+
+def judge(name, one, directory, counted):
+    if name == 'bufleak':
+        return judge_bufleak(one, counted)
+    if name == PROFILER:
+        text = (Path(directory) / 'nativemem.txt').read_text(errors='replace')
+        filters = set(re.findall(r'(\w+Filter)\.apply', text))
+        return {'planted': counted, 'reports': sum(1 for line in text.splitlines() if line),
+                'named': {}, 'other_filters': sorted(filters - set(MISTAKES)),
+                'note': 'stacks of allocations, releases are not paired with them'}
+    text = one.said()
+    mentions = named_in(text)
+    planted = planted_lines()
+    others = {k: n for k, n in mentions.items() if k[0] not in MISTAKES}
+    return {'planted': counted, 'reports': text.count('LEAK: '),
+            'named': {k[0]: n for k, n in mentions.items() if k in planted},
+            'other_filters': sorted({k[0] for k in others}),
+            'other_mentions': sum(n for k, n in mentions.items() if k not in planted)}
+
+
+def judge_bufleak(one, counted):
+    done = subprocess.run([os.path.join(common.BUILD, 'cli', 'bufleak'), 'report', '--format', 'json',
+                           '--class', 'netty-bytebuf', str(one.pid)], capture_output=True, text=True,
+                          check=True, timeout=60,
+                          env={**os.environ, 'BUFLEAK_DIR': str(one.directory)})
+    verdicts = [g for g in json.loads(done.stdout)['groups'] if g['verdict'] == 'missing-release']
+    blamed = [(g['blame']['frames'][0], g['count']) for g in verdicts]
+    planted = planted_lines()
+    named = {f['file'].removesuffix('.java'): n for f, n in blamed
+             if (f['file'].removesuffix('.java'), f['line']) in planted}
+    return {'planted': counted, 'reports': len(verdicts), 'named': named,
+            'other_filters': sorted(f['file'] for f, _ in blamed
+                                    if f['file'].removesuffix('.java') not in named)}
+
+
+def start_times(rounds):
+    """Wall-clock milliseconds of a program that says one line, in turns."""
+    source = Path(common.ROOT) / 'tests' / 'jvm' / 'hello'
+    classes = maven.compiled(source, CACHE, CACHE, 8)
+    times = {'plain': [], 'bufleak': []}
+    with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
+        for _ in range(3 * rounds):
+            for name, measured in times.items():
+                environment = (common.shim_environment(directory) if name == 'bufleak'
+                               else common.clean_environment())
+                before = time.monotonic()
+                subprocess.run(['java', '-cp', str(classes), 'Hello'], env=environment, check=True,
+                               stdout=subprocess.DEVNULL, timeout=60)
+                measured.append((time.monotonic() - before) * 1000)
+    return {name: common.median(values) for name, values in times.items()}
+
+
+def show(report):
+    machine = report['machine']
+    print(f"{machine['cpus']} processors, {machine['cpu']}, load {machine['load_1m']}\n")
+    plain = common.median(report['cpu_us']['plain'])
+    rows = []
+    for name, costs in report['cpu_us'].items():
+        cost = common.median(costs)
+        rows.append([name, f'{cost:.1f} us', f'{cost / plain:.2f}',
+                     ' '.join(f'{c:.1f}' for c in costs)])
+    common.show_table(['CPU per request', 'median', 'of plain', 'rounds'], rows)
+    ours = common.median(report['cpu_us']['bufleak'])
+    paranoid = common.median(report['cpu_us'][PARANOID])
+    verdict = 'met' if ours / plain <= TARGET and paranoid / ours >= PARANOID_TARGET else 'MISSED'
+    print(f'\nbufleak {ours / plain:.2f} of plain (at most {TARGET}), paranoid {paranoid / ours:.1f} '
+          f'times bufleak (at least {PARANOID_TARGET}): {verdict}')
+    print(f"hello world: {report['hello_ms']['plain']:.0f} ms, under bufleak "
+          f"{report['hello_ms']['bufleak']:.0f} ms (at most 60 more)\n")
+    for name, heard in report['heard'].items():
+        planted = ', '.join(f'{k} {v}' for k, v in heard['planted'].items())
+        named = ', '.join(f'{k} {v}' for k, v in heard['named'].items()) or 'none'
+        print(f"{name}: of {planted} names {named}; {heard['reports']} reports; other filters: "
+              f"{', '.join(heard['other_filters']) or 'none'}")
+        if heard.get('other_mentions'):
+            print(f"    {heard['other_mentions']} mentions of lines without a mistake")
+
+
+def parse():
+    parser = common.parser(__doc__)
+    parser.add_argument('--requests', type=common.positive, default=20000, metavar='N',
+                        help='of a round (default 20000)')
+    parser.add_argument('--warm-up', type=common.positive, default=200000, metavar='N',
+                        help='requests before, until all is compiled (default 200000)')
+    parser.add_argument('--mistakes', type=common.positive, default=40000, metavar='N',
+                        help='requests with mistakes (default 40000)')
+    parser.add_argument('--connections', type=common.positive, default=32, metavar='N')
+    parser.add_argument('--body', type=common.positive, default=1024, metavar='BYTES')
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    report = {'machine': common.machine(), 'rounds': options.rounds}
+    bench = Bench(options)
+    try:
+        with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
+            report['cpu_us'] = bench.measure(directory)
+        report['hello_ms'] = start_times(options.rounds)
+        with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
+            report['heard'] = bench.hear(directory)
+    finally:
+        bench.close()
+    common.progress_done()
+    if options.json:
+        json.dump(report, sys.stdout, indent=1)
+        print()
+    else:
+        show(report)
+    return 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except (RuntimeError, OSError, subprocess.SubprocessError, maven.Unavailable) as error:
+        common.progress_done()
+        print(f'bench: {error}', file=sys.stderr)
+        sys.exit(1)

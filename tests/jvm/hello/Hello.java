@@ -1,0 +1,6 @@
+/** Says one line. */
+public final class Hello {
+    public static void main(String[] args) {
+        System.out.println("hello");
+    }
+}
