@@ -22,6 +22,20 @@ static const char *style(const struct pen *pen, enum bl_style which)
     return bl_term_style(&pen->term, which);
 }
 
+/* Up to main, or what a thread began with: what the C library did before is no news. */
+static size_t length_of(const struct bl_leak_stack *stack)
+{
+    size_t length = stack->count;
+    for (size_t i = 0; i < stack->count; i++)
+        if (stack->frames[i].function && strcmp(stack->frames[i].function, "main") == 0)
+            return i + 1;
+    while (length > 1 && (stack->frames[length - 1].is_runtime ||
+                          (stack->frames[length - 1].function &&
+                           strcmp(stack->frames[length - 1].function, "_start") == 0)))
+        length--;
+    return length;
+}
+
 /* Frames from the first that is no runtime library's on. */
 static void write_stack(const struct pen *pen, const struct bl_leak_stack *stack)
 {
@@ -30,15 +44,16 @@ static void write_stack(const struct pen *pen, const struct bl_leak_stack *stack
     char fitted[1400];
     while (first + 1 < stack->count && stack->frames[first].is_runtime)
         first++;
-    size_t end = stack->count < first + FRAMES_SHOWN ? stack->count : first + FRAMES_SHOWN;
+    size_t length = length_of(stack);
+    size_t end = length < first + FRAMES_SHOWN ? length : first + FRAMES_SHOWN;
     for (size_t i = first; i < end; i++) {
         bl_check_place(pen->check, &stack->frames[i], place, sizeof(place));
         bl_text_fit(fitted, sizeof(fitted), place, pen->term.width > 20 ? pen->term.width - 8 : 0,
                     true);
         fprintf(pen->out, "       %s\n", fitted);
     }
-    if (end < stack->count)
-        fprintf(pen->out, "       … %zu more\n", stack->count - end);
+    if (end < length)
+        fprintf(pen->out, "       … %zu more\n", length - end);
 }
 
 static void write_site(const struct pen *pen, const char *label, const struct bl_leak_stack *stack)

@@ -360,7 +360,7 @@ static int take_option(struct request *request, int code, int argc, char **argv,
 /* What a check tells the shim where the user did not. */
 static int complete_options(struct bl_run_env *env, struct bl_error *error)
 {
-    static const char *const options[][2] = {{"quiet", "1"}, {"signal", "none"}};
+    static const char *const options[][2] = {{"quiet", "1"}, {"signal", "none"}, {"reach", "exit"}};
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         if (!bl_run_env_has_option(env, options[i][0]) &&
             bl_run_env_set_option(env, options[i][0], options[i][1], error) < 0)

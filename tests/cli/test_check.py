@@ -31,6 +31,14 @@ class CheckTest(CliTest):
         self.assertEqual(list(self.home.glob('bufleak-check-*')), [], 'ledgers are removed')
         return json.loads(out.read_text()) if out.exists() else None
 
+    def victim(self, *arguments, program='check_before', **more):
+        return self.check(*more.pop('options', ()), '--', PROGRAMS / program, *arguments, **more)
+
+    def names(self, result, fate='fails'):
+        """{the function that made the block: how many}"""
+        return {next(f for f in g['functions'] if f not in ('make_block', 'run_test', 'main')):
+                g['count'] for g in result['groups'] if g['fate'] == fate}
+
 
 class Running(CheckTest):
     def test_a_failure_of_the_command_is_passed_on(self):
@@ -80,6 +88,212 @@ class Running(CheckTest):
         for arguments in (['--allow', 'heap:count=x'], ['--tolerance', 'much'], ['--repeat', '0'],
                           ['--error-exitcode', '256'], ['--update-baseline'], []):
             self.bufleak('check', *arguments, *(['true'] if arguments else []), code=2)
+
+
+class Leaks(CheckTest):
+    def test_what_nothing_leads_to_fails_and_what_is_held_passes(self):
+        result = self.victim('lose', '3', '100', 'keep', '50', '100', code=23)
+        self.assertEqual(self.names(result), {'lose_blocks': 3})
+        self.assertEqual(result['groups'][0]['bytes'], 300)
+        self.assertEqual(self.victim('keep', '50', '100')['groups'], [])
+        self.victim('lose', '1', '1', options=['--error-exitcode', '9'], code=9)
+        self.victim('lose', '1', '1', 'exit', '3', code=3)
+
+    def test_what_is_lost_with_another_is_told_with_it(self):
+        group, = self.victim('tree', '4', code=23)['groups']
+        self.assertEqual((group['count'], group['bytes'], group['indirect_count'],
+                          group['indirect_bytes']), (4, 256, 8, 256))
+
+    def test_children_count_by_process_and_in_sum(self):
+        inner = f'{PROGRAMS}/check_before lose 2 10'
+        result = self.check('--', 'sh', '-c', f'{inner} & {inner} & {inner}; wait', code=23)
+        group, = result['groups']
+        self.assertEqual(group['count'], 6)
+        self.assertEqual([s['count'] for s in group['shares']], [2, 2, 2])
+        self.assertEqual(len({s['pid'] for s in group['shares']}), 3)
+        result = self.victim('keep', '5', '10', 'fork', 'lose', '1', '10', code=23)
+        self.assertEqual(self.names(result), {'lose_blocks': 1})
+        self.assertEqual(sum(p['judged'] for p in result['processes']), 2)
+
+    def test_a_killed_process_is_unknown_and_no_pass(self):
+        command = f'{PROGRAMS}/check_before keep 5 10 raise 9; exit 0'
+        result = self.check('--', 'sh', '-c', command, code=1)
+        self.assertEqual(result['outcome'], 'unknown')
+        self.assertIn('killed', self.done.stderr)
+        self.check('--allow-unknown', '--', 'sh', '-c', command)
+
+    def test_a_last_line_says_it_all(self):
+        self.victim('lose', '3', '100', code=23)
+        self.assertEqual(self.done.stderr.splitlines()[-1], 'bufleak check: leaks, 1 leak '
+                         '(3 buffers, 300 B), 1 process checked')
+        self.victim('keep', '3', '100')
+        self.assertEqual(self.done.stderr, 'bufleak check: passed, 1 process checked\n')
+
+    def test_ledgers_can_be_kept(self):
+        done = self.bufleak('check', '--keep', '--', PROGRAMS / 'check_before', 'lose', '1', '9', code=23)
+        place = pathlib.Path(done.stderr.splitlines()[-1].split(' are in ')[1])
+        report = self.report(next(place.glob('*.ledger')))
+        self.assertEqual(report['process']['comm'], 'check_before')
+        shutil.rmtree(place)
+
+    def test_blame_falls_on_the_test_that_leaked_also_at_the_same_time(self):
+        result = self.victim('threads', code=23)
+        group, = result['groups']
+        self.assertEqual([(s['test'], s['count']) for s in group['shares']], [('right', 2)])
+        result = self.victim('test', 'one', 'lose', '1', '10', 'test', 'two', 'keep', '1', '10', 'test',
+                             'three', 'lose', '2', '10', 'test', '-', 'lose', '4', '10', code=23)
+        group, = result['groups']
+        self.assertEqual({s['test']: s['count'] for s in group['shares']},
+                         {'one': 1, 'three': 2, None: 4})
+        group, = self.victim('test', 'parent', 'fork', 'lose', '1', '10', code=23)['groups']
+        self.assertEqual(group['shares'][0]['test'], 'parent')
+        env = dict(self.env, BUFLEAK_TEST='of the environment')
+        group, = self.victim('lose', '1', '10', code=23, env=env)['groups']
+        self.assertEqual(group['shares'][0]['test'], 'of the environment')
+
+    def test_growth_with_each_iteration_is_a_leak_and_a_cache_is_none(self):
+        group, = self.victim('loop', '24', '100', '12', code=23)['groups']
+        self.assertEqual((group['verdict'], group['reach']), ('growing', 'held'))
+        self.assertIn('kept', group['held_by'])
+        self.assertAlmostEqual(group['per_iteration']['count'], 1, delta=0.2)
+        self.assertEqual(self.victim('cache', '24', '100', '12')['groups'], [])
+        self.victim('loop', '24', '100', '12', options=['--allow', 'growth=200'])
+        self.victim('loop', '24', '100', '12', options=['--allow', 'growth=20'], code=23)
+
+    def test_allowances_are_of_classes_and_in_all(self):
+        leak = ['lose', '3', '100', 'other', '1', '50']
+        for limits, code in (('count=4', 0), ('count=3', 23), ('bytes=350', 0), ('bytes=349', 23),
+                             ('heap:count=4', 0), ('heap:count=4,bytes=349', 23),
+                             ('g-bytes:count=9', 23)):
+            self.victim(*leak, options=['--allow', limits], code=code)
+        self.victim(*leak, options=['--allow', 'heap:count=9', '--allow', 'count=3'], code=23)
+
+
+class Rules(CheckTest):
+    LEAK = ['lose', '3', '100', 'other', '1', '50']
+
+    def suppressed(self, text, code=23):
+        """Which functions' blocks a file of suppressions takes out."""
+        path = self.home / 'rules.supp'
+        path.write_text(text)
+        result = self.victim(*self.LEAK, options=['--suppressions', path], code=code)
+        return set(self.names(result, 'suppressed')), result
+
+    def test_sanitizers_rules_match_function_file_and_module(self):
+        for rule, expected in (
+                ('leak:lose_other', {'lose_other'}),
+                ('leak:^lose_', {'lose_blocks', 'lose_other'}), ('leak:^ose_', set()),
+                ('leak:lose_o*r$', {'lose_other'}), ('leak:lose_blo$', set()),
+                ('leak:check_victim.c', {'lose_blocks', 'lose_other'}),
+                ('leak:/check_before', {'lose_blocks', 'lose_other'}), ('leak:check_after', set()),
+                ('# leak:lose_other\n\nleak:lose_blocks', {'lose_blocks'})):
+            self.assertEqual(self.suppressed(rule + '\n', 0 if len(expected) > 1 else 23)[0],
+                             expected, rule)
+
+    def test_qualifiers_narrow_a_rule(self):
+        for words, expected in (
+                ('class=heap', {'lose_other'}), ('class=g-*', set()), ('reach=lost', {'lose_other'}),
+                ('reach=held', set()), ('process=check_*', {'lose_other'}), ('process=x', set()),
+                ('verdict=unreleased,max-count=1', {'lose_other'}), ('max-bytes=49', set())):
+            self.assertEqual(self.suppressed(f'leak[{words}]:lose_other\n')[0], expected, words)
+
+    def test_valgrinds_rules_match_from_the_allocation_outward(self):
+        head = '{\n   name\n   Memcheck:Leak\n'
+        for body, expected in (
+                ('fun:malloc\nfun:make_block\nfun:lose_other\n', {'lose_other'}),
+                ('fun:malloc\nfun:lose_other\n', set()),
+                ('...\nfun:lose_*r\n...\nfun:main\n', {'lose_other'}),
+                ('match-leak-kinds: definite\nfun:malloc\nfun:make_block\nfun:lose_other\n',
+                 {'lose_other'}),
+                ('match-leak-kinds: reachable\n...\nfun:lose_other\n', set()),
+                ('...\nobj:*/check_before\nfun:lose_other\n', {'lose_other'}),
+                ('...\nsrc:check_after.c:*\nfun:lose_other\n', set())):
+            self.assertEqual(self.suppressed(head + body + '}\n')[0], expected, body)
+        other = '{\n   other\n   Memcheck:Addr4\n   fun:lose_other\n}\n'
+        self.assertEqual(self.suppressed(other)[0], set())
+
+    def test_unused_rules_are_listed(self):
+        _, result = self.suppressed('leak:lose_other\nleak:nobody\n')
+        self.assertEqual([r['text'] for r in result['unused_suppressions']], ['leak:nobody'])
+        self.assertIn('rules.supp:2: leak:nobody', self.done.stderr)
+
+    def test_generated_rules_suppress_what_they_were_made_of(self):
+        path = self.home / 'made.supp'
+        self.victim(*self.LEAK, options=[f'--gen-suppressions={path}'], code=23)
+        self.victim(*self.LEAK, options=['--suppressions', path])
+
+
+class Baseline(CheckTest):
+    LEAK = ['lose', '3', '100', 'other', '1', '50']
+
+    def setUp(self):
+        super().setUp()
+        self.baseline = self.home / 'baseline.json'
+
+    def run_with(self, program, *arguments, code=0, options=()):
+        return self.check('--baseline', self.baseline, *options, '--', program, *arguments,
+                          code=code)
+
+    def build(self, compiler, *defines):
+        source = pathlib.Path(__file__).parent / 'check_victim.c'
+        program = self.home / compiler / 'check_before'
+        program.parent.mkdir(exist_ok=True)
+        subprocess.run([compiler, '-O2', '-g', '-pthread', *defines, '-I',
+                        source.parent.parent.parent / 'shim', source, '-o', program], check=True)
+        return program
+
+    def test_the_life_of_a_baseline(self):
+        self.run_with(PROGRAMS / 'check_before', *self.LEAK, code=1)
+        self.run_with(PROGRAMS / 'check_before', *self.LEAK, options=['--update-baseline'])
+        first = self.baseline.read_text()
+        entries = json.loads(first)['leaks']
+        self.assertEqual([e['functions'][1] for e in entries], ['lose_blocks', 'lose_other'])
+        result = self.run_with(PROGRAMS / 'check_before', *self.LEAK)
+        self.assertEqual({g['baseline'] for g in result['groups']}, {'unchanged'})
+        # other lines and offsets, then another compiler, which inlines otherwise
+        for name, defines in (('gcc', ['-DSHIFTED']), ('clang', ['-DSHIFTED'])):
+            result = self.run_with(self.build(name, *defines), *self.LEAK)
+            self.assertEqual({g['baseline'] for g in result['groups']}, {'unchanged'}, name)
+        # one more: only that is new
+        result = self.run_with(self.build('clang', '-DSHIFTED', '-DANOTHER'), *self.LEAK, code=23)
+        new, = [g for g in result['groups'] if g['baseline'] == 'new']
+        self.assertIn('lose_another', new['functions'])
+        self.assertEqual(list(self.names(result)), ['lose_another'])
+        self.assertIn('1 leak ', self.done.stderr)
+        # an old one is fixed: said, and gone with the next update
+        result = self.run_with(self.build('gcc', '-DSHIFTED', '-DFIXED'), *self.LEAK)
+        self.assertEqual([f['functions'][1] for f in result['fixed']], ['lose_blocks'])
+        self.assertIn('fixed: heap', self.done.stderr)
+        self.run_with(self.build('gcc', '-DSHIFTED', '-DFIXED'), *self.LEAK,
+                      options=['--update-baseline'])
+        self.assertEqual([e['functions'][1] for e in json.loads(self.baseline.read_text())['leaks']],
+                         ['lose_other'])
+        self.run_with(PROGRAMS / 'check_before', *self.LEAK, code=23)
+        # what is written is the same each time
+        self.baseline.unlink()
+        self.run_with(PROGRAMS / 'check_before', *self.LEAK, options=['--update-baseline'])
+        self.assertEqual(self.baseline.read_text(), first)
+
+    def test_growth_fails_beyond_the_tolerance(self):
+        self.run_with(PROGRAMS / 'check_before', 'lose', '10', '100', options=['--update-baseline'])
+        more = [PROGRAMS / 'check_before', 'lose', '11', '100']
+        result = self.run_with(*more, code=23)
+        self.assertEqual(result['groups'][0]['baseline'], 'grown')
+        self.assertIn('from 10 to 11', self.done.stderr)
+        for tolerance in ('1', '10%'):
+            self.run_with(*more, options=['--tolerance', tolerance])
+        self.run_with(*more, options=['--tolerance', '9%'], code=23)
+
+    def test_two_branches_merge(self):
+        self.run_with(PROGRAMS / 'check_before', 'lose', '3', '10', options=['--update-baseline'])
+        one = json.loads(self.baseline.read_text())
+        self.run_with(PROGRAMS / 'check_before', 'lose', '5', '10', 'other', '1', '10',
+                      options=['--update-baseline'])
+        two = json.loads(self.baseline.read_text())
+        two['leaks'] += one['leaks']
+        self.baseline.write_text(json.dumps(two))
+        self.run_with(PROGRAMS / 'check_before', 'lose', '5', '10', 'other', '1', '10')
+        self.assertNotIn('fixed', self.done.stderr)
 
 
 if __name__ == '__main__':

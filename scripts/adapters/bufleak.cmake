@@ -1,0 +1,12 @@
+# For CTest: `bufleak check -- ctest` tells by name which test leaked.
+#
+#     include(bufleak.cmake)      # after the last add_test of a directory
+#     bufleak_name_tests()
+#
+# Gives each test of the directory the variable BUFLEAK_TEST with its name; nothing else changes.
+function(bufleak_name_tests)
+    get_property(tests DIRECTORY PROPERTY TESTS)
+    foreach(test IN LISTS tests)
+        set_property(TEST "${test}" APPEND PROPERTY ENVIRONMENT "BUFLEAK_TEST=${test}")
+    endforeach()
+endfunction()
