@@ -38,7 +38,10 @@ struct collect {
     size_t process;
     uint32_t first_own_thread;
     struct heap_sum *sums;
-    uint32_t *object_of; /* by live record number: index of a counted buffer in the block, + 1 */
+    /* by live record number: index + 1 of the first counted buffer in the block, of an accused one
+     */
+    uint32_t *object_of;
+    uint32_t *accused_in;
     uint32_t block_count;
 };
 
@@ -145,19 +148,36 @@ static enum bl_leak_reach reach_of(const struct collect *collect, uint32_t live_
     return BL_LEAK_UNKNOWN;
 }
 
+static uint32_t *make_numbers(size_t count)
+{
+    uint32_t *numbers = bl_leaks_memory(NULL, count * sizeof(*numbers));
+    memset(numbers, 0, count * sizeof(*numbers));
+    return numbers;
+}
+
+static bool is_leak(enum bl_verdict verdict)
+{
+    return verdict != BL_VERDICT_UNRELEASED;
+}
+
 /* Which heap blocks are the memory of counted buffers. */
 static void place_objects(struct collect *collect)
 {
     size_t count;
     const struct bl_tracked *objects = bl_reader_objects(collect->reader, &count);
     collect->block_count = bl_reader_count(collect->reader, BL_SECTION_LIVE);
-    collect->object_of =
-        bl_leaks_memory(NULL, (collect->block_count + 1) * sizeof(*collect->object_of));
-    memset(collect->object_of, 0, (collect->block_count + 1) * sizeof(*collect->object_of));
+    collect->object_of = make_numbers(collect->block_count + 1u);
+    collect->accused_in = make_numbers(collect->block_count + 1u);
     for (size_t i = 0; i < count; i++) {
         uint32_t block = bl_reach_find(collect->reaches, objects[i].object.address);
-        if (block > 0 && block < collect->block_count)
+        if (block == 0 || block >= collect->block_count)
+            continue;
+        const struct bl_finding *finding = bl_pairing_finding_of(collect->inspection->pairing, i);
+        uint32_t known = collect->object_of[block];
+        if (known == 0 || objects[known - 1].object.address > objects[i].object.address)
             collect->object_of[block] = (uint32_t)i + 1;
+        if (objects[i].object.word & BL_LIVE_IGNORED || (finding && is_leak(finding->verdict)))
+            collect->accused_in[block] = (uint32_t)i + 1;
     }
 }
 
@@ -169,11 +189,6 @@ static struct bl_leak *add_leak(struct bl_leaks *leaks, struct bl_leak *leak,
 }
 
 /* ---- counted buffers ---- */
-
-static bool is_leak(enum bl_verdict verdict)
-{
-    return verdict != BL_VERDICT_UNRELEASED;
-}
 
 /* A cache that is never emptied at exit looks like one that never releases: what is held, and of
  * which no sibling shows that it should not be, is only told. */
@@ -329,9 +344,7 @@ static void add_lost(struct collect *collect, uint32_t number, const struct bl_l
         size_t count;
         size_t index = collect->object_of[number] - 1;
         const struct bl_object *object = &bl_reader_objects(collect->reader, &count)[index].object;
-        const struct bl_finding *finding =
-            bl_pairing_finding_of(collect->inspection->pairing, index);
-        if (object->word & BL_LIVE_IGNORED || (finding && is_leak(finding->verdict)))
+        if (collect->accused_in[number] > 0)
             return;
         key.class_number = object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK;
         key.stack = object->stack;
@@ -524,6 +537,7 @@ static int judge(struct collect *collect, const struct bl_target *target,
     explain_unknown(collect);
     bl_leaks_process(collect->check->leaks, collect->process)->is_judged = true;
     free(collect->object_of);
+    free(collect->accused_in);
     bl_inspection_deinit(&inspection);
     return 0;
 }
