@@ -663,6 +663,22 @@ static void *use_ballast(void *bytes)
     return NULL;
 }
 
+/* LeakSanitizer's own check, so many times, and how long it took. */
+static void check_by_lsan(int rounds)
+{
+    int (*check)(void) = NULL;
+    *(void **)(void *)&check = dlsym(RTLD_DEFAULT, "__lsan_do_recoverable_leak_check");
+    if (!check)
+        _exit(3);
+    for (int i = 0; i < rounds; i++) {
+        uint64_t since = now_ns();
+        check();
+        printf("check %llu\n", (unsigned long long)(now_ns() - since));
+    }
+    fflush(stdout);
+    _exit(0);
+}
+
 static void start_heap(void)
 {
     long blocks = atol(getenv("REACH_BLOCKS"));
@@ -684,6 +700,8 @@ static void start_heap(void)
     }
     for (int i = 0; i < 3; i++)
         start(use_heap, NULL);
+    if (getenv("REACH_LSAN"))
+        check_by_lsan(atoi(getenv("REACH_LSAN")));
 }
 
 static void nothing(void)
