@@ -24,6 +24,7 @@
 #define RED_ZONE      128u
 #define SPARSE_LEAST  (64u << 10) /* regions from here on are looked at page by page */
 #define PAGES_AT_ONCE 512u
+#define BYTES_AT_ONCE (PAGES_AT_ONCE * (uint64_t)BL_PAGE)
 #define PTHREAD_BYTES 4096u /* more than a struct pthread */
 #define WALK_MAX      512
 /* of class mmap, as track.h has it */
@@ -460,7 +461,7 @@ static void describe(void *context, struct bl_reach_root *root)
 
 static void scan_pages(uint64_t start, uint64_t end, bool exact_only)
 {
-    uint64_t entries[PAGES_AT_ONCE];
+    uint64_t entries[PAGES_AT_ONCE] = {0};
     for (uint64_t at = start; at < end;) {
         uint64_t page = at / BL_PAGE;
         uint64_t count = (end + BL_PAGE - 1) / BL_PAGE - page;
@@ -485,9 +486,9 @@ static void scan_pages(uint64_t start, uint64_t end, bool exact_only)
  * nowhere. */
 static void scan_shared(uint64_t start, uint64_t end)
 {
-    unsigned char there[PAGES_AT_ONCE];
+    unsigned char there[PAGES_AT_ONCE] = {0};
     for (uint64_t at = start & ~(uint64_t)(BL_PAGE - 1); at < end;) {
-        uint64_t bytes = end - at < PAGES_AT_ONCE * BL_PAGE ? end - at : PAGES_AT_ONCE * BL_PAGE;
+        uint64_t bytes = end - at < BYTES_AT_ONCE ? end - at : BYTES_AT_ONCE;
         uint64_t count = (bytes + BL_PAGE - 1) / BL_PAGE;
         if (bl_sys3(SYS_mincore, (long)at, (long)bytes, (long)there) != 0)
             return;

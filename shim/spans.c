@@ -13,7 +13,7 @@ static bool grow(struct bl_spans *spans)
         spans->failed = true;
         return false;
     }
-    if (spans->count)
+    if (spans->list)
         memcpy(list, spans->list, spans->count * sizeof *list);
     spans->list = list;
     spans->room = room;
@@ -67,6 +67,8 @@ static void sort(struct bl_span *list, uint32_t count)
 void bl_spans_settle(struct bl_spans *spans)
 {
     uint32_t kept = 0;
+    if (!spans->list)
+        return;
     sort(spans->list, spans->count);
     for (uint32_t i = 0; i < spans->count; i++) {
         struct bl_span next = spans->list[i];

@@ -269,7 +269,7 @@ static bool ask(struct bl_stop *stop, uint32_t tid, uint32_t of)
 /* Asks every thread that was not asked yet. Returns how many those were, or -errno. */
 static int ask_all(struct bl_stop *stop, int fd, uint32_t exempt, uint32_t of)
 {
-    char buffer[4096] BL_ALIGNED(8);
+    char buffer[4096] BL_ALIGNED(8) = {0};
     uint32_t own = bl_sys_gettid();
     uint32_t before = stop->count;
     long n;
