@@ -32,6 +32,8 @@ void bl_spans_add(struct bl_spans *spans, uint64_t start, uint64_t end)
     }
     if (spans->count == spans->room && !grow(spans))
         return;
+    if (!spans->list)
+        return;
     spans->list[spans->count++] = (struct bl_span){start, end};
 }
 

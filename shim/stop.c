@@ -472,13 +472,10 @@ void bl_stop_init(int number)
 int bl_stop_action(const struct sigaction *action, struct sigaction *ret_old)
 {
     struct sigaction old = shadow;
-    struct sigaction wanted = {0};
     if (!installed)
         return bl_real.sigaction(bl_stop_signal, action, ret_old);
-    if (action) {
-        wanted = *action;
-        shadow = wanted;
-    }
+    if (action)
+        shadow = *action;
     if (ret_old)
         *ret_old = old;
     return 0;
