@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from test_matrix import is_supported, machines
+import machines
+from test_matrix import is_supported
 from test_proxy import CACHE, CLI, HERE, SHIM, Tap, class_of, maven, report
 from proxy import Program, counts_of
 
@@ -98,9 +99,9 @@ def main():
     if shutil.which("java") is None:
         tap.claim(False, "java is installed (scripts/setup test)")
         return tap.finish()
-    for version, java in machines().items():
+    for version, java in machines.installed().items():
         check(tap, java, f"JDK {version}")
-    java = max(machines().items())[1]
+    java = max(machines.installed().items())[1]
     for name, options in {"ZGC": ["-XX:+UseZGC"], "-Xint": ["-Xint"],
                           "-Xcheck:jni": ["-Xcheck:jni", "-Xverify:all"]}.items():
         if is_supported(java, options):
