@@ -172,16 +172,43 @@ static double chance_limit(double groups)
     return (groups - 1) * pow(1 - spread + CHANCE_SIGMA * sqrt(spread), 3);
 }
 
+/* Of the references that came by one caller, and of all others beside it. */
+struct split {
+    double taken;
+    double kept;
+    double others_taken;
+    double others_kept;
+};
+
+/* Is a rate not even half of the others', or twice that: of what was kept, or of what was given
+ * back? Those between are no other bug: the same one is met more or less often by who called, as
+ * requests of one kind come in pieces more often. */
+static bool is_unlike(const struct split *s)
+{
+    double kept = s->kept * s->others_taken;
+    double others_kept = s->others_kept * s->taken;
+    double given = (s->taken - s->kept) * s->others_taken;
+    double others_given = (s->others_taken - s->others_kept) * s->taken;
+    return kept * 2 <= others_kept || kept >= others_kept * 2 || given * 2 <= others_given ||
+           given >= others_given * 2;
+}
+
+static double unlikeness(const struct bl_count *all, double taken, double kept)
+{
+    struct split split = {taken, kept, (double)all->taken - taken, (double)all->kept - kept};
+    return is_unlike(&split) ? deviation(taken, kept, (double)all->kept / (double)all->taken) : 0;
+}
+
 /* Do the references that came by a chain leak at rates that differ by who called? Pearson's test of
- * homogeneity (K. Pearson, Philosophical Magazine 50, 1900). */
+ * homogeneity (K. Pearson, Philosophical Magazine 50, 1900), of the callers whose rate is unlike
+ * that of the others. */
 static bool do_rates_differ(const struct bl_counts *counts, const struct bl_count *count)
 {
-    double rate = count->taken > 0 ? (double)count->kept / (double)count->taken : 0;
     double chi_squared = 0;
     double few_taken = 0;
     double few_kept = 0;
     double groups = 0;
-    if (rate <= 0 || rate >= 1)
+    if (count->kept == 0 || count->kept >= count->taken)
         return false;
     for (uint32_t child = count->first; child; child = counts->chains[child].next) {
         double taken = (double)counts->chains[child].taken;
@@ -192,11 +219,11 @@ static bool do_rates_differ(const struct bl_counts *counts, const struct bl_coun
             continue;
         }
         groups++;
-        chi_squared += deviation(taken, kept, rate);
+        chi_squared += unlikeness(count, taken, kept);
     }
     if (few_taken > 0) {
         groups++;
-        chi_squared += deviation(few_taken, few_kept, rate);
+        chi_squared += unlikeness(count, few_taken, few_kept);
     }
     return groups >= 2 && chi_squared > chance_limit(groups);
 }

@@ -433,6 +433,28 @@ START_TEST(one_leaking_line_reached_on_many_paths_is_one_finding)
 }
 END_TEST
 
+START_TEST(a_bug_that_one_caller_meets_a_little_more_often_is_one_finding)
+{
+    struct world *w = make_world();
+    uint32_t read = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    const uint64_t leaked[] = {220, 333};
+    const uint64_t passed[] = {847, 955};
+    for (unsigned way = 0; way < 2; way++) {
+        uint32_t body = at(w, at(w, w->loop, 0x300 + way), 0x151);
+        uint32_t keep = at(w, body, 0x46);
+        uint32_t drop = at(w, body, 0x53);
+        live(w, leaked[way], START + SECOND, END - SECOND,
+             OPS(ALLOC(read), RETAIN(keep), RELEASE(end)));
+        done(w, passed[way] - leaked[way], 2 * MILLI,
+             OPS(ALLOC(read), RETAIN(keep), RELEASE(end), LAST(drop)));
+    }
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x46)->count, 553);
+    finish(w);
+}
+END_TEST
+
 START_TEST(the_way_a_library_takes_inside_does_not_matter)
 {
     struct world *w = make_world();
@@ -1668,6 +1690,7 @@ int main(void)
     tcase_add_test(tests,
                    two_leaking_callers_of_one_wrapper_are_two_findings_when_a_third_is_clean);
     tcase_add_test(tests, one_leaking_line_reached_on_many_paths_is_one_finding);
+    tcase_add_test(tests, a_bug_that_one_caller_meets_a_little_more_often_is_one_finding);
     tcase_add_test(tests, the_way_a_library_takes_inside_does_not_matter);
     tcase_add_test(tests, a_new_path_to_a_known_alloc_is_compared_with_the_known_ones);
     tcase_add_test(tests, ownership_that_moves_between_threads_blames_what_the_consumer_forgot);
