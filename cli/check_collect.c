@@ -417,7 +417,7 @@ static void add_heap(struct collect *collect)
     sum_heap(collect);
     HASH_ITER (hh, collect->sums, sum, next) {
         add_heap_leak(collect, sum);
-        HASH_DEL(collect->sums, sum);
+        HASH_DEL(collect->sums, sum); // NOLINT(clang-analyzer-unix.Malloc): the next is known
         free(sum);
     }
 }
@@ -539,6 +539,7 @@ static int judge(struct collect *collect, const struct bl_target *target,
     free(collect->object_of);
     free(collect->accused_in);
     bl_inspection_deinit(&inspection);
+    collect->inspection = NULL;
     return 0;
 }
 

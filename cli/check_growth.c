@@ -117,7 +117,7 @@ void bl_check_growth_destroy(struct bl_check_growth *growth)
     struct site *site;
     struct site *next;
     HASH_ITER (hh, growth->sites, site, next) {
-        HASH_DEL(growth->sites, site);
+        HASH_DEL(growth->sites, site); // NOLINT(clang-analyzer-unix.Malloc): the next is known
         free(site);
     }
     free(growth->found);

@@ -16,15 +16,15 @@
 struct bl_direct_row {
     char name[128]; /* "netty", "netty of com.acme.shaded", "jdk pool" */
     uint32_t kind;  /* enum bl_direct_kind */
+    uint32_t rises; /* since the first look */
     uint64_t bytes;
     uint64_t limit_bytes;           /* 0: none */
     const struct bl_growth *growth; /* NULL: not followed */
     uint64_t added_bytes;           /* since the first look; 0 if less now than then */
     uint64_t since_ns;              /* how long ago that was */
-    uint32_t rises;
-    uint64_t step_bytes;      /* of the smallest rise */
-    double bytes_per_request; /* negative: not known */
-    double to_limit_s;        /* negative: it does not grow, or there is none */
+    uint64_t step_bytes;            /* of the smallest rise */
+    double bytes_per_request;       /* negative: not known */
+    double to_limit_s;              /* negative: it does not grow, or there is none */
 };
 
 /* Returns how many there are. */

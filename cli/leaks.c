@@ -69,7 +69,7 @@ void bl_leaks_destroy(struct bl_leaks *leaks)
         free(leaks->entries[i]);
     }
     HASH_ITER (hh, leaks->texts, text, next) {
-        HASH_DEL(leaks->texts, text);
+        HASH_DEL(leaks->texts, text); // NOLINT(clang-analyzer-unix.Malloc): the next is known
         free(text);
     }
     free(leaks->entries);

@@ -858,7 +858,7 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
 static int create_once(struct bl_reader **ret_reader, int fd, const char *path,
                        enum bl_reader_scope scope, bool *ret_reused, struct bl_error *error)
 {
-    struct bl_header header;
+    struct bl_header header = {0};
     if (bl_reader_read_header(fd, path, &header, error) < 0)
         return -1;
     struct bl_reader *reader = calloc(1, sizeof(*reader));

@@ -225,8 +225,9 @@ static void slow_leak_in_a_gigabyte(struct run *r)
 
 static void leak_in_steps(struct run *r)
 {
+    size_t step = r->turn * 12 / r->turns;
     serve(20);
-    hold(&forgotten, forget_body, 4096, MIB * (double)(r->turn * 12 / r->turns));
+    hold(&forgotten, forget_body, 4096, MIB * (double)step);
     in_flight(traffic(r, 0.4, 50 * KIB, 10 * KIB));
 }
 

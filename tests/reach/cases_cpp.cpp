@@ -48,11 +48,14 @@ void array_with_cookie()
     counted_array = new counted[10];
 }
 
+// NOLINTBEGIN(clang-analyzer-deadcode.DeadStores,clang-analyzer-cplusplus.NewDeleteLeaks): lost on
+// purpose
 void string_lost()
 {
     auto *volatile lost = new std::string(100, 'x');
     lost = nullptr;
 }
+// NOLINTEND(clang-analyzer-deadcode.DeadStores,clang-analyzer-cplusplus.NewDeleteLeaks)
 
 void vector_of_strings()
 {
@@ -70,6 +73,8 @@ void map_of_strings()
         tree[i] = std::string(40, 'z');
 }
 
+// NOLINTBEGIN(clang-analyzer-deadcode.DeadStores,clang-analyzer-cplusplus.NewDeleteLeaks): lost on
+// purpose
 void aligned_new()
 {
     static void *volatile kept;
@@ -77,6 +82,7 @@ void aligned_new()
     void *volatile lost = ::operator new(100, std::align_val_t(64));
     lost = nullptr;
 }
+// NOLINTEND(clang-analyzer-deadcode.DeadStores,clang-analyzer-cplusplus.NewDeleteLeaks)
 
 } // namespace
 

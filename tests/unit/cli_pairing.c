@@ -1674,11 +1674,8 @@ START_TEST(who_is_not_accused_is_told_with_the_counts_that_speak_against_him)
 }
 END_TEST
 
-int main(void)
+static void add_first_half(TCase *tests)
 {
-    Suite *suite = suite_create("cli_pairing");
-    TCase *tests = tcase_create("pairing");
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_retain_of_the_incident_is_blamed_with_counts_on_both_sides);
     tcase_add_test(tests, a_running_process_gives_the_same_verdict_as_one_that_ended);
     tcase_add_test(tests, a_retain_that_others_give_back_elsewhere_names_the_expected_release);
@@ -1720,6 +1717,10 @@ int main(void)
     tcase_add_test(tests, new_kinds_of_buffers_are_given_time);
     tcase_add_test(tests, what_is_made_once_per_path_is_a_singleton);
     tcase_add_test(tests, one_buffer_retained_by_a_global_is_a_singleton);
+}
+
+static void add_second_half(TCase *tests)
+{
     tcase_add_test(tests, one_buffer_that_was_born_alone_and_passed_around_is_a_singleton);
     tcase_add_test(tests, what_a_library_sets_up_for_itself_is_left_to_it);
     tcase_add_test(tests, what_is_made_to_stay_is_no_leak);
@@ -1762,6 +1763,15 @@ int main(void)
     tcase_add_test(tests, a_site_that_grows_accuses_none_of_those_in_use_beside_the_leak);
     tcase_add_test(tests, what_grows_at_a_site_of_buffers_in_use_is_growing);
     tcase_add_test(tests, who_is_not_accused_is_told_with_the_counts_that_speak_against_him);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("cli_pairing");
+    TCase *tests = tcase_create("pairing");
+    tcase_set_timeout(tests, 60);
+    add_first_half(tests);
+    add_second_half(tests);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
