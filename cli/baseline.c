@@ -64,8 +64,9 @@ static int read_entry(struct bl_baseline *baseline, const json_t *object, const 
     const char *id = json_string_value(json_object_get(object, "id"));
     if (!id || strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16 ||
         !json_is_integer(json_object_get(object, "count")))
-        return bl_error_set(error, "%s: leak number %zu has no id of 16 digits or no count", path,
-                            baseline->count + 1);
+        return bl_error_set(error,
+                            "the baseline %s: leak number %zu has no id of 16 digits or no count",
+                            path, baseline->count + 1);
     struct bl_baseline_entry *entry = &baseline->entries[baseline->count++];
     *entry = (struct bl_baseline_entry){.class_name = text_of(object, "class"),
                                         .kind = text_of(object, "kind"),
@@ -106,7 +107,8 @@ int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be
                             path, strerror(errno));
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        return bl_error_set(error, "%s:%d:%d: %s", path, why.line, why.column, why.text);
+        return bl_error_set(error, "%s:%d:%d: no baseline: %s", path, why.line, why.column,
+                            why.text);
     int outcome = read_entries(baseline, root, path, error);
     json_decref(root);
     if (outcome < 0)

@@ -594,13 +594,16 @@ void bl_check_collect(struct bl_check *check, const struct bl_target *target,
     struct bl_error error = {""};
     char comm[64];
     char exe[4096] = "";
+    char left_out[512];
     bl_text_printable(comm, sizeof(comm), target->header.comm,
                       strnlen(target->header.comm, sizeof(target->header.comm)));
     process.comm = bl_leaks_text(check->leaks, comm);
     process.command = process.comm;
     describe(target, check->leaks, &process, exe, sizeof(exe));
     describe_end(&target->header, options->still_runs, &process);
-    process.is_ignored = !bl_check_wants(check, comm, exe);
+    process.is_ignored = bl_check_leaves_out(check, comm, exe, left_out, sizeof(left_out));
+    if (process.is_ignored)
+        process.why_not = bl_leaks_text(check->leaks, left_out);
     collect.process = bl_leaks_add_process(check->leaks, &process);
     if (process.is_ignored || judge(&collect, target, options, &error) == 0)
         return;

@@ -157,7 +157,7 @@ static void write_unit(xmlTextWriterPtr xml, const struct bl_check *check, const
 static void write_untracked(xmlTextWriterPtr xml, const struct bl_check *check)
 {
     for (size_t i = 0; i < check->untracked_count; i++) {
-        bool is_error = check->outcome == BL_CHECK_NOTHING;
+        bool is_error = check->outcome == BL_CHECK_NOTHING || !check->allows_untracked;
         xmlTextWriterStartElement(xml, BAD_CAST "testcase");
         attribute(xml, "classname", "not tracked");
         attribute(xml, "name", check->untracked[i].comm);
@@ -174,7 +174,7 @@ static void write_suite(xmlTextWriterPtr xml, const struct bl_check *check,
     char start[BL_TEXT_NUMBER];
     size_t failures = 0;
     size_t errors = 0;
-    bool is_nothing = check->outcome == BL_CHECK_NOTHING;
+    bool is_error = check->outcome == BL_CHECK_NOTHING || !check->allows_untracked;
     for (size_t i = 0; i < units->count; i++) {
         const struct bl_leak_process *process =
             bl_leaks_process(check->leaks, units->list[i].process);
@@ -185,8 +185,8 @@ static void write_suite(xmlTextWriterPtr xml, const struct bl_check *check,
     attribute(xml, "name", "bufleak");
     number(xml, "tests", units->count + check->untracked_count);
     number(xml, "failures", failures);
-    number(xml, "errors", errors + (is_nothing ? check->untracked_count : 0));
-    number(xml, "skipped", is_nothing ? 0 : check->untracked_count);
+    number(xml, "errors", errors + (is_error ? check->untracked_count : 0));
+    number(xml, "skipped", is_error ? 0 : check->untracked_count);
     seconds(xml, check->duration_ns);
     attribute(xml, "timestamp", bl_text_time(start, check->start_ns));
     for (size_t i = 0; i < units->count; i++)

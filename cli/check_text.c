@@ -163,11 +163,12 @@ static void write_fixed(const struct pen *pen)
 static void write_processes_apart(const struct pen *pen)
 {
     const struct bl_check *check = pen->check;
-    size_t ignored = 0;
     for (size_t i = 0; i < bl_leaks_process_count(check->leaks); i++) {
         const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
         char bytes[BL_TEXT_NUMBER];
-        ignored += process->is_ignored;
+        if (process->is_ignored && check->outcome == BL_CHECK_NOTHING)
+            fprintf(pen->out, "left out: %s[%u]: %s\n", process->comm, process->pid,
+                    process->why_not);
         if (process->is_unknown)
             fprintf(pen->out,
                     "unknown: %s[%u]: of %llu blocks (%s) it is not known whether they are lost: "
@@ -179,11 +180,9 @@ static void write_processes_apart(const struct pen *pen)
     for (size_t i = 0; i < check->untracked_count; i++)
         fprintf(pen->out, "not tracked: %s[%d]: %s\n", check->untracked[i].comm,
                 (int)check->untracked[i].pid, check->untracked[i].why);
-    if (check->outcome == BL_CHECK_NOTHING && ignored > 0)
-        fprintf(pen->out,
-                "%zu process%s left out by name (shells, compilers, --ignore-process): "
-                "--processes PATTERN says which to check\n",
-                ignored, ignored == 1 ? " was" : "es were");
+    if (check->untracked_count > 0 && check->judged > 0 && !check->allows_untracked)
+        fprintf(pen->out, "what is not tracked is not checked: --allow-untracked lets that pass, "
+                          "--ignore-process PATTERN leaves a name out\n");
 }
 
 static void write_unused(const struct pen *pen)

@@ -38,7 +38,10 @@ static const char help[] =
     "  --allow [CLASS:]LIMITS  what may leak: count=N,bytes=SIZE,growth=SIZE, of a class or in "
     "all\n"
     "  --allow-unknown         processes whose end could not be looked at are no error\n"
-    "  --held                  buffers that are never released, but still held, are leaks too\n"
+    "  --allow-untracked       processes that ran without the shim (static, set-user-ID) are no "
+    "error\n"
+    "  --held                  reference-counted buffers that are never released, but still held,\n"
+    "                          are leaks too; heap blocks that are held never are\n"
     "  --repeat N              run the command N times; what grows in a process that lives on "
     "leaks\n"
     "  --iterations NAME       marks of this name tell iterations apart (default: the commonest)\n"
@@ -75,6 +78,7 @@ enum own {
     OWN_TOLERANCE,
     OWN_ALLOW,
     OWN_ALLOW_UNKNOWN,
+    OWN_ALLOW_UNTRACKED,
     OWN_HELD,
     OWN_REPEAT,
     OWN_ITERATIONS,
@@ -108,6 +112,7 @@ static const struct option long_options[] = {
     {"tolerance", required_argument, NULL, OWN_TOLERANCE},
     {"allow", required_argument, NULL, OWN_ALLOW},
     {"allow-unknown", no_argument, NULL, OWN_ALLOW_UNKNOWN},
+    {"allow-untracked", no_argument, NULL, OWN_ALLOW_UNTRACKED},
     {"held", no_argument, NULL, OWN_HELD},
     {"repeat", required_argument, NULL, OWN_REPEAT},
     {"iterations", required_argument, NULL, OWN_ITERATIONS},
@@ -247,6 +252,9 @@ static int take_judging(struct request *request, int code, struct bl_error *erro
         return bl_check_take_allowance(check, optarg, error) < 0 ? BL_CODE_USAGE : 0;
     case OWN_ALLOW_UNKNOWN:
         check->allows_unknown = true;
+        return 0;
+    case OWN_ALLOW_UNTRACKED:
+        check->allows_untracked = true;
         return 0;
     case OWN_HELD:
         check->counts_held = true;
@@ -525,7 +533,8 @@ static int run_command(struct request *request, struct bl_error *error)
 
 static void add_untracked(struct bl_check *check, pid_t pid, const char *comm, const char *why)
 {
-    if (!bl_check_wants(check, comm, comm))
+    char left_out[512];
+    if (bl_check_leaves_out(check, comm, comm, left_out, sizeof(left_out)))
         return;
     check->untracked =
         bl_leaks_memory(check->untracked, (check->untracked_count + 1) * sizeof(*check->untracked));
@@ -637,6 +646,8 @@ static int conclude(struct request *request, struct bl_error *error)
     bl_check_decide(check);
     if (check->updates_baseline && bl_baseline_write(check->baseline_path, check->leaks, error) < 0)
         return BL_CODE_FAILED;
+    if (check->updates_baseline)
+        bl_say("the baseline was written to %s", check->baseline_path);
     if (write_files(request, error) < 0 || write_report(request, error) < 0)
         return BL_CODE_FAILED;
     return bl_check_code(check, request->leaks_code);

@@ -16,26 +16,47 @@ static const char *const ignored_by_default[] = {
     "ld.*",   "lto*",    "clang*", "rustc",      "cargo",   "go",
     "ccache", "sccache", "distcc", "pkg-config", "pkgconf", "x86_64-linux-gnu-*"};
 
-static bool is_in(const struct bl_patterns *patterns, const char *comm, const char *exe)
+/* The pattern that matches; NULL: none does. */
+static const char *find_in(const struct bl_patterns *patterns, const char *comm, const char *exe)
 {
     for (size_t i = 0; i < patterns->count; i++)
         if (bl_suppress_glob(patterns->list[i], comm) || bl_suppress_glob(patterns->list[i], exe))
-            return true;
-    return false;
+            return patterns->list[i];
+    return NULL;
 }
 
-bool bl_check_wants(const struct bl_check *check, const char *comm, const char *exe)
+static void name_unmatched(const struct bl_patterns *patterns, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "by --processes, which does not match it:");
+    for (size_t i = 0; i < patterns->count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, " %s", patterns->list[i]);
+}
+
+bool bl_check_leaves_out(const struct bl_check *check, const char *comm, const char *exe, char *out,
+                         size_t size)
 {
     const char *slash = strrchr(exe, '/');
     const char *base = slash ? slash + 1 : exe;
-    if (is_in(&check->ignored, comm, base))
-        return false;
-    if (check->processes.count > 0)
-        return is_in(&check->processes, comm, base);
+    const char *pattern = find_in(&check->ignored, comm, base);
+    *out = '\0';
+    if (pattern) {
+        snprintf(out, size, "by --ignore-process %s", pattern);
+        return true;
+    }
+    if (check->processes.count > 0) {
+        if (!find_in(&check->processes, comm, base))
+            name_unmatched(&check->processes, out, size);
+        return *out != '\0';
+    }
     for (size_t i = 0; i < sizeof(ignored_by_default) / sizeof(ignored_by_default[0]); i++)
-        if (bl_suppress_glob(ignored_by_default[i], base))
-            return false;
-    return true;
+        if (bl_suppress_glob(ignored_by_default[i], base)) {
+            snprintf(out, size,
+                     "by the built-in name %s (shells, compilers, make): --processes PATTERN says "
+                     "which to check",
+                     ignored_by_default[i]);
+            return true;
+        }
+    return false;
 }
 
 static int refuse_allowance(const char *text, struct bl_error *error)
@@ -201,7 +222,8 @@ void bl_check_decide(struct bl_check *check)
         check->outcome = BL_CHECK_LEAKS;
     else if (check->judged == 0)
         check->outcome = BL_CHECK_NOTHING;
-    else if (check->unknown > 0 && !check->allows_unknown)
+    else if ((check->unknown > 0 && !check->allows_unknown) ||
+             (check->untracked_count > 0 && !check->allows_untracked))
         check->outcome = BL_CHECK_UNKNOWN;
     else
         check->outcome = BL_CHECK_PASSED;

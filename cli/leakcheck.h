@@ -70,6 +70,7 @@ struct bl_check {
     const char *iteration_name; /* of the marks between iterations; NULL: the one set most often */
     bool updates_baseline;
     bool allows_unknown;
+    bool allows_untracked;
     bool counts_held;
     bool shows_suppressed;
     bool no_builtin;
@@ -102,8 +103,10 @@ int bl_check_code(const struct bl_check *check, int leaks_code);
 /* "COUNT[=N]", for --allow: [CLASS:]count=N, bytes=SIZE, growth=SIZE, separated by commas. */
 int bl_check_take_allowance(struct bl_check *check, const char *text, struct bl_error *error);
 
-/* Is a process of this name, or this program, to be looked at? */
-bool bl_check_wants(const struct bl_check *check, const char *comm, const char *exe);
+/* What leaves out a process of this name, or this program: written to `out` as "by ..."; false and
+ * "" when it is to be looked at. */
+bool bl_check_leaves_out(const struct bl_check *check, const char *comm, const char *exe, char *out,
+                         size_t size);
 
 /* "3 leaks, 12 buffers, 1.18 MiB …": the last line. */
 void bl_check_summary(const struct bl_check *check, char *out, size_t size);

@@ -538,7 +538,9 @@ void bl_suppressions_write(FILE *out, const struct bl_leak *leak)
 {
     const struct bl_leak_frame *place = bl_leak_place(leak);
     char bytes[BL_TEXT_NUMBER];
-    fprintf(out, "# %s, %s: %llu, %s; %s\n", leak->class_name, leak->verdict,
+    bool is_plain = strcmp(leak->verdict, "unreleased") == 0; /* told as the report tells it */
+    fprintf(out, "# %s, %s: %llu, %s; %s\n", leak->class_name,
+            is_plain ? bl_leak_reach_name(leak->reach) : leak->verdict,
             (unsigned long long)leak->count, bl_text_bytes(bytes, leak->bytes), leak->key);
     if (!place)
         fprintf(out, "# no frame is known: it cannot be suppressed by place\n");

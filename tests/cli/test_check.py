@@ -58,6 +58,34 @@ class Running(CheckTest):
         self.assertEqual(result['outcome'], 'nothing-checked')
         self.assertIn('not tracked', self.done.stderr)
 
+    def test_an_untracked_process_beside_a_judged_one_is_an_error(self):
+        program = self.home / 'unseen'
+        subprocess.run(['gcc', '-static', '-x', 'c', '-', '-o', program], check=True, text=True,
+                       input='#include <unistd.h>\nint main(void) { char c; return read(0, &c, 1) != 0; }')
+
+        def run(*options, code=0):
+            fifo = self.home / 'fifo'
+            fifo.unlink(missing_ok=True)
+            os.mkfifo(fifo)
+            # the static program lives until it was said that it is not tracked
+            out = self.home / 'check.json'
+            out.unlink(missing_ok=True)
+            with subprocess.Popen([str(CLI), 'check', '--json', str(out), *options, '--', 'sh', '-c',
+                                   f'{program} < {fifo}; {PROGRAMS}/check_before'], env=self.env,
+                                  text=True, stderr=subprocess.PIPE) as running:
+                with open(fifo, 'w'):
+                    first = running.stderr.readline()
+                rest = running.stderr.read()
+            self.assertEqual(running.returncode, code, first + rest)
+            self.assertIn('unseen[', first)
+            return json.loads(out.read_text())['outcome'], rest
+
+        outcome, text = run(code=1)
+        self.assertEqual(outcome, 'unknown')
+        self.assertIn('--allow-untracked', text)
+        self.assertEqual(run('--allow-untracked')[0], 'passed')
+        self.assertEqual(run('--ignore-process', 'unseen')[0], 'passed')
+
     def test_shells_are_left_out_unless_asked_for(self):
         result = self.check('--', 'sh', '-c', 'exit 0', code=1)
         self.assertEqual(result['outcome'], 'nothing-checked')
@@ -70,6 +98,11 @@ class Running(CheckTest):
         result = self.check('--ignore-process', 'check_b*', '--', PROGRAMS / 'check_before', code=1)
         self.assertEqual(result['outcome'], 'nothing-checked')
         self.assertTrue(result['processes'][0]['ignored'])
+        self.assertRegex(self.done.stderr,
+                         r'left out: check_before\[\d+\]: by --ignore-process check_b\*')
+        self.check('--processes', 'other', '--', PROGRAMS / 'check_before', code=1)
+        self.assertRegex(self.done.stderr,
+                         r'left out: check_before\[\d+\]: by --processes, which .*: other\n')
 
     def test_mistakes_are_told_with_line_and_column(self):
         bad = self.home / 'bad.supp'
@@ -84,7 +117,8 @@ class Running(CheckTest):
         self.assertIn(f'{bad}:1:17: ', self.bufleak('check', '--suppressions', bad, 'true',
                                                     code=1).stderr)
         bad.write_text('{"leaks": [}')
-        self.assertIn(f'{bad}:1:', self.bufleak('check', '--baseline', bad, 'true', code=1).stderr)
+        said = self.bufleak('check', '--baseline', bad, 'true', code=1).stderr
+        self.assertRegex(said, f'{bad}:1:[0-9]+: no baseline: ')
         for arguments in (['--allow', 'heap:count=x'], ['--tolerance', 'much'], ['--repeat', '0'],
                           ['--error-exitcode', '256'], ['--update-baseline'], []):
             self.bufleak('check', *arguments, *(['true'] if arguments else []), code=2)
@@ -220,6 +254,7 @@ class Rules(CheckTest):
     def test_generated_rules_suppress_what_they_were_made_of(self):
         path = self.home / 'made.supp'
         self.victim(*self.LEAK, options=[f'--gen-suppressions={path}'], code=23)
+        self.assertIn('# heap, lost: ', path.read_text())
         self.victim(*self.LEAK, options=['--suppressions', path])
 
 
@@ -245,6 +280,7 @@ class Baseline(CheckTest):
     def test_the_life_of_a_baseline(self):
         self.run_with(PROGRAMS / 'check_before', *self.LEAK, code=1)
         self.run_with(PROGRAMS / 'check_before', *self.LEAK, options=['--update-baseline'])
+        self.assertIn(f'the baseline was written to {self.baseline}', self.done.stderr)
         first = self.baseline.read_text()
         entries = json.loads(first)['leaks']
         self.assertEqual([e['functions'][1] for e in entries], ['lose_blocks', 'lose_other'])
