@@ -23,6 +23,7 @@ struct bl_reaches {
     struct bl_reach_followers *followers; /* by number */
     struct place *places;                 /* by address */
     bool is_known;
+    bool is_stale;
 };
 
 static const struct bl_reach *valid_reach(const struct bl_reaches *reaches, uint32_t number)
@@ -110,6 +111,16 @@ static int index_live(struct bl_reaches *reaches)
     return 0;
 }
 
+/* Pointers change from one moment to the next: a run says nothing of later pictures. */
+static bool is_of_another_picture(const struct bl_reaches *reaches)
+{
+    const struct bl_header *header = bl_reader_header(reaches->reader);
+    const struct bl_reach_run *run = reaches->run;
+    if (header->snapshot_number > 0)
+        return run->stopped_ns < header->snapshot_ns;
+    return !(run->flags & BL_REACH_AT_EXIT);
+}
+
 int bl_reaches_create(struct bl_reaches **ret_reaches, const struct bl_reader *reader,
                       struct bl_error *error)
 {
@@ -118,8 +129,10 @@ int bl_reaches_create(struct bl_reaches **ret_reaches, const struct bl_reader *r
         return bl_error_set(error, "not enough memory for what holds the buffers");
     reaches->reader = reader;
     reaches->run = bl_reader_reach_run(reader);
-    reaches->is_known = reaches->run && reaches->run->outcome == BL_REACH_DONE &&
-                        !(reaches->run->flags & BL_REACH_INCOMPLETE);
+    bool is_whole = reaches->run && reaches->run->outcome == BL_REACH_DONE &&
+                    !(reaches->run->flags & BL_REACH_INCOMPLETE);
+    reaches->is_stale = is_whole && is_of_another_picture(reaches);
+    reaches->is_known = is_whole && !reaches->is_stale;
     if (reaches->is_known && index_live(reaches) < 0) {
         bl_reaches_destroy(reaches);
         return bl_error_set(error, "not enough memory for what holds the buffers");
@@ -153,11 +166,18 @@ bool bl_reaches_known(const struct bl_reaches *reaches, char *why, size_t size)
     bl_reader_name_text(reaches->reader, run->why_name, reason, sizeof(reason));
     if (run->outcome == BL_REACH_RUNNING)
         snprintf(why, size, "it was not found out to the end");
+    else if (reaches->is_stale)
+        snprintf(why, size, "the answer of an earlier dump is not that of this moment");
     else if (run->outcome == BL_REACH_DONE)
         snprintf(why, size, "some blocks are not recorded, and what they hold is not known");
     else
         snprintf(why, size, "%s", *reason ? reason : "it could not be found out");
     return false;
+}
+
+bool bl_reaches_stale(const struct bl_reaches *reaches)
+{
+    return reaches->is_stale;
 }
 
 const struct bl_reach_run *bl_reaches_run(const struct bl_reaches *reaches)

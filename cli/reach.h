@@ -1,6 +1,10 @@
 /*
  * Which buffers are lost, and what holds the others, as the latest run of reach found it.
  *
+ * A run counts only in the picture that it was made with: its snapshot, or the ledger of a process
+ * that ended with it. In later ones it is stale, as pointers have changed since, and all is
+ * unknown.
+ *
  * A buffer that was born after the run, or took the record of another one since, is unknown, as is
  * everything where the run failed, where it could not see all blocks, or where there was none: a
  * run that failed is never "0 lost". A reference-counted buffer whose handle lies in a heap block
@@ -41,6 +45,8 @@ void bl_reaches_destroy(struct bl_reaches *reaches);
 /* Did a run end well? Else `why`, if it is not NULL, is filled with a sentence on why not; "" when
  * none was asked for. */
 bool bl_reaches_known(const struct bl_reaches *reaches, char *why, size_t size);
+/* Was there a run that ended well, but in an earlier picture than this one? */
+bool bl_reaches_stale(const struct bl_reaches *reaches);
 /* The run, NULL when there was none. */
 const struct bl_reach_run *bl_reaches_run(const struct bl_reaches *reaches);
 

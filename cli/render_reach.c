@@ -256,6 +256,17 @@ static void write_java(const struct bl_pen *pen)
             bl_text_age(gc, java->reach_gc_ns), bl_text_age(walk, java->reach_walk_ns));
 }
 
+static void describe_stale(const struct bl_pen *pen, const struct bl_reach_run *run, char *out,
+                           size_t size)
+{
+    char ago[BL_TEXT_NUMBER];
+    uint64_t now_ns = pen->view->model->now_ns;
+    snprintf(out, size,
+             "it was asked for %s before, and that answer is dropped, as pointers change; the "
+             "snapshot of that dump keeps it",
+             bl_text_age(ago, now_ns > run->stopped_ns ? now_ns - run->stopped_ns : 0));
+}
+
 void bl_render_text_reach(const struct bl_pen *pen)
 {
     write_java(pen);
@@ -265,6 +276,8 @@ void bl_render_text_reach(const struct bl_pen *pen)
     if (!run)
         return;
     if (!bl_reaches_known(pen->view->reaches, why, sizeof(why))) {
+        if (bl_reaches_stale(pen->view->reaches))
+            describe_stale(pen, run, why, sizeof(why));
         fprintf(pen->out, "\nlost or held is unknown:");
         bl_pen_wrap(pen, why, 24, 2);
         fprintf(pen->out, "\n");
@@ -294,8 +307,11 @@ json_t *bl_render_json_reach(const struct bl_view *view)
     char why[320];
     bool is_known = bl_reaches_known(view->reaches, why, sizeof(why));
     json_t *object = json_pack(
-        "{s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "outcome", is_known ? "done" : "failed", "why",
-        is_known ? json_null() : json_string(why), "method",
+        "{s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "outcome",
+        is_known                          ? "done"
+        : bl_reaches_stale(view->reaches) ? "stale"
+                                          : "failed",
+        "why", is_known ? json_null() : json_string(why), "method",
         run->method == BL_REACH_BY_CLONE ? "clone" : "in-process", "pause_ns",
         whole_number(run->pause_ns), "locked_ns", whole_number(run->locked_ns), "total_ns",
         whole_number(run->total_ns), "child_status", json_integer(run->child_status));

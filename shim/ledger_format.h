@@ -812,6 +812,9 @@ enum bl_reach_method {
 #define BL_REACH_INCOMPLETE 0x1u
 /* The allocator is not the C library's: its memory is told from the program's by mapping only. */
 #define BL_REACH_OTHER_ALLOCATOR 0x2u
+/* Made at the end of the process: it is the ledger's own. Without it a run is that of the snapshot
+ * whose snapshot_ns is not after its stopped_ns, and stale in all other pictures. */
+#define BL_REACH_AT_EXIT 0x4u
 
 struct bl_reach_run {
     uint32_t outcome;          /*   0 enum bl_reach_outcome, release */

@@ -448,6 +448,7 @@ void bl_reach_at_exit(void)
         bl_sys4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
     if (waits > TURN_WAITS)
         return;
+    run.flags |= BL_REACH_AT_EXIT;
     note_own_place();
     freeze_for_exit();
 }

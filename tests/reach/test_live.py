@@ -3,6 +3,7 @@
 BL_TEST_LONG=1 asks 10,000 times under churn and 1,000 times under a storm of signals.
 """
 import ctypes
+import glob
 import os
 import struct
 import subprocess
@@ -309,9 +310,22 @@ def names_of_holders():
     expect(path[0]['kind'] == 'block' and '`held`' in path[-1]['text'], str(path))
 
 
+def answers_of_the_past():
+    """What a dump found is not told of the ledger later, nor after the program's end."""
+    with Program('own-signal') as program:
+        check_done(program.dump()['reach'])
+        ledger, = glob.glob(program.directory.name + '/*.ledger')
+        for ended in (False, True):
+            if ended:
+                program.end()
+            found = tools.report(ledger)
+            expect(found['reach']['outcome'] == 'stale', str(found['reach']))
+            expect({g['reach'] for g in found['groups']} <= {'unknown'}, f'{ended}: still told')
+
+
 TESTS = [blocking_calls, churn, storm, deaf_thread, own_signal, other_signal, without_ptrace,
          under_strace, clone_refused, clone_refused_live, without_proc, as_nobody, sampled,
-         names_of_holders]
+         names_of_holders, answers_of_the_past]
 
 
 def main():

@@ -322,6 +322,27 @@ START_TEST(a_report_on_a_failed_run_says_unknown)
 }
 END_TEST
 
+START_TEST(a_run_counts_in_its_own_picture_only)
+{
+    struct scene s = make_scene();
+    uint32_t a = block(&s, 10);
+    synth_reach(s.synth, a, BL_REACH_LEADER, 0, 0);
+    struct bl_reach_run *run = synth_reach_run(s.synth, BL_REACH_DONE, NULL);
+    run->flags = 0;
+    run->stopped_ns = 2000000010;
+    check_reports(&s, "lost or held is unknown: it was asked for", "\"outcome\":\"stale\"");
+    check_reports(&s, "lost or held is unknown", "\"reach\":\"unknown\"");
+    struct bl_header *header = &s.synth->header;
+    header->snapshot_number = 1;
+    header->snapshot_ns = 2000000009;
+    check_reports(&s, "1 of 1: no pointer to it is left", "\"reach\":\"lost\"");
+    header->snapshot_number = 2;
+    header->snapshot_ns = 2000000011;
+    check_reports(&s, "lost or held is unknown: it was asked for", "\"reach\":\"unknown\"");
+    synth_destroy(s.synth);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("reach");
@@ -341,6 +362,7 @@ int main(void)
     tcase_add_test(reports, a_report_says_what_holds_a_group);
     tcase_add_test(reports, a_report_says_what_is_lost);
     tcase_add_test(reports, a_report_on_a_failed_run_says_unknown);
+    tcase_add_test(reports, a_run_counts_in_its_own_picture_only);
     suite_add_tcase(suite, reports);
     return run_suite(suite);
 }

@@ -402,7 +402,8 @@ void synth_reach_root(struct synth *synth, uint32_t live, const struct bl_reach_
 struct bl_reach_run *synth_reach_run(struct synth *synth, enum bl_reach_outcome outcome,
                                      const char *why)
 {
-    struct bl_reach_run run = {.outcome = (uint32_t)outcome, .method = BL_REACH_BY_CLONE};
+    struct bl_reach_run run = {
+        .outcome = (uint32_t)outcome, .method = BL_REACH_BY_CLONE, .flags = BL_REACH_AT_EXIT};
     if (why)
         run.why_name = synth_name(synth, why, strlen(why));
     append(synth, BL_SECTION_REACH_RUN, &run, sizeof(run));
