@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 import machines
@@ -63,7 +64,9 @@ class Case:
         self.tap = tap
         self.class_path = class_path
         self.java = str(JDK / "bin" / "java")
-        self.program = [self.java, "-cp", class_path, "leaky.Leaky"]
+        # Netty's own detector speaks on stderr when it happens to have looked at one of the leaks
+        self.program = [self.java, "-Dio.netty.leakDetection.level=disabled", "-cp", class_path,
+                        "leaky.Leaky"]
 
     def check(self, what, command, processes=1, shim=SHIM, **more):
         with tempfile.TemporaryDirectory(prefix="bufleak jvm.") as directory:
@@ -132,9 +135,10 @@ def make_agent():
     """byte-buddy puts code of its own before and after Netty's retain and release."""
     libs = maven.libraries(HERE / "meddler" / "pom.xml", CACHE)
     classes = maven.compiled(HERE / "meddler", libs, CACHE, 8)
-    jar = CACHE / f"{classes.name}.jar"
+    jar = CACHE / f"{classes.name}-{libs.name}.jar"
     if not jar.exists():
-        path = " ".join(p.as_uri() for p in sorted(libs.glob("*.jar")))
+        # paths as in a URL, without its scheme, which the virtual machine takes for a directory
+        path = " ".join(urllib.parse.quote(str(p)) for p in sorted(libs.glob("*.jar")))
         text = "Boot-Class-Path: " + path
         lines = [text[:70]] + [" " + text[i:i + 69] for i in range(70, len(text), 69)]
         manifest = CACHE / f"{classes.name}.manifest"

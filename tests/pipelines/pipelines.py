@@ -85,7 +85,7 @@ class Tracked:
         self.ledger = ledger.Ledger(path)
 
     def verdicts(self):
-        return [g for g in self.report['groups'] if g['verdict'] != 'unreleased']
+        return [g for g in self.report['groups'] if g['verdict'] not in ('unreleased', 'steady')]
 
     def counts(self):
         """(address, references seen, its own count) of every live buffer that has one."""
