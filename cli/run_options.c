@@ -23,7 +23,7 @@ static const struct {
     const char *accepted;
 } shim_options[] = {
     {"depth", CHECK_NUMBER, "a number from 1 to 512"},
-    {"signal", CHECK_SIGNAL, "a signal's name or number, or none"},
+    {"signal", CHECK_SIGNAL, "a signal's name or number (not of a crash), or none"},
     {"sample", CHECK_SIZE, "a size such as 1, 64K, 512K"},
     {"interval", CHECK_AGE, "an age such as 500ms, 1s, 1m"},
     {"profiles", CHECK_NONE, "names and paths"},

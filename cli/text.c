@@ -265,18 +265,30 @@ static int parse_realtime_signal(const char *name)
     return from_max ? SIGRTMAX - (int)distance : SIGRTMIN + (int)distance;
 }
 
+/* Signals that the shim does not answer: they cannot be caught, or come with a crash. */
+static int answerable(int number)
+{
+    static const int ends[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                               SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (number == ends[i])
+            return -1;
+    }
+    return number;
+}
+
 int bl_text_parse_signal(const char *text)
 {
     if (strcasecmp(text, "none") == 0)
         return 0;
     uint64_t number;
     if (bl_text_parse_number(text, (uint64_t)SIGRTMAX, &number))
-        return number > 0 ? (int)number : -1;
+        return number > 0 ? answerable((int)number) : -1;
     const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
     for (int i = 1; i < SIGRTMIN; i++) {
         const char *known = sigabbrev_np(i);
         if (known && strcasecmp(known, name) == 0)
-            return i;
+            return answerable(i);
     }
     return parse_realtime_signal(name);
 }

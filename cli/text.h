@@ -42,7 +42,7 @@ bool bl_text_parse_age(const char *text, uint64_t *ret_ns);
 /* Decimal digits only, at most `max`. */
 bool bl_text_parse_number(const char *text, uint64_t max, uint64_t *ret_value);
 
-/* "USR1", "SIGUSR1", "RTMIN+3", "10"; 0 for "none"; -1 when there is no such signal. */
+/* "USR1", "SIGUSR1", "RTMIN+3", "10"; 0 for "none"; -1 when there is none that can be answered. */
 int bl_text_parse_signal(const char *text);
 /* "SIGUSR1" */
 const char *bl_text_signal(char *out, int number);

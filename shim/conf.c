@@ -121,6 +121,18 @@ static bool parse_signal_name(struct value v, int *ret_signal)
     return true;
 }
 
+/* A crash returns to the instruction that crashed: answered with a snapshot, it would never end. */
+static bool ends_process(uint64_t number)
+{
+    static const int ends[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                               SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (number == (uint64_t)ends[i])
+            return true;
+    }
+    return false;
+}
+
 static bool parse_signal(struct value v, int *ret_signal)
 {
     uint64_t number = 0;
@@ -136,7 +148,7 @@ static bool parse_signal(struct value v, int *ret_signal)
         number = (uint64_t)named;
     }
     bool of_libc = number > 31 && number < (uint64_t)SIGRTMIN;
-    if (number == 0 || number == SIGKILL || number == SIGSTOP || of_libc)
+    if (number == 0 || ends_process(number) || of_libc)
         return false;
     *ret_signal = (int)number;
     return true;
@@ -168,7 +180,8 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
     if (equals(key, "depth"))
         return parse_count(v, 1, BL_DEPTH_MAX, &conf->depth_frames) ? NULL : "frames, 1 to 512";
     if (equals(key, "signal"))
-        return parse_signal(v, &conf->signal) ? NULL : "a signal name or number, or none";
+        return parse_signal(v, &conf->signal) ? NULL
+                                              : "a signal name or number (not of a crash), or none";
     if (equals(key, "sample")) {
         bool ok = parse_size(v, &number) && number >= 1 && number <= 1ull << 40;
         conf->sample_bytes = ok ? number : conf->sample_bytes;
@@ -225,9 +238,44 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
            "quiet, mmap, reach, reach_signal";
 }
 
+/* The last text of the options that depend on another; NULL = not given. */
+struct dependent {
+    struct value signal;
+    struct value limit_action;
+};
+
+static void note_dependent(struct dependent *d, struct value key, struct value option)
+{
+    if (equals(key, "signal"))
+        d->signal = option;
+    else if (equals(key, "limit_action"))
+        d->limit_action = option;
+}
+
+/* What each option accepts, but not together. reach_signal is real-time: never the default signal.
+ */
+static int check_dependent(struct bl_conf *conf, const struct dependent *d, bl_conf_error_fn *error,
+                           void *context)
+{
+    int errors = 0;
+    if (d->signal.text && conf->signal != 0 && conf->signal == conf->reach_signal) {
+        errors++;
+        conf->signal = SIGUSR1;
+        error(context, d->signal.text, d->signal.length, "a signal other than reach_signal");
+    }
+    if (d->limit_action.text && conf->limit_fails && conf->limit_bytes == 0) {
+        errors++;
+        conf->limit_fails = false;
+        error(context, d->limit_action.text, d->limit_action.length,
+              "fail only together with limit, for example limit=64M");
+    }
+    return errors;
+}
+
 int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *error, void *context)
 {
     int errors = 0;
+    struct dependent dependent = {.signal.text = NULL};
     const char *at = options ? options : "";
     while (*at) {
         size_t length = strcspn(at, ":");
@@ -237,6 +285,8 @@ int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *e
             struct value key = {at, (size_t)(equal - at)};
             struct value v = {equal + 1, length - key.length - 1};
             accepted = set_option(conf, key, v);
+            if (!accepted)
+                note_dependent(&dependent, key, (struct value){at, length});
         }
         if (length > 0 && accepted) {
             errors++;
@@ -244,5 +294,5 @@ int bl_conf_parse(struct bl_conf *conf, const char *options, bl_conf_error_fn *e
         }
         at += length + (at[length] == ':');
     }
-    return errors;
+    return errors + check_dependent(conf, &dependent, error, context);
 }

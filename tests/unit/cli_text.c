@@ -73,6 +73,9 @@ START_TEST(signals_have_names_and_numbers)
     ck_assert_int_eq(bl_text_parse_signal("none"), 0);
     ck_assert_int_eq(bl_text_parse_signal("12"), 12);
     ck_assert_int_eq(bl_text_parse_signal("0"), -1);
+    ck_assert_int_eq(bl_text_parse_signal("KILL"), -1);
+    ck_assert_int_eq(bl_text_parse_signal("SIGSEGV"), -1);
+    ck_assert_int_eq(bl_text_parse_signal("7"), -1);
     ck_assert_int_eq(bl_text_parse_signal("NOSUCH"), -1);
     ck_assert_int_eq(bl_text_parse_signal("RTMIN+99"), -1);
     ck_assert_str_eq(bl_text_signal(out, SIGUSR1), "SIGUSR1");

@@ -35,6 +35,7 @@ static void check_same(const struct bl_conf *a, const struct bl_conf *b)
     ck_assert_int_eq(a->signal, b->signal);
     ck_assert_int_eq(a->follow, b->follow);
     ck_assert_int_eq(a->at_exit, b->at_exit);
+    ck_assert_int_eq(a->limit_fails, b->limit_fails);
     ck_assert_int_eq(a->quiet, b->quiet);
     ck_assert_int_eq(a->mmap, b->mmap);
     ck_assert_uint_eq(a->java_check, b->java_check);
@@ -204,6 +205,15 @@ START_TEST(a_bad_value_is_named_with_what_is_accepted_and_changes_nothing)
                {"interval=1d", "10ms to 1h"},
                {"signal=KILL", "signal name"},
                {"signal=9", "signal name"},
+               {"signal=SEGV", "not of a crash"},
+               {"signal=SIGBUS", "not of a crash"},
+               {"signal=8", "not of a crash"},
+               {"signal=ILL", "not of a crash"},
+               {"signal=TRAP", "not of a crash"},
+               {"signal=SYS", "not of a crash"},
+               {"signal=ABRT", "not of a crash"},
+               {"signal=RTMAX-3", "other than reach_signal"},
+               {"limit_action=fail", "together with limit"},
                {"signal=SIGSTOP", "signal name"},
                {"signal=19", "signal name"},
                {"signal=0", "signal name"},
@@ -246,6 +256,20 @@ START_TEST(an_unknown_key_is_answered_with_every_key_there_is)
 }
 END_TEST
 
+START_TEST(what_is_right_together_is_taken_in_any_order)
+{
+    struct complaint c;
+    ck_assert(parse("limit_action=fail:limit=1M", &c).limit_fails && c.count == 0);
+    ck_assert_int_eq(parse("signal=RTMAX-3:reach_signal=RTMAX", &c).signal, SIGRTMAX - 3);
+    ck_assert_int_eq(c.count, 0);
+    ck_assert_int_eq(parse("signal=none:reach_signal=none", &c).signal, 0);
+    ck_assert_int_eq(c.count, 0);
+    ck_assert_int_eq(parse("signal=RTMIN:reach_signal=RTMIN", &c).signal, SIGUSR1);
+    ck_assert_int_eq(c.count, 1);
+    ck_assert_str_eq(c.what, "signal=RTMIN");
+}
+END_TEST
+
 START_TEST(parsing_goes_on_after_a_mistake)
 {
     struct complaint c;
@@ -272,4 +296,5 @@ RUN_SUITE("shim conf", defaults_are_the_documented_ones,
           signal_takes_names_numbers_and_none, switches_take_words_and_digits,
           a_bad_value_is_named_with_what_is_accepted_and_changes_nothing,
           an_unknown_key_is_answered_with_every_key_there_is, parsing_goes_on_after_a_mistake,
-          the_last_of_two_values_counts)
+          an_unknown_key_is_answered_with_every_key_there_is,
+          what_is_right_together_is_taken_in_any_order, the_last_of_two_values_counts)
