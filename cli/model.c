@@ -596,8 +596,15 @@ static void read_classes(struct bl_model *model)
     }
 }
 
-/* A sampled ledger counted sampled blocks only: what lives is estimated block by block, what has
- * been is estimated from the mean size of the sampled blocks. */
+static uint64_t ended_blocks(const struct bl_model *model, uint32_t class_number)
+{
+    const struct bl_class *class = bl_reader_class(model->reader, class_number);
+    return class ? class->ended_blocks : 0;
+}
+
+/* A sampled ledger counted sampled blocks only. What lives is estimated block by block, and what
+ * has ended was when it did: the mean size of the sampled blocks tells nothing, for large ones are
+ * sampled more often. */
 static void scale_classes(struct bl_model *model)
 {
     uint64_t sample_bytes = bl_reader_header(model->reader)->sample_bytes;
@@ -623,9 +630,9 @@ static void scale_classes(struct bl_model *model)
         sums->peak_bytes = whole((double)sums->peak_bytes * peak_scale);
         sums->live_count = whole(live_count);
         sums->live_bytes = whole(live_bytes);
-        sums->allocs = whole((double)sums->allocs * weight);
-        sums->releases = whole((double)sums->releases * weight);
-        sums->ended = sums->releases;
+        sums->ended = whole(ldexp((double)ended_blocks(model, sums->number), -BL_BLOCKS_SHIFT));
+        sums->releases = sums->ended;
+        sums->allocs = sums->live_count + sums->ended;
     }
 }
 

@@ -76,6 +76,16 @@ __attribute__((cold)) static inline struct bl_live_sums bl_counters_sum(uint32_t
     return sums;
 }
 
+/* What a block that ended stands for; times: -1 if it has not ended after all. */
+BL_INLINE void bl_counters_end_sampled(uint8_t class_number, uint64_t size, int times)
+{
+    if (BL_LIKELY(bl_limit_sample_mean <= 1) || class_number != 0) /* heap */
+        return;
+    struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);
+    uint64_t blocks = bl_limit_blocks(size);
+    __atomic_fetch_add(&class->ended_blocks, times < 0 ? -blocks : blocks, __ATOMIC_RELAXED);
+}
+
 BL_INLINE void bl_counters_birth(uint32_t shard, uint8_t class_number, uint64_t size)
 {
     struct bl_counter *c = bl_counters_of(class_number, shard);
@@ -89,6 +99,7 @@ BL_INLINE void bl_counters_end(uint32_t shard, uint8_t class_number, uint64_t si
     struct bl_counter *c = bl_counters_of(class_number, shard);
     bl_counters_add(&c->frees, 1);
     bl_counters_add(&c->free_bytes, size);
+    bl_counters_end_sampled(class_number, size, 1);
     bl_counters_settle(c, class_number, -(int64_t)size);
 }
 

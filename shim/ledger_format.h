@@ -434,6 +434,8 @@ static_assert(sizeof(struct bl_thread) == 64, "thread layout");
 /* its buffers are those that the program asked to ignore, or whose bytes are another class's */
 #define BL_CLASS_HIDDEN 0x10u
 
+#define BL_BLOCKS_SHIFT 16
+
 struct bl_class {
     uint32_t name;          /*  0 in NAMES */
     uint32_t flags;         /*  4 BL_CLASS_* */
@@ -442,7 +444,10 @@ struct bl_class {
     uint32_t own_modules;   /* 24 in NAMES: file name patterns of the class's library, separated by
                              * blanks; their frames are not the caller's own code */
     uint32_t profile_name;  /* 28 in NAMES: the profile it came from */
-    uint8_t reserved[32];
+    uint64_t
+        ended_blocks; /* 32 class heap with sample=: how many blocks the recorded ones that ended
+                       * stand for, each by its own size, in 1/2^BL_BLOCKS_SHIFT; atomic */
+    uint8_t reserved[24];
 };
 static_assert(sizeof(struct bl_class) == 64, "class layout");
 

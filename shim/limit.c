@@ -8,7 +8,7 @@
 bool bl_limit_on;
 
 static uint64_t limit;
-static uint64_t sample_mean; /* bytes between samples; 1: every block */
+uint64_t bl_limit_sample_mean = 1; /* bytes between samples; 1: every block */
 static bool fails;
 static uint32_t due;                     /* atomic; counts the snapshots that became due */
 static uint32_t served;                  /* atomic, futex; the latest of them that was answered */
@@ -22,7 +22,7 @@ void bl_limit_init(uint64_t bytes, enum bl_limit_action action, uint64_t sample_
     limit = bytes;
     next_due = bytes;
     fails = action == BL_LIMIT_FAIL;
-    sample_mean = sample_bytes;
+    bl_limit_sample_mean = sample_bytes;
     bl_limit_on = bytes > 0 && (fails || sample_bytes > 1);
 }
 
@@ -105,7 +105,7 @@ void bl_limit_await(void)
 bool bl_limit_take(uint64_t bytes, uint64_t *ret_taken)
 {
     uint64_t used = bl_load_relaxed(&used_bytes);
-    bool is_sampled = sample_mean > 1;
+    bool is_sampled = bl_limit_sample_mean > 1;
     *ret_taken = is_sampled ? 0 : bytes;
     if (!fails)
         return true;
@@ -139,10 +139,16 @@ static double share_of(double x)
 
 uint64_t bl_limit_weight(uint64_t size)
 {
-    if (BL_LIKELY(sample_mean <= 1) || size == 0)
+    if (BL_LIKELY(bl_limit_sample_mean <= 1) || size == 0)
         return size;
-    double x = (double)size / (double)sample_mean;
+    double x = (double)size / (double)bl_limit_sample_mean;
     return (uint64_t)((double)size / share_of(x) + 0.5);
+}
+
+uint64_t bl_limit_blocks(uint64_t size)
+{
+    double x = (double)(size > 0 ? size : 1) / (double)bl_limit_sample_mean;
+    return (uint64_t)((double)(1u << BL_BLOCKS_SHIFT) / share_of(x) + 0.5);
 }
 
 void bl_limit_settle(uint64_t taken, uint64_t used)

@@ -23,7 +23,8 @@
 #include "compiler.h"
 #include "ledger_format.h"
 
-extern bool bl_limit_on; /* bytes are counted here */
+extern bool bl_limit_on;              /* bytes are counted here */
+extern uint64_t bl_limit_sample_mean; /* bytes between samples; 1: every block is recorded */
 
 /* Once, in the constructor. bytes 0: there is none. */
 void bl_limit_init(uint64_t bytes, enum bl_limit_action action, uint64_t sample_bytes);
@@ -34,6 +35,11 @@ void bl_limit_restart(uint64_t used);
 bool bl_limit_take(uint64_t bytes, uint64_t *ret_taken);
 /* What a recorded block of that size stands for. */
 uint64_t bl_limit_weight(uint64_t size);
+/* The same in blocks, in 1/2^BL_BLOCKS_SHIFT: 1 / (1 - e^(-size/mean)), the inverse of the chance
+ * that a point of a Poisson process falls into it (Horvitz and Thompson, JASA 47, 1952; so does
+ * gperftools' heap profile, as its pprof unsamples it). It depends on the size of each block: the
+ * mean size of those recorded will not do, for the large ones are recorded more often. */
+uint64_t bl_limit_blocks(uint64_t size);
 /* Of what was taken, or of what a record that ended stood for, only so much is used in the end: the
  * rest is given back. More may be used as well, if it was sampled, or its size became known late.
  */

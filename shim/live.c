@@ -521,6 +521,7 @@ bool bl_live_restore(const struct bl_buffer *buffer)
         struct bl_counter *c = bl_counters_of(buffer->class_number, s->index);
         bl_counters_add(&c->frees, (uint64_t)-1);
         bl_counters_add(&c->free_bytes, -size);
+        bl_counters_end_sampled(buffer->class_number, size, -1);
         bl_counters_settle(c, buffer->class_number, (int64_t)size);
     }
     bl_lock_give(&s->lock);
@@ -649,6 +650,7 @@ void bl_live_rebase_counters(void)
         }
         struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, k);
         class->peak_bytes = class->settled_bytes;
+        class->ended_blocks = 0;
     }
 }
 

@@ -247,6 +247,9 @@ START_TEST(sampled_blocks_stand_for_more)
         synth_live(synth, p.heap, 100, p.direct, 0, 1);
     synth_live(synth, p.heap, 1000000, p.site_a, 0, 1);
     synth_live(synth, p.other, 100, p.site_b, 0, 1);
+    synth_ended(synth, p.heap, 4, 400);
+    struct bl_class *class = synth_record(synth, BL_SECTION_CLASSES, p.heap);
+    class->ended_blocks = 42ull << BL_BLOCKS_SHIFT;
     struct bl_model *model = model_of(synth, &(struct bl_model_options){0});
     ck_assert(model->is_sampled);
     /* 1 / (1 - exp(-0.1)) = 10.508 */
@@ -256,6 +259,9 @@ START_TEST(sampled_blocks_stand_for_more)
     ck_assert_uint_eq(model->groups[0].bytes, 1000000);
     ck_assert_uint_eq(model->groups[2].count, 1);
     ck_assert_uint_eq(model->classes[0].live_bytes, 1010508);
+    ck_assert_uint_eq(model->classes[0].live_count, 106);
+    ck_assert_uint_eq(model->classes[0].releases, 42);
+    ck_assert_uint_eq(model->classes[0].allocs, 148);
     bl_model_destroy(model);
     synth_destroy(synth);
 }

@@ -102,6 +102,8 @@ START_TEST(losses_sampling_and_inheritance_are_said)
     compare("losses.txt", synth, (struct bl_report_options){0});
     compare("losses.json", synth, (struct bl_report_options){.is_json = true});
     synth->header.sample_bytes = 524288;
+    struct bl_class *heap = synth_record(synth, BL_SECTION_CLASSES, 0);
+    heap->ended_blocks = 27000000000ull << BL_BLOCKS_SHIFT;
     compare("sampled.txt", synth, (struct bl_report_options){0});
     synth_destroy(synth);
 }
