@@ -127,11 +127,12 @@ static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t
             leak->baseline == BL_LEAK_NEW && pen->check->baseline_path ? " · new" : "",
             style(pen, BL_STYLE_PLAIN));
     static const char *const ops[] = {"allocated here", "retained here", "released here"};
-    fprintf(pen->out, "     %s%s:\n", ops[leak->op],
+    fprintf(pen->out, "     %s%s%s:\n", ops[leak->op],
             leak->kind == BL_LEAK_OVER_RELEASE ? " too often"
             : leak->kind == BL_LEAK_GROWING    ? ", more with each iteration"
             : leak->reach == BL_LEAK_LOST      ? ", and nothing leads to it any more"
-                                               : ", and not given back");
+                                               : ", and not given back",
+            leak->has_more_stacks ? " (one of several stacks)" : "");
     write_stack(pen, &leak->blame);
     if (leak->text)
         fprintf(pen->out, "     %-16s %s\n", "evidence", leak->text);

@@ -108,9 +108,22 @@ void bl_leaks_add_share(struct bl_leak *leak, const struct bl_leak_share *share)
     leak->shares[leak->share_count++] = *share;
 }
 
+static bool is_same_stack(const struct bl_leak_stack *a, const struct bl_leak_stack *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (a->frames[i].offset != b->frames[i].offset ||
+            strcmp(a->frames[i].path ? a->frames[i].path : "",
+                   b->frames[i].path ? b->frames[i].path : "") != 0)
+            return false;
+    return true;
+}
+
 /* What is worse of two that are the same. */
 static void merge(struct bl_leak *known, const struct bl_leak *leak)
 {
+    known->has_more_stacks |= !is_same_stack(&known->blame, &leak->blame);
     known->indirect_count += leak->indirect_count;
     known->indirect_bytes += leak->indirect_bytes;
     known->count_per_iteration += leak->count_per_iteration;

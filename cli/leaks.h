@@ -81,6 +81,7 @@ struct bl_leak {
     double count_per_iteration; /* of BL_LEAK_GROWING */
     double bytes_per_iteration;
     struct bl_leak_stack blame;
+    bool has_more_stacks;          /* blame is one of several */
     struct bl_leak_stack alloc;    /* empty: as blame */
     struct bl_leak_stack expected; /* empty: unknown */
     const char *text;              /* evidence; NULL: none */

@@ -133,6 +133,20 @@ class Leaks(CheckTest):
         self.victim('lose', '1', '1', options=['--error-exitcode', '9'], code=9)
         self.victim('lose', '1', '1', 'exit', '3', code=3)
 
+    def test_one_leak_of_several_stacks_says_so(self):
+        program = self.home / 'twice'
+        source = ('#include <stdlib.h>\nvoid *volatile last;\n'
+                  'void lose(void) { last = malloc(70); last = NULL; }\n'
+                  'int main(int argc, char **argv) { (void)argv; lose();'
+                  ' if (argc > 1) lose(); return 0; }')
+        subprocess.run(['gcc', '-O0', '-g', '-x', 'c', '-', '-o', program], check=True, text=True,
+                       input=source)
+        self.check('--', program, code=23)
+        self.assertNotIn('several stacks', self.done.stderr)
+        group, = self.check('--', program, 'again', code=23)['groups']
+        self.assertEqual(group['count'], 2)
+        self.assertIn('(one of several stacks):', self.done.stderr)
+
     def test_what_is_lost_with_another_is_told_with_it(self):
         group, = self.victim('tree', '4', code=23)['groups']
         self.assertEqual((group['count'], group['bytes'], group['indirect_count'],
