@@ -276,6 +276,7 @@ START_TEST(memory_stays_bounded_through_a_million_stacks)
     ck_assert_uint_le(bl_ledger_length(), settled_length + settled_length / 2);
     ck_assert_uint_le(bl_arena_mapped_bytes(), settled_mapped + settled_mapped / 2);
     ck_assert_uint_eq(loss(BL_LOSS_stacks_dropped), 0);
+    free(life);
 }
 END_TEST
 
@@ -335,6 +336,7 @@ START_TEST(a_full_table_of_stacks_is_as_small_as_what_is_used)
     }
     check_live(life);
     ck_assert_uint_lt(bl_header->published[BL_SECTION_FRAMES], 4 * SWEEP_MIN);
+    free(life);
 }
 END_TEST
 
@@ -374,9 +376,11 @@ START_TEST(threads_never_find_a_number_that_was_swept)
         bl_sys3(SYS_sched_yield, 0, 0, 0);
     }
     bl_store_relaxed(&enough, 1);
-    for (unsigned i = 0; i < THREADS; i++) {
+    for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < THREADS; i++) {
         check_live(lives[i]);
+        free(lives[i]);
     }
     check_records();
 }
