@@ -25,6 +25,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#define EXIT_SLACK_BYTES (16ull << 20) /* more than the ledger grows by in a moment */
+
 #define CHILD_SECONDS 120 /* of CPU time: it marks for so long at most */
 #define TURN_WAITS    20000
 #define STOP_TRIES    5
@@ -403,11 +405,12 @@ static void mark_in_process(void)
     bl_store_relaxed(&marking_tid, 0);
 }
 
-/* There is no snapshot at the end: a copy is made to have still ground. */
+/* There is no snapshot at the end: a copy is made to have still ground. The ledger may grow until
+ * the locks are taken: the helper thread still enters what it sees. */
 static void freeze_for_exit(void)
 {
     uint64_t since = now_ns();
-    uint64_t length = bl_ledger_length();
+    uint64_t length = bl_ledger_length() + EXIT_SLACK_BYTES;
     unsigned char *copy = bl_sys_map(length, PROT_READ | PROT_WRITE,
                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bl_refs_lock();
