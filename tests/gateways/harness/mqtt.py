@@ -89,11 +89,14 @@ class Client:
 
 
 class Delivery:
-    """A publisher and a subscriber in threads; counts what arrived whole and in order."""
+    """A publisher and a subscriber in threads; counts what arrived whole and in order. With `held`
+    the last so many messages are sent after release_held()."""
 
-    def __init__(self, port, first, count):
+    def __init__(self, port, first, count, held=0):
         self.payloads = [f"message {n} ".encode() * (1 + n % 30)
                          for n in range(first, first + count)]
+        self.held = held
+        self.released = threading.Event()
         self.delivered = 0
         self.acknowledged = 0
         self.failures = []
@@ -107,6 +110,9 @@ class Delivery:
         for thread in self.threads:
             thread.start()
         return self
+
+    def release_held(self):
+        self.released.set()
 
     def wait(self):
         for thread in self.threads:
@@ -132,7 +138,14 @@ class Delivery:
             self.delivered += 1
 
     def _publish(self):
-        self.acknowledged = self.publisher.publish_all("bufleak", self.payloads)
+        self.acknowledged = self.publisher.publish_all("bufleak", self._sendable())
+
+    def _sendable(self):
+        free = len(self.payloads) - self.held
+        yield from self.payloads[:free]
+        if self.held and not self.released.wait(TIMEOUT_SECONDS):
+            raise TimeoutError("the messages held back were never released")
+        yield from self.payloads[free:]
 
     @property
     def right(self):
