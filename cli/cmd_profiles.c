@@ -3,18 +3,15 @@
 #include "args.h"
 #include "hooks.h"
 #include "profile.h"
+#include "profile_file.h"
 #include "reader.h"
 #include "target.h"
 #include "text.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const char help[] =
     "Usage: bufleak profiles list\n"
@@ -37,9 +34,6 @@ static const char help[] =
 static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
                                              {"format", required_argument, NULL, BL_ARGS_OWN},
                                              {NULL, 0, NULL, 0}};
-
-/* More is not a profile, whatever it is. */
-#define FILE_MAX (1u << 20)
 
 /* ---- list, show ---- */
 
@@ -79,6 +73,7 @@ struct check {
     const char *path;
     unsigned classes;
     unsigned functions;
+    unsigned requests;
     unsigned errors;
 };
 
@@ -94,48 +89,17 @@ static void count_function(void *context, const struct bl_profile_function *f)
     ((struct check *)context)->functions++;
 }
 
+static void count_request(void *context, const struct bl_profile_request *r)
+{
+    (void)r;
+    ((struct check *)context)->requests++;
+}
+
 static void say_error(void *context, unsigned line, unsigned column, const char *what)
 {
     struct check *check = context;
     if (check->errors++ < ERRORS_SHOWN)
         bl_say("%s:%u:%u: %s", check->path, line, column, what);
-}
-
-/* Returns the bytes read, or -1. */
-static ssize_t read_all(int fd, char *out, size_t size)
-{
-    size_t used = 0;
-    while (used < size) {
-        ssize_t n = read(fd, out + used, size - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        used += (size_t)n;
-    }
-    return (ssize_t)used;
-}
-
-static int read_profile(const char *path, char *out, size_t *ret_length, struct bl_error *error)
-{
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return bl_error_set(error, "cannot open the profile %s: %s", path, strerror(errno));
-    int outcome = 0;
-    ssize_t length = -1;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
-        outcome = bl_error_set(error, "%s is not a file", path);
-    else if ((length = read_all(fd, out, FILE_MAX + 1)) < 0)
-        outcome = bl_error_set(error, "cannot read %s: %s", path, strerror(errno));
-    else if (length > (ssize_t)FILE_MAX)
-        outcome = bl_error_set(error, "%s is no profile: it is longer than 1 MiB", path);
-    close(fd);
-    if (outcome == 0)
-        *ret_length = (size_t)length;
-    return outcome;
 }
 
 /* 1: the file has errors, which were said. */
@@ -145,16 +109,17 @@ static int check_file(const char *path, char *buffer, struct bl_error *error)
     struct bl_profile_sink sink = {.context = &check,
                                    .on_class = count_class,
                                    .on_function = count_function,
+                                   .on_request = count_request,
                                    .on_error = say_error};
     size_t length = 0;
-    if (read_profile(path, buffer, &length, error) < 0)
+    if (bl_profile_file_read(path, buffer, &length, error) < 0)
         return -1;
     if (bl_profile_parse(buffer, length, &sink) > 0) {
         if (check.errors > ERRORS_SHOWN)
             bl_say("%s: and %u more errors", path, check.errors - ERRORS_SHOWN);
         return 1;
     }
-    if (check.classes == 0)
+    if (check.classes + check.requests == 0)
         return bl_error_set(error, "%s names no class: a profile begins with `class NAME`", path);
     printf("%s: %u class%s, %u function%s\n", path, check.classes, check.classes == 1 ? "" : "es",
            check.functions, check.functions == 1 ? "" : "s");
@@ -163,7 +128,7 @@ static int check_file(const char *path, char *buffer, struct bl_error *error)
 
 static int check_files(int count, char **paths, struct bl_error *error)
 {
-    char *buffer = malloc(FILE_MAX + 1);
+    char *buffer = malloc(BL_PROFILE_FILE_MAX + 1);
     if (!buffer) {
         bl_error_set(error, "not enough memory");
         return BL_CODE_FAILED;
@@ -220,6 +185,23 @@ static void write_watch(const struct bl_reader *reader)
             printf("libraries that were loaded later were not looked at: %s\n", hook.why);
 }
 
+/* The profile files that something is wrong with. */
+static bool write_broken(const struct bl_reader *reader, bool is_after_rows)
+{
+    struct bl_hook_row hook;
+    char text[640];
+    bool any = false;
+    for (uint32_t i = 0; i < bl_hooks_count(reader); i++) {
+        if (!bl_hooks_read(reader, i, &hook) || !hook.is_profile)
+            continue;
+        bl_hooks_say_mistakes(&hook, text, sizeof(text));
+        printf("%sprofile %s: %s; %s\n", is_after_rows && !any ? "\n" : "", hook.module, text,
+               hook.line > 0 ? "what has a mistake was left out" : "it was not applied");
+        any = true;
+    }
+    return any;
+}
+
 static void write_rows(const struct bl_reader *reader)
 {
     uint32_t count = bl_hooks_count(reader);
@@ -237,8 +219,11 @@ static void write_rows(const struct bl_reader *reader)
         whole += *row.hook.unseen == '\0';
         write_row(&row);
     }
+    bool is_broken = write_broken(reader, functions > 0);
     if (functions == 0)
-        puts("no profile was applied: none of its libraries is there, or profiles=none was given");
+        puts(is_broken ? "no other profile was applied"
+                       : "no profile was applied: none of its libraries is there, or "
+                         "profiles=none was given");
     else
         printf("\n%u function%s, %u seen wherever it is called from\n", functions,
                functions == 1 ? "" : "s", whole);
@@ -262,8 +247,8 @@ static int write_rows_json(const struct bl_reader *reader, struct bl_error *erro
     for (uint32_t i = 0; i < count; i++)
         if (read_row(reader, i, &row))
             json_array_append_new(hooks, make_row(&row));
-    json_t *root =
-        json_pack("{s:i, s:s, s:o}", "schema", 1, "tool", "bufleak " BL_VERSION, "hooks", hooks);
+    json_t *root = json_pack("{s:i, s:s, s:o, s:o}", "schema", 1, "tool", "bufleak " BL_VERSION,
+                             "hooks", hooks, "profiles_broken", bl_hooks_make_mistakes(reader));
     int outcome = root ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
     json_decref(root);
     putchar('\n');

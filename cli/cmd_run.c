@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include "args.h"
+#include "profile_file.h"
 #include "reader.h"
 #include "report.h"
 #include "run_options.h"
@@ -114,10 +115,10 @@ static int parse(struct run *run, int argc, char **argv, struct bl_error *error)
         return BL_CODE_USAGE;
     }
     /* the report is printed here; the program need not say where to find it */
-    if (!bl_run_env_has_option(&run->session.env, "quiet") &&
-        bl_run_env_set_option(&run->session.env, "quiet", "1", error) < 0)
-        return BL_CODE_USAGE;
-    return 0;
+    if (bl_run_env_has_option(&run->session.env, "quiet") || run->wants_help)
+        return 0;
+    bl_profile_file_warn(run->session.env.options);
+    return bl_run_env_set_option(&run->session.env, "quiet", "1", error) < 0 ? BL_CODE_USAGE : 0;
 }
 
 static int open_output(struct run *run, struct bl_error *error)

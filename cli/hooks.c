@@ -1,5 +1,6 @@
 #include "hooks.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,17 +23,21 @@ static const char *unseen_of(const struct bl_hook *hook)
 
 static bool read_hook(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row)
 {
-    static const char *const methods[] = {"none",   "symbol",   "entry",
-                                          "import", "bytecode", "lasting"};
+    static const char *const methods[] = {"none",     "symbol",  "entry",  "import",
+                                          "bytecode", "lasting", "profile"};
     const struct bl_hook *hook = bl_reader_hook(reader, number);
     if (!hook)
         return false;
     row->class_number = hook->class_number;
-    row->method = methods[hook->method <= BL_HOOK_LASTING ? hook->method : 0];
+    row->method = methods[hook->method <= BL_HOOK_PROFILE ? hook->method : 0];
     row->unseen = unseen_of(hook);
     row->is_none = hook->method == BL_HOOK_NONE;
     row->is_import = hook->method == BL_HOOK_IMPORT;
     row->is_lasting = hook->method == BL_HOOK_LASTING;
+    row->is_profile = hook->method == BL_HOOK_PROFILE;
+    row->line = hook->code_start;
+    row->column = hook->code_bytes;
+    row->mistakes = hook->flags;
     bl_reader_name_text(reader, hook->module_name, row->module, sizeof(row->module));
     bl_reader_name_text(reader, hook->why_name, row->why, sizeof(row->why));
     return bl_reader_name_text(reader, hook->function_name, row->function, sizeof(row->function));
@@ -58,4 +63,36 @@ bool bl_hooks_read(const struct bl_reader *reader, uint32_t number, struct bl_ho
     uint32_t hooks = bl_reader_count(reader, BL_SECTION_HOOKS);
     return number < hooks ? read_hook(reader, number, row)
                           : read_field(reader, number - hooks, row);
+}
+
+void bl_hooks_say_mistakes(const struct bl_hook_row *row, char *out, size_t size)
+{
+    char place[64] = "";
+    char more[64] = "";
+    if (row->line > 0)
+        snprintf(place, sizeof(place), "line %" PRIu32 ", column %" PRIu32 ": ", row->line,
+                 row->column);
+    if (row->mistakes > 1)
+        snprintf(more, sizeof(more), ", and %" PRIu32 " more mistake%s", row->mistakes - 1,
+                 row->mistakes == 2 ? "" : "s");
+    snprintf(out, size, "%s%s%s", place, row->why, more);
+}
+
+static json_t *make_mistake(const struct bl_hook_row *row)
+{
+    json_t *line = row->line > 0 ? json_integer(row->line) : json_null();
+    json_t *column = row->line > 0 ? json_integer(row->column) : json_null();
+    return json_pack("{s:s, s:o, s:o, s:s, s:I}", "file", row->module, "line", line, "column",
+                     column, "why", row->why, "mistakes", (json_int_t)row->mistakes);
+}
+
+json_t *bl_hooks_make_mistakes(const struct bl_reader *reader)
+{
+    json_t *all = json_array();
+    struct bl_hook_row row;
+    uint32_t count = bl_hooks_count(reader);
+    for (uint32_t i = 0; i < count; i++)
+        if (bl_hooks_read(reader, i, &row) && row.is_profile)
+            json_array_append_new(all, make_mistake(&row));
+    return all;
 }

@@ -6,6 +6,7 @@
 
 #include "reader.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,11 +20,19 @@ struct bl_hook_row {
     bool is_none;
     bool is_import;
     bool is_lasting; /* no hook: what is made inside the function stays */
+    bool is_profile; /* no function: a profile file, `module`, of which something was left out */
+    uint32_t line;   /* of its first mistake; 0: the file as a whole */
+    uint32_t column;
+    uint32_t mistakes;
 };
 
 /* Hooks come in the order of the ledger; then each class whose count field is not used. */
 uint32_t bl_hooks_count(const struct bl_reader *reader);
 /* False where there is none by this number. */
 bool bl_hooks_read(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row);
+/* Of a row that is_profile: what is wrong, in a sentence without the file's name. */
+void bl_hooks_say_mistakes(const struct bl_hook_row *row, char *out, size_t size);
+/* Of all those rows, as JSON: an array, empty if nothing is wrong. NULL: no memory. */
+json_t *bl_hooks_make_mistakes(const struct bl_reader *reader);
 
 #endif

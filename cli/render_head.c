@@ -204,14 +204,34 @@ static bool matters(const struct bl_hook_row *hook)
            (strncmp(hook->function, "signal:", 7) == 0 && *hook->why);
 }
 
+/* Of the profile files what was not understood or not there: less is recorded than was asked for.
+ */
+static bool write_profiles(const struct bl_pen *pen)
+{
+    bool any = false;
+    uint32_t count = bl_hooks_count(pen->view->reader);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bl_hook_row hook;
+        char text[640];
+        if (!bl_hooks_read(pen->view->reader, i, &hook) || !hook.is_profile)
+            continue;
+        bl_hooks_say_mistakes(&hook, text, sizeof(text));
+        fprintf(pen->out, "%s  profile %s:", any ? "" : "\nhooks:\n", hook.module);
+        bl_pen_wrap(pen, text, 11 + bl_text_width(hook.module), 6);
+        fputc('\n', pen->out);
+        any = true;
+    }
+    return any;
+}
+
 static void write_hooks(const struct bl_pen *pen)
 {
     const struct bl_view *view = pen->view;
-    bool has_title = false;
+    bool has_title = write_profiles(pen);
     uint32_t count = bl_hooks_count(view->reader);
     for (uint32_t i = 0; i < count; i++) {
         struct bl_hook_row hook;
-        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting ||
+        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting || hook.is_profile ||
             (!view->show_hooks && !matters(&hook)))
             continue;
         if (!has_title)

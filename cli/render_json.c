@@ -392,12 +392,17 @@ static bool write_document(FILE *out, const struct bl_view *view)
     uint32_t hooks = bl_hooks_count(view->reader);
     for (uint32_t i = 0; done && i < hooks; i++) {
         struct bl_hook_row hook;
-        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting)
+        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting || hook.is_profile)
             continue;
         done = bl_render_json_put(out, before, make_hook(view, &hook));
         before = ",\n  ";
     }
-    fputs("]}\n", out);
+    fputs("]", out);
+    json_t *mistakes = bl_hooks_make_mistakes(view->reader);
+    if (done && json_array_size(mistakes) > 0)
+        done = bl_render_json_put(out, ",\n\"profiles_broken\": ", json_incref(mistakes));
+    json_decref(mistakes);
+    fputs("}\n", out);
     return done;
 }
 

@@ -114,12 +114,7 @@ static void say_grown(const struct bufleak_moment *since, int64_t grown)
 {
     char buffer[256];
     struct bl_text t;
-    bl_text_init(&t, buffer, sizeof buffer);
-    bl_text_str(&t, "bufleak: ");
-    bl_text_bytes(&t, bl_header->comm, strnlen(bl_header->comm, sizeof bl_header->comm));
-    bl_text_str(&t, "[");
-    bl_text_u64(&t, bl_header->pid);
-    bl_text_str(&t, "]: ");
+    bl_say_begin(&t, buffer, sizeof buffer, bl_header->comm, bl_header->pid);
     bl_text_u64(&t, (uint64_t)grown);
     bl_text_str(&t, " bytes more than at checkpoint \"");
     bl_text_str(&t, since->name);

@@ -125,6 +125,43 @@ int bl_dir_open_file(const char *name)
     return open_file(name, 0);
 }
 
+static bool find_in(const char *entries, long length, const char *part,
+                    bool (*accepts)(void *context, const char *name), void *context)
+{
+    for (long at = 0; at < length;) {
+        struct {
+            uint64_t ino;
+            int64_t off;
+            uint16_t length;
+            uint8_t type;
+            char name[];
+        } const *entry = (const void *)(entries + at);
+        if (strstr(entry->name, part) && (!accepts || accepts(context, entry->name)))
+            return true;
+        at += entry->length;
+    }
+    return false;
+}
+
+bool bl_dir_find(uint32_t pid, bool (*accepts)(void *context, const char *name), void *context)
+{
+    char buffer[4096] BL_ALIGNED(8) = {0};
+    char part[32];
+    struct bl_text t;
+    bl_text_init(&t, part, sizeof part);
+    bl_text_str(&t, ".");
+    bl_text_u64(&t, pid);
+    bl_text_str(&t, ".");
+    long fd = bl_sys4(SYS_openat, usable(), (long)".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool found = false;
+    long n = 0;
+    while (fd >= 0 && !found && (n = bl_sys3(SYS_getdents64, fd, (long)buffer, sizeof buffer)) > 0)
+        found = find_in(buffer, n, part, accepts, context);
+    if (fd >= 0)
+        bl_sys_close((int)fd);
+    return found;
+}
+
 int bl_dir_rename(const char *from, const char *to)
 {
     int at = usable();

@@ -28,6 +28,8 @@ bool bl_dir_owns_fd(int fd);
 int bl_dir_create_file(const char *name);
 /* Opens one that is there. */
 int bl_dir_open_file(const char *name);
+/* Looks for a ledger of process pid that accepts accepts, by its name; NULL: any. */
+bool bl_dir_find(uint32_t pid, bool (*accepts)(void *context, const char *name), void *context);
 int bl_dir_rename(const char *from, const char *to);
 void bl_dir_unlink(const char *name);
 

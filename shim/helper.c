@@ -50,12 +50,7 @@ static void say_snapshot(int error, enum bl_reason reason, uint32_t number)
     if (said_ns && now - said_ns < SAY_EVERY_NS && reason != BL_REASON_LIMIT)
         return;
     said_ns = now;
-    bl_text_init(&t, buffer, sizeof buffer);
-    bl_text_str(&t, "bufleak: ");
-    bl_text_bytes(&t, bl_header->comm, strnlen(bl_header->comm, sizeof bl_header->comm));
-    bl_text_str(&t, "[");
-    bl_text_u64(&t, bl_header->pid);
-    bl_text_str(&t, "]: ");
+    bl_say_begin(&t, buffer, sizeof buffer, bl_header->comm, bl_header->pid);
     if (reason == BL_REASON_LIMIT)
         say_limit(&t);
     if (error) {

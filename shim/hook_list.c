@@ -67,6 +67,8 @@ static void write_hook(const struct kept *k)
     bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
     if (k->method == BL_HOOK_NONE)
         bl_losses_add(BL_LOSS_hooks_refused, 1);
+    if (k->method == BL_HOOK_PROFILE)
+        bl_losses_add(BL_LOSS_profiles_broken, 1);
 }
 
 static int write_class(const struct kept *k)

@@ -17,13 +17,13 @@ struct bl_hook_note {
     enum bl_hook_method method;
     const char *why; /* NULL: nothing to say */
     const char *module;
-    /* of BL_HOOK_LASTING */
+    /* of BL_HOOK_LASTING and, with other meanings, BL_HOOK_PROFILE: as in struct bl_hook */
     uint32_t code_start;
     uint32_t code_bytes;
     uint32_t flags;
 };
 
-/* Counts it in hooks_refused as well if it is not hooked. */
+/* Counts it in hooks_refused as well if it is not hooked, in profiles_broken if it is a profile. */
 void bl_hook_list_add(const struct bl_hook_note *note);
 /* A reference-counted class. Returns its number or -errno. */
 int bl_hook_list_add_class(const char *name, const char *own_modules, const char *profile);

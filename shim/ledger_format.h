@@ -145,7 +145,8 @@ enum bl_section {
       "end with it goes unseen")                                                                   \
     X(calls_refused,                                                                               \
       "{call|calls} of bufleak.h left undone: from a signal handler inside the shim, before it "   \
-      "was ready, or without room")
+      "was ready, or without room")                                                                \
+    X(profiles_broken, "{profile|profiles} with mistakes, or that could not be read; see hooks")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -331,14 +332,16 @@ struct bl_header {
     uint32_t frame_sweeps;     /* 1372 */
     uint64_t frames_reclaimed; /* 1376 */
 
-    uint8_t reserved3[2648]; /* 1384 */
+    uint64_t profiles_broken; /* 1384 hash of what is wrong with profile files; 0 = nothing */
+
+    uint8_t reserved3[2640]; /* 1392 */
 
     struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1384, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1392, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");
@@ -855,6 +858,7 @@ enum bl_hook_method {
     BL_HOOK_IMPORT = 3,
     BL_HOOK_BYTECODE = 4,
     BL_HOOK_LASTING = 5, /* no hook: what is made inside the function stays to the end */
+    BL_HOOK_PROFILE = 6, /* no function: what is wrong with a profile file */
 };
 
 #define BL_LASTING_BIRTHS 0x1u /* births only, no retains */
@@ -869,6 +873,8 @@ struct bl_hook {
     uint32_t code_start; /* 20 ELF virtual address in the module */
     uint32_t code_bytes; /* 24 */
     uint32_t flags;      /* 28 BL_LASTING_* */
+    /* of BL_HOOK_PROFILE, whose module_name is the profile's file, and why_name its first mistake:
+     * code_start is the line of that, 0 = none; code_bytes the column; flags how many there are */
 };
 static_assert(sizeof(struct bl_hook) == 32, "hook layout");
 

@@ -16,6 +16,7 @@
 #include "modules.h"
 #include "names.h"
 #include "own_check.h"
+#include "profile_files.h"
 #include "profile_hooks.h"
 #include "reach.h"
 #include "real.h"
@@ -66,10 +67,16 @@ static void read_comm(char comm[16])
         *newline = '\0';
 }
 
-static uint64_t read_start_ticks(void)
+static uint64_t read_start_ticks(uint32_t pid)
 {
+    char path[32];
     char stat[1024];
-    if (bl_sys_read_file("/proc/self/stat", stat, sizeof stat) <= 0)
+    struct bl_text t;
+    bl_text_init(&t, path, sizeof path);
+    bl_text_str(&t, "/proc/");
+    bl_text_u64(&t, pid);
+    bl_text_str(&t, "/stat");
+    if (bl_sys_read_file(path, stat, sizeof stat) <= 0)
         return 0;
     const char *at = strrchr(stat, ')'); /* comm may hold anything */
     for (int field = 2; at && field < 22; field++)
@@ -124,7 +131,7 @@ static void fill_identity(struct bl_header *h)
     h->pid = bl_sys_getpid();
     h->ppid = (uint32_t)bl_sys3(SYS_getppid, 0, 0, 0);
     h->uid = (uint32_t)bl_sys3(SYS_geteuid, 0, 0, 0);
-    h->proc_start_ticks = read_start_ticks();
+    h->proc_start_ticks = read_start_ticks(h->pid);
     h->pid_namespace = read_pid_namespace();
     h->start_realtime_ns = bl_clock_read(CLOCK_REALTIME);
     h->start_ns = bl_clock_read(CLOCK_MONOTONIC);
@@ -227,12 +234,8 @@ static void fill_names(void)
 
 static void say_prefix(struct bl_text *t, char *buffer, size_t size)
 {
-    bl_text_init(t, buffer, size);
-    bl_text_str(t, "bufleak: ");
-    bl_text_bytes(t, bl_header->comm, strnlen(bl_header->comm, sizeof bl_header->comm));
-    bl_text_str(t, "[");
-    bl_text_u64(t, bl_header->pid ? bl_header->pid : bl_sys_getpid());
-    bl_text_str(t, "]: ");
+    bl_say_begin(t, buffer, size, bl_header->comm,
+                 bl_header->pid ? bl_header->pid : bl_sys_getpid());
 }
 
 static void say_bad_option(void *context, const char *what, size_t length, const char *accepted)
@@ -281,37 +284,43 @@ static void say_no_file(void)
     bl_say(&t);
 }
 
-/* Is there a ledger of process pid in the directory? Then the tree has a head that speaks for it.
- */
-static bool has_ledger(uint32_t pid)
+struct told {
+    uint64_t hash;        /* of what there is to say */
+    uint64_t start_ticks; /* of the process that may have said it */
+};
+
+static bool tells_as_much(void *context, const char *name)
 {
-    char buffer[4096] BL_ALIGNED(8) = {0};
-    char part[32];
-    struct bl_text t;
-    bl_text_init(&t, part, sizeof part);
-    bl_text_str(&t, ".");
-    bl_text_u64(&t, pid);
-    bl_text_str(&t, ".");
-    long fd = bl_sys4(SYS_openat, bl_dir_fd(), (long)".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    bool found = false;
-    long n = 0;
-    while (fd >= 0 && !found &&
-           (n = bl_sys3(SYS_getdents64, fd, (long)buffer, sizeof buffer)) > 0) {
-        for (long at = 0; at < n && !found;) {
-            struct {
-                uint64_t ino;
-                int64_t off;
-                uint16_t length;
-                uint8_t type;
-                char name[];
-            } const *entry = (const void *)(buffer + at);
-            found = strstr(entry->name, part) != NULL;
-            at += entry->length;
-        }
+    const struct told *told = context;
+    struct bl_header other = {.version = 0};
+    int fd = bl_dir_open_file(name);
+    if (fd < 0)
+        return false;
+    long n = bl_sys4(SYS_pread64, fd, (long)&other, sizeof other, 0);
+    bl_sys_close(fd);
+    return n == (long)sizeof other && memcmp(other.magic, BL_MAGIC, sizeof other.magic) == 0 &&
+           other.profiles_broken == told->hash && other.proc_start_ticks == told->start_ticks;
+}
+
+/* By the parent, or by this process before it executed the program. */
+static bool is_told(uint64_t hash)
+{
+    const uint32_t pids[] = {bl_header->pid, bl_header->ppid};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(pids); i++) {
+        struct told told = {.hash = hash, .start_ticks = read_start_ticks(pids[i])};
+        if (told.start_ticks && bl_dir_find(pids[i], tells_as_much, &told))
+            return true;
     }
-    if (fd >= 0)
-        bl_sys_close((int)fd);
-    return found;
+    return false;
+}
+
+/* Once in a tree of processes. */
+static void say_profiles(void)
+{
+    uint64_t hash = bl_profile_files_hash();
+    if (hash != 0 && !is_told(hash))
+        bl_profile_files_say();
+    bl_header->profiles_broken = hash;
 }
 
 static void say_end(void)
@@ -320,8 +329,8 @@ static void say_end(void)
     struct bl_text t;
     uint32_t flags = bl_header->flags;
     if (!(flags & BL_FLAG_AT_EXIT) || (flags & (BL_FLAG_FORKED | BL_FLAG_QUIET)) ||
-        !*bl_ledger_name() || has_ledger(bl_header->ppid))
-        return;
+        !*bl_ledger_name() || bl_dir_find(bl_header->ppid, NULL, NULL))
+        return; /* the tree has a head that speaks for it */
     say_prefix(&t, buffer, sizeof buffer);
     bl_text_str(&t, "ended; its ledger is ");
     bl_text_str(&t, ledger_dir);
@@ -753,6 +762,7 @@ static bool start_recording(void)
     prime_capture();
     bl_requests_init(bl_track_conf.per, bl_track_conf.per_length);
     bl_profile_hooks_start(bl_track_conf.profiles, bl_track_conf.profiles_length);
+    say_profiles();
     return true;
 }
 

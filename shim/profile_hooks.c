@@ -7,6 +7,7 @@
 #include "ledger.h"
 #include "losses.h"
 #include "profile_events.h"
+#include "profile_files.h"
 #include "references.h"
 #include "requests.h"
 #include "sigsafe.h"
@@ -16,7 +17,6 @@
 
 #define CLASSES_PER_PROFILE BL_PROFILE_CLASSES_MAX
 #define PROFILES_MAX        32u
-#define FILE_BYTES          (64u << 10)
 #define MATCHES_MAX         4u /* objects that hold one class's functions and came at once */
 
 /* A function of a class, hooked or refused, in one object. Never freed: a library that is unloaded
@@ -361,21 +361,13 @@ static void take_request(void *context, const struct bl_profile_request *r)
     bl_requests_take(r, &objects, no_hooks_why);
 }
 
-static void ignore_error(void *context, unsigned line, unsigned column, const char *what)
-{
-    (void)context;
-    (void)line;
-    (void)column;
-    (void)what;
-}
-
+/* Mistakes were told when the file was read. */
 static void apply(struct profile *profile, struct application *a)
 {
     struct bl_profile_sink sink = {.context = a,
                                    .on_class = take_class,
                                    .on_function = take_function,
-                                   .on_request = take_request,
-                                   .on_error = ignore_error};
+                                   .on_request = take_request};
     a->profile = profile;
     a->class_count = 0;
     bl_profile_parse(profile->text, profile->length, &sink);
@@ -408,6 +400,8 @@ static void add_profile(const char *name, const char *text, size_t length)
 {
     if (profile_count < PROFILES_MAX)
         profiles[profile_count++] = (struct profile){.name = name, .text = text, .length = length};
+    else
+        bl_profile_files_refuse(name);
 }
 
 static bool add_builtin(const char *name, size_t length)
@@ -423,17 +417,9 @@ static bool add_builtin(const char *name, size_t length)
 
 static void add_file(const char *path, size_t length)
 {
-    char *copy = bl_arena_alloc(length + 1);
-    char *text = bl_arena_map(FILE_BYTES);
-    if (!copy || !text)
-        return;
-    memcpy(copy, path, length);
-    copy[length] = '\0';
-    long n = bl_sys_read_file(copy, text, FILE_BYTES);
-    if (n > 0)
-        add_profile(copy, text, (size_t)n);
-    else
-        bl_losses_add(BL_LOSS_hooks_refused, 1);
+    struct bl_profile_text t;
+    if (bl_profile_files_read(path, length, &t))
+        add_profile(t.name, t.text, t.length);
 }
 
 static void choose(const char *list, size_t length)

@@ -7,7 +7,7 @@
  *
  * Owns: one context per hooked function, in the arena, for good. Threads: start in the
  * constructor; late libraries under the loader's own serialization. Signal context: no. Errors:
- * told in the ledger's hooks.
+ * told in the ledger's hooks; those of profile files by profile_files.h too.
  */
 #ifndef BL_PROFILE_HOOKS_H
 #define BL_PROFILE_HOOKS_H

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -58,6 +59,16 @@ static void write_line(int fd, const char *text, size_t length)
     if (n < 0 && raised)
         bl_sys4(SYS_rt_sigtimedwait, (long)&raised, 0, (long)&now, sizeof raised);
     bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof old);
+}
+
+void bl_say_begin(struct bl_text *line, char *buffer, size_t size, const char *comm, uint32_t pid)
+{
+    bl_text_init(line, buffer, size);
+    bl_text_str(line, "bufleak: ");
+    bl_text_bytes(line, comm, strnlen(comm, 16));
+    bl_text_str(line, "[");
+    bl_text_u64(line, pid);
+    bl_text_str(line, "]: ");
 }
 
 void bl_say_always(struct bl_text *line)

@@ -13,6 +13,8 @@
 
 /* Remembers descriptor 2. */
 void bl_say_init(bool quiet);
+/* How a line about a process begins: its name and number. comm has 16 bytes at most. */
+void bl_say_begin(struct bl_text *line, char *buffer, size_t size, const char *comm, uint32_t pid);
 /* Adds a newline and writes the line. */
 void bl_say(struct bl_text *line);
 /* Options of the command line are wrong: said also when quiet, which they may have set. */

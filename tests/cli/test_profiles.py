@@ -65,7 +65,7 @@ class Commands(CliTest):
     def test_what_is_no_profile_is_refused(self):
         self.refuse('names no class', 'profiles', 'check', self.profile(''))
         self.refuse('names no class', 'profiles', 'check', self.profile('# nothing\n'))
-        self.refuse('longer than 1 MiB', 'profiles', 'check', self.profile('#' * (1 << 20) + '\n'))
+        self.refuse('longer than 256 KiB', 'profiles', 'check', self.profile('#' * (1 << 18) + '\n'))
         self.refuse('is not a file', 'profiles', 'check', self.home)
         self.refuse('is not a file', 'profiles', 'check', '/dev/zero')
         self.refuse('cannot open', 'profiles', 'check', self.home / 'missing')

@@ -1,0 +1,111 @@
+#include "profile_file.h"
+
+#include "profile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Returns the bytes read, or -1. */
+static ssize_t read_all(int fd, char *out, size_t size)
+{
+    size_t used = 0;
+    while (used < size) {
+        ssize_t n = read(fd, out + used, size - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    return (ssize_t)used;
+}
+
+int bl_profile_file_read(const char *path, char *out, size_t *ret_length, struct bl_error *error)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return bl_error_set(error, "cannot open the profile %s: %s", path, strerror(errno));
+    int outcome = 0;
+    ssize_t length = -1;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+        outcome = bl_error_set(error, "%s is not a file", path);
+    else if ((length = read_all(fd, out, BL_PROFILE_FILE_MAX + 1)) < 0)
+        outcome = bl_error_set(error, "cannot read %s: %s", path, strerror(errno));
+    else if (length > (ssize_t)BL_PROFILE_FILE_MAX)
+        outcome = bl_error_set(error, "%s is no profile: it is longer than 256 KiB", path);
+    close(fd);
+    if (outcome == 0)
+        *ret_length = (size_t)length;
+    return outcome;
+}
+
+/* ---- before a program is started with it ---- */
+
+struct warning {
+    const char *path;
+    bool is_said;
+};
+
+static void warn(void *context, unsigned line, unsigned column, const char *what)
+{
+    struct warning *w = context;
+    if (!w->is_said)
+        bl_say("%s:%u:%u: %s; what has a mistake is left out: see `bufleak profiles check %s`",
+               w->path, line, column, what, w->path);
+    w->is_said = true;
+}
+
+static void check_one(const char *path, char *buffer)
+{
+    struct bl_error error = {""};
+    struct warning w = {.path = path};
+    struct bl_profile_sink sink = {.context = &w, .on_error = warn};
+    size_t length = 0;
+    if (bl_profile_file_read(path, buffer, &length, &error) < 0)
+        bl_say("%s; it is not applied", error.text);
+    else
+        bl_profile_parse(buffer, length, &sink);
+}
+
+static bool is_a_file(const char *name)
+{
+    bool is_word = strcmp(name, "auto") == 0 || strcmp(name, "none") == 0;
+    for (const struct bl_profile_builtin *b = bl_profile_builtins; b->name && !is_word; b++)
+        is_word = strcmp(b->name, name) == 0;
+    return !is_word;
+}
+
+/* The last of that key counts. */
+static const char *find_list(const char *options)
+{
+    const char *list = NULL;
+    while (*options) {
+        size_t length = strcspn(options, ":");
+        if (strncmp(options, "profiles=", 9) == 0)
+            list = options + 9;
+        options += length + (options[length] == ':');
+    }
+    return list;
+}
+
+void bl_profile_file_warn(const char *options)
+{
+    const char *list = find_list(options);
+    char *names = list ? strndup(list, strcspn(list, ":")) : NULL;
+    char *buffer = names ? malloc(BL_PROFILE_FILE_MAX + 1) : NULL;
+    char *rest = NULL;
+    for (char *name = buffer ? strtok_r(names, ",", &rest) : NULL; name;
+         name = strtok_r(NULL, ",", &rest))
+        if (is_a_file(name))
+            check_one(name, buffer);
+    free(buffer);
+    free(names);
+}
