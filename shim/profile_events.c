@@ -175,7 +175,9 @@ static uint8_t class_of(const struct bl_watched *w, const struct bl_hook_call *c
 static void note_birth(const struct bl_watched *w, struct bl_ref_event *e,
                        const struct bl_hook_call *call)
 {
-    const struct bl_ref_birth birth = {.size = value_at(&w->f.size, call, e->handle),
+    bool told = w->f.size.where != BL_WHERE_NONE;
+    const struct bl_ref_birth birth = {.size = told ? value_at(&w->f.size, call, e->handle)
+                                                    : BL_REF_SIZE_OF_BLOCK,
                                        .owner = value_at(&w->f.owner, call, e->handle),
                                        .beside = value_at(&w->f.beside, call, e->handle)};
     e->class_number = class_of(w, call, e->handle);

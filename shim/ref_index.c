@@ -238,10 +238,9 @@ BL_COLD void bl_ref_end_members(struct bl_ref_spot *at, const struct bl_ref_even
 }
 
 /* Is there a heap block that holds this one handle? One that is carved up holds many. */
-static bool is_block(uint64_t handle)
+static bool find_block(uint64_t handle, struct bl_buffer *ret_block)
 {
-    struct bl_buffer block;
-    return bl_live_find(handle, &block) && !bl_ref_policy_of(block.class_number)->uncounted;
+    return bl_live_find(handle, ret_block) && !bl_ref_policy_of(ret_block->class_number)->uncounted;
 }
 
 uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e,
@@ -249,7 +248,10 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
-    bool held = policy->ends_by_free && is_block(e->handle);
+    struct bl_buffer block;
+    bool held = policy->ends_by_free && find_block(e->handle, &block);
+    if (size == BL_REF_SIZE_OF_BLOCK)
+        size = held ? block.size_bytes : 0;
     bool ignored = policy->uncounted || bl_tls.ignoring;
     uint32_t record = bl_slab_take(&objects);
     if (!record || !bl_ref_add_locked(at, record)) {

@@ -17,6 +17,9 @@
 
 #define BL_REF_SHARDS BL_SHARDS
 
+/* A size: nobody said it, it is that of the heap block that begins at the handle; 0 without one. */
+#define BL_REF_SIZE_OF_BLOCK UINT64_MAX
+
 struct bl_ref_policy {
     bool revives;      /* a retain after the end brings it back: pools reset buffers this way */
     bool zero_is_end;  /* count 0 ends the buffer; else only bl_refs_end does */

@@ -117,7 +117,7 @@ static void revive_locked(const struct bl_ref_spot *at, const struct bl_ref_even
         struct bl_own own = bl_own_read(&policy->field, e);
         birth.stack = 0;
         birth.delta = own.known ? own.after - e->delta : 0;
-        bl_ref_birth_locked(at, &birth, 0);
+        bl_ref_birth_locked(at, &birth, BL_REF_SIZE_OF_BLOCK);
     }
 }
 

@@ -16,7 +16,7 @@
 #include "ref_index.h"
 
 struct bl_ref_birth {
-    uint64_t size;       /* bytes; 0: unknown */
+    uint64_t size;       /* bytes; or BL_REF_SIZE_OF_BLOCK */
     uint64_t owner;      /* handle, of whatever class, with whose end this buffer ends; 0: none */
     uint8_t owner_class; /* of the owner, which may be at the same address; 0: whatever is there */
     uint64_t beside;     /* handle of one with the same owner; 0: none. Only if owner is 0 */

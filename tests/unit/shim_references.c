@@ -481,6 +481,21 @@ START_TEST(the_free_of_a_block_ends_what_it_held_of_every_class)
 }
 END_TEST
 
+START_TEST(a_size_that_nobody_said_is_that_of_the_block)
+{
+    start((struct bl_ref_policy){.zero_is_end = true, .ends_by_free = true});
+    struct bl_buffer block = {.address = 0x1000, .size_bytes = 64};
+    bl_live_insert(&block);
+    struct bl_ref_event inside = event(0x1000, 11, 1, 1000);
+    struct bl_ref_event elsewhere = event(0x2000, 11, 1, 1000);
+    const struct bl_ref_birth unsaid = {.size = BL_REF_SIZE_OF_BLOCK};
+    bl_refs_birth(&inside, &unsaid);
+    bl_refs_birth(&elsewhere, &unsaid);
+    ck_assert_uint_eq(bl_ref_size_in(find(0x1000, false)), 64);
+    ck_assert_uint_eq(bl_ref_size_in(find(0x2000, false)), 0);
+}
+END_TEST
+
 /* ---- owners ---- */
 
 static void birth_in(uint64_t handle, uint64_t owner, uint32_t stack)
@@ -857,6 +872,7 @@ int main(void)
     tcase_add_test(tc, functions_of_a_class_are_those_of_its_kinds);
     tcase_add_test(tc, classes_that_are_no_kinds_share_nothing_but_addresses);
     tcase_add_test(tc, the_free_of_a_block_ends_what_it_held_of_every_class);
+    tcase_add_test(tc, a_size_that_nobody_said_is_that_of_the_block);
     tcase_add_test(tc, what_an_owner_owns_ends_with_it);
     tcase_add_test(tc, owners_that_are_owned_end_with_all_they_own);
     tcase_add_test(tc, what_ended_by_itself_is_in_nobodys_list);
