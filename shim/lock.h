@@ -13,6 +13,7 @@
 #include "sigsafe.h"
 
 #include <linux/futex.h>
+#include <time.h>
 
 enum bl_lock_rank {
     BL_RANK_POOLS,   /* annotate.c */
@@ -43,6 +44,15 @@ struct bl_lock {
         0                                                                                          \
     }
 
+#define BL_LOCK_LOOK_NS 1000000 /* between two looks of one that waits */
+
+__attribute__((cold)) static inline void bl_lock_await(struct bl_lock *lock)
+{
+    const struct timespec look = {.tv_nsec = BL_LOCK_LOOK_NS};
+    while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+        bl_sys4(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, 2, (long)&look);
+}
+
 BL_INLINE void bl_lock_take(struct bl_lock *lock)
 {
     uint32_t seen = 0;
@@ -58,13 +68,16 @@ BL_INLINE void bl_lock_take(struct bl_lock *lock)
                                         __ATOMIC_RELAXED))
             return;
     }
-    while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
-        bl_sys4(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, 2, 0);
+    bl_lock_await(lock);
 }
 
+/* A load and a store, because an atomic exchange costs as much as the section it ends. Who says
+ * between the two that it waits is overlooked, and looks again by itself. */
 BL_INLINE void bl_lock_give(struct bl_lock *lock)
 {
-    if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+    uint32_t seen = bl_load_relaxed(&lock->word);
+    bl_store_release(&lock->word, 0);
+    if (BL_UNLIKELY(seen == 2))
         bl_sys3(SYS_futex, (long)&lock->word, FUTEX_WAKE_PRIVATE, 1);
 }
 
