@@ -529,6 +529,7 @@ static_assert(sizeof(struct bl_object) == 64, "object layout");
 #define BL_OBJECT_REPLACING     0x40u  /* a call is under way that may release it */
 #define BL_OBJECT_HOLDER        0x80u  /* field names the one that holds it */
 #define BL_OBJECT_CLEARING      0x100u /* a call is under way that ends what it owns */
+#define BL_OBJECT_MOVING        0x800u /* a call is under way that may give it another address */
 /* by the latest search that it was there for, see bl_java_counts; or neither */
 #define BL_OBJECT_REACHED 0x200u
 #define BL_OBJECT_LOST    0x400u

@@ -2,13 +2,12 @@
 #include "counters.h"
 #include "live.h"
 #include "losses.h"
-#include "slab.h"
 #include "stacks.h"
 
 #define SHARDS     BL_REF_SHARDS
 #define TOMBSTONES (1u << 12) /* ended handles remembered, to tell an over-release */
 
-static struct bl_slab objects = {.section = BL_SECTION_OBJECTS,
+struct bl_slab bl_ref_objects = {.section = BL_SECTION_OBJECTS,
                                  .link_offset = offsetof(struct bl_object, stack),
                                  .spares = BL_SPARES_OBJECTS,
                                  .used = 1};
@@ -142,7 +141,7 @@ void bl_ref_see_tombstones(void (*see)(uint32_t stack))
 
 uint32_t bl_ref_take_record(void)
 {
-    return bl_slab_take(&objects);
+    return bl_slab_take(&bl_ref_objects);
 }
 
 void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
@@ -187,7 +186,7 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
     else
         bl_history_drop(o->events);
     if (BL_LIKELY(!bl_owners_end(record))) {
-        bl_slab_give(&objects, record);
+        bl_slab_give(&bl_ref_objects, record);
         return;
     }
     bl_owners_push_ended(&at->ended, record);
@@ -201,6 +200,16 @@ void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
     at->class_number = entry->class_number;
     bl_ref_remove_locked(at, entry);
     bl_ref_bury_locked(at, record, e, how);
+}
+
+void bl_ref_end_record_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
+                              enum bl_ref_end how)
+{
+    struct bl_ref_entry *entry = bl_ref_find_any_locked(at);
+    while (entry && entry->record != record)
+        entry = entry->more;
+    if (entry)
+        bl_ref_end_locked(at, entry, e, how);
 }
 
 void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,
@@ -232,7 +241,7 @@ BL_COLD void bl_ref_end_members(struct bl_ref_spot *at, const struct bl_ref_even
             bl_ref_end_member(at, member, &end);
         } else {
             bl_owners_drop_ended(&at->ended);
-            bl_slab_give(&objects, owner);
+            bl_slab_give(&bl_ref_objects, owner);
         }
     }
 }
@@ -253,10 +262,10 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
     if (size == BL_REF_SIZE_OF_BLOCK)
         size = held ? block.size_bytes : 0;
     bool ignored = policy->uncounted || bl_tls.ignoring;
-    uint32_t record = bl_slab_take(&objects);
+    uint32_t record = bl_slab_take(&bl_ref_objects);
     if (!record || !bl_ref_add_locked(at, record)) {
         if (record)
-            bl_slab_give(&objects, record);
+            bl_slab_give(&bl_ref_objects, record);
         bl_losses_add(BL_LOSS_objects_dropped, 1);
         return 0;
     }
@@ -286,12 +295,12 @@ void bl_refs_lock(void)
         bl_lock_take(&bl_ref_shards[i].lock);
     bl_owners_lock();
     bl_history_lock();
-    bl_lock_take(&objects.lock);
+    bl_lock_take(&bl_ref_objects.lock);
 }
 
 void bl_refs_unlock(void)
 {
-    bl_lock_give(&objects.lock);
+    bl_lock_give(&bl_ref_objects.lock);
     bl_history_unlock();
     bl_owners_unlock();
     for (unsigned i = SHARDS; i-- > 0;)
@@ -300,7 +309,7 @@ void bl_refs_unlock(void)
 
 void bl_refs_reset_lock(void)
 {
-    bl_lock_reset(&objects.lock);
+    bl_lock_reset(&bl_ref_objects.lock);
     bl_history_reset_lock();
     bl_owners_reset_lock();
     for (unsigned i = 0; i < SHARDS; i++)
@@ -311,7 +320,7 @@ void bl_refs_reset(void)
 {
     bl_history_reset();
     bl_owners_reset();
-    bl_slab_reset(&objects);
+    bl_slab_reset(&bl_ref_objects);
     memset(tombstones, 0, sizeof tombstones);
     for (unsigned i = 0; i < SHARDS; i++) {
         bl_ref_shards[i].table = NULL;

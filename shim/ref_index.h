@@ -13,6 +13,7 @@
 #include "lock.h"
 #include "own_count.h"
 #include "owners.h"
+#include "slab.h"
 #include "table.h"
 
 #define BL_REF_SHARDS BL_SHARDS
@@ -128,6 +129,44 @@ BL_INLINE struct bl_ref_entry *bl_ref_find_locked(struct bl_ref_spot *at)
     return e;
 }
 
+extern struct bl_slab bl_ref_objects;
+
+/* Is the record what the index leads to from f's handle? Its shard is that of the handle as long as
+ * this is its address. */
+BL_INLINE bool bl_ref_is_found_locked(const struct bl_found *f)
+{
+    const struct bl_object *o = bl_ref_object_at(f->record);
+    uint64_t word = bl_load_acquire(&o->word);
+    return bl_load_relaxed(&o->address) == f->handle && word & BL_LIVE_BIT &&
+           (word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) == f->class_number &&
+           !(bl_load_relaxed(&o->flags) & (BL_OBJECT_GHOST | BL_OBJECT_MOVING));
+}
+
+/* The record of bl_ref_find_locked's entry, 0: none. A thread remembers those of its latest
+ * buffers, because the way through the table costs more than the operation. */
+BL_INLINE uint32_t bl_ref_find_record_locked(struct bl_ref_spot *at)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    uint64_t key = (at->handle ^ at->class_number) * 0x9E3779B97F4A7C15u;
+    struct bl_found *f = t ? &t->found[key >> 57 & (BL_FOUND - 1)] : NULL;
+    if (BL_LIKELY(f && f->handle == at->handle && f->asked_class == at->class_number &&
+                  f->record < bl_load_relaxed(&bl_ref_objects.used)) &&
+        BL_LIKELY(bl_ref_is_found_locked(f))) {
+        at->class_number = f->class_number;
+        return f->record;
+    }
+    uint8_t asked = at->class_number;
+    const struct bl_ref_entry *entry = bl_ref_find_locked(at);
+    if (!entry)
+        return 0;
+    if (f)
+        *f = (struct bl_found){.handle = at->handle,
+                               .record = entry->record,
+                               .asked_class = asked,
+                               .class_number = entry->class_number};
+    return entry->record;
+}
+
 BL_INLINE struct bl_ref_entry *bl_ref_find_token_locked(const struct bl_ref_spot *at,
                                                         struct bl_token token)
 {
@@ -192,6 +231,9 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
 /* The same of one that is. */
 void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
                        const struct bl_ref_event *e, enum bl_ref_end how);
+/* The same of one that bl_ref_find_record_locked has found. */
+void bl_ref_end_record_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
+                              enum bl_ref_end how);
 /* With no lock held: a buffer that was in the list of an owner ends with it, unless it has just
  * ended by itself. */
 void bl_ref_end_member(struct bl_ref_spot *owner, struct bl_token member,

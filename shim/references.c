@@ -139,13 +139,13 @@ void bl_refs_retain(const struct bl_ref_event *e)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
-    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
-    if (BL_UNLIKELY(!entry)) {
+    uint32_t record = bl_ref_find_record_locked(&at);
+    if (BL_UNLIKELY(!record)) {
         revive_locked(&at, e);
-        entry = bl_ref_find_locked(&at);
+        record = bl_ref_find_record_locked(&at);
     }
-    if (entry) {
-        struct bl_object *o = bl_ref_object_at(entry->record);
+    if (record) {
+        struct bl_object *o = bl_ref_object_at(record);
         change_locked(&at, o, e);
         bl_history_note(o, BL_OP_RETAIN, e);
         bl_counters_add(&bl_counters_of(at.class_number, at.index)->retains, 1);
@@ -191,11 +191,11 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
 }
 
 /* o->refs is less already. */
-BL_INLINE void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
+BL_INLINE void note_release_locked(struct bl_ref_spot *at, uint32_t record,
                                    const struct bl_ref_event *e, struct bl_own own)
 {
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
-    struct bl_object *o = bl_ref_object_at(entry->record);
+    struct bl_object *o = bl_ref_object_at(record);
     /* who has a reference to give gives it: then one that was taken was not seen */
     bool unsure = policy->adopts || policy->is_partial;
     bool over = o->refs < 0 && !unsure && !(own.known && own.read >= 0);
@@ -203,23 +203,22 @@ BL_INLINE void note_release_locked(struct bl_ref_spot *at, struct bl_ref_entry *
     bl_counters_add(&bl_counters_of(at->class_number, at->index)->releases, 1);
     bl_history_note(o, over ? BL_OP_OVER_RELEASE : BL_OP_RELEASE, e);
     if (policy->zero_is_end && (own.drifts ? own.after : o->refs) <= 0)
-        bl_ref_end_locked(at, entry, e, well ? BL_REF_WELL : BL_REF_ILL);
+        bl_ref_end_record_locked(at, record, e, well ? BL_REF_WELL : BL_REF_ILL);
 }
 
-BL_INLINE void release_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
-                              const struct bl_ref_event *e)
+BL_INLINE void release_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e)
 {
-    struct bl_own own = change_locked(at, bl_ref_object_at(entry->record), e);
-    note_release_locked(at, entry, e, own);
+    struct bl_own own = change_locked(at, bl_ref_object_at(record), e);
+    note_release_locked(at, record, e, own);
 }
 
 void bl_refs_release(const struct bl_ref_event *e)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
-    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
-    if (entry)
-        release_locked(&at, entry, e);
+    uint32_t record = bl_ref_find_record_locked(&at);
+    if (record)
+        release_locked(&at, record, e);
     else
         over_release_locked(&at, e);
     bl_ref_leave(&at, e);
@@ -229,9 +228,9 @@ void bl_refs_release_last(const struct bl_ref_event *e)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
-    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
-    if (entry && bl_ref_object_at(entry->record)->refs + e->delta <= 0)
-        release_locked(&at, entry, e);
+    uint32_t record = bl_ref_find_record_locked(&at);
+    if (record && bl_ref_object_at(record)->refs + e->delta <= 0)
+        release_locked(&at, record, e);
     bl_ref_leave(&at, e);
 }
 
@@ -376,6 +375,7 @@ static void begin_locked(enum bl_refs_call call, struct bl_ref_spot *at, struct 
         bl_own_may_lose(at->class_number, e);
         break;
     case BL_REFS_MOVE:
+        set_flag(entry->record, BL_OBJECT_MOVING, true);
         bl_ref_remove_locked(at, entry);
         break;
     case BL_REFS_CLEAR:
@@ -449,7 +449,7 @@ void bl_refs_finish_replace(const struct bl_ref_event *e, struct bl_token token,
         set_flag(token.record, BL_OBJECT_REPLACING, false);
         if (replaced) {
             bl_store_relaxed(&o->refs, o->refs + e->delta);
-            note_release_locked(&at, entry, e, (struct bl_own){0});
+            note_release_locked(&at, token.record, e, (struct bl_own){0});
         }
     }
     if (bl_tls.thread)
@@ -509,6 +509,7 @@ void bl_refs_finish_move(const struct bl_ref_event *e, struct bl_token token, ui
     at.class_number = token.class_number;
     bl_store_relaxed(&o->address, at.handle);
     bool held = bl_ref_policy_of(at.class_number)->ends_by_free && bl_live_find(at.handle, &block);
+    set_flag(token.record, BL_OBJECT_MOVING, false);
     set_flag(token.record, BL_OBJECT_HELD, held);
     if (held)
         bl_live_hold(at.handle);

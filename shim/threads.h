@@ -19,6 +19,7 @@
 #define BL_MEMO_SIZE  1024u
 #define BL_FLIGHTS    16u
 #define BL_NOTED      128u
+#define BL_FOUND      128u
 #define BL_SPARES     16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
@@ -71,6 +72,14 @@ struct bl_noted {
     uint16_t op;
 };
 
+/* Where the index of references last led this thread, see ref_index.h. */
+struct bl_found {
+    uint64_t handle;
+    uint32_t record;      /* 0: unused */
+    uint8_t asked_class;  /* of the function called */
+    uint8_t class_number; /* of the buffer */
+};
+
 /* Records of a slab that a thread may take without a lock, see slab.h. */
 struct bl_spares {
     uint32_t epoch; /* of the slab */
@@ -113,6 +122,7 @@ struct bl_thread_state {
     struct bl_scratch_frame scratch[BL_FRAMES_MAX];
     struct bl_memo memo[BL_MEMO_SIZE];
     struct bl_noted noted[BL_NOTED];
+    struct bl_found found[BL_FOUND];
 };
 
 /* Stacks of threads that have ended, which libc may have kept for others to come. */

@@ -16,6 +16,7 @@ static void start(struct bl_ref_policy policy)
     ck_assert_int_ge(class_number, 0);
     bl_refs_set_policy((uint8_t)class_number, policy);
     bl_guard_enter();
+    ck_assert_ptr_nonnull(bl_threads_current()); /* which remembers what it found */
 }
 
 static const struct bl_ref_policy counted = {.zero_is_end = true};
@@ -128,7 +129,6 @@ static unsigned events_folded(const struct bl_object *o, uint32_t times)
 START_TEST(what_a_long_history_repeats_folds_in_its_own_buffer)
 {
     start(counted);
-    ck_assert_ptr_nonnull(bl_threads_current());
     for (uint32_t buffers = 0; buffers < 3; buffers++) {
         birth(0x1000, 11, 1000);
         for (uint32_t i = 0; i < 60; i++)
@@ -767,6 +767,32 @@ START_TEST(a_buffer_that_moves_keeps_its_history_and_owner)
 }
 END_TEST
 
+START_TEST(what_a_thread_has_found_it_does_not_find_once_it_is_gone)
+{
+    struct bl_token token;
+    start(counted);
+    birth(0x1000, 11, 1000);
+    retain(0x1000, 12);
+    struct bl_ref_event e = event(0x1000, 14, 0, 9000);
+    ck_assert(bl_refs_begin(BL_REFS_MOVE, &e, &token));
+    retain(0x1000, 12); /* of nothing that is known */
+    bl_refs_finish_move(&e, token, 0x2000, 64);
+    release(0x1000, 13);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_unknown], 2);
+    ck_assert_int_eq(find(0x2000, false)->refs, 2);
+    release(0x2000, 13);
+    release(0x2000, 13);
+    release(0x2000, 14); /* leaves a ghost, in the same record */
+    retain(0x2000, 15);
+    ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_unknown], 3);
+    ck_assert_int_eq(find(0x2000, true)->refs, -1);
+    birth(0x2000, 16, 1000);
+    retain(0x2000, 17);
+    ck_assert_int_eq(find(0x2000, false)->refs, 2);
+    ck_assert_int_eq(find(0x2000, true)->refs, -1);
+}
+END_TEST
+
 /* Pools and what is in them, by several threads: each has its own addresses, but for some pools
  * that all of them allocate in while others destroy them. */
 static void *make_and_end_pools(void *argument)
@@ -887,6 +913,7 @@ int main(void)
     tcase_add_test(tc, a_chain_link_that_is_handed_out_again_had_ended);
     tcase_add_test(tc, a_replaced_buffer_lost_a_reference_and_one_that_stayed_did_not);
     tcase_add_test(tc, a_buffer_that_moves_keeps_its_history_and_owner);
+    tcase_add_test(tc, what_a_thread_has_found_it_does_not_find_once_it_is_gone);
     tcase_add_test(tc, threads_may_own_and_end_at_once);
     tcase_add_loop_test(tc, without_memory_operations_are_counted_and_nothing_else_happens, 1, 8);
     suite_add_tcase(suite, tc);
