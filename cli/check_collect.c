@@ -2,6 +2,7 @@
 
 #include "check_growth.h"
 #include "hash.h"
+#include "holders.h"
 #include "identity.h"
 #include "inspect.h"
 #include "reach.h"
@@ -116,22 +117,27 @@ static struct bl_leak_stack make_stack(const struct collect *collect, uint32_t s
     return made;
 }
 
-/* What holds the block, in a few words. */
-static const char *held_by(const struct collect *collect, uint32_t live_number)
+/* What holds the most of them, in a few words. */
+static const char *held_by(const struct collect *collect, const struct bl_reach_sums *sums)
 {
     struct bl_reach_step steps[8];
     char root[512] = "";
-    char text[640];
-    size_t length = bl_reach_path(collect->reaches, live_number, steps, 8);
+    char share[192];
+    char through[64] = "";
+    char text[800];
+    struct bl_holder holder =
+        bl_holders_heaviest(collect->reaches, collect->inspection->symbols, sums);
+    size_t length = holder.example ? bl_reach_path(collect->reaches, holder.example, steps, 8) : 0;
     size_t stored = length < 8 ? length : 8;
     if (stored == 0 || !steps[stored - 1].root)
         return NULL;
     bl_render_text_root(&collect->inspection->view, steps[stored - 1].root, root, sizeof(root));
     if (length > 1)
-        snprintf(text, sizeof(text), "%s, through %zu block%s", root, length - 1,
+        snprintf(through, sizeof(through), ", through %zu block%s", length - 1,
                  length == 2 ? "" : "s");
-    else
-        snprintf(text, sizeof(text), "%s", root);
+    bool shares = bl_render_text_share(&collect->inspection->view, &holder, share, sizeof(share));
+    snprintf(text, sizeof(text), "%s%s%s%s%s", root, through, shares ? " (" : "",
+             shares ? share : "", shares ? ")" : "");
     return bl_leaks_text(collect->check->leaks, text);
 }
 
@@ -217,7 +223,6 @@ static enum bl_leak_op op_of(enum bl_item_kind kind)
 
 struct gathered {
     enum bl_leak_reach reach;
-    const char *held_by;
     struct bl_leak_share *shares;
     size_t share_count;
 };
@@ -253,8 +258,6 @@ static void gather(const struct collect *collect, const struct bl_finding *findi
         enum bl_leak_reach reach = block ? reach_of(collect, block) : BL_LEAK_UNKNOWN;
         if (reach == BL_LEAK_LOST || gathered->reach == BL_LEAK_UNKNOWN)
             gathered->reach = reach;
-        if (reach == BL_LEAK_HELD && !gathered->held_by)
-            gathered->held_by = held_by(collect, block);
         share_out(gathered, collect, objects[i].object.thread,
                   objects[i].object.word >> BL_LIVE_SIZE_SHIFT);
     }
@@ -273,7 +276,7 @@ static void add_finding(struct collect *collect, const struct bl_group *group)
         .kind = finding->verdict == BL_VERDICT_OVER_RELEASE ? BL_LEAK_OVER_RELEASE : BL_LEAK_LEFT,
         .op = op_of(finding->blame_kind),
         .reach = gathered.reach,
-        .held_by = gathered.held_by,
+        .held_by = held_by(collect, &group->reach),
         .confidence = finding->confidence,
         .refs = finding->refs_max,
         .blame = make_stack(collect, finding->blame_frame),
@@ -464,7 +467,7 @@ static void add_growing_site(struct collect *collect, const struct bl_growing_si
         .bytes_per_iteration = site->bytes_per_iteration,
         .blame = make_stack(collect, site->stack),
         .text = bl_leaks_text(leaks, text),
-        .held_by = reach == BL_LEAK_HELD ? held_by(collect, site->example) : NULL,
+        .held_by = reach == BL_LEAK_HELD ? held_by(collect, &site->reach) : NULL,
         .fate = BL_LEAK_FAILS,
     };
     struct bl_leak_share share = {.process = collect->process,
@@ -478,7 +481,7 @@ static void add_growing_site(struct collect *collect, const struct bl_growing_si
 static void add_growing(struct collect *collect)
 {
     struct bl_check_growth *growth =
-        bl_check_growth_create(collect->reader, collect->check->iteration_name);
+        bl_check_growth_create(collect->reader, collect->reaches, collect->check->iteration_name);
     size_t count;
     if (!growth)
         return;

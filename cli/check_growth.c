@@ -24,6 +24,7 @@ struct site {
 
 struct bl_check_growth {
     const struct bl_reader *reader;
+    const struct bl_reaches *reaches;
     uint64_t borders[BL_GROWTH_PARTS + 1]; /* of the parts */
     size_t part_count;
     uint64_t iterations;       /* all */
@@ -99,12 +100,13 @@ static bool cut(struct bl_check_growth *growth, const uint64_t *times, size_t co
     return false;
 }
 
-struct bl_check_growth *bl_check_growth_create(const struct bl_reader *reader, const char *name)
+struct bl_check_growth *bl_check_growth_create(const struct bl_reader *reader,
+                                               const struct bl_reaches *reaches, const char *name)
 {
     uint64_t times[BL_MARKS_MAX];
     const char *chosen = name ? name : choose_name(reader);
     size_t count = chosen ? read_times(reader, chosen, times) : 0;
-    struct bl_check_growth cutting = {.reader = reader};
+    struct bl_check_growth cutting = {.reader = reader, .reaches = reaches};
     if (count < BL_GROWTH_PARTS_MIN + 2 || !cut(&cutting, times, count))
         return NULL;
     struct bl_check_growth *growth = bl_leaks_memory(NULL, sizeof(*growth));
@@ -176,6 +178,7 @@ void bl_check_growth_feed(struct bl_check_growth *growth, uint64_t word, uint32_
     site->site.example = example;
     site->site.count++;
     site->site.bytes += word >> BL_LIVE_SIZE_SHIFT;
+    bl_reach_count(growth->reaches, example, word >> BL_LIVE_SIZE_SHIFT, &site->site.reach);
 }
 
 /* About the same in every part. */

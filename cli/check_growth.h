@@ -9,12 +9,12 @@
  * about as many of its buffers as any other. With less than BL_GROWTH_PARTS_MIN parts nothing is
  * said.
  *
- * Owns what it allocates; borrows the reader.
+ * Owns what it allocates; borrows the reader and reaches, which may be NULL.
  */
 #ifndef BL_CHECK_GROWTH_H
 #define BL_CHECK_GROWTH_H
 
-#include "reader.h"
+#include "reach.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +27,8 @@ struct bl_growing_site {
     uint32_t class_number;
     uint32_t stack;   /* of the latest */
     uint32_t example; /* live record of the latest; 0: none */
-    uint64_t count;   /* born after the warming up */
+    struct bl_reach_sums reach;
+    uint64_t count; /* born after the warming up */
     uint64_t bytes;
     double count_per_iteration;
     double bytes_per_iteration;
@@ -36,7 +37,8 @@ struct bl_growing_site {
 struct bl_check_growth;
 
 /* NULL when there are not enough iterations to say anything. */
-struct bl_check_growth *bl_check_growth_create(const struct bl_reader *reader, const char *name);
+struct bl_check_growth *bl_check_growth_create(const struct bl_reader *reader,
+                                               const struct bl_reaches *reaches, const char *name);
 void bl_check_growth_destroy(struct bl_check_growth *growth);
 
 uint64_t bl_check_growth_iterations(const struct bl_check_growth *growth);

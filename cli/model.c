@@ -480,7 +480,7 @@ static int merge(struct builder *builder, struct sum_table *groups, uint64_t *st
         group->inherited += sum->inherited;
         group->inherited_bytes += sum->inherited_bytes;
         group->recorded += sum->recorded;
-        bl_reach_add(&group->reach, &sum->reach);
+        bl_reach_add(builder->options->reaches, &group->reach, &sum->reach);
         if (sum->oldest_birth_ns < group->oldest_birth_ns)
             group->oldest_birth_ns = sum->oldest_birth_ns;
         if (sum->youngest_birth_ns > group->youngest_birth_ns)

@@ -1,14 +1,23 @@
 #include "reach.h"
 
+#include "profile.h"
 #include "text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define FRAMES_MAX 512 /* of a stack; a damaged one ends */
+
 struct place {
     uint64_t address;
     uint32_t index; /* in the reader's live buffers */
+};
+
+/* From a held buffer outward. */
+struct way {
+    uint32_t root;  /* record of REACH_ROOTS; 0: it does not come to one */
+    uint64_t outer; /* site of the nearest holder that was allocated elsewhere; 0: the root */
 };
 
 struct bl_reaches {
@@ -22,6 +31,10 @@ struct bl_reaches {
     uint32_t *leaders;                    /* by number; 0: not lost */
     struct bl_reach_followers *followers; /* by number */
     struct place *places;                 /* by address */
+    struct way *ways;                     /* by number */
+    uint64_t *sites;                      /* by stack; 0: not known yet */
+    uint32_t stack_count;
+    struct bl_holdings *holdings;
     bool is_known;
     bool is_stale;
 };
@@ -82,6 +95,99 @@ static void find_leaders(struct bl_reaches *reaches)
     }
 }
 
+/* ---- ways ---- */
+
+static bool is_runtime(const struct bl_reader *reader, const struct bl_module *module)
+{
+    char path[4096];
+    if (!module || !bl_reader_name_text(reader, module->path_name, path, sizeof(path)))
+        return false;
+    const char *slash = strrchr(path, '/');
+    return module->flags & BL_MODULE_SHIM ||
+           bl_profile_matches(BL_RUNTIME_MODULES, slash ? slash + 1 : path);
+}
+
+/* The code that allocated, whoever called it: the innermost frame of no runtime library. */
+static uint64_t find_site(const struct bl_reader *reader, uint32_t stack)
+{
+    const struct bl_frame *site = NULL;
+    uint32_t number = stack;
+    for (int depth = 0; number && depth < FRAMES_MAX; depth++) {
+        const struct bl_frame *frame = bl_reader_frame(reader, number);
+        if (!frame)
+            break;
+        uint32_t module = frame->module & BL_FRAME_MODULE_MASK;
+        bool is_found = !is_runtime(reader, bl_reader_module(reader, module));
+        if (!site || is_found)
+            site = frame;
+        if (is_found)
+            break;
+        number = frame->parent;
+    }
+    if (!site)
+        return 1;
+    uint64_t module = site->module & BL_FRAME_MODULE_MASK;
+    return (site->offset ^ module << 48 ^ module >> 16) * 0x9e3779b97f4a7c15u | 1u;
+}
+
+static uint64_t site_of(struct bl_reaches *reaches, uint32_t number)
+{
+    const struct bl_live *live = bl_reach_live(reaches, number);
+    if (!live || live->stack >= reaches->stack_count)
+        return 1;
+    if (reaches->sites[live->stack] == 0)
+        reaches->sites[live->stack] = find_site(reaches->reader, live->stack);
+    return reaches->sites[live->stack];
+}
+
+static bool is_held(const struct bl_reach *reach)
+{
+    return reach && (reach->grade == BL_REACH_EXACT || reach->grade == BL_REACH_INTERIOR);
+}
+
+/* From the way of its holder, which is known; 0 and 0 in a cycle, which no run writes. */
+static struct way way_from(struct bl_reaches *reaches, uint32_t number)
+{
+    const struct bl_reach *reach = valid_reach(reaches, number);
+    if (!is_held(reach))
+        return (struct way){0};
+    if (reach->is_root)
+        return (struct way){
+            .root = bl_reader_reach_root(reaches->reader, reach->holder) ? reach->holder : 0};
+    if (!bl_reach_live(reaches, reach->holder))
+        return (struct way){0};
+    struct way way = reaches->ways[reach->holder];
+    uint64_t site = site_of(reaches, reach->holder);
+    if (site != site_of(reaches, number))
+        way.outer = site;
+    return way;
+}
+
+/* Lists are long, and of most only one end is known: each holder is asked once. */
+static int find_ways(struct bl_reaches *reaches)
+{
+    uint32_t *chain = calloc(reaches->live_count + 1, sizeof(*chain));
+    bool *is_seen = calloc(reaches->number_count + 1u, sizeof(*is_seen));
+    for (size_t i = 0; chain && is_seen && i < reaches->live_count; i++) {
+        size_t length = 0;
+        uint32_t at = reaches->numbers[i];
+        while (!is_seen[at]) {
+            const struct bl_reach *reach = valid_reach(reaches, at);
+            is_seen[at] = true;
+            chain[length++] = at;
+            if (!is_held(reach) || reach->is_root || !bl_reach_live(reaches, reach->holder))
+                break;
+            at = reach->holder;
+        }
+        while (length-- > 0)
+            reaches->ways[chain[length]] = way_from(reaches, chain[length]);
+    }
+    int outcome = chain && is_seen ? 0 : -1;
+    free(chain);
+    free(is_seen);
+    return outcome;
+}
+
 static int compare_places(const void *left, const void *right)
 {
     const struct place *a = left;
@@ -101,7 +207,12 @@ static int index_live(struct bl_reaches *reaches)
     reaches->leaders = calloc(room, sizeof(*reaches->leaders));
     reaches->followers = calloc(room, sizeof(*reaches->followers));
     reaches->places = calloc(reaches->live_count + 1, sizeof(*reaches->places));
-    if (!reaches->indexes || !reaches->leaders || !reaches->followers || !reaches->places)
+    reaches->stack_count = bl_reader_count(reaches->reader, BL_SECTION_FRAMES);
+    reaches->ways = calloc(room, sizeof(*reaches->ways));
+    reaches->sites = calloc(reaches->stack_count + 1u, sizeof(*reaches->sites));
+    reaches->holdings = bl_holdings_create();
+    if (!reaches->indexes || !reaches->leaders || !reaches->followers || !reaches->places ||
+        !reaches->ways || !reaches->sites || !reaches->holdings)
         return -1;
     for (size_t i = 0; i < reaches->live_count; i++) {
         reaches->indexes[reaches->numbers[i]] = (uint32_t)i + 1;
@@ -133,7 +244,7 @@ int bl_reaches_create(struct bl_reaches **ret_reaches, const struct bl_reader *r
                     !(reaches->run->flags & BL_REACH_INCOMPLETE);
     reaches->is_stale = is_whole && is_of_another_picture(reaches);
     reaches->is_known = is_whole && !reaches->is_stale;
-    if (reaches->is_known && index_live(reaches) < 0) {
+    if (reaches->is_known && (index_live(reaches) < 0 || find_ways(reaches) < 0)) {
         bl_reaches_destroy(reaches);
         return bl_error_set(error, "not enough memory for what holds the buffers");
     }
@@ -151,6 +262,9 @@ void bl_reaches_destroy(struct bl_reaches *reaches)
     free(reaches->leaders);
     free(reaches->followers);
     free(reaches->places);
+    free(reaches->ways);
+    free(reaches->sites);
+    bl_holdings_destroy(reaches->holdings);
     free(reaches);
 }
 
@@ -229,6 +343,20 @@ uint32_t bl_reach_find(const struct bl_reaches *reaches, uint64_t address)
     return reaches->numbers[reaches->places[low - 1].index];
 }
 
+static void count_holding(const struct bl_reaches *reaches, uint32_t number, uint64_t bytes,
+                          bool interior_only, struct bl_reach_sums *sums)
+{
+    const struct way *way = &reaches->ways[number];
+    const struct bl_holding one = {.root = way->root,
+                                   .outer = way->outer,
+                                   .count = 1,
+                                   .bytes = bytes,
+                                   .example = number,
+                                   .is_example_interior = interior_only};
+    if (way->root)
+        bl_holdings_add(reaches->holdings, &sums->holdings, &one);
+}
+
 void bl_reach_count(const struct bl_reaches *reaches, uint32_t live_number, uint64_t bytes,
                     struct bl_reach_sums *sums)
 {
@@ -240,10 +368,7 @@ void bl_reach_count(const struct bl_reaches *reaches, uint32_t live_number, uint
     } else if (of.state == BL_REACH_HELD) {
         sums->held++;
         sums->interior += of.interior_only;
-        if (!sums->held_example || (sums->is_example_interior && !of.interior_only)) {
-            sums->held_example = live_number;
-            sums->is_example_interior = of.interior_only;
-        }
+        count_holding(reaches, live_number, bytes, of.interior_only, sums);
     } else {
         sums->lost++;
         sums->lost_bytes += bytes;
@@ -267,12 +392,11 @@ bool bl_reach_count_object(const struct bl_object *object, uint64_t bytes,
     return object->flags & (BL_OBJECT_LOST | BL_OBJECT_REACHED);
 }
 
-void bl_reach_add(struct bl_reach_sums *sums, const struct bl_reach_sums *more)
+void bl_reach_add(const struct bl_reaches *reaches, struct bl_reach_sums *sums,
+                  const struct bl_reach_sums *more)
 {
-    if (!sums->held_example || (sums->is_example_interior && more->held_example)) {
-        sums->held_example = more->held_example;
-        sums->is_example_interior = more->is_example_interior;
-    }
+    if (reaches && more->holdings)
+        bl_holdings_merge(reaches->holdings, &sums->holdings, more->holdings);
     if (!sums->lost_example)
         sums->lost_example = more->lost_example;
     sums->lost += more->lost;
@@ -283,6 +407,17 @@ void bl_reach_add(struct bl_reach_sums *sums, const struct bl_reach_sums *more)
     sums->unknown += more->unknown;
     sums->collected += more->collected;
     sums->reachable += more->reachable;
+}
+
+const struct bl_reach_root *bl_reach_root_of(const struct bl_reaches *reaches, uint32_t number)
+{
+    return bl_reader_reach_root(reaches->reader, number);
+}
+
+const struct bl_holding *bl_reach_holdings(const struct bl_reaches *reaches,
+                                           const struct bl_reach_sums *sums)
+{
+    return reaches ? bl_holdings_first(reaches->holdings, sums->holdings) : NULL;
 }
 
 enum bl_reach_state bl_reach_state_of(const struct bl_reach_sums *sums)

@@ -17,6 +17,7 @@
 #define BL_REACH_H
 
 #include "error.h"
+#include "holdings.h"
 #include "reader.h"
 
 #include <stdbool.h>
@@ -76,8 +77,7 @@ struct bl_reach_sums {
     uint64_t collected;    /* of the lost: by a virtual machine's garbage collector */
     uint64_t reachable;    /* of the held: by its objects */
     uint32_t lost_example; /* live record numbers; 0: none */
-    uint32_t held_example;
-    bool is_example_interior;
+    uint32_t holdings;     /* of the held, a list by holder; 0: none */
 };
 
 /* reaches may be NULL: unknown. */
@@ -87,7 +87,12 @@ void bl_reach_count(const struct bl_reaches *reaches, uint32_t live_number, uint
  * is none, or was not looked for. */
 bool bl_reach_count_object(const struct bl_object *object, uint64_t bytes,
                            struct bl_reach_sums *sums);
-void bl_reach_add(struct bl_reach_sums *sums, const struct bl_reach_sums *more);
+void bl_reach_add(const struct bl_reaches *reaches, struct bl_reach_sums *sums,
+                  const struct bl_reach_sums *more);
+/* The held ones of a group by their holders, in no order; see holders.h. */
+const struct bl_holding *bl_reach_holdings(const struct bl_reaches *reaches,
+                                           const struct bl_reach_sums *sums);
+const struct bl_reach_root *bl_reach_root_of(const struct bl_reaches *reaches, uint32_t number);
 /* Lost when any is lost; held only when all are. */
 enum bl_reach_state bl_reach_state_of(const struct bl_reach_sums *sums);
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct bl_holder;
 struct bl_pen;
 
 /* All that stands before the groups. */
@@ -57,17 +58,20 @@ void bl_render_text_marks(FILE *out, const struct bl_view *view);
 /* A line under a group that grows; nothing for others. */
 void bl_render_text_growing(FILE *out, const struct bl_growth *growth);
 
-/* What holds a group's buffers, or that they are lost; nothing where it is not known. */
 /* "cache.c:12 `g_cache` (global)": what a root is. */
 void bl_render_text_root(const struct bl_view *view, const struct bl_reach_root *root, char *out,
                          size_t size);
+/* "holds 9 KiB of 12 KiB, the rest is held by 3 others"; "" and false when it is the only one. */
+bool bl_render_text_share(const struct bl_view *view, const struct bl_holder *holder, char *out,
+                          size_t size);
+/* What holds most of a group's buffers, or that they are lost; nothing where it is not known. */
 void bl_render_text_held_by(const struct bl_pen *pen, const struct bl_group *group);
 /* How many are lost, and what the run could not see; nothing where none was asked for. */
 void bl_render_text_reach(const struct bl_pen *pen);
 
 /* The run, and what it counted; NULL without memory. */
 json_t *bl_render_json_reach(const struct bl_view *view);
-/* Adds a group's "reach", "reach_counts" and "held_by". */
+/* Adds a group's "reach", "reach_counts", "held_by" and "held_by_counts". */
 void bl_render_json_held_by(json_t *object, const struct bl_view *view,
                             const struct bl_group *group);
 

@@ -1,6 +1,7 @@
 /*
  * Lost and held, as text and JSON: what the run found, and the way from a buffer to what keeps it.
  */
+#include "holders.h"
 #include "pen.h"
 #include "render_parts.h"
 
@@ -206,14 +207,53 @@ static void write_collected(const struct bl_pen *pen, const struct bl_group *gro
     }
 }
 
+static const char *spread_note(const struct bl_view *view, uint32_t number)
+{
+    struct bl_reach_step steps[2];
+    size_t length = bl_reach_path(view->reaches, number, steps, 2);
+    const struct bl_reach_step *last = length ? &steps[length < 2 ? 0 : 1] : NULL;
+    return last && last->root && last->root->kind == BL_ROOT_GLOBAL ? "and other data of it"
+                                                                    : "and other threads";
+}
+
+bool bl_render_text_share(const struct bl_view *view, const struct bl_holder *holder, char *out,
+                          size_t size)
+{
+    char bytes[BL_TEXT_NUMBER];
+    char all[BL_TEXT_NUMBER];
+    char others[BL_TEXT_NUMBER];
+    const char *spread = holder->is_spread ? spread_note(view, holder->example) : "";
+    if (holder->holders > 1)
+        snprintf(out, size, "%s%sholds %s of %s, the rest is held by %s other%s", spread,
+                 *spread ? "; " : "", bl_text_bytes(bytes, holder->bytes),
+                 bl_text_bytes(all, holder->of_bytes), bl_text_count(others, holder->holders - 1),
+                 holder->holders == 2 ? "" : "s");
+    else
+        snprintf(out, size, "%s", spread);
+    return *out != '\0';
+}
+
+static void write_holder(const struct bl_pen *pen, const struct bl_reach_sums *reach)
+{
+    struct bl_holder holder = bl_holders_heaviest(pen->view->reaches, pen->view->symbols, reach);
+    char share[192];
+    char text[200];
+    if (!holder.example)
+        return;
+    write_path(pen, holder.example);
+    if (!bl_render_text_share(pen->view, &holder, share, sizeof(share)))
+        return;
+    snprintf(text, sizeof(text), "(%s)", share);
+    write_step(pen, "", text);
+}
+
 void bl_render_text_held_by(const struct bl_pen *pen, const struct bl_group *group)
 {
     const struct bl_reach_sums *reach = &group->reach;
     write_collected(pen, group);
     if (reach->lost > reach->collected)
         write_lost(pen, group);
-    if (reach->held_example)
-        write_path(pen, reach->held_example);
+    write_holder(pen, reach);
     if (reach->held > 0 && reach->interior == reach->held)
         write_step(pen, "", "(only by pointers into its middle)");
 }
@@ -387,5 +427,12 @@ void bl_render_json_held_by(json_t *object, const struct bl_view *view,
                                   whole_number(reach->indirect), "held", whole_number(reach->held),
                                   "interior", whole_number(reach->interior), "unknown",
                                   whole_number(reach->unknown)));
-    json_object_set_new(object, "held_by", make_path(view, reach->held_example));
+    struct bl_holder holder = bl_holders_heaviest(view->reaches, view->symbols, reach);
+    json_object_set_new(object, "held_by", make_path(view, holder.example));
+    if (holder.example)
+        json_object_set_new(
+            object, "held_by_counts",
+            json_pack("{s:o, s:o, s:o, s:o}", "holders", whole_number(holder.holders), "buffers",
+                      whole_number(holder.count), "bytes", whole_number(holder.bytes), "of_bytes",
+                      whole_number(holder.of_bytes)));
 }

@@ -682,29 +682,49 @@ static void place_variable(struct module *module, Dwarf_Addr address, struct bl_
     }
 }
 
+/* The symbol's raw name; NULL when none covers the address. */
+static const char *find_symbol(struct bl_symbols *symbols, uint32_t number, uint64_t offset,
+                               GElf_Sym *ret_symbol, GElf_Off *ret_inside)
+{
+    if (number == 0 || number >= symbols->module_count)
+        return NULL;
+    struct module *module = &symbols->modules[number];
+    if (!module->was_opened)
+        open_module(symbols, number);
+    if (!module->file)
+        return NULL;
+    const char *raw = dwfl_module_addrinfo(module->file, offset + module->bias, ret_inside,
+                                           ret_symbol, NULL, NULL, NULL);
+    return raw && *raw && *ret_inside < ret_symbol->st_size ? raw : NULL;
+}
+
+bool bl_symbols_extent(struct bl_symbols *symbols, uint32_t number, uint64_t offset,
+                       uint64_t *ret_start, uint64_t *ret_size)
+{
+    GElf_Off inside;
+    GElf_Sym symbol;
+    if (!find_symbol(symbols, number, offset, &symbol, &inside))
+        return false;
+    *ret_start = offset - inside;
+    *ret_size = symbol.st_size;
+    return true;
+}
+
 bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t number, uint64_t offset,
                          struct bl_variable *ret_variable)
 {
     GElf_Off inside;
     GElf_Sym symbol;
     *ret_variable = (struct bl_variable){.line = 0};
-    if (number == 0 || number >= symbols->module_count)
-        return false;
-    struct module *module = &symbols->modules[number];
-    if (!module->was_opened)
-        open_module(symbols, number);
-    if (!module->file)
-        return false;
-    Dwarf_Addr address = offset + module->bias;
-    const char *raw =
-        dwfl_module_addrinfo(module->file, address, &inside, &symbol, NULL, NULL, NULL);
-    if (!raw || !*raw || inside >= symbol.st_size)
+    const char *raw = find_symbol(symbols, number, offset, &symbol, &inside);
+    if (!raw)
         return false;
     char *name = readable_name(raw);
     snprintf(ret_variable->name, sizeof(ret_variable->name), "%s", name ? name : "");
     free(name);
     ret_variable->inside = inside;
-    place_variable(module, address - inside, ret_variable);
+    struct module *module = &symbols->modules[number];
+    place_variable(module, offset + module->bias - inside, ret_variable);
     return *ret_variable->name != '\0';
 }
 

@@ -69,6 +69,9 @@ struct bl_variable {
 };
 bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t module, uint64_t offset,
                          struct bl_variable *ret_variable);
+/* Where the symbol that covers the address starts, and its size; false when there is none. */
+bool bl_symbols_extent(struct bl_symbols *symbols, uint32_t module, uint64_t offset,
+                       uint64_t *ret_start, uint64_t *ret_size);
 /* The functions at an address of a module's code that is not a frame of the ledger. NULL without
  * memory. */
 const struct bl_symbol *bl_symbols_code(struct bl_symbols *symbols, uint32_t module,

@@ -190,6 +190,18 @@ static void cycles_that_meet(void)
 
 /* ---- held ---- */
 
+/* Most of it is behind the table, and what is held first, and lies first, is not. */
+static void by_two_globals(void)
+{
+    for (int i = 0; i < 40; i++) {
+        void *block = plant(64);
+        if (i == 0)
+            held = block;
+        else
+            table[i] = block;
+    }
+}
+
 static void by_global(void)
 {
     held = plant_list(3);
@@ -905,6 +917,7 @@ static const struct reach_case cases[] = {
     {"big-held", big_held, false},
     {"aligned", aligned, false},
     {"by-global", by_global, false},
+    {"by-two-globals", by_two_globals, false},
     {"by-static", by_static, false},
     {"by-array", by_array, false},
     {"by-local", by_local, true},

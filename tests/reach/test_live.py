@@ -60,6 +60,12 @@ class Program:
         expect(found.returncode == 0, f'dump: {found.stderr}')
         return tools.report(found.stdout.strip())
 
+    def sweep(self):
+        """Takes away what its ended children left: thousands of ledgers fill a disk."""
+        for path in glob.glob(self.directory.name + '/*.ledger'):
+            if f'.{self.process.pid}.' not in path and time.time() - os.stat(path).st_mtime > 30:
+                os.unlink(path)
+
     def end(self):
         output, _ = self.process.communicate(timeout=tools.LIMIT)
         expect(self.process.returncode == 0, f'it ended with {self.process.returncode}: {output}')
@@ -77,6 +83,8 @@ def ask_often(program, times):
     lost = 0
     degraded = 0
     for turn in range(times):
+        if turn % 20 == 0:
+            program.sweep()
         found = program.dump()
         reach = found['reach']
         check_done(reach)
@@ -285,6 +293,16 @@ def held_by(name, number=0, function='plant'):
     return groups[number]['held_by']
 
 
+def heaviest_holder():
+    """Of a group the holder of most bytes is named, with its share."""
+    found = tools.Bufleak([CASES, 'by-two-globals'])
+    group, = [g for g in found.reports[-1]['groups'] if g.get('held_by') and
+              any(f['function'] == 'by_two_globals' for f in g['alloc']['frames'])]
+    expect('`table`' in group['held_by'][-1]['text'], str(group['held_by']))
+    expect(group['held_by_counts'] == {'holders': 2, 'buffers': 39, 'bytes': 39 * 64,
+                                       'of_bytes': 40 * 64}, str(group['held_by_counts']))
+
+
 def names_of_holders():
     """A path ends in the variable, the frame's function, the thread or the region, by name."""
     path = held_by('by-global')
@@ -325,7 +343,7 @@ def answers_of_the_past():
 
 TESTS = [blocking_calls, churn, storm, deaf_thread, own_signal, other_signal, without_ptrace,
          under_strace, clone_refused, clone_refused_live, without_proc, as_nobody, sampled,
-         names_of_holders, answers_of_the_past]
+         names_of_holders, heaviest_holder, answers_of_the_past]
 
 
 def main():

@@ -291,6 +291,58 @@ START_TEST(a_report_says_what_holds_a_group)
 }
 END_TEST
 
+/* The first is held by another one than most bytes are. */
+START_TEST(the_holder_of_most_bytes_is_named_with_its_share)
+{
+    struct scene s = make_scene();
+    struct bl_reach_root small = {.offset = 0x300, .kind = BL_ROOT_REGION, .slot = 0x7000300};
+    struct bl_reach_root big = {.offset = 0x40, .kind = BL_ROOT_REGION, .slot = 0x9000040};
+    synth_reach_run(s.synth, BL_REACH_DONE, NULL);
+    for (int i = 0; i < 3; i++)
+        synth_reach_root(s.synth, block(&s, 10), &small);
+    for (uint64_t i = 0; i < 4; i++) {
+        big.offset += 8 * i;
+        big.slot += 8 * i;
+        synth_reach_root(s.synth, block(&s, 50), &big);
+    }
+    check_reports(&s, "held by                a mapped region, at 0x9000040",
+                  "\"held_by_counts\":{\"holders\":2,\"buffers\":4,\"bytes\":200,"
+                  "\"of_bytes\":230}");
+    check_reports(&s, "(holds 200 B of 230 B, the rest is held by 1 other)", "\"slot\":150995008");
+    synth_destroy(s.synth);
+}
+END_TEST
+
+/* A list holds its own members: what counts is who holds the list. */
+START_TEST(members_of_a_list_are_held_by_what_holds_its_head)
+{
+    struct scene s = make_scene();
+    struct bl_reach_root root = {.offset = 0x10, .kind = BL_ROOT_REGION, .slot = 0x7000010};
+    struct bl_reach_root other = {.kind = BL_ROOT_TLS, .tid = 5};
+    uint32_t elsewhere = synth_frame(s.synth, 0, s.gw, 0x999);
+    uint32_t table = synth_live(s.synth, s.heap, 4096, elsewhere, 0, 2000000000);
+    uint32_t before = block(&s, 10);
+    synth_reach_run(s.synth, BL_REACH_DONE, NULL);
+    synth_reach_root(s.synth, table, &root);
+    synth_reach(s.synth, before, BL_REACH_EXACT, table, 64);
+    for (int i = 0; i < 30; i++) {
+        uint32_t next = block(&s, 10);
+        synth_reach(s.synth, next, BL_REACH_EXACT, before, 0);
+        before = next;
+    }
+    check_reports(&s, "a mapped region, at 0x7000010",
+                  "\"held_by_counts\":{\"holders\":1,\"buffers\":31,\"bytes\":310,"
+                  "\"of_bytes\":310}");
+    for (int i = 0; i < 2; i++) {
+        synth_reach_root(s.synth, block(&s, 200), &other);
+        other.tid++;
+    }
+    check_reports(&s, "(and other threads; holds 400 B of 710 B, the rest is held by 1 other)",
+                  "\"kind\":\"thread-local\"");
+    synth_destroy(s.synth);
+}
+END_TEST
+
 START_TEST(a_report_says_what_is_lost)
 {
     struct scene s = make_scene();
@@ -360,6 +412,8 @@ int main(void)
     suite_add_tcase(suite, reaches);
     TCase *reports = tcase_create("reports");
     tcase_add_test(reports, a_report_says_what_holds_a_group);
+    tcase_add_test(reports, the_holder_of_most_bytes_is_named_with_its_share);
+    tcase_add_test(reports, members_of_a_list_are_held_by_what_holds_its_head);
     tcase_add_test(reports, a_report_says_what_is_lost);
     tcase_add_test(reports, a_report_on_a_failed_run_says_unknown);
     tcase_add_test(reports, a_run_counts_in_its_own_picture_only);
