@@ -431,6 +431,13 @@ static void describe_of_thread(const struct thread *t, struct bl_reach_root *roo
         root->kind = BL_ROOT_STACK;
 }
 
+static uint64_t age_of(void *context, uint32_t number)
+{
+    const struct bl_live *live = live_at(number);
+    (void)context;
+    return live ? live->birth_ns : 0;
+}
+
 static void describe(void *context, struct bl_reach_root *root)
 {
     const struct bl_object_file *o = now.object;
@@ -749,6 +756,7 @@ static int mark(void)
     bl_spans_settle(&now.apart);
     now.trace.roots = now.result->roots;
     now.trace.describe = describe;
+    now.trace.age = age_of;
     now.pagemap =
         bl_sys4(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
     keep_loader_blocks();

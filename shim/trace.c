@@ -251,25 +251,99 @@ BL_INLINE void note_led(struct bl_trace *trace, uint32_t holder, uint32_t index,
         trace->blocks[index].is_led = true;
 }
 
+/* One that has led a circle so far comes under what leads to it, with all that follows it. */
+BL_INLINE bool is_overtaken(const struct bl_trace *trace, uint32_t index)
+{
+    return trace->blocks[index].grade == BL_REACH_LEADER && index != trace->leading;
+}
+
 BL_INLINE void lead_on(struct bl_trace *trace, uint32_t holder, uint32_t index, uint64_t word,
                        uint64_t offset)
 {
     struct bl_trace_block *b = &trace->blocks[index];
-    if (b->grade != BL_REACH_NONE)
+    bool is_new = b->grade == BL_REACH_NONE;
+    if (!is_new && !is_overtaken(trace, index))
         return;
     b->grade = BL_REACH_INDIRECT;
     b->holder = holder;
     b->slot = offset;
     b->inside = clamp(word - b->start);
-    trace->queue[trace->tail++] = index;
+    if (is_new)
+        trace->queue[trace->tail++] = index;
 }
 
 static void lead(struct bl_trace *trace, uint32_t index)
 {
     trace->blocks[index].grade = BL_REACH_LEADER;
+    trace->leading = index;
     trace->queue[trace->tail++] = index;
     while (trace->head < trace->tail)
         visit_block(trace, trace->queue[trace->head++], lead_on);
+}
+
+static bool is_older(const struct bl_trace *trace, uint32_t a, uint32_t b)
+{
+    uint32_t left = trace->blocks[a].number;
+    uint32_t right = trace->blocks[b].number;
+    uint64_t left_age = trace->age ? trace->age(trace->context, left) : 0;
+    uint64_t right_age = trace->age ? trace->age(trace->context, right) : 0;
+    return left_age != right_age ? left_age < right_age : left < right;
+}
+
+static void sift(const struct bl_trace *trace, uint32_t *heap, uint32_t at, uint32_t count)
+{
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= count)
+            return;
+        if (child + 1 < count && is_older(trace, heap[child], heap[child + 1]))
+            child++;
+        if (!is_older(trace, heap[at], heap[child]))
+            return;
+        uint32_t moved = heap[at];
+        heap[at] = heap[child];
+        heap[child] = moved;
+        at = child;
+    }
+}
+
+/* By heap: nothing of libc may be called here. */
+static void sort_by_age(const struct bl_trace *trace, uint32_t *list, uint32_t count)
+{
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift(trace, list, i, count);
+    for (uint32_t left = count; left-- > 1;) {
+        uint32_t newest = list[0];
+        list[0] = list[left];
+        list[left] = newest;
+        sift(trace, list, 0, left);
+    }
+}
+
+/* What is left is in circles, or behind one. Without memory they are taken by address. */
+static void lead_circles(struct bl_trace *trace)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < trace->count; i++)
+        count += trace->blocks[i].grade == BL_REACH_NONE;
+    uint32_t *list = count ? room_for(count, sizeof *list) : NULL;
+    if (list) {
+        uint32_t at = 0;
+        for (uint32_t i = 0; i < trace->count; i++) {
+            if (trace->blocks[i].grade == BL_REACH_NONE)
+                list[at++] = i;
+        }
+        sort_by_age(trace, list, count);
+        for (uint32_t i = 0; i < count; i++) {
+            if (trace->blocks[list[i]].grade == BL_REACH_NONE)
+                lead(trace, list[i]);
+        }
+        bl_sys_unmap(list, count * sizeof *list + BL_PAGE);
+    }
+    for (uint32_t i = 0; count && i < trace->count; i++) {
+        if (trace->blocks[i].grade == BL_REACH_NONE)
+            lead(trace, i);
+    }
 }
 
 void bl_trace_lost(struct bl_trace *trace)
@@ -283,10 +357,6 @@ void bl_trace_lost(struct bl_trace *trace)
         if (trace->blocks[i].grade == BL_REACH_NONE && !trace->blocks[i].is_led)
             lead(trace, i);
     }
-    /* What is left holds each other: whichever comes first stands for the rest. */
-    for (uint32_t i = 0; i < trace->count; i++) {
-        if (trace->blocks[i].grade == BL_REACH_NONE)
-            lead(trace, i);
-    }
+    lead_circles(trace);
     trace->heap_bytes = scanned;
 }

@@ -51,6 +51,9 @@ struct bl_trace {
     /* Says what root a word is in; kind, thread and so on, the slot is filled in. */
     void (*describe)(void *context, struct bl_reach_root *root);
     void *context;
+    /* By number, what is less for an earlier one: the order of allocation. NULL: by number. */
+    uint64_t (*age)(void *context, uint32_t number);
+    uint32_t leading; /* index of the lost block that is followed */
     uint64_t root_bytes;
     uint64_t heap_bytes;
 };
@@ -68,7 +71,8 @@ void bl_trace_word(struct bl_trace *trace, uint64_t slot, uint64_t word);
 void bl_trace_keep(struct bl_trace *trace, uint32_t index, enum bl_root_kind kind);
 /* Follows what was found so far to its end. */
 void bl_trace_follow(struct bl_trace *trace);
-/* Grades what is left. After the last root. */
+/* Grades what is left: of blocks that hold each other in a circle the first allocated leads. After
+ * the last root. */
 void bl_trace_lost(struct bl_trace *trace);
 
 #endif

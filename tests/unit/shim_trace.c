@@ -213,6 +213,54 @@ START_TEST(of_lost_cycles_one_block_leads_each)
 }
 END_TEST
 
+static uint64_t later_when_lower(void *context, uint32_t number)
+{
+    (void)context;
+    return number == 102 ? 5 : 1000 - number;
+}
+
+START_TEST(the_first_allocated_of_a_cycle_leads_it)
+{
+    make_scene(5);
+    for (uint32_t i = 0; i < 5; i++)
+        point(i, 0, address((i + 1) % 5));
+    trace_roots(0, false);
+    ck_assert_int_eq(grade(0), BL_REACH_LEADER);
+    memset(&scene.trace, 0, sizeof(scene.trace));
+    start_trace();
+    scene.trace.age = later_when_lower;
+    bl_trace_lost(&scene.trace);
+    for (uint32_t i = 0; i < 5; i++)
+        ck_assert_int_eq(grade(i), i == 2 ? BL_REACH_LEADER : BL_REACH_INDIRECT);
+    end_scene();
+}
+END_TEST
+
+START_TEST(a_cycle_that_another_one_leads_to_comes_under_it_whichever_is_older)
+{
+    make_scene(6);
+    /* 3 4 5 lead to 0 1 2, which are older */
+    for (uint32_t i = 0; i < 3; i++) {
+        point(i, 0, address((i + 1) % 3));
+        point(3 + i, 0, address(3 + (i + 1) % 3));
+    }
+    point(4, 1, address(1));
+    point(5, 1, address(0));
+    trace_roots(0, false);
+    ck_assert_int_eq(grade(3), BL_REACH_LEADER);
+    for (uint32_t i = 0; i < 6; i++)
+        if (i != 3)
+            ck_assert_int_eq(grade(i), BL_REACH_INDIRECT);
+    uint32_t at = bl_trace_find(&scene.trace, address(2));
+    for (int steps = 0; scene.trace.blocks[at].grade == BL_REACH_INDIRECT; steps++) {
+        ck_assert_int_lt(steps, 6);
+        at = scene.trace.blocks[at].holder;
+    }
+    ck_assert_uint_eq(scene.trace.blocks[at].number, 103);
+    end_scene();
+}
+END_TEST
+
 START_TEST(what_a_held_block_holds_is_not_lost_though_lost_ones_hold_it_too)
 {
     make_scene(3);
@@ -381,6 +429,8 @@ int main(void)
     tcase_add_test(tracing, where_only_starts_count_an_inner_pointer_holds_nothing);
     tcase_add_test(tracing, of_a_lost_list_the_head_leads);
     tcase_add_test(tracing, of_lost_cycles_one_block_leads_each);
+    tcase_add_test(tracing, the_first_allocated_of_a_cycle_leads_it);
+    tcase_add_test(tracing, a_cycle_that_another_one_leads_to_comes_under_it_whichever_is_older);
     tcase_add_test(tracing, what_a_held_block_holds_is_not_lost_though_lost_ones_hold_it_too);
     tcase_add_test(tracing, a_kept_block_holds_what_it_points_to);
     tcase_add_test(tracing, an_unreadable_block_is_graded_and_not_read);
