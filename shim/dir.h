@@ -2,9 +2,10 @@
  * The ledger directory: found, made, checked, and files in it.
  *
  * Owns one directory descriptor, kept open so that chroot, chdir and a later loss of the path do
- * not matter. Private: 0700, owned by the effective user, no symlink as its last component.
- * Threads: bl_dir_init in the constructor; the rest under the helper's or the fork's serialization.
- * Signal context: bl_dir_create_file and below are async-signal-safe. Errors: -errno.
+ * not matter, unless descriptors are few. Private: 0700, owned by the effective user, no symlink as
+ * its last component. Threads: bl_dir_init in the constructor; the rest under the helper's or the
+ * fork's serialization. Signal context: bl_dir_create_file and below are async-signal-safe. Errors:
+ * -errno.
  */
 #ifndef BL_DIR_H
 #define BL_DIR_H
@@ -14,13 +15,26 @@
 #define BL_DIR_PATH_MAX 512u
 #define BL_DIR_NAME_MAX 128u
 
+/* The first choice, and what was wrong with it. */
+struct bl_dir_fault {
+    const char *tried; /* its path */
+    const char *why;   /* a sentence for people, with what to do; NULL: only `error` says it */
+    int error;         /* 0: none */
+};
+
 /* Tries $BUFLEAK_DIR or the default of the user; where that cannot be used, the user's directory
- * under /tmp. Returns 0 (bl_dir_path tells which) or -errno of the first choice, with *ret_tried
- * naming it. 1 means the second choice was taken. */
-int bl_dir_init(const char *bufleak_dir, const char *xdg_runtime_dir, const char **ret_tried);
+ * under /tmp. Returns 0 (bl_dir_path tells which) or -errno of the first choice, when none can be
+ * used. 1 means the second choice was taken. */
+int bl_dir_init(const char *bufleak_dir, const char *xdg_runtime_dir,
+                struct bl_dir_fault *ret_fault);
+/* It is the second choice, which others do not look into. */
+bool bl_dir_is_second(void);
 /* Path as messages should give it; empty if there is no directory. */
 const char *bl_dir_path(void);
-int bl_dir_fd(void); /* -1 if there is none */
+bool bl_dir_is_there(void);
+/* A descriptor of it for a moment, -1 if there is none; to be given back. */
+int bl_dir_borrow(void);
+void bl_dir_return(int fd);
 bool bl_dir_owns_fd(int fd);
 
 /* Creates a file (0600, O_EXCL, close-on-exec, high descriptor). Returns the descriptor or -errno.

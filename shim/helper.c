@@ -18,6 +18,7 @@
 #include "usage.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -44,7 +45,7 @@ static void say_limit(struct bl_text *t)
 
 static void say_snapshot(int error, enum bl_reason reason, uint32_t number)
 {
-    char buffer[BL_DIR_PATH_MAX + 256];
+    char buffer[2 * BL_DIR_PATH_MAX + 512];
     struct bl_text t;
     uint64_t now = bl_clock_read(CLOCK_MONOTONIC);
     if (said_ns && now - said_ns < SAY_EVERY_NS && reason != BL_REASON_LIMIT)
@@ -71,18 +72,35 @@ static void say_snapshot(int error, enum bl_reason reason, uint32_t number)
         bl_text_u64(&t, number);
         bl_text_str(&t, "; read it with: bufleak report ");
     }
-    bl_text_u64(&t, bl_header->pid);
+    bool is_elsewhere = !error && bl_dir_is_second(); /* where a PID is not looked for */
+    if (is_elsewhere) {
+        bl_text_str(&t, bl_dir_path());
+        bl_text_str(&t, "/");
+        bl_text_str(&t, ledger_base);
+        bl_text_str(&t, ".");
+        bl_text_u64(&t, number);
+    } else {
+        bl_text_u64(&t, bl_header->pid);
+    }
     bl_say(&t);
+}
+
+/* The machine's own code must not run among other descriptors than the program's. */
+static void ask_java(uint32_t flags)
+{
+    if (bl_sys_few_descriptors)
+        return;
+    if (flags & BL_DUMP_REACH_JAVA)
+        bl_java_visit_make_reach(REACH_WAIT_NS);
+    else
+        bl_java_visit_make(VISIT_WAIT_NS);
 }
 
 /* flags: BL_DUMP_* */
 static bool make_snapshot(enum bl_reason reason, uint32_t flags)
 {
     uint32_t number = bl_header->snapshots + 1;
-    if (flags & BL_DUMP_REACH_JAVA)
-        bl_java_visit_make_reach(REACH_WAIT_NS);
-    else
-        bl_java_visit_make(VISIT_WAIT_NS);
+    ask_java(flags);
     bl_own_check_all();
     int error = bl_snapshot_write(ledger_base, reason, number, flags);
     if (!error)
@@ -112,7 +130,7 @@ static void answer_requests(void)
 /* What a Java program says of its direct memory; near the limit of that, a snapshot. */
 static void visit_java(uint64_t now_ns, bool is_turn)
 {
-    if (!bl_java_visit_is_due(now_ns, is_turn))
+    if (bl_sys_few_descriptors || !bl_java_visit_is_due(now_ns, is_turn))
         return;
     bl_java_visit_make(VISIT_WAIT_NS);
     if (bl_java_visit_is_limit_met(now_ns))
@@ -161,6 +179,14 @@ static void wait_for_work(uint32_t seen, uint64_t now_ns, uint64_t due_ns)
         bl_sys_futex_wait(&bl_header->wake, seen, &timeout);
 }
 
+/* What it opens then takes no number of the program's, and what the program closes is not held open
+ * here. Where the kernel knows no such thing it opens in passing only what it cannot do without. */
+static void take_own_descriptors(void)
+{
+    if (bl_sys3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+        bl_usage_open();
+}
+
 static void *helper_main(void *unused)
 {
     uint64_t due_ns = 0;
@@ -168,6 +194,8 @@ static void *helper_main(void *unused)
     bl_tls.internal = 1; /* for good: what this thread does is not the target's */
     bl_guard_enter();
     bl_sys3(SYS_prctl, PR_SET_NAME, (long)"bufleak", 0);
+    if (bl_sys_few_descriptors)
+        take_own_descriptors();
     bl_store_release(&tid, bl_sys_gettid());
     bl_reach_set_helper(bl_sys_gettid(), __builtin_frame_address(0));
     while (!bl_load_acquire(&stopping) && !is_alone()) {

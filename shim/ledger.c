@@ -150,13 +150,21 @@ static void remember_name(const char *name, bool named)
     bl_text_str(&t, named ? name : "");
 }
 
+/* A file without a name cannot be opened anew: what comes is in memory then. */
+static void keep_file(int fd, bool named)
+{
+    bl_own_fd_keep(&file, fd);
+    if (!named && file.fd == BL_FD_ASIDE)
+        file.fd = BL_FD_NONE;
+}
+
 int bl_ledger_create(const char *name, bool try_file)
 {
     uint64_t length = initial_length();
     struct backing b = make_backing(name, length, try_file, 0);
     if (!b.map)
         return -ENOMEM;
-    bl_own_fd_set(&file, b.fd);
+    keep_file(b.fd, b.named);
     file_length = length;
     remember_name(name, b.named);
     ranges[0] = (struct range){b.map, length};
@@ -180,28 +188,38 @@ int bl_ledger_create(const char *name, bool try_file)
     return 0;
 }
 
-/* -1: none. One that was closed behind our back is opened anew. */
+/* -1: none. One that was closed behind our back, or is not kept open, is opened anew. */
 static int file_descriptor_locked(void)
 {
-    if (file.fd < 0 || bl_own_fd_valid(&file))
+    if (file.fd == BL_FD_NONE || bl_own_fd_valid(&file))
         return file.fd;
     int fd = *file_name ? bl_dir_open_file(file_name) : -1;
     if (fd >= 0 && !bl_own_fd_refers(&file, fd)) {
         bl_sys_close(fd);
         fd = -1;
     }
-    file.fd = fd < 0 ? -1 : fd;
+    if (fd >= 0 && bl_sys_few_descriptors)
+        return fd;
+    file.fd = fd < 0 ? BL_FD_NONE : fd;
     return file.fd;
+}
+
+static unsigned char *extend_file_locked(uint64_t bytes)
+{
+    int fd = file_descriptor_locked();
+    unsigned char *at = NULL;
+    if (fd >= 0 && bl_sys_reserve(fd, file_length, bytes) == 0)
+        at = map_file(fd, file_length, bytes, 0);
+    if (fd >= 0 && bl_sys_few_descriptors)
+        bl_sys_close(fd);
+    return at;
 }
 
 static int grow_in_file_locked(enum bl_section s, uint64_t bytes)
 {
-    int fd = file_descriptor_locked();
-    if (fd < 0 || bl_sys_reserve(fd, file_length, bytes) < 0)
-        return -ENOSPC;
-    unsigned char *at = map_file(fd, file_length, bytes, 0);
+    unsigned char *at = extend_file_locked(bytes);
     if (!at)
-        return -ENOMEM;
+        return -ENOSPC;
     ranges[range_count++] = (struct range){at, bytes};
     enter_chunk(s, at, file_length, 0);
     bl_store_release(&file_length, file_length + bytes);
@@ -399,7 +417,7 @@ void bl_ledger_fork_prepare(void)
     bl_text_u64(&t, bl_header->start_realtime_ns / 1000 + turn++);
     bl_text_str(&t, ".part");
     heir.length = heir_length();
-    struct backing b = make_backing(heir.name, heir.length, bl_dir_fd() >= 0, MAP_POPULATE);
+    struct backing b = make_backing(heir.name, heir.length, bl_dir_is_there(), MAP_POPULATE);
     heir.map = b.map;
     heir.fd = b.fd;
     if (!b.named)
@@ -448,7 +466,7 @@ int bl_ledger_fork_child(const char *name)
     range_count = 1;
     file_length = heir.length;
     bl_own_fd_close(&file);
-    bl_own_fd_set(&file, heir.fd);
+    keep_file(heir.fd, heir.name[0] != '\0');
     bool named = heir.name[0] && bl_dir_rename(heir.name, name) == 0;
     remember_name(name, named);
     heir.map = NULL;

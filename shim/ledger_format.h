@@ -334,14 +334,16 @@ struct bl_header {
 
     uint64_t profiles_broken; /* 1384 hash of what is wrong with profile files; 0 = nothing */
 
-    uint8_t reserved3[2640]; /* 1392 */
+    uint64_t options_broken; /* 1392 the same of BUFLEAK_OPTIONS */
+
+    uint8_t reserved3[2632]; /* 1400 */
 
     struct bl_java_counts java; /* 4032 */
 };
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1392, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1400, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");

@@ -37,13 +37,15 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define NAME_TRIES 16
+#define NAME_TRIES      16
+#define BAD_OPTIONS_MAX 16u
 
 static char file_base[BL_DIR_NAME_MAX]; /* NAME.PID.START.ledger, also when there is no file */
 static char
@@ -238,36 +240,59 @@ static void say_prefix(struct bl_text *t, char *buffer, size_t size)
                  bl_header->pid ? bl_header->pid : bl_sys_getpid());
 }
 
-static void say_bad_option(void *context, const char *what, size_t length, const char *accepted)
+static struct {
+    const char *what; /* in the environment */
+    size_t length;
+    const char *accepted;
+} bad_options[BAD_OPTIONS_MAX];
+static uint32_t bad_option_count;
+
+static void note_bad_option(void *context, const char *what, size_t length, const char *accepted)
 {
-    char buffer[512];
-    struct bl_text t;
     (void)context;
-    bl_text_init(&t, buffer, sizeof buffer);
-    bl_text_str(&t, "bufleak: BUFLEAK_OPTIONS: '");
-    bl_text_bytes(&t, what, length < 100 ? length : 100);
-    bl_text_str(&t, "' is not understood, the default is used; accepted: ");
-    bl_text_str(&t, accepted);
-    bl_say_always(&t);
+    if (bad_option_count == BAD_OPTIONS_MAX)
+        return;
+    bad_options[bad_option_count].what = what;
+    bad_options[bad_option_count].length = length;
+    bad_options[bad_option_count++].accepted = accepted;
 }
 
-static void say_directory(int error, const char *tried)
+static void write_bad_options(void)
 {
-    char buffer[2 * BL_DIR_PATH_MAX];
+    for (uint32_t i = 0; i < bad_option_count; i++) {
+        char buffer[512];
+        struct bl_text t;
+        size_t length = bad_options[i].length;
+        bl_text_init(&t, buffer, sizeof buffer);
+        bl_text_str(&t, "bufleak: BUFLEAK_OPTIONS: '");
+        bl_text_bytes(&t, bad_options[i].what, length < 100 ? length : 100);
+        bl_text_str(&t, "' is not understood, the default is used; accepted: ");
+        bl_text_str(&t, bad_options[i].accepted);
+        bl_say_always(&t);
+    }
+}
+
+static void say_directory(bool uses_other, const struct bl_dir_fault *fault)
+{
+    char buffer[3 * BL_DIR_PATH_MAX];
     struct bl_text t;
-    const char *why = error == 1 ? NULL : strerrorname_np(-error);
+    const char *name = strerrorname_np(fault->error);
     say_prefix(&t, buffer, sizeof buffer);
     bl_text_str(&t, "the ledger directory ");
-    bl_text_str(&t, tried);
-    bl_text_str(&t, " cannot be used");
-    if (error == 1) {
-        bl_text_str(&t, " by this user; using ");
+    bl_text_str(&t, fault->tried);
+    bl_text_str(&t, " cannot be used (");
+    bl_text_str(&t, name ? name : "error");
+    bl_text_str(&t, ")");
+    if (fault->why) {
+        bl_text_str(&t, ": ");
+        bl_text_str(&t, fault->why);
+    }
+    if (uses_other) {
+        bl_text_str(&t, "; using ");
         bl_text_str(&t, bl_dir_path());
     } else {
-        bl_text_str(&t, " (");
-        bl_text_str(&t, why ? why : "error");
-        bl_text_str(&t, "): the ledger is kept in memory and ends with the process; it must be "
-                        "yours alone (chmod 700), set BUFLEAK_DIR to another");
+        bl_text_str(&t, "; the ledger is kept in memory and ends with the process, set BUFLEAK_DIR "
+                        "to another directory");
     }
     bl_say(&t);
 }
@@ -286,6 +311,7 @@ static void say_no_file(void)
 
 struct told {
     uint64_t hash;        /* of what there is to say */
+    size_t at;            /* where in the header it is noted */
     uint64_t start_ticks; /* of the process that may have said it */
 };
 
@@ -298,34 +324,55 @@ static bool tells_as_much(void *context, const char *name)
         return false;
     long n = bl_sys4(SYS_pread64, fd, (long)&other, sizeof other, 0);
     bl_sys_close(fd);
+    uint64_t hash;
+    memcpy(&hash, (const unsigned char *)&other + told->at, sizeof hash);
     return n == (long)sizeof other && memcmp(other.magic, BL_MAGIC, sizeof other.magic) == 0 &&
-           other.profiles_broken == told->hash && other.proc_start_ticks == told->start_ticks;
+           hash == told->hash && other.proc_start_ticks == told->start_ticks;
 }
 
 /* By the parent, or by this process before it executed the program. */
-static bool is_told(uint64_t hash)
+static bool is_told(uint64_t hash, size_t at)
 {
     const uint32_t pids[] = {bl_header->pid, bl_header->ppid};
     for (size_t i = 0; i < BL_ARRAY_LENGTH(pids); i++) {
-        struct told told = {.hash = hash, .start_ticks = read_start_ticks(pids[i])};
+        struct told told = {.hash = hash, .at = at, .start_ticks = read_start_ticks(pids[i])};
         if (told.start_ticks && bl_dir_find(pids[i], tells_as_much, &told))
             return true;
     }
     return false;
 }
 
+static uint64_t hash_bad_options(void)
+{
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < bad_option_count; i++) {
+        for (size_t k = 0; k < bad_options[i].length; k++)
+            hash = (hash ^ (unsigned char)bad_options[i].what[k]) * 1099511628211u + 1;
+    }
+    return hash;
+}
+
+/* Once in a tree of processes, also when quiet. */
+static void say_bad_options(void)
+{
+    uint64_t hash = hash_bad_options();
+    if (hash != 0 && !is_told(hash, offsetof(struct bl_header, options_broken)))
+        write_bad_options();
+    bl_header->options_broken = hash;
+}
+
 /* Once in a tree of processes. */
 static void say_profiles(void)
 {
     uint64_t hash = bl_profile_files_hash();
-    if (hash != 0 && !is_told(hash))
+    if (hash != 0 && !is_told(hash, offsetof(struct bl_header, profiles_broken)))
         bl_profile_files_say();
     bl_header->profiles_broken = hash;
 }
 
 static void say_end(void)
 {
-    char buffer[BL_DIR_PATH_MAX + 256];
+    char buffer[2 * BL_DIR_PATH_MAX + 512];
     struct bl_text t;
     uint32_t flags = bl_header->flags;
     if (!(flags & BL_FLAG_AT_EXIT) || (flags & (BL_FLAG_FORKED | BL_FLAG_QUIET)) ||
@@ -337,7 +384,13 @@ static void say_end(void)
     bl_text_str(&t, "/");
     bl_text_str(&t, bl_ledger_name());
     bl_text_str(&t, "; read it with: bufleak report ");
-    bl_text_u64(&t, bl_header->pid);
+    if (bl_dir_is_second()) { /* where a PID is not looked for */
+        bl_text_str(&t, ledger_dir);
+        bl_text_str(&t, "/");
+        bl_text_str(&t, bl_ledger_name());
+    } else {
+        bl_text_u64(&t, bl_header->pid);
+    }
     bl_say(&t);
 }
 
@@ -611,7 +664,7 @@ static void start_after_unseen_fork(void)
     bl_header->flags |= BL_FLAG_FORKED;
     make_file_base(bl_header, 0);
     remember_directory();
-    if (bl_ledger_create(file_base, bl_dir_fd() >= 0) != 0)
+    if (bl_ledger_create(file_base, bl_dir_is_there()) != 0)
         return;
     bl_losses_add(BL_LOSS_forks_unseen, 1);
     fill_names();
@@ -660,15 +713,16 @@ static void make_state_page(void)
 
 static int create_ledger(void)
 {
-    const char *tried = "";
-    int error = bl_dir_init(getenv("BUFLEAK_DIR"), getenv("XDG_RUNTIME_DIR"), &tried);
+    struct bl_dir_fault fault;
+    int error = bl_dir_init(getenv("BUFLEAK_DIR"), getenv("XDG_RUNTIME_DIR"), &fault);
     fill_options(bl_header, &bl_track_conf);
     fill_identity(bl_header);
     if (error)
-        say_directory(error, tried);
+        say_directory(error == 1, &fault);
+    say_bad_options();
     for (uint32_t attempt = 0;; attempt++) {
         make_file_base(bl_header, attempt);
-        if (attempt == NAME_TRIES || bl_dir_fd() < 0)
+        if (attempt == NAME_TRIES || !bl_dir_is_there())
             break;
         int fd = bl_dir_create_file(file_base); /* is the name free? */
         if (fd != -EEXIST) {
@@ -680,8 +734,8 @@ static int create_ledger(void)
         }
     }
     remember_directory();
-    error = bl_ledger_create(file_base, bl_dir_fd() >= 0);
-    if (!error && bl_dir_fd() >= 0 && !*bl_ledger_name())
+    error = bl_ledger_create(file_base, bl_dir_is_there());
+    if (!error && bl_dir_is_there() && !*bl_ledger_name())
         say_no_file();
     return error;
 }
@@ -758,7 +812,8 @@ static bool start_recording(void)
     bl_threads_init();
     bl_modules_init();
     bl_real_record_hooks();
-    open_libunwind();
+    if (!bl_sys_few_descriptors) /* it keeps a pipe */
+        open_libunwind();
     prime_capture();
     bl_requests_init(bl_track_conf.per, bl_track_conf.per_length);
     bl_profile_hooks_start(bl_track_conf.profiles, bl_track_conf.profiles_length);
@@ -773,8 +828,9 @@ void bl_process_start(void)
     bl_real_resolve();
     make_state_page();
     bl_conf_defaults(&bl_track_conf);
+    bl_sys_count_descriptors();
     bl_say_init(false);
-    bl_conf_parse(&bl_track_conf, getenv("BUFLEAK_OPTIONS"), say_bad_option, NULL);
+    bl_conf_parse(&bl_track_conf, getenv("BUFLEAK_OPTIONS"), note_bad_option, NULL);
     bl_say_init(bl_track_conf.quiet);
     bl_limit_init(bl_track_conf.limit_bytes,
                   bl_track_conf.limit_fails ? BL_LIMIT_FAIL : BL_LIMIT_REPORT,
@@ -790,7 +846,8 @@ void bl_process_start(void)
         bl_signals_init(bl_track_conf.signal);
         bl_stop_init(bl_track_conf.reach_signal == bl_signals_number ? 0
                                                                      : bl_track_conf.reach_signal);
-        bl_usage_open();
+        if (!bl_sys_few_descriptors)
+            bl_usage_open();
         bl_helper_start(file_base, bl_track_conf.interval_ns);
     }
     bl_guard_leave_internal();

@@ -28,6 +28,8 @@ void bl_say_init(bool quiet)
     known = true;
     start_dev = st.st_dev;
     start_ino = st.st_ino;
+    if (bl_sys_few_descriptors)
+        return;
     if (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev >> 8 != 1)) {
         long fd = bl_sys3(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3);
         bl_own_fd_set(&own, fd < 0 ? -1 : bl_sys_move_high((int)fd));

@@ -4,7 +4,8 @@
  * Descriptor 2 may be a client's socket by the time there is something to say. A regular file or a
  * terminal is kept as a duplicate of our own; a pipe or socket is not, because whoever reads it
  * waits for its last writer: there, descriptor 2 is used if it is still the same pipe, else
- * silence. Threads: any; one write per line. Signal context: safe. Allocates nothing.
+ * silence. So it is with all where descriptors are few. Threads: any; one write per line. Signal
+ * context: safe. Allocates nothing.
  */
 #ifndef BL_SAY_H
 #define BL_SAY_H

@@ -40,8 +40,19 @@ long bl_sys_read_file(const char *path, char *buffer, size_t size)
     return n < 0 ? n : (long)used;
 }
 
+bool bl_sys_few_descriptors;
+
+void bl_sys_count_descriptors(void)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    bl_sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit);
+    bl_sys_few_descriptors = limit.rlim_cur < BL_FEW_DESCRIPTORS;
+}
+
 int bl_sys_move_high(int fd)
 {
+    if (bl_sys_few_descriptors)
+        return fd;
     struct rlimit limit = {0};
     bl_sys4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit);
     /* Not at the very top of a huge limit: the kernel sizes a process's table by its highest
@@ -70,6 +81,16 @@ void bl_own_fd_set(struct bl_own_fd *own, int fd)
 {
     if (!identify(fd, own))
         *own = (struct bl_own_fd)BL_OWN_FD_NONE;
+}
+
+void bl_own_fd_keep(struct bl_own_fd *own, int fd)
+{
+    bl_own_fd_set(own, fd);
+    if (!bl_sys_few_descriptors || fd < 0)
+        return;
+    bl_sys_close(fd);
+    if (own->fd >= 0)
+        own->fd = BL_FD_ASIDE;
 }
 
 bool bl_own_fd_refers(const struct bl_own_fd *own, int fd)

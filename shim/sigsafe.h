@@ -44,21 +44,30 @@ int bl_sys_close(int fd);
 /* Reads a whole small file (from /proc) into buffer, NUL-terminated. Returns its length or -errno.
  */
 long bl_sys_read_file(const char *path, char *buffer, size_t size);
+/* Few numbers (RLIMIT_NOFILE) leave none to spare: then nothing is kept open, what is needed is
+ * opened anew each time, and the helper thread has numbers of its own. */
+#define BL_FEW_DESCRIPTORS 256u
+extern bool bl_sys_few_descriptors;
+void bl_sys_count_descriptors(void);
 /* Duplicates fd to a number out of the application's way, close-on-exec, and closes fd.
  * Returns the new number, or fd itself where that was not possible. */
 int bl_sys_move_high(int fd);
 /* A descriptor of the shim's own, and the file it stands for: the application may have closed the
  * number by a system call that we do not see, and use it for something else by now. */
 struct bl_own_fd {
-    int fd; /* -1 = none */
+    int fd; /* BL_FD_NONE, or BL_FD_ASIDE: closed, to be opened anew when it is needed */
     uint64_t device;
     uint64_t inode;
 };
+#define BL_FD_NONE  -1
+#define BL_FD_ASIDE -2
 #define BL_OWN_FD_NONE                                                                             \
     {                                                                                              \
         -1, 0, 0                                                                                   \
     }
 void bl_own_fd_set(struct bl_own_fd *own, int fd);
+/* The same, and keeps it open only where descriptors are not few. */
+void bl_own_fd_keep(struct bl_own_fd *own, int fd);
 /* Does it still stand for its file? */
 bool bl_own_fd_valid(const struct bl_own_fd *own);
 bool bl_own_fd_refers(const struct bl_own_fd *own, int fd);

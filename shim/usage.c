@@ -151,18 +151,26 @@ static void look_for_cgroup(void)
     }
 }
 
+static void name_leader(struct bl_text *t, char *path, size_t size)
+{
+    bl_text_init(t, path, size);
+    bl_text_str(t, "/proc/self/task/");
+    bl_text_u64(t, bl_sys_getpid());
+    bl_text_str(t, "/stat");
+}
+
 static void open_own_files(void)
 {
-    char directory[64];
+    char path[64];
     struct bl_text t;
     bl_lock_reset(&lock);
+    for (enum file f = 0; f < FILES && bl_sys_few_descriptors; f++)
+        files[f].fd = BL_FD_NONE; /* numbers of another helper's */
     bl_own_fd_close(&files[STATM]);
     bl_own_fd_close(&files[LEADER]);
     open_file(STATM, "/proc/self", "/statm");
-    bl_text_init(&t, directory, sizeof directory);
-    bl_text_str(&t, "/proc/self/task/");
-    bl_text_u64(&t, bl_sys_getpid());
-    open_file(LEADER, directory, "/stat");
+    name_leader(&t, path, sizeof path);
+    open_file(LEADER, path, "");
 }
 
 void bl_usage_open(void)
@@ -173,7 +181,8 @@ void bl_usage_open(void)
 
 void bl_usage_after_fork(void)
 {
-    open_own_files();
+    if (!bl_sys_few_descriptors)
+        open_own_files();
 }
 
 static void read_statm(struct bl_usage *u)
@@ -206,12 +215,17 @@ void bl_usage_read(struct bl_usage *ret_usage)
 
 long bl_usage_read_leader(char *buffer, size_t size)
 {
-    return read_file(LEADER, buffer, size);
+    char path[64];
+    struct bl_text t;
+    if (!bl_sys_few_descriptors || bl_own_fd_valid(&files[LEADER]))
+        return read_file(LEADER, buffer, size);
+    name_leader(&t, path, sizeof path);
+    return bl_sys_read_file(path, buffer, size);
 }
 
 bool bl_usage_owns_fd(int fd)
 {
-    for (enum file f = 0; f < FILES; f++) {
+    for (enum file f = 0; f < FILES && !bl_sys_few_descriptors; f++) {
         if (bl_own_fd_is(&files[f], fd))
             return true;
     }
@@ -220,6 +234,8 @@ bool bl_usage_owns_fd(int fd)
 
 void bl_usage_vacate_fd(int fd)
 {
+    if (bl_sys_few_descriptors)
+        return;
     bl_lock_take(&lock);
     for (enum file f = 0; f < FILES; f++)
         bl_own_fd_vacate(&files[f], fd);

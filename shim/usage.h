@@ -6,7 +6,8 @@
  * it: its usage and limit are read. Where none has a limit, the usage is that of its own.
  * Owns: a descriptor of each file, out of the application's way: opened each time, they would take
  * numbers that the application is about to be given. So the files are found once, at the start and
- * in a forked child, while no other thread runs, and can be read after a chroot. Threads: open in
+ * in a forked child, while no other thread runs, and can be read after a chroot. Where descriptors
+ * are few the helper thread opens them, among its own. Threads: open in
  * the constructor or a fork's child; read by the helper; a lock of no rank against vacate.
  * Allocates nothing. Errors: what cannot be read is 0.
  */

@@ -2,6 +2,7 @@
 #include "shim_start.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -12,10 +13,10 @@ static char directory[64];
 
 static void use_directory(void)
 {
-    const char *tried;
+    struct bl_dir_fault fault;
     snprintf(directory, sizeof directory, "/tmp/bufleak-unit-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(bl_dir_init(directory, NULL, &tried), 0);
+    ck_assert_int_eq(bl_dir_init(directory, NULL, &fault), 0);
     ck_assert_str_eq(bl_dir_path(), directory);
 }
 
@@ -242,8 +243,8 @@ static void use_small_filesystem(const char *options)
     ck_assert_ptr_nonnull(mkdtemp(directory));
     ck_assert_int_eq(mount("bufleak", directory, "tmpfs", 0, options), 0);
     chmod(directory, 0700);
-    const char *tried;
-    ck_assert_int_eq(bl_dir_init(directory, NULL, &tried), 0);
+    struct bl_dir_fault fault;
+    ck_assert_int_eq(bl_dir_init(directory, NULL, &fault), 0);
 }
 
 static void drop_small_filesystem(void)
@@ -302,7 +303,7 @@ START_TEST(with_no_space_at_all_the_ledger_is_a_memfd)
     ck_assert_str_eq(bl_ledger_name(), "");
     ck_assert(has_memfd());
     ck_assert_uint_eq(loss(BL_LOSS_ledger_no_file), 1);
-    ck_assert_int_ne(faccessat(bl_dir_fd(), "a.1.1.ledger", F_OK, 0), 0);
+    ck_assert_int_ne(faccessat(bl_dir_borrow(), "a.1.1.ledger", F_OK, 0), 0);
     drop_small_filesystem();
 }
 END_TEST
@@ -349,18 +350,20 @@ END_TEST
 START_TEST(a_foreign_or_open_directory_and_a_symlink_are_refused)
 {
     char path[96];
-    const char *tried;
+    struct bl_dir_fault fault;
     use_directory();
     ck_assert_int_eq(fchmodat(AT_FDCWD, directory, 0770, 0), 0);
-    ck_assert_int_ne(bl_dir_init(directory, NULL, &tried), 0);
-    ck_assert_str_eq(tried, directory);
+    ck_assert_int_ne(bl_dir_init(directory, NULL, &fault), 0);
+    ck_assert_str_eq(fault.tried, directory);
+    ck_assert_int_eq(fault.error, EACCES);
+    ck_assert_ptr_nonnull(strstr(fault.why, "chmod 700"));
     ck_assert_int_eq(fchmodat(AT_FDCWD, directory, 0700, 0), 0);
     snprintf(path, sizeof path, "%s/link", directory);
     ck_assert_int_eq(symlink(directory, path), 0);
-    ck_assert_int_ne(bl_dir_init(path, NULL, &tried), 0);
+    ck_assert_int_ne(bl_dir_init(path, NULL, &fault), 0);
     if (geteuid() == 0) {
         ck_assert_int_eq(chown(directory, 65534, 65534), 0);
-        ck_assert_int_ne(bl_dir_init(directory, NULL, &tried), 0);
+        ck_assert_int_ne(bl_dir_init(directory, NULL, &fault), 0);
     }
     remove_directory();
 }

@@ -30,7 +30,8 @@ FIELDS = {'version': (8, 'I'), 'flags': (20, 'I'), 'pid': (24, 'I'), 'ppid': (28
           'exit_status': (176, 'i'), 'end_ns': (184, 'Q'), 'snapshot_number': (200, 'I'),
           'snapshot_reason': (204, 'I'), 'wake': (216, 'I'), 'dump_requests': (220, 'I'),
           'dump_served': (224, 'I'), 'signal_requests': (228, 'I'), 'signal_served': (232, 'I'),
-          'snapshots': (236, 'I'), 'snapshot_error': (240, 'i'), 'extents_used': (244, 'I')}
+          'snapshots': (236, 'I'), 'snapshot_error': (240, 'i'), 'extents_used': (244, 'I'),
+          'rss_bytes': (1080, 'Q')}
 
 
 class Header:

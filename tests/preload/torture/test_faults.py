@@ -88,30 +88,32 @@ def run_with(directory, options='quiet=0'):
     return subprocess.CompletedProcess([], status, out, err), pid
 
 
-def expect_elsewhere(directory, why):
+def expect_elsewhere(directory, why, reason):
     result, pid = run_with(directory)
     expect_same(result, why)
-    expect(directory in result.stderr and 'cannot be used' in result.stderr,
+    expect(f'{directory} cannot be used ({reason}' in result.stderr,
            f'{why}: stderr does not say so: {result.stderr!r}')
     path = elsewhere(pid)
     try:
         found = ledger.Ledger(path).check()
         expect_equal(leaks_found(found), LEAKED, why)
-        expect(path in result.stderr, f'{why}: stderr does not name {path}: {result.stderr!r}')
+        expect(f'bufleak report {path}' in result.stderr,
+               f'{why}: stderr does not tell how to read {path}: {result.stderr!r}')
     finally:
         os.unlink(path)
 
 
 def missing_parent():
     """A directory that cannot be made: the ledger is elsewhere, and stderr says where."""
-    expect_elsewhere('/nonexistent/of/bufleak', 'missing parent')
+    expect_elsewhere('/nonexistent/of/bufleak', 'missing parent',
+                     'ENOENT): the directory that it would be in does not exist')
 
 
 def not_private():
     """A directory that others may write to is not used."""
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o770)
-        expect_elsewhere(directory, 'group-writable')
+        expect_elsewhere(directory, 'group-writable', 'EACCES): others may write to it')
         expect_equal(os.listdir(directory), [], 'files in it')
 
 
@@ -121,14 +123,14 @@ def symbolic_link():
         target = os.path.join(directory, 'target')
         os.mkdir(target, 0o700)
         os.symlink(target, os.path.join(directory, 'link'))
-        expect_elsewhere(os.path.join(directory, 'link'), 'symlink')
+        expect_elsewhere(os.path.join(directory, 'link'), 'symlink', 'ENOTDIR): it is no directory')
         expect_equal(os.listdir(target), [], 'files in it')
 
 
 def regular_file():
     """A file in the directory's place is left alone."""
     with tempfile.NamedTemporaryFile() as file:
-        expect_elsewhere(file.name, 'file')
+        expect_elsewhere(file.name, 'file', 'ENOTDIR): it is no directory')
         expect_equal(os.path.getsize(file.name), 0, 'its size')
 
 
@@ -137,7 +139,7 @@ def foreign():
     need_root('make one')
     with tempfile.TemporaryDirectory() as directory:
         os.chown(directory, 65534, 65534)
-        expect_elsewhere(directory, 'foreign')
+        expect_elsewhere(directory, 'foreign', 'EPERM): it belongs to another user')
         expect_equal(os.listdir(directory), [], 'files in it')
 
 
@@ -317,8 +319,48 @@ def few_descriptors():
     for limit in (8, 12, 20, 64):
         found, _ = limited([(resource.RLIMIT_NOFILE, limit)])
         expect_equal(len(found), 1, f'ledgers with {limit} descriptors')
-        if limit > 8:
-            expect_equal(leaks_found(found[0]), LEAKED, f'leaks with {limit} descriptors')
+        expect_equal(leaks_found(found[0]), LEAKED, f'leaks with {limit} descriptors')
+
+
+def programs_with_few_descriptors():
+    """With as few descriptors as they need, programs do what they do without the shim."""
+    shell = ('exec 3<&0; exec 4<&0; exec 5<&0; exec 6<&0; echo four; ls -d /; exec 7<&0; echo all;'
+             'exec 7<&-; exec 6<&-; echo "$(ls -d /)"; cat /etc/passwd')
+    with tempfile.TemporaryDirectory() as place:
+        for limit in (8, 12, 16):
+            def apply(limit=limit):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            for command in (['ls', '-l', '/usr/share'], ['cat', '/etc/passwd', '/etc/group'],
+                            ['sh', '-c', shell], ['bash', '-c', shell]):
+                alone = run(command, environment(), preexec_fn=apply, cwd=place)
+                with ledger_directory() as directory:
+                    result = run(command, environment(directory), preexec_fn=apply, cwd=place)
+                    expect_equal((result.returncode, result.stdout, result.stderr),
+                                 (alone.returncode, alone.stdout, alone.stderr),
+                                 f'{command} with {limit} descriptors')
+                    for path in ledger.find(directory)[0]:
+                        ledger.Ledger(path).check()
+                    expect(ledger.find(directory)[0], f'no ledger of {command} with {limit}')
+
+
+def questions_with_few_descriptors():
+    """With few descriptors the shim holds none of them, and answers dumps and signals."""
+    with ledger_directory() as directory:
+        with Running([victim('steady'), 'wait'], environment(directory, 'reach=exit'),
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))) as target:
+            pid = int(target.line())
+            path = the_ledger(directory)
+            wait_until(lambda: ledger.Ledger(path).header.rss_bytes > 0, 'a look at its memory')
+            expect(set(os.listdir(f'/proc/{pid}/fd')) <= {'0', '1', '2'},
+                   f'descriptors {os.listdir(f"/proc/{pid}/fd")}')
+            result = run([victim('poke'), path, '3'], environment())
+            expect_equal(result.stdout.split()[0], '3', 'dumps that worked')
+            os.kill(pid, signal.SIGUSR1)
+            wait_until(lambda: ledger.read_header(path).snapshots > 0, 'a snapshot')
+            expect(set(os.listdir(f'/proc/{pid}/fd')) <= {'0', '1', '2'}, 'descriptors after it')
+            target.tell()
+            status, out, err = target.end()
+            expect_same(subprocess.CompletedProcess([], status, out, err), 'few descriptors')
 
 
 def bad_options():
@@ -333,6 +375,11 @@ def bad_options():
         found = ledger.Ledger(the_ledger(directory)).check()
         expect_equal(found.header.depth_frames, 64, 'depth')
         expect_equal(leaks_found(found), LEAKED, 'leaks')
+    with ledger_directory() as directory:
+        result = run(['sh', '-c', 'cat /dev/null; ls -d /; sh -c "cat /dev/null; true"; true'],
+                     environment(directory, 'dept=3'))
+        expect_equal(result.stderr.count('is not understood'), 1,
+                     f'in the stderr of a shell and its children: {result.stderr!r}')
 
 
 if __name__ == '__main__':
@@ -341,4 +388,4 @@ if __name__ == '__main__':
         symbolic_link, regular_file, foreign, read_only, full_disk, no_space_at_all,
         full_while_dumping, file_size_limits, message_past_the_file_size_limit,
         message_to_a_closed_pipe, message_to_a_full_pipe, address_space_limits, few_descriptors,
-        bad_options]))
+        programs_with_few_descriptors, questions_with_few_descriptors, bad_options]))
