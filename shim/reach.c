@@ -171,6 +171,8 @@ static void be_the_child(void)
     go_first();
     struct rlimit limit = {CHILD_SECONDS, CHILD_SECONDS};
     bl_sys4(SYS_prlimit64, 0, RLIMIT_CPU, (long)&limit, 0);
+    struct rlimit no_core = {1, 1}; /* 1, not 0: a core that goes to a pipe has no other limit */
+    bl_sys4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0);
     bl_roots_mark(&job, result);
     bl_sys3(SYS_exit_group, 0, 0, 0);
 }
@@ -409,10 +411,10 @@ static void mark_in_process(void)
  * the locks are taken: the helper thread still enters what it sees. */
 static void freeze_for_exit(void)
 {
-    uint64_t since = now_ns();
     uint64_t length = bl_ledger_length() + EXIT_SLACK_BYTES;
     unsigned char *copy = bl_sys_map(length, PROT_READ | PROT_WRITE,
                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t since = now_ns();
     bl_refs_lock();
     bl_frees_lock();
     bl_live_lock();

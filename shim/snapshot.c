@@ -49,10 +49,10 @@ static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t numb
 /* False: the ledger has grown meanwhile and does not fit. */
 static bool copy_stopped(enum bl_reason reason, uint32_t number, bool reaches)
 {
-    uint64_t since = bl_clock_read(CLOCK_MONOTONIC);
     /* As it changes: for the pages alone, which the kernel would give one by one while all wait. */
     if (bl_ledger_copy(draft.map, draft.length, true) > draft.length)
         return false;
+    uint64_t since = bl_clock_read(CLOCK_MONOTONIC);
     bl_refs_lock();
     bl_frees_lock();
     bl_live_lock();

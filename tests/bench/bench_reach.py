@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'build')
 SHIM = os.path.join(BUILD, 'shim', 'libbufleak.so')
@@ -28,6 +29,13 @@ def median(values):
     return sorted(values)[len(values) // 2]
 
 
+def longest(process):
+    """How long one allocation of its threads has taken at most since it was asked last, in ns."""
+    process.stdin.write('longest\n')
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
 def under_bufleak(blocks, ballast, rounds):
     reaches = []
     with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
@@ -39,10 +47,15 @@ def under_bufleak(blocks, ballast, rounds):
                               stdout=subprocess.PIPE, text=True) as process:
             process.stdout.readline()
             for _ in range(rounds):
+                longest(process)
                 found = tools.run([CLI, 'dump', '--reach', '--timeout', '60s', str(process.pid)],
                                   tools.clean_environment(BUFLEAK_DIR=directory))
                 path = found.stdout.strip()
-                reaches.append(tools.report(path)['reach'])
+                waited = longest(process)
+                reach = tools.report(path)['reach']
+                longest(process)
+                time.sleep(reach['total_ns'] / 1e9)
+                reaches.append(dict(reach, waited_ns=waited, alone_ns=longest(process)))
                 os.unlink(path)
             process.communicate()
     for reach in reaches:
@@ -64,12 +77,13 @@ def under_lsan(blocks, ballast, rounds):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    print(f'{rounds} times each; threads stopped, allocations waiting, answer there: median (most), ms')
+    print(f'{rounds} times each; threads stopped, locks held, longest allocation seen by a thread '
+          '(and in as long a time without a question), answer there: median (most), ms')
     for name, blocks, ballast in (('1,000,000 blocks', 1000000, 0),
                                   ('the same and 1 GiB', 1000000, 1024)):
         reaches = under_bufleak(blocks, ballast, rounds)
         columns = []
-        for key in ('pause_ns', 'locked_ns', 'total_ns'):
+        for key in ('pause_ns', 'locked_ns', 'waited_ns', 'alone_ns', 'total_ns'):
             values = [r[key] / 1e6 for r in reaches]
             columns.append(f'{median(values):8.1f} ({max(values):.1f})')
         print(f'{name:22} bufleak        ' + '  '.join(columns))

@@ -645,12 +645,23 @@ static void end_own_signal(void)
 static struct chain *volatile heap_first;
 static char *volatile ballast;
 
+static _Atomic uint64_t longest_ns; /* that an allocation and its free took, since it was asked */
+
+static void note_longest(uint64_t took_ns)
+{
+    uint64_t known = atomic_load(&longest_ns);
+    while (took_ns > known && !atomic_compare_exchange_weak(&longest_ns, &known, took_ns))
+        ;
+}
+
 static void *use_heap(void *unused)
 {
     unsigned long turn = 0;
     while (!atomic_load(&stopping)) {
+        uint64_t since = now_ns();
         void *p = malloc(64 + turn++ % 64);
         free(p);
+        note_longest(now_ns() - since);
     }
     return unused;
 }
@@ -683,7 +694,8 @@ static void check_by_lsan(int rounds)
 static void start_heap(void)
 {
     long blocks = atol(getenv("REACH_BLOCKS"));
-    size_t bytes = (size_t)atol(getenv("REACH_BALLAST")) << 20;
+    const char *ballast_mib = getenv("REACH_BALLAST");
+    size_t bytes = ballast_mib ? (size_t)atol(ballast_mib) << 20 : 0;
     for (long i = 0; i < blocks; i++) {
         void **block = malloc(100);
         if (!block)
@@ -705,6 +717,56 @@ static void start_heap(void)
         check_by_lsan(atoi(getenv("REACH_LSAN")));
 }
 
+/* ---- three blocks lost, five held ---- */
+
+static void *volatile five[5];
+
+static void *plant(void *unused)
+{
+    struct chain *volatile first = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct chain *c = malloc(sizeof(*c));
+        if (!c)
+            abort();
+        c->next = first;
+        first = c;
+    }
+    for (int i = 0; i < 5; i++)
+        five[i] = malloc(40);
+    return unused;
+}
+
+static void *read_forever(void *unused)
+{
+    char c;
+    if (read(never[0], &c, 1) != 0 && !atomic_load(&stopping))
+        fail("read returned early");
+    return unused;
+}
+
+static void on_any_child(int number)
+{
+    (void)number;
+    atomic_fetch_add(&failures, 1);
+}
+
+/* By a thread that is gone, so that nothing of it is left on a stack. */
+static void start_planted(void)
+{
+    struct sigaction action = {.sa_handler = on_any_child};
+    pthread_t thread;
+    sigaction(SIGCHLD, &action, NULL);
+    if (pthread_create(&thread, NULL, plant, NULL) != 0 || pthread_join(thread, NULL) != 0 ||
+        pipe(never) < 0)
+        abort();
+    start(read_forever, NULL);
+    start(read_forever, NULL);
+    start(use_heap, NULL);
+    start(wait_for_anybody, NULL);
+    if (getenv("REACH_BLOCKS"))
+        start_heap();
+}
+
 static void nothing(void)
 {
 }
@@ -720,6 +782,7 @@ static const struct mode {
     {"deaf", start_deaf, nothing},
     {"own-signal", start_own_signal, end_own_signal},
     {"heap", start_heap, nothing},
+    {"planted", start_planted, nothing},
 };
 
 int main(int argc, char **argv)
@@ -731,11 +794,17 @@ int main(int argc, char **argv)
             mode = &modes[i];
     if (!mode)
         return 2;
+    const char *user = getenv("REACH_USER");
+    if (user && (setgid((gid_t)atoi(user)) != 0 || setuid((uid_t)atoi(user)) != 0))
+        return 3;
     mode->start();
     puts("ready");
     fflush(stdout);
-    while (fgets(line, sizeof(line), stdin))
-        ;
+    while (fgets(line, sizeof(line), stdin)) {
+        if (strcmp(line, "longest\n") == 0)
+            printf("%llu\n", (unsigned long long)atomic_exchange(&longest_ns, 0));
+        fflush(stdout);
+    }
     if (mode->start == start_blocking)
         for (int i = 0; i < 200 && atomic_load(&timed_done) < count_timed(); i++)
             usleep(100000);
