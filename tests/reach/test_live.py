@@ -346,22 +346,5 @@ TESTS = [blocking_calls, churn, storm, deaf_thread, own_signal, other_signal, wi
          names_of_holders, heaviest_holder, answers_of_the_past]
 
 
-def main():
-    chosen = [t for t in TESTS if len(sys.argv) == 1 or t.__name__ in sys.argv[1:]]
-    failed = 0
-    print(f'TAP version 13\n1..{len(chosen)}', flush=True)
-    for number, test in enumerate(chosen, 1):
-        try:
-            skipped = test()
-            print(f'ok {number} - {test.__doc__.strip()}' + (f' # SKIP {skipped}' if skipped else ''),
-                  flush=True)
-        except (AssertionError, KeyError, IndexError, OSError, subprocess.TimeoutExpired) as error:
-            failed += 1
-            print(f'not ok {number} - {test.__doc__.strip()}', flush=True)
-            for line in f'{type(error).__name__}: {error}'.splitlines():
-                print(f'# {line}', flush=True)
-    return 1 if failed else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tools.main(TESTS))

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 
 SHIM = os.environ['BL_SHIM']
@@ -95,3 +96,21 @@ def lost_by_lsan(command):
         return int(found[1])
     crashed = done.returncode < 0 or 'LeakSanitizer has encountered a fatal error' in done.stderr
     return None if crashed else 0
+
+
+def main(tests):
+    """Runs the tests that are named, or all; a test returns why it is skipped. The exit code."""
+    chosen = [t for t in tests if len(sys.argv) == 1 or t.__name__ in sys.argv[1:]]
+    failed = 0
+    print(f'TAP version 13\n1..{len(chosen)}', flush=True)
+    for number, test in enumerate(chosen, 1):
+        try:
+            skipped = test()
+            print(f'ok {number} - {test.__doc__.strip()}' + (f' # SKIP {skipped}' if skipped else ''),
+                  flush=True)
+        except (AssertionError, KeyError, IndexError, OSError, subprocess.TimeoutExpired) as error:
+            failed += 1
+            print(f'not ok {number} - {test.__doc__.strip()}', flush=True)
+            for line in f'{type(error).__name__}: {error}'.splitlines():
+                print(f'# {line}', flush=True)
+    return 1 if failed else 0
