@@ -171,8 +171,6 @@ static int set_hook(struct hook *h, const struct bl_hook_head *head, const char 
 static const char *objection(uint64_t address, const struct bl_hook_spec *spec)
 {
     const struct hook *known = find_hook(address);
-    if (!is_ready)
-        return "entry hooks are not available";
     if (!spec->pre && !spec->post)
         return "nothing to call";
     if (spec->stack_words > STACK_WORDS_MAX)
@@ -182,8 +180,11 @@ static const char *objection(uint64_t address, const struct bl_hook_spec *spec)
     return NULL;
 }
 
-int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_spec *spec,
-                          const char **ret_why)
+typedef int read_fn(const struct bl_hook_function *f, struct bl_hook_head *ret_head,
+                    const char **ret_why);
+
+static int install(uint64_t address, size_t size, const struct bl_hook_spec *spec, read_fn *read,
+                   const char **ret_why)
 {
     struct bl_hook_extent extent;
     struct bl_hook_head head;
@@ -202,7 +203,7 @@ int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_sp
     *ret_why = "hooked already";
     if (h && is_in_place(h, f.limit))
         return -1;
-    if (bl_hook_relocate_read(&f, &head, ret_why) != 0)
+    if (read(&f, &head, ret_why) != 0)
         return -1;
     *ret_why = "branch into its head from elsewhere";
     if (is_entered_from_hooks(&head))
@@ -215,6 +216,13 @@ int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_sp
         return -1;
     h->spec = *spec;
     return set_hook(h, &head, ret_why);
+}
+
+int bl_hook_entry_install(uint64_t address, size_t size, const struct bl_hook_spec *spec,
+                          const char **ret_why)
+{
+    *ret_why = "entry hooks are not available";
+    return is_ready ? install(address, size, spec, bl_hook_relocate_read, ret_why) : -1;
 }
 
 bool bl_hook_entry_is_hooked(uint64_t address)
@@ -263,5 +271,9 @@ int bl_hook_entry_watch(void (*changed)(void), const char **ret_why)
 {
     const struct bl_hook_spec spec = {.pre = loader_changes};
     on_change = changed;
-    return bl_hook_entry_install(_r_debug.r_brk, 0, &spec, ret_why);
+    *ret_why = "no memory";
+    if (!has_table())
+        return -1;
+    return install(_r_debug.r_brk, 0, &spec,
+                   is_ready ? bl_hook_relocate_read : bl_hook_relocate_read_return, ret_why);
 }

@@ -74,7 +74,8 @@ bool bl_hook_entry_is_hooked(uint64_t address);
 uint64_t bl_hook_entry_find(const char *path, const char *name, size_t *ret_size);
 /* changed is called, with no lock of the shim held, whenever the loader has mapped or unmapped
  * objects: new ones can be found and hooked, are not relocated and have not run their constructors.
- * The loader holds its own lock, and its lists are in order. */
+ * The loader holds its own lock, and its lists are in order. Needs no bl_hook_entry_init: without
+ * a decoder it is hooked where it does nothing but return, as glibc's does. */
 int bl_hook_entry_watch(void (*changed)(void), const char **ret_why);
 
 #endif

@@ -9,6 +9,8 @@
 #define ENDBR64_BYTES    4u
 #define INSTRUCTION_MAX  15u
 #define ARCH_SHSTK_QUERY 0x5005 /* ARCH_SHSTK_STATUS of newer kernels' headers */
+#define NOP_OPCODE       0x90
+#define RET_OPCODE       0xc3
 
 static ZydisDecoder decoder;
 static __typeof__(&ZydisDecoderDecodeInstruction) decode_instruction;
@@ -179,14 +181,19 @@ static bool is_padding(uint64_t start, uint64_t end, uint64_t limit)
     return true;
 }
 
-static const char *read_head(const struct bl_hook_function *f, struct bl_hook_head *h)
+static bool is_endbr64(uint64_t at)
 {
     static const uint8_t endbr64[ENDBR64_BYTES] = {0xf3, 0x0f, 0x1e, 0xfa};
+    return memcmp(code_at(at), endbr64, ENDBR64_BYTES) == 0;
+}
+
+static const char *read_head(const struct bl_hook_function *f, struct bl_hook_head *h)
+{
     uint64_t end = f->size && f->address + f->size < f->limit ? f->address + f->size : f->limit;
     if (f->address >= end)
         return "no code";
     h->at = f->address;
-    if (end - h->at > ENDBR64_BYTES && memcmp(code_at(h->at), endbr64, ENDBR64_BYTES) == 0)
+    if (end - h->at > ENDBR64_BYTES && is_endbr64(h->at))
         h->at += ENDBR64_BYTES;
     if (*code_at(h->at) == 0xcc)
         return "breakpoint of a debugger at its entry";
@@ -255,6 +262,48 @@ static const char *scan_near(const struct bl_hook_function *f, const struct bl_h
             return "branch into its head from elsewhere";
     }
     return NULL;
+}
+
+/* ---- without a decoder ---- */
+
+/* Bytes of a nop as assemblers pad with: 90, 0f 1f with an operand in memory, prefixes before it.
+ * 0: it is none. */
+static uint64_t nop_length(uint64_t at, uint64_t limit)
+{
+    uint64_t start = at;
+    while (at < limit && (*code_at(at) == 0x66 || *code_at(at) == 0x2e))
+        at++;
+    if (at < limit && *code_at(at) == NOP_OPCODE)
+        return at + 1 - start;
+    if (at + 3 > limit || code_at(at)[0] != 0x0f || code_at(at)[1] != 0x1f)
+        return 0;
+    uint8_t mode = code_at(at)[2] >> 6;
+    uint8_t base = code_at(at)[2] & 7;
+    if (mode == 3 || (mode == 0 && base >= 4))
+        return 0; /* no padding looks so */
+    return at + 3 + (base == 4) + (mode == 1 ? 1u : mode == 2 ? 4u : 0u) - start;
+}
+
+int bl_hook_relocate_read_return(const struct bl_hook_function *f, struct bl_hook_head *ret_head,
+                                 const char **ret_why)
+{
+    struct bl_hook_head h = {.at = f->address, .length = 1, .ends = true, .count = 1};
+    if (f->limit - h.at > ENDBR64_BYTES && is_endbr64(h.at))
+        h.at += ENDBR64_BYTES;
+    uint64_t end = h.at + 1;
+    h.instructions[0] = (struct bl_hook_instruction){.address = h.at, .length = 1};
+    if (f->address >= f->limit || *code_at(h.at) != RET_OPCODE)
+        return refuse("more than a return", ret_why);
+    for (uint64_t length = 1; end < h.at + BL_HOOK_JUMP_BYTES; end += length) {
+        if (end < f->limit && (*code_at(end) == 0 || *code_at(end) == 0xcc))
+            length = 1;
+        else
+            length = nop_length(end, f->limit);
+        if (length == 0)
+            return refuse("too short", ret_why);
+    }
+    *ret_head = h;
+    return 0;
 }
 
 int bl_hook_relocate_read(const struct bl_hook_function *f, struct bl_hook_head *ret_head,

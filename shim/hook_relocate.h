@@ -11,8 +11,8 @@
  * seen are jumps from further away, and jump tables, into the first five bytes: no compiler was
  * seen to make such.
  *
- * Decoding is libZydis's, opened RTLD_LOCAL. Threads: any after init. Signal context: no. Allocates
- * nothing after init. Errors: 0, or -1 with the cause as static text.
+ * Decoding is libZydis's, opened RTLD_LOCAL by init. Threads: any after init. Signal context: no.
+ * Allocates nothing after init. Errors: 0, or -1 with the cause as static text.
  */
 #ifndef BL_HOOK_RELOCATE_H
 #define BL_HOOK_RELOCATE_H
@@ -61,6 +61,9 @@ struct bl_hook_head {
 };
 
 int bl_hook_relocate_init(const char **ret_why);
+/* A function that does nothing but return, with padding behind it. Needs no decoder. */
+int bl_hook_relocate_read_return(const struct bl_hook_function *f, struct bl_hook_head *ret_head,
+                                 const char **ret_why);
 int bl_hook_relocate_read(const struct bl_hook_function *f, struct bl_hook_head *ret_head,
                           const char **ret_why);
 /* Addresses that its instructions branch to: no longer to be seen where they were. */

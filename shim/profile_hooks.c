@@ -438,11 +438,12 @@ static void choose(const char *list, size_t length)
     }
 }
 
-/* Libraries that arrive later are seen by a hook of the loader's own function. */
+/* Libraries that arrive later are seen by a hook of the loader's own function, also where there is
+ * no decoder and their import slots are all that can be hooked. */
 static void watch(void)
 {
-    const char *why = no_hooks_why;
-    if (!why && bl_hook_entry_watch(on_change, &why) == 0)
+    const char *why = NULL;
+    if (bl_hook_entry_watch(on_change, &why) == 0)
         return;
     bl_hook_list_add(&(struct bl_hook_note){
         .function = "dlopen", .class_number = 0, .method = BL_HOOK_NONE, .why = why, .module = ""});

@@ -164,6 +164,44 @@ def imports_late_sealed():
     tight('sealed')
 
 
+LATE_MODULES = {'glib': ('g-bytes', 'libglib-2.0.so.0'), 'apr': ('apr-pool', 'libapr-1.so.0'),
+                'av': ('av-buffer', 'libavutil.so.*')}
+
+
+def late_program(name, kind):
+    path = os.path.join(PROGRAMS, f'liblate_{name}_{kind}.so')
+    if not os.path.exists(path):
+        raise hooked.Skipped(f'{name} was not built: its library is not installed')
+    return [PYTHON, '-S', '-c',
+            f'import ctypes\nprint(ctypes.CDLL("{path}").late_work(100))\n']
+
+
+def imports_late_modules():
+    """Without entry hooks, what is loaded later has its slots hooked before it runs: the calls that
+    a module makes of GLib, APR or FFmpeg are seen as exactly as by entry hooks, and its
+    constructor's as well."""
+    found = []
+    for name, (class_name, needed) in LATE_MODULES.items():
+        hooked.library(needed)
+        for kind in ('lazy', 'sealed'):
+            command = late_program(name, kind)
+            by_import, by_entry = watch(command, before=hidden()), watch(command)
+            expect(by_import.stdout == by_entry.stdout == b'50\n', f'{by_import.stdout}')
+            expect_method(by_entry.only(), class_name, 'entry')
+            report = by_import.only()
+            expect_method(report, class_name, 'import')
+            events = row(report, class_name)
+            expect(events == row(by_entry.only(), class_name),
+                   f'{name} {kind}: {events}, by entry {row(by_entry.only(), class_name)}')
+            # APR itself has made two pools when it is ready
+            own = 2 if name == 'apr' else 0
+            expect((events['allocs'], events['live_count']) == (101 + own, 50 + own), f'{events}')
+            expect(report['losses']['events_unknown'] == 0, f'{report["losses"]}')
+            expect('not looked at' not in by_import.explained[0], by_import.explained[0])
+            found.append(f'{name} {kind} {events}')
+    return '; '.join(found)
+
+
 # ---- what stands in the way ----
 
 MDWE = 'import ctypes, os, sys\nif ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0: sys.exit(77)\n'
@@ -218,6 +256,35 @@ def under_mdwe():
 def under_filter():
     """Entry hooks see the same events under a seccomp filter against writable code."""
     return restricted(FILTER)
+
+
+# Beside that, what is written to /proc/self/mem is refused, as a kernel does that has
+# proc_mem.force_override=never.
+NO_CODE = FILTER.replace("(LOAD, 0, 0, 0), (EQUAL, 0, 3, 9)",
+                         "(LOAD, 0, 0, 0), (EQUAL, 9, 0, 18), (EQUAL, 0, 3, 9)")
+
+
+def no_code_at_all():
+    """Where no code can be written, what was there at the start is seen through import slots, and it
+    is said that what a program loads later is not looked at."""
+    hooked.need('htpasswd')
+    command = ['htpasswd', '-nbs', 'user', 'word']
+    plain = hooked.run(command)
+    seen = watch([PYTHON, '-S', '-c', NO_CODE + EXECUTE, *command])
+    expect(seen.stdout == plain.stdout, 'the output differs')
+    report = next(r for r in seen.reports if r['process']['comm'] == 'htpasswd')
+    expect(methods(report, 'apr-pool').get('apr_pool_create_ex') == 'import',
+           f'{methods(report, "apr-pool")}')
+    expect(row(report, 'apr-pool')['allocs'] >= 1, f'{row(report, "apr-pool")}')
+    expect_quiet(report)
+    late = watch([PYTHON, '-S', '-c', NO_CODE + EXECUTE, *late_program('apr', 'lazy')])
+    expect(late.stdout == b'50\n', f'{late.stdout}')
+    report, text = late.reports[-1], late.explained[-1]
+    expect('apr-pool' not in [c['name'] for c in report['classes']], f'{report["classes"]}')
+    for said in (text, *late.explained[:-1]):
+        if 'libraries that were loaded later were not looked at: its code cannot be written' in said:
+            return said.splitlines()[-1]
+    raise hooked.Failed(f'explain does not say what is unseen: {text}')
 
 
 def under_valgrind():
@@ -308,5 +375,6 @@ for number in (1, 2):
 
 if __name__ == '__main__':
     sys.exit(hooked.main(imports_of_ffmpeg, imports_of_apr, imports_of_gstreamer,
-                         imports_late_lazy, imports_late_sealed, under_mdwe, under_filter,
+                         imports_late_lazy, imports_late_sealed, imports_late_modules, under_mdwe,
+                         under_filter, no_code_at_all,
                          under_valgrind, after_setuid, in_children))
