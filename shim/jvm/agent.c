@@ -4,6 +4,7 @@
 #include "hook_entry.h"
 #include "hook_list.h"
 #include "hotspot.h"
+#include "java_classes.h"
 #include "java_code.h"
 #include "java_direct.h"
 #include "java_pools.h"
@@ -280,7 +281,7 @@ static void find_takers(jclass class)
     (*vm)->Deallocate(vm, (unsigned char *)methods);
 }
 
-static void look_at_loaded(JNIEnv *jni, jclass class)
+static void look_at_prepared(JNIEnv *jni, jclass class)
 {
     char *signature = NULL;
     if ((*vm)->GetClassSignature(vm, class, &signature, NULL) != JVMTI_ERROR_NONE)
@@ -294,23 +295,16 @@ static void look_at_loaded(JNIEnv *jni, jclass class)
     (*vm)->Deallocate(vm, (unsigned char *)signature);
 }
 
-/* What was loaded before we were told of classes. */
-static void look_at_all_loaded(JNIEnv *jni)
+/* One of those that were loaded before we were told of classes. */
+static void look_at_loaded(jvmtiEnv *env, JNIEnv *jni, jclass class, jlong unused)
 {
-    jint count = 0;
-    jclass *classes = NULL;
-    if ((*vm)->GetLoadedClasses(vm, &count, &classes) != JVMTI_ERROR_NONE)
+    jint status = 0;
+    (void)unused;
+    if ((*env)->GetClassStatus(env, class, &status) != JVMTI_ERROR_NONE ||
+        !(status & JVMTI_CLASS_STATUS_PREPARED))
         return;
-    for (jint i = 0; i < count; i++) {
-        jint status = 0;
-        if ((*vm)->GetClassStatus(vm, classes[i], &status) == JVMTI_ERROR_NONE &&
-            status & JVMTI_CLASS_STATUS_PREPARED) {
-            make_ids(classes[i]);
-            look_at_loaded(jni, classes[i]);
-        }
-        (*jni)->DeleteLocalRef(jni, classes[i]);
-    }
-    (*vm)->Deallocate(vm, (unsigned char *)classes);
+    make_ids(class);
+    look_at_prepared(jni, class);
 }
 
 static void *find_call_trace(void)
@@ -348,7 +342,7 @@ static void JNICALL on_started(jvmtiEnv *env, JNIEnv *jni, jthread thread)
     enable(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK);
     enable(JVMTI_EVENT_CLASS_LOAD);
     enable(JVMTI_EVENT_CLASS_PREPARE);
-    look_at_all_loaded(jni);
+    bl_java_classes_each(vm, jni, look_at_loaded, 0);
     bl_bytebuf_hooks_tell_failure(bl_java_visit_want_limit);
     bl_java_visit_open(the_machine, vm);
     follow_direct_memory();

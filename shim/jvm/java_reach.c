@@ -3,6 +3,7 @@
 #include "bytebuf_hooks.h"
 #include "clock.h"
 #include "guard.h"
+#include "java_classes.h"
 #include "ledger.h"
 #include "ref_reach.h"
 
@@ -57,19 +58,10 @@ static jint JNICALL on_field(jvmtiHeapReferenceKind kind, const jvmtiHeapReferen
 }
 
 /* Tags, or untags, the classes of counted buffers: the walk passes by all others. */
-static bool tag_classes(jvmtiEnv *vm, JNIEnv *env, jlong tag)
+static void tag_class(jvmtiEnv *vm, JNIEnv *env, jclass class, jlong tag)
 {
-    jint count = 0;
-    jclass *classes = NULL;
-    if ((*vm)->GetLoadedClasses(vm, &count, &classes) != JVMTI_ERROR_NONE)
-        return false;
-    for (jint i = 0; i < count; i++) {
-        if (bl_bytebuf_hooks_counts(env, classes[i]))
-            (*vm)->SetTag(vm, classes[i], tag);
-        (*env)->DeleteLocalRef(env, classes[i]);
-    }
-    (*vm)->Deallocate(vm, (unsigned char *)classes);
-    return true;
+    if (bl_bytebuf_hooks_counts(env, class))
+        (*vm)->SetTag(vm, class, tag);
 }
 
 static void note(struct bl_java_counts *java, uint64_t begun_ns, uint64_t collected_ns,
@@ -85,7 +77,7 @@ bool bl_java_reach_find(jvmtiEnv *vm, JNIEnv *env, uint8_t class_number)
     static const jvmtiHeapCallbacks callbacks = {.primitive_field_callback = on_field};
     struct finds finds = {0};
     struct bl_ref_reach found;
-    if (!tag_classes(vm, env, CLASS_TAG))
+    if (!bl_java_classes_each(vm, env, tag_class, CLASS_TAG))
         return false;
     uint64_t begun_ns = bl_clock_event_ns();
     uint64_t gc_ns = bl_clock_read(CLOCK_MONOTONIC);
@@ -94,7 +86,7 @@ bool bl_java_reach_find(jvmtiEnv *vm, JNIEnv *env, uint8_t class_number)
     done = done && (*vm)->IterateThroughHeap(vm, JVMTI_HEAP_FILTER_CLASS_UNTAGGED, NULL, &callbacks,
                                              &finds) == JVMTI_ERROR_NONE;
     uint64_t end_ns = bl_clock_read(CLOCK_MONOTONIC);
-    tag_classes(vm, env, 0);
+    bl_java_classes_each(vm, env, tag_class, 0);
     done = done && !finds.oom;
     if (done) {
         bl_ref_reach_begin(class_number);

@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "proxy"
 LIMIT_SECONDS = 120
 COUNTS = re.compile(r"(\w+)=(\d+)")
+ANSWER = re.compile(r"port \d+$|ready$|\w+=\d+( |$)")
 
 
 def counts_of(line):
@@ -25,22 +26,25 @@ def line_of(file_name, mark):
 
 
 class Program:
-    """A Java program that answers lines on stdin with lines on stdout."""
+    """A Java program that answers lines on stdin with lines on stdout. What its virtual machine
+    says there is kept in `said`."""
 
     def __init__(self, command, env=None, errors=None):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=errors, text=True, env=env)
         self.port = 0
+        self.said = []
 
     @property
     def pid(self):
         return self.process.pid
 
     def line(self):
-        text = self.process.stdout.readline()
-        if not text:
-            raise AssertionError(f"process {self.pid} said nothing more: {self.process.poll()}")
-        return text.strip()
+        for text in self.process.stdout:
+            if ANSWER.match(text):
+                return text.strip()
+            self.said.append(text.strip())
+        raise AssertionError(f"process {self.pid} said nothing more: {self.process.poll()}, {self.said}")
 
     def wait_port(self):
         self.port = int(self.line().split()[1])
@@ -52,6 +56,7 @@ class Program:
 
     def stop(self):
         self.process.stdin.close()
+        self.said += map(str.strip, self.process.stdout)
         return self.process.wait(LIMIT_SECONDS)
 
     def kill(self):

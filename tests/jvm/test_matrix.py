@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 import machines
-from test_proxy import (CACHE, HERE, MISTAKES, SHIM, Tap, accusations, line_of, maven, place, report,
+from test_proxy import (CACHE, HERE, MISTAKES, SHIM, Tap, accusations, dump, line_of, maven, place, report,
                         summary)
 from proxy import SOURCES, Pair
 
@@ -41,6 +41,30 @@ def is_supported(java, options):
                           timeout=60).returncode == 0
 
 
+def run(java, options, netty, shim, directory):
+    """Returns how it was answered, what the proxy counted, its status and process, and what its
+    virtual machine said on stdout."""
+    pair = Pair(CACHE, shim, directory, java=java, settings=":java_check=1",
+                options=[*options, "-Dgw.leaking=true", f"-Dgw.every={EVERY}"],
+                errors=subprocess.DEVNULL, **{"netty.version": netty})
+    try:
+        answered = pair.send(REQUESTS)
+        counted = pair.counted()
+        if shim:
+            dump(directory, pair.proxy.pid)
+        return answered, counted, pair.proxy.stop(), pair.proxy.pid, pair.proxy.said
+    finally:
+        pair.close()
+
+
+def check_silence(tap, what, said, java, options, netty):
+    """-Xcheck:jni tells mistakes on stdout: the machine's own are told without the library too."""
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        own = run(java, options, netty, None, directory)[-1] if said else []
+    tap.claim({*said} <= {*own}, f"{what}: the machine has nothing to say of the library",
+              "\n".join(said[:40]))
+
+
 def check(tap, version, java, mode, netty):
     what = f"JDK {version}, {mode}, Netty {netty}"
     options = MODES[mode]
@@ -48,16 +72,8 @@ def check(tap, version, java, mode, netty):
         tap.skip(what, "this virtual machine has no such mode")
         return
     with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
-        pair = Pair(CACHE, SHIM, directory, java=java, settings=":java_check=1",
-                    options=[*options, "-Dgw.leaking=true", f"-Dgw.every={EVERY}"],
-                    errors=subprocess.DEVNULL, **{"netty.version": netty})
-        try:
-            answered = pair.send(REQUESTS)
-            counted = pair.counted()
-            status = pair.proxy.stop()
-            found = report(directory, pair.proxy.pid)
-        finally:
-            pair.close()
+        answered, counted, status, pid, said = run(java, options, netty, SHIM, directory)
+        found = report(directory, pid)
     wanted = {f"{name}:{line_of(name, mark)}": counted[key]
               for key, (name, mark) in MISTAKES.items()}
     got = {place(g["blame"]): g["count"] for g in accusations(found)
@@ -66,6 +82,7 @@ def check(tap, version, java, mode, netty):
     tap.claim(got == wanted and answered["wrong"] == 0 and status == 0 and stacks["wrong"] == 0,
               f"{what}: the same answer, none of the checked stacks wrong",
               f"{got}, not {wanted}; {answered}; status {status}; {stacks}; {summary(found)}")
+    check_silence(tap, what, said, java, options, netty)
     if LONG:
         note(tap, stacks)
 
