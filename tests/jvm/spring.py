@@ -112,7 +112,19 @@ class Gateway:
 
     def stop(self):
         self.process.terminate()
-        return self.process.wait(60)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the gateway does not end:\n{self.stacks()}") from None
+
+    def stacks(self):
+        """Where its threads are: by the virtual machine, and in the kernel when that does not answer."""
+        told = subprocess.run(["jcmd", str(self.pid), "Thread.print"], capture_output=True, text=True,
+                              timeout=60)
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return told.stdout + "".join(f"{t.name} {(t / 'comm').read_text().strip()} "
+                                     f"{(t / 'wchan').read_text()} {(t / 'syscall').read_text()}"
+                                     for t in sorted(tasks))
 
     def close(self):
         if self.process and self.process.poll() is None:

@@ -9,6 +9,8 @@ import io.netty.channel.nio.NioEventLoopGroup;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.handler.codec.http.*;
+import io.netty.handler.timeout.ReadTimeoutException;
+import io.netty.handler.timeout.ReadTimeoutHandler;
 import java.net.InetSocketAddress;
 import java.util.Scanner;
 import java.util.concurrent.CountDownLatch;
@@ -17,9 +19,11 @@ import java.util.concurrent.atomic.AtomicLong;
 /**
  * The backend, which sends back what it gets, and the clients. Says the backend's port; a line
  * "PORT REQUESTS CONNECTIONS BYTES" on stdin sends so many requests and says how they were answered.
+ * A server that has no memory left may neither answer nor close the connection.
  */
 public final class Load {
     private static final int BODY_MAX = 1 << 20;
+    private static final int PATIENCE_SECONDS = Integer.getInteger("gw.patience", 60);
 
     public static void main(String[] args) throws Exception {
         EventLoopGroup group = new NioEventLoopGroup(1);
@@ -66,6 +70,7 @@ public final class Load {
         private final AtomicLong right = new AtomicLong();
         private final AtomicLong refused = new AtomicLong();
         private final AtomicLong wrong = new AtomicLong();
+        private final AtomicLong unanswered = new AtomicLong();
         private final CountDownLatch ended;
 
         Clients(EventLoopGroup group, int port, long requests, int connections, int bytes) {
@@ -85,14 +90,19 @@ public final class Load {
                 new ChannelInitializer<Channel>() {
                     @Override
                     protected void initChannel(Channel channel) {
-                        channel.pipeline().addLast(new HttpClientCodec(),
+                        channel.pipeline().addLast(new ReadTimeoutHandler(PATIENCE_SECONDS),
+                                                   new HttpClientCodec(),
                                                    new HttpObjectAggregator(BODY_MAX), new Client());
                     }
                 });
             for (int i = 0; i < connections; i++)
-                client.connect("127.0.0.1", port);
+                client.connect("127.0.0.1", port).addListener((ChannelFuture connected) -> {
+                    if (!connected.isSuccess())
+                        ended.countDown();
+                });
             ended.await();
-            System.out.println("right=" + right + " refused=" + refused + " wrong=" + wrong);
+            System.out.println("right=" + right + " refused=" + refused + " wrong=" + wrong
+                               + " unanswered=" + unanswered);
         }
 
         private final class Client extends SimpleChannelInboundHandler<FullHttpResponse> {
@@ -131,7 +141,7 @@ public final class Load {
 
             @Override
             public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-                wrong.incrementAndGet();
+                (cause instanceof ReadTimeoutException ? unanswered : wrong).incrementAndGet();
                 context.close();
             }
         }
