@@ -1,7 +1,8 @@
 /*
  * What the parts of the verdict share: the case file.
  *
- * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is.
+ * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
+ * agree.c compares the guesses among them.
  * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
  * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
  * how a group came to be, findings.c writes each group up.
@@ -153,6 +154,8 @@ double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns);
 
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);
+/* Puts right what was guessed of single histories and others contradict. */
+int bl_judge_agree(struct bl_judge *judge);
 
 /* Names the owner of each decision whose objects are held by those of another one, unless it is
  * known; none without memory. */

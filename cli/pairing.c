@@ -112,7 +112,8 @@ static size_t count_over_release_items(const struct bl_histories *histories)
 
 static int judge_everything(struct bl_judge *judge)
 {
-    if (prepare(judge) < 0 || prepare_growth(judge) < 0 || bl_judge_decide(judge) < 0)
+    if (prepare(judge) < 0 || prepare_growth(judge) < 0 || bl_judge_decide(judge) < 0 ||
+        bl_judge_agree(judge) < 0)
         return -1;
     size_t room = judge->decision_count + count_over_release_items(judge->histories) +
                   judge->model->class_count;

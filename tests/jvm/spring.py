@@ -38,7 +38,7 @@ def make_jar(cache, **versions):
         lines = [text[:70]] + [" " + text[i:i + 69] for i in range(70, len(text), 69)]
         manifest = Path(cache) / f"{classes.name}.manifest"
         manifest.write_text("Main-Class: gateway.Gateway\n" + "\n".join(lines) + "\n")
-        part = Path(f"{jar}.part")
+        part = Path(f"{jar}.{os.getpid()}.part")
         subprocess.run(["jar", "cfm", str(part), str(manifest), "-C", str(classes), "."],
                        check=True, stdin=subprocess.DEVNULL, timeout=60)
         part.rename(jar)

@@ -14,7 +14,7 @@ from harness.verdicts import place
 RELEASE = {"boot.version": "4.0.7", "gateway.version": "5.0.4",
            "gateway.artifact": "spring-cloud-starter-gateway-server-webflux"}
 REQUESTS = 1000
-SIZE = 1024
+SIZE = 4096 # more than Netty reads at first, so that the first of a connection is joined of two
 
 
 def check_leaking(tap, directory, java):

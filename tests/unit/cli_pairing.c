@@ -591,6 +591,49 @@ START_TEST(without_anything_to_compare_with_the_retain_is_blamed_and_that_is_sai
 }
 END_TEST
 
+/* A filter that keeps a reference, a sender that takes one and gives it back itself; some buffers
+ * come a way on which the sender's is given back inside the filter. */
+static void make_filter_and_sender(struct world *w, uint64_t by_filter, uint64_t until_ns)
+{
+    uint32_t handler = at(w, w->loop, 0x100);
+    uint32_t filter = at(w, handler, 0x200);
+    uint32_t sender = at(w, handler, 0x300);
+    uint32_t alloc = at(w, handler, 0x110);
+    uint32_t end = at(w, handler, 0x120);
+    uint32_t keep = at(w, filter, 0x210);
+    uint32_t take = at(w, sender, 0x310);
+    uint32_t sent = at(w, sender, 0x320);
+    uint32_t passed = at(w, filter, 0x220);
+    live(w, 500, START + SECOND, END - SECOND,
+         OPS(ALLOC(alloc), RETAIN(keep), RETAIN(take), RELEASE(sent), RELEASE(end)));
+    live(w, by_filter, START + SECOND, until_ns,
+         OPS(ALLOC(alloc), RETAIN(keep), RETAIN(take), RELEASE(passed), RELEASE(end)));
+}
+
+START_TEST(a_guess_that_most_others_contradict_joins_them)
+{
+    struct world *w = make_world();
+    make_filter_and_sender(w, 15, START + 8 * SECOND);
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x210);
+    ck_assert_uint_eq(group->count, 515);
+    ck_assert_uint_eq(group->finding->leaked, 515);
+    ck_assert_uint_eq(group->finding->passed, 515);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_guess_stays_where_as_many_agree_with_it)
+{
+    struct world *w = make_world();
+    make_filter_and_sender(w, 400, END - SECOND);
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 2);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x210)->count, 500);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_retain_and_release_in_one_function_belong_together)
 {
     struct world *w = make_world();
@@ -1695,6 +1738,8 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, two_bugs_in_one_buffer_are_two_findings_that_share_it);
     tcase_add_test(tests, several_references_of_one_line_are_counted);
     tcase_add_test(tests, without_anything_to_compare_with_the_retain_is_blamed_and_that_is_said);
+    tcase_add_test(tests, a_guess_that_most_others_contradict_joins_them);
+    tcase_add_test(tests, a_guess_stays_where_as_many_agree_with_it);
     tcase_add_test(tests, a_retain_and_release_in_one_function_belong_together);
     tcase_add_test(tests, two_leaks_of_few_are_worded_as_little_evidence);
     tcase_add_test(tests, what_no_path_ever_releases_is_never_released);
