@@ -56,12 +56,6 @@ static double per_second(double bytes, uint64_t ns)
     return ns > 0 ? bytes / ((double)ns / 1e9) : 0;
 }
 
-static double change_rate(const struct bl_diff *diff, int64_t bytes)
-{
-    double rate = per_second((double)bytes, diff->elapsed_ns);
-    return diff->is_backwards ? -rate : rate;
-}
-
 /* ---- classes ---- */
 
 static bool is_wanted(const struct builder *builder, const char *class_name)
@@ -101,7 +95,7 @@ static int compare_classes(struct builder *builder)
         class->bytes_change = change_of(a->live_bytes, b->live_bytes);
         for (int side = 0; side < 2; side++)
             class->bytes_per_s[side] = diff->is_same_process
-                                           ? change_rate(diff, class->bytes_change)
+                                           ? per_second((double)class->bytes_change, diff->elapsed_ns)
                                            : per_second((double)(side ? b : a)->live_bytes,
                                                         diff->sides[side].model->uptime_ns);
     }
@@ -342,7 +336,8 @@ static void finish_row(const struct bl_diff *diff, struct bl_diff_row *row)
 {
     row->count_change = change_of(row->part[0].count, row->part[1].count);
     row->bytes_change = change_of(row->part[0].bytes, row->part[1].bytes);
-    row->bytes_per_s = diff->is_same_process ? change_rate(diff, row->bytes_change) : 0;
+    row->bytes_per_s =
+        diff->is_same_process ? per_second((double)row->bytes_change, diff->elapsed_ns) : 0;
     for (int side = 0; side < 2 && !diff->is_same_process; side++)
         row->part[side].bytes_per_s =
             per_second((double)row->part[side].bytes, diff->sides[side].model->uptime_ns);

@@ -57,7 +57,8 @@ struct bl_diff_row {
     struct bl_diff_part part[2];
     int64_t count_change;
     int64_t bytes_change;
-    double bytes_per_s; /* the change over the time between; of one process only */
+    double bytes_per_s; /* the change over the time between, whichever is earlier; of one process
+                         * only */
     /* where B has A's verdict no longer: buffers released that passed the blamed place */
     bool was_accused;
     uint64_t passed[2];

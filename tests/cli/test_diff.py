@@ -87,8 +87,14 @@ class Moments(DiffTest):
         self.assertLess(diff['elapsed_ns'], 0)
         row = self.row_of(diff, 'copy_text')
         self.assertEqual((row['change'], row['count_change']), ('shrunk', -10))
-        self.assertGreater(row['bytes_per_s'], 0)
-        self.assertIn('B is the earlier one', self.text(victim.pid, f'{victim.pid}@1'))
+        self.assertAlmostEqual(row['bytes_per_s'], -1000 / (-diff['elapsed_ns'] / 1e9),
+                               delta=-row['bytes_per_s'] / 1000)
+        heap = next(c for c in diff['classes'] if c['name'] == 'heap')
+        self.assertLess(heap['bytes_change'], 0)
+        self.assertLess(heap['bytes_per_s'], 0)
+        text = self.text(victim.pid, f'{victim.pid}@1')
+        self.assertIn('B is the earlier one', text)
+        self.assertRegex(text, r'shrunk · heap · .*\(−\S+ \w+\) · −\S+ \w+/s\n')
 
     def test_one_moment_twice_is_unchanged(self):
         victim = self.serve(BEFORE, 10)
