@@ -21,9 +21,9 @@ static const char help[] =
     "shrunk or gone, and which verdicts are fixed.\n"
     "\n"
     "A and B are each a PID (that process now), a ledger, a snapshot, or one of these with the\n"
-    "moment in it that is meant: PID@2 is its snapshot 2, PID@NAME its mark of that name. They\n"
-    "may be one process at two moments or two processes, also of different builds: places are\n"
-    "matched by name, not by address.\n"
+    "moment in it that is meant: PID@2 is its snapshot 2, PID@NAME its latest mark of that name,\n"
+    "PID@#3 its third mark. They may be one process at two moments or two processes, also of\n"
+    "different builds: places are matched by name, not by address.\n"
     "\n"
     "  --format text|json    how to write the comparison (default text)\n"
     "  --group BY            site (default), stack, module, size, thread or age\n"
@@ -34,11 +34,14 @@ static const char help[] =
     "  --top N               the N largest changes (default 20, JSON 1000; 0 = all)\n"
     "  --all                 stacks also of groups without a verdict, where others have one\n"
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"
+    "  --per FUNCTION        growth per call of it, which must have been counted\n"
     "  --symbols PATH        look for programs and libraries here too: a file or a directory\n"
     "  --help                this text\n";
 
-static const struct option long_options[] = {
-    {"help", no_argument, NULL, BL_ARGS_HELP}, BL_REPORT_SELECT_OPTIONS, {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
+                                             BL_REPORT_SELECT_OPTIONS,
+                                             {"per", required_argument, NULL, BL_REPORT_PER},
+                                             {NULL, 0, NULL, 0}};
 
 struct request {
     const char *arguments[2];
@@ -73,22 +76,45 @@ struct side {
     struct bl_target_choice choice;
     const char *mark; /* NULL: none */
     char mark_text[4 * BL_MARK_NAME];
+    const struct bl_mark *moment; /* what `mark` was found to be; of the inspection */
     struct bl_target target;
     struct bl_inspection inspection;
     bool is_open;
     bool is_inspected;
 };
 
-/* "4242@2", "4242@warm": the text after the last @, unless all of it is the name of a file. */
+/* Where the moment begins: after the first @ that follows a PID, a file or nothing, else after the
+ * last, as a program may give its marks any name; NULL: all of it is the name of a file, or there
+ * is none. */
+static const char *find_moment(const char *argument)
+{
+    char target[PATH_MAX];
+    if (access(argument, F_OK) == 0)
+        return NULL;
+    for (const char *at = strchr(argument, '@'); at; at = strchr(at + 1, '@')) {
+        size_t length = (size_t)(at - argument);
+        if (strspn(argument, "0123456789") == length)
+            return at;
+        if (length >= sizeof(target))
+            break;
+        memcpy(target, argument, length);
+        target[length] = '\0';
+        if (access(target, F_OK) == 0)
+            return at;
+    }
+    return strrchr(argument, '@');
+}
+
+/* "4242@2", "4242@warm", "4242@#3". */
 static int split_moment(struct side *side, const char *argument, struct bl_error *error)
 {
-    const char *at = strrchr(argument, '@');
+    const char *at = find_moment(argument);
     uint64_t number;
     if (strlen(argument) >= sizeof(side->argument))
         return bl_error_set(error, "%s: this is longer than any path", argument);
     memcpy(side->argument, argument, strlen(argument) + 1);
     side->choice = (struct bl_target_choice){.argument = side->argument, .ledger_only = true};
-    if (!at || access(argument, F_OK) == 0)
+    if (!at)
         return 0;
     side->argument[at - argument] = '\0';
     if (at == argument)
@@ -117,17 +143,35 @@ static int open_side(struct side *side, const char *argument, struct bl_error *e
     return 0;
 }
 
+/* Has a later one the same name? */
+static bool is_repeated(const struct bl_series_set *set, size_t i)
+{
+    for (size_t later = i + 1; later < set->mark_count; later++)
+        if (strcmp(set->marks[later]->name, set->marks[i]->name) == 0)
+            return true;
+    return false;
+}
+
 static int refuse_mark(const struct side *side, const struct bl_series_set *set,
                        struct bl_error *error)
 {
     char known[512] = "";
     size_t used = 0;
-    for (size_t i = set ? set->mark_count : 0; i-- > 0 && used + 1 < sizeof(known);) {
-        char name[4 * BL_MARK_NAME];
-        bl_text_printable(name, sizeof(name), set->marks[i]->name, strlen(set->marks[i]->name));
-        int more = snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", name);
-        used += more > 0 ? (size_t)more : 0;
+    size_t left = 0;
+    for (size_t i = set ? set->mark_count : 0; i-- > 0;) {
+        char address[BL_SERIES_MARK_TEXT];
+        if (is_repeated(set, i))
+            continue;
+        bl_series_mark_text(set, i, address, sizeof(address));
+        if (used + strlen(address) + sizeof(", ") > sizeof(known))
+            left++;
+        else
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
+                                     address);
     }
+    if (left > 0)
+        return bl_error_set(error, "process %u has no mark %s; it has: %s and %zu more",
+                            side->target.header.pid, side->mark_text, known, left);
     return bl_error_set(error, "process %u has no mark %s; it has: %s", side->target.header.pid,
                         side->mark_text, *known ? known : "none");
 }
@@ -143,6 +187,7 @@ static int go_to_moment(struct side *side, const struct bl_model_options *option
         if (!mark)
             return refuse_mark(side, inspection->series, error);
     }
+    side->moment = mark;
     return bl_moment_apply(inspection->model, inspection->reader, inspection->series, mark, options,
                            error);
 }
@@ -188,7 +233,9 @@ static int compare(const struct request *request, const struct side sides[2],
         const struct bl_inspection *inspection = &sides[i].inspection;
         parts[i] = (struct bl_diff_side){.reader = inspection->reader,
                                          .model = inspection->model,
-                                         .symbols = inspection->symbols};
+                                         .symbols = inspection->symbols,
+                                         .growth = inspection->growth,
+                                         .mark = sides[i].moment};
         view.sides[i] = inspection->view;
         view.sides[i].show_all = request->report.show_all;
         view.marks[i] = sides[i].mark ? sides[i].mark_text : NULL;

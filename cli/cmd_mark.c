@@ -14,7 +14,7 @@ static const char help[] =
     "kept under that name. `bufleak diff PID@NAME PID` then shows what changed since, and\n"
     "`bufleak report` lists the marks. The program is not signalled.\n"
     "\n"
-    "A name is at most 47 bytes long, without @, and not a number.\n"
+    "A name is at most 47 bytes long, without @ or a leading #, and not a number.\n"
     "\n"
     "  --timeout AGE         how long to wait for the answer (default 10s)\n"
     "  --help                this text\n";
@@ -68,7 +68,7 @@ int bl_cmd_mark(int argc, char **argv, struct bl_error *error)
     }
     if (!bl_control_is_mark_name(argv[optind + 1])) {
         bl_args_bad_value(error, "NAME", argv[optind + 1],
-                          "at most 47 bytes of text without @, and not a number");
+                          "at most 47 bytes of text without @ or a leading #, and not a number");
         return BL_CODE_USAGE;
     }
     struct bl_target target;

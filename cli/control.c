@@ -164,7 +164,7 @@ bool bl_control_is_mark_name(const char *name)
     char printable[4 * BL_MARK_NAME];
     uint64_t number;
     size_t length = strlen(name);
-    if (length == 0 || length >= BL_MARK_NAME || strchr(name, '@') ||
+    if (length == 0 || length >= BL_MARK_NAME || strchr(name, '@') || name[0] == '#' ||
         bl_text_parse_number(name, UINT64_MAX, &number))
         return false;
     bl_text_printable(printable, sizeof(printable), name, length);

@@ -1,6 +1,7 @@
 #include "diff.h"
 
 #include "fixed.h"
+#include "growth.h"
 #include "hash.h"
 
 #include <math.h>
@@ -56,6 +57,70 @@ static double per_second(double bytes, uint64_t ns)
     return ns > 0 ? bytes / ((double)ns / 1e9) : 0;
 }
 
+/* ---- requests ---- */
+
+/* What counts the returns of a function in a side's ledger. */
+static const struct bl_boundary *find_boundary(const struct bl_diff_side *side, const char *name,
+                                               uint32_t *ret_number)
+{
+    uint32_t count = bl_reader_count(side->reader, BL_SECTION_BOUNDARIES);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bl_boundary *boundary = bl_reader_boundary(side->reader, i);
+        char function[sizeof(side->growth->request_name)];
+        if (!boundary)
+            continue;
+        bl_reader_name_text(side->reader, boundary->function_name, function, sizeof(function));
+        *ret_number = i;
+        if (strcmp(function, name) == 0)
+            return boundary;
+    }
+    return NULL;
+}
+
+static bool count_requests(const struct bl_diff_side *side, const char *name, uint64_t *ret_count)
+{
+    uint32_t number = 0;
+    const struct bl_boundary *boundary = find_boundary(side, name, &number);
+    if (!boundary || (side->mark && side->mark->boundary != number + 1))
+        return false;
+    *ret_count = side->mark ? side->mark->completed : boundary->completed;
+    return true;
+}
+
+static uint64_t requests_between(const struct bl_diff *diff)
+{
+    uint64_t a = diff->requests[0];
+    uint64_t b = diff->requests[1];
+    return a < b ? b - a : a - b;
+}
+
+static void find_requests(struct bl_diff *diff)
+{
+    const struct bl_growth_set *growth = diff->sides[1].growth;
+    if (!growth || !growth->requests)
+        return;
+    for (int side = 0; side < 2; side++)
+        if (!count_requests(&diff->sides[side], growth->request_name, &diff->requests[side]))
+            return;
+    diff->request_name = growth->request_name;
+    diff->has_requests = diff->is_same_process ? requests_between(diff) > 0
+                                               : diff->requests[0] > 0 && diff->requests[1] > 0;
+}
+
+static void finish_requests(const struct bl_diff *diff, struct bl_diff_row *row)
+{
+    if (!diff->has_requests)
+        return;
+    if (diff->is_same_process) {
+        row->bytes_per_request = (double)row->bytes_change / (double)requests_between(diff);
+        row->count_per_request = (double)row->count_change / (double)requests_between(diff);
+        return;
+    }
+    for (int side = 0; side < 2; side++)
+        row->part[side].bytes_per_request =
+            (double)row->part[side].bytes / (double)diff->requests[side];
+}
+
 /* ---- classes ---- */
 
 static bool is_wanted(const struct builder *builder, const char *class_name)
@@ -94,10 +159,10 @@ static int compare_classes(struct builder *builder)
         class->count_change = change_of(a->live_count, b->live_count);
         class->bytes_change = change_of(a->live_bytes, b->live_bytes);
         for (int side = 0; side < 2; side++)
-            class->bytes_per_s[side] = diff->is_same_process
-                                           ? per_second((double)class->bytes_change, diff->elapsed_ns)
-                                           : per_second((double)(side ? b : a)->live_bytes,
-                                                        diff->sides[side].model->uptime_ns);
+            class->bytes_per_s[side] =
+                diff->is_same_process ? per_second((double)class->bytes_change, diff->elapsed_ns)
+                                      : per_second((double)(side ? b : a)->live_bytes,
+                                                   diff->sides[side].model->uptime_ns);
     }
     if (diff->class_count == 0 && builder->options->class_name)
         return bl_error_set(builder->error, "neither ledger has a class %s",
@@ -341,6 +406,7 @@ static void finish_row(const struct bl_diff *diff, struct bl_diff_row *row)
     for (int side = 0; side < 2 && !diff->is_same_process; side++)
         row->part[side].bytes_per_s =
             per_second((double)row->part[side].bytes, diff->sides[side].model->uptime_ns);
+    finish_requests(diff, row);
     row->was_accused = has_lost_verdict(row);
     if (row->was_accused)
         judge_luck(diff, row);
@@ -418,6 +484,7 @@ static int build(struct builder *builder)
 {
     struct bl_diff *diff = builder->diff;
     place_in_time(diff);
+    find_requests(diff);
     if (compare_classes(builder) < 0 ||
         bl_naming_init(&builder->naming, diff->sides, diff->is_same_process,
                        builder->options->class_name, builder->error) < 0 ||

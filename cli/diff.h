@@ -45,9 +45,10 @@ struct bl_diff_part {
     uint64_t groups;
     uint64_t count;
     uint64_t bytes;
-    bool is_least;      /* it may have been more, see moment.h */
-    uint32_t rank;      /* the worst of them, as in bl_group */
-    double bytes_per_s; /* of its whole run; of two processes only */
+    bool is_least;            /* it may have been more, see moment.h */
+    uint32_t rank;            /* the worst of them, as in bl_group */
+    double bytes_per_s;       /* of its whole run; of two processes only */
+    double bytes_per_request; /* the same */
 };
 
 struct bl_diff_row {
@@ -59,6 +60,8 @@ struct bl_diff_row {
     int64_t bytes_change;
     double bytes_per_s; /* the change over the time between, whichever is earlier; of one process
                          * only */
+    double bytes_per_request; /* the same over the requests between */
+    double count_per_request;
     /* where B has A's verdict no longer: buffers released that passed the blamed place */
     bool was_accused;
     uint64_t passed[2];
@@ -88,6 +91,10 @@ struct bl_diff {
     bool is_backwards; /* B is the earlier moment of the two */
     bool has_rate;     /* some time has passed */
     uint64_t elapsed_ns;
+    /* of one process some were completed between, of two some in each; of one function */
+    bool has_requests;
+    uint64_t requests[2]; /* completed until that moment */
+    const char *request_name;
     struct bl_diff_class *classes;
     size_t class_count;
     struct bl_diff_row *rows; /* by change, then the largest; only `shown` are asked for */

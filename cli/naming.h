@@ -27,6 +27,8 @@ struct bl_diff_side {
     const struct bl_reader *reader;
     const struct bl_model *model;
     struct bl_symbols *symbols;
+    const struct bl_growth_set *growth; /* NULL: not known */
+    const struct bl_mark *mark;         /* the moment; NULL: that of the model */
 };
 
 struct bl_named {

@@ -100,6 +100,23 @@ __attribute__((format(printf, 2, 3))) static void write_note(const struct pen *p
     va_end(arguments);
 }
 
+/* What "a request" is below. */
+static void write_requests(const struct pen *pen)
+{
+    const struct bl_diff *diff = pen->diff;
+    uint64_t a = diff->requests[0];
+    uint64_t b = diff->requests[1];
+    char counts[2][BL_TEXT_NUMBER];
+    if (!diff->has_requests)
+        return;
+    if (diff->is_same_process)
+        fprintf(pen->out, "   %s requests between them (%s)\n",
+                bl_text_count(counts[0], a < b ? b - a : a - b), diff->request_name);
+    else
+        fprintf(pen->out, "   %s → %s requests (%s)\n", bl_text_count(counts[0], a),
+                bl_text_count(counts[1], b), diff->request_name);
+}
+
 static void write_relation(const struct pen *pen)
 {
     const struct bl_diff *diff = pen->diff;
@@ -114,6 +131,7 @@ static void write_relation(const struct pen *pen)
     else
         fprintf(pen->out, "   one process, B %s %s than A; rates are over that time\n",
                 bl_text_age(age, diff->elapsed_ns), diff->is_backwards ? "earlier" : "later");
+    write_requests(pen);
     if (pen->view->marks[0] || pen->view->marks[1])
         fprintf(pen->out, "   ≥: of a place that was not followed in time, what lives still\n");
     if (diff->is_backwards)
@@ -316,6 +334,33 @@ static void write_numbers(const struct pen *pen, const struct bl_diff_row *row)
             signed_bytes(bytes_change, row->bytes_change));
 }
 
+/* "+1,024 B", "−0.25 B" */
+static const char *signed_step(char *out, double bytes, bool has_sign)
+{
+    char number[BL_TEXT_NUMBER];
+    double value = fabs(bytes);
+    const char *sign = bytes < 0 ? "−" : has_sign && value > 0 ? "+" : "";
+    if (value >= 100 || value == floor(value))
+        snprintf(out, BL_TEXT_NUMBER + 8, "%s%s B", sign,
+                 bl_text_count(number, value < 1e18 ? (uint64_t)(value + 0.5) : (uint64_t)1e18));
+    else
+        snprintf(out, BL_TEXT_NUMBER + 8, "%s%.3g B", sign, value);
+    return out;
+}
+
+static void write_per_request(const struct pen *pen, const struct bl_diff_row *row)
+{
+    char steps[2][BL_TEXT_NUMBER + 8];
+    if (!pen->diff->has_requests)
+        return;
+    if (pen->diff->is_same_process)
+        fprintf(pen->out, " · %s a request", signed_step(steps[0], row->bytes_per_request, true));
+    else
+        fprintf(pen->out, " · %s → %s a request",
+                signed_step(steps[0], row->part[0].bytes_per_request, false),
+                signed_step(steps[1], row->part[1].bytes_per_request, false));
+}
+
 static void write_rate(const struct pen *pen, const struct bl_diff_row *row)
 {
     char rates[2][BL_TEXT_NUMBER + 8];
@@ -416,6 +461,7 @@ static void write_row(const struct pen *pen, size_t index)
     bl_render_text_key(pen->out, &pen->view->sides[side], row->part[side].group);
     write_numbers(pen, row);
     write_rate(pen, row);
+    write_per_request(pen, row);
     fputc('\n', pen->out);
     write_luck(pen, row);
     write_place(pen, row);

@@ -37,10 +37,12 @@ static json_t *make_part(const struct bl_diff *diff, const struct bl_diff_part *
 {
     if (!part->group)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:b, s:s, s:o}", "groups", unsigned_number(part->groups),
-                     "count", unsigned_number(part->count), "bytes", unsigned_number(part->bytes),
-                     "at_least", part->is_least ? 1 : 0, "verdict", bl_growth_rank_name(part->rank),
-                     "bytes_per_s", rate_or_null(!diff->is_same_process, part->bytes_per_s));
+    return json_pack(
+        "{s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "groups", unsigned_number(part->groups), "count",
+        unsigned_number(part->count), "bytes", unsigned_number(part->bytes), "at_least",
+        part->is_least ? 1 : 0, "verdict", bl_growth_rank_name(part->rank), "bytes_per_s",
+        rate_or_null(!diff->is_same_process, part->bytes_per_s), "bytes_per_request",
+        rate_or_null(!diff->is_same_process && diff->has_requests, part->bytes_per_request));
 }
 
 /* What became of a verdict that B does not have. */
@@ -86,6 +88,11 @@ static json_t *make_row(const struct bl_diff_view *view, const struct bl_diff_ro
         rate_or_null(diff->is_same_process && diff->has_rate, row->bytes_per_s));
     if (!object)
         return NULL;
+    bool has_requests = diff->is_same_process && diff->has_requests;
+    json_object_set_new(object, "bytes_per_request",
+                        rate_or_null(has_requests, row->bytes_per_request));
+    json_object_set_new(object, "count_per_request",
+                        rate_or_null(has_requests, row->count_per_request));
     json_object_set_new(object, "lost_verdict", make_lost_verdict(row));
     json_object_set_new(object, "op", json_string(op_of(group)));
     json_object_set_new(object, "frames_of", json_string(side ? "b" : "a"));
@@ -123,6 +130,15 @@ static json_t *make_side(const struct bl_diff_view *view, int side)
     return process;
 }
 
+/* What completes requests, and how many each side has. */
+static json_t *make_requests(const struct bl_diff *diff)
+{
+    if (!diff->request_name)
+        return json_null();
+    return json_pack("{s:s, s:o, s:o}", "function", diff->request_name, "a",
+                     unsigned_number(diff->requests[0]), "b", unsigned_number(diff->requests[1]));
+}
+
 static json_t *make_summary(const struct bl_diff *diff)
 {
     json_t *summary = json_object();
@@ -150,6 +166,7 @@ static bool write_document(FILE *out, const struct bl_diff_view *view)
                            diff->is_same_process
                                ? json_integer(diff->is_backwards ? -elapsed : elapsed)
                                : json_null()) &&
+        bl_render_json_put(out, ",\n\"requests\": ", make_requests(diff)) &&
         bl_render_json_put(out, ",\n\"summary\": ", make_summary(diff));
     fputs(",\n\"classes\": [", out);
     for (size_t i = 0; done && i < diff->class_count; i++)

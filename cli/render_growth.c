@@ -174,9 +174,9 @@ void bl_render_text_marks(FILE *out, const struct bl_view *view)
         fprintf(out, " %zu earlier ·", first);
     for (size_t i = first; i < series->mark_count; i++) {
         const struct bl_mark *mark = series->marks[i];
-        char name[BL_MARK_NAME * 4];
+        char name[BL_SERIES_MARK_TEXT];
         uint64_t now_ns = view->model->now_ns;
-        bl_text_printable(name, sizeof(name), mark->name, strlen(mark->name));
+        bl_series_mark_text(series, i, name, sizeof(name));
         fprintf(out, "%s %s, ", i > first ? " ·" : "", name);
         if (mark->kind == BL_MARK_GREW)
             fprintf(out, "grown by %s, ",
@@ -406,7 +406,8 @@ static json_t *make_mark(const struct bl_view *view, const struct bl_mark *mark)
     uint64_t start_ns = view->header->start_ns;
     char name[BL_MARK_NAME * 4];
     bl_text_printable(name, sizeof(name), mark->name, strlen(mark->name));
-    return json_pack("{s:s, s:s, s:I, s:I}", "name", name, "kind", kinds[mark->kind], "t_ns",
+    return json_pack("{s:s, s:I, s:s, s:I, s:I}", "name", name, "number",
+                     (json_int_t)(mark->serial & INT64_MAX), "kind", kinds[mark->kind], "t_ns",
                      (json_int_t)(mark->time_ns > start_ns ? mark->time_ns - start_ns : 0),
                      "grown_bytes", (json_int_t)mark->grown_bytes);
 }

@@ -1,5 +1,9 @@
 #include "series.h"
 
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -299,9 +303,20 @@ const struct bl_line *bl_series_find_direct(const struct bl_series_set *set, uin
     return NULL;
 }
 
+static const struct bl_mark *find_numbered(const struct bl_series_set *set, uint64_t serial)
+{
+    for (size_t i = 0; i < set->mark_count; i++)
+        if (set->marks[i]->serial == serial)
+            return set->marks[i];
+    return NULL;
+}
+
 const struct bl_mark *bl_series_find_mark(const struct bl_series_set *set, const char *name)
 {
     const struct bl_mark *grew = NULL; /* tells of a checkpoint of that name, which is meant */
+    uint64_t serial;
+    if (name[0] == '#' && bl_text_parse_number(name + 1, UINT64_MAX, &serial))
+        return find_numbered(set, serial);
     for (size_t i = set->mark_count; i-- > 0;) {
         if (strcmp(set->marks[i]->name, name) != 0)
             continue;
@@ -310,6 +325,25 @@ const struct bl_mark *bl_series_find_mark(const struct bl_series_set *set, const
         grew = grew ? grew : set->marks[i];
     }
     return grew;
+}
+
+/* Does it stand for nothing else after an @, and can it be typed as it is? */
+static bool is_address(const char *name, const char *printable)
+{
+    uint64_t number;
+    return *name != '\0' && *name != '#' && strcmp(name, printable) == 0 &&
+           !bl_text_parse_number(name, UINT64_MAX, &number);
+}
+
+void bl_series_mark_text(const struct bl_series_set *set, size_t at, char *out, size_t size)
+{
+    const struct bl_mark *mark = set->marks[at];
+    char name[4 * BL_MARK_NAME];
+    bl_text_printable(name, sizeof(name), mark->name, strlen(mark->name));
+    if (is_address(mark->name, name) && bl_series_find_mark(set, mark->name) == mark)
+        snprintf(out, size, "%s", name);
+    else
+        snprintf(out, size, "#%" PRIu64 " \"%s\"", mark->serial, name);
 }
 
 const struct bl_point *bl_line_at(const struct bl_line *line, uint64_t t_ns)

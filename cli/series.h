@@ -63,8 +63,13 @@ const struct bl_line *bl_series_find(const struct bl_series_set *set, enum bl_se
 /* Of a counter in bl_header.direct; NULL: not followed. */
 const struct bl_line *bl_series_find_direct(const struct bl_series_set *set, uint32_t number);
 
-/* The latest mark of that name; NULL: none. */
+/* The latest mark of that name, or with "#3" the third that was made; NULL: none. */
 const struct bl_mark *bl_series_find_mark(const struct bl_series_set *set, const char *name);
+
+#define BL_SERIES_MARK_TEXT (4 * BL_MARK_NAME + 16)
+/* What finds the mark at that place in set->marks: its name, or where that would find another or
+ * nothing, its number and then the name, as in: #3 "7". */
+void bl_series_mark_text(const struct bl_series_set *set, size_t at, char *out, size_t size);
 
 /* The latest point at or before t_ns; NULL: the line begins later. */
 const struct bl_point *bl_line_at(const struct bl_line *line, uint64_t t_ns);

@@ -207,7 +207,7 @@ static void set_mark(struct view *view, const char *name)
     if (!find_running(view, &target))
         return;
     if (!bl_control_is_mark_name(name)) {
-        say(view, "a mark's name is at most 47 bytes of text without @, and not a number");
+        say(view, "a mark's name: at most 47 bytes, no @, no leading #, not a number");
         return;
     }
     say(view, "asking for a mark");

@@ -87,7 +87,9 @@ BUFLEAK_INLINE_ int bufleak_present(void)
 /* ---- moments ---- */
 
 /* Keeps the moment and the counters of all classes under a name: `bufleak diff PID@NAME PID` tells
- * what has changed since. Costs less than a microsecond; the latest 512 are kept. */
+ * what has changed since. Costs less than a microsecond; the latest 512 are kept. Any name will do;
+ * one that is empty, a number, begins with # or cannot be printed is found by the mark's number
+ * only, which reports show: PID@#3. */
 BUFLEAK_INLINE_ void bufleak_mark(const char *name)
 {
     void (*mark)(const char *) = NULL;

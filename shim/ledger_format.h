@@ -699,7 +699,9 @@ struct bl_mark {
     uint64_t rss_bytes;      /*  32 as of the latest sample */
     int64_t grown_bytes;     /*  40 */
     uint64_t since_serial;   /*  48 the checkpoint that grown_bytes counts from */
-    uint64_t reserved[3];    /*  56 */
+    uint64_t completed;      /*  56 requests of the boundary */
+    uint32_t boundary;       /*  64 what per= names, else what had completed most, + 1; 0 = none */
+    uint32_t reserved[3];    /*  68 */
     char name[BL_MARK_NAME]; /*  80 NUL-terminated */
     struct bl_mark_class classes[BL_CLASSES_MAX]; /* 128 by class number */
 };

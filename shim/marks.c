@@ -39,6 +39,24 @@ static void fill_classes(struct bl_mark *m)
     }
 }
 
+static void fill_requests(struct bl_mark *m)
+{
+    uint64_t count = bl_load_acquire(&bl_header->published[BL_SECTION_BOUNDARIES]);
+    m->boundary = 0;
+    m->completed = 0;
+    for (uint32_t n = 0; n < count && n < BL_BOUNDARIES_MAX; n++) {
+        const struct bl_boundary *b = bl_ledger_at(BL_SECTION_BOUNDARIES, n);
+        bool is_asked = bl_load_relaxed(&b->flags) & BL_BOUNDARY_ASKED;
+        uint64_t completed = bl_load_relaxed(&b->completed);
+        if (!is_asked && completed <= m->completed)
+            continue;
+        m->boundary = n + 1;
+        m->completed = completed;
+        if (is_asked)
+            return;
+    }
+}
+
 static int add_locked(const struct bl_new_mark *mark, uint64_t *ret_serial)
 {
     uint64_t serial = made + 1;
@@ -57,6 +75,7 @@ static int add_locked(const struct bl_new_mark *mark, uint64_t *ret_serial)
     m->since_serial = mark->since_serial;
     copy_name(m->name, mark->name);
     fill_classes(m);
+    fill_requests(m);
     bl_store_release(&m->serial, serial);
     bl_ledger_publish(BL_SECTION_MARKS, records);
     if (serial > BL_MARKS_MAX)

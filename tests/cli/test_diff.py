@@ -8,7 +8,7 @@ import signal
 import subprocess
 import unittest
 
-from common import BUILD, CLI, CliTest, WRITER, main, until
+from common import BUILD, CLI, CliTest, VICTIM as MARKER, WRITER, main, until
 
 BEFORE, SHIFTED, FIXED = (BUILD / 'tests' / 'cli' / f'diff_{name}'
                           for name in ('before', 'shifted', 'fixed'))
@@ -361,7 +361,7 @@ class Marks(DiffTest):
 
     def test_bad_names_and_targets_are_refused(self):
         victim = self.serve(BEFORE, 1)
-        for name in ('', '12', 'a@b', 'x' * 48, 'a\nb', b'\xff'):
+        for name in ('', '12', 'a@b', '#3', 'x' * 48, 'a\nb', b'\xff'):
             done = subprocess.run([CLI, 'mark', str(victim.pid), name], env=self.env,
                                   capture_output=True, timeout=60)
             self.assertEqual(done.returncode, 2, name)
@@ -373,6 +373,97 @@ class Marks(DiffTest):
         os.kill(victim.pid, signal.SIGSTOP)
         until(lambda: ') T ' in pathlib.Path(f'/proc/{victim.pid}/stat').read_text('utf-8'), 'stop')
         self.refuse('it is stopped', 'mark', victim.pid, 'warm')
+
+
+    def test_a_mark_is_found_by_any_name_or_by_its_number(self):
+        names = ('warm', 'a@b', '123', '', '#1', 'twice', 'twice')
+        victim = self.victim(program=MARKER)
+        for name in names:
+            victim.do(f'mark {name}')
+            victim.do('leak 1 100')
+        diff = lambda moment: next(
+            c['count_change'] for c in self.diff(f'{victim.pid}@{moment}', victim.pid)['classes']
+            if c['name'] == 'heap')
+        self.assertEqual([m['number'] for m in self.report(victim.pid)['marks']], list(range(1, 8)))
+        for number in range(1, 8):
+            self.assertEqual(diff(f'#{number}'), 8 - number, number)
+        self.assertEqual([diff(name) for name in ('warm', 'a@b', 'twice')], [7, 6, 1])
+        ledger = self.ledger_of(victim.pid)
+        self.assertEqual(self.diff(f'{ledger}@a@b', ledger)['a']['mark'], 'a@b')
+        self.assertEqual(self.diff('@a@b', victim.pid)['a']['mark'], 'a@b')
+        self.refuse('has no mark cold; it has: twice, #5 "#1", #4 "", #3 "123", a@b, warm', 'diff',
+                    f'{victim.pid}@cold', victim.pid)
+        self.refuse('has no mark #9;', 'diff', f'{victim.pid}@#9', victim.pid)
+        self.assertRegex(self.bufleak('report', victim.pid).stdout,
+                         r'marks: 2 earlier · #3 "123", \S+ before · #4 "", \S+ before · '
+                         r'#5 "#1", \S+ before · #6 "twice", \S+ before · twice, \S+ before')
+
+    def test_too_many_names_are_counted(self):
+        victim = self.victim(program=MARKER)
+        for number in range(60):
+            victim.do(f'mark mark of some length {number}')
+        done = self.bufleak('diff', f'{victim.pid}@cold', victim.pid, code=1)
+        self.assertRegex(done.stderr, r'it has: mark of some length 59, .* and \d+ more$')
+
+
+class Requests(DiffTest):
+    def setUp(self):
+        super().setUp()
+        self.env['BUFLEAK_OPTIONS'] = 'quiet=1:per=on_request:interval=50ms'
+
+    def serve(self, program, requests, *more):
+        """It has been sampled when there are requests to be counted by."""
+        victim = super().serve(program, requests, *more)
+        until(lambda: self.diff(victim.pid, victim.pid)['requests'], 'requests are sampled')
+        return victim
+
+    def test_between_two_moments_growth_is_told_per_request(self):
+        victim = self.serve(BEFORE, 10)
+        self.bufleak('dump', victim.pid)
+        self.bufleak('mark', victim.pid, 'warm')
+        victim.do('serve 40')
+        for moment in ('1', 'warm'):
+            diff = self.diff(f'{victim.pid}@{moment}', victim.pid)
+            self.assertEqual(diff['requests'], {'function': 'on_request', 'a': 10, 'b': 50})
+            body = self.row_of(diff, 'make_body')
+            self.assertEqual((body['bytes_per_request'], body['count_per_request']), (1000, 1))
+            self.assertIsNone(body['a']['bytes_per_request'])
+        text = self.text(f'{victim.pid}@1', victim.pid)
+        self.assertIn('   40 requests between them (on_request)\n', text)
+        self.assertRegex(text, r'grown · heap · .* · \+1,000 B a request\n')
+
+    def test_backwards_the_signs_agree(self):
+        victim = self.serve(BEFORE, 10)
+        self.bufleak('dump', victim.pid)
+        victim.do('serve 40')
+        row = self.row_of(self.diff(victim.pid, f'{victim.pid}@1'), 'make_body')
+        self.assertEqual((row['bytes_per_request'], row['count_per_request']), (-1000, -1))
+        self.assertIn('· −1,000 B a request\n', self.text(victim.pid, f'{victim.pid}@1'))
+
+    def test_of_two_processes_each_has_its_own(self):
+        old, new = self.serve(BEFORE, 10), self.serve(SHIFTED, 40, 'burst 10')
+        diff = self.diff(old.pid, new.pid)
+        self.assertEqual(diff['requests'], {'function': 'on_request', 'a': 10, 'b': 40})
+        row = self.row_of(diff, 'make_body')
+        self.assertEqual([row[side]['bytes_per_request'] for side in 'ab'], [1000, 1000])
+        self.assertIsNone(row['bytes_per_request'])
+        burst = self.row_of(diff, 'take_burst')
+        self.assertEqual(burst['b']['bytes_per_request'], 16)
+        text = self.text(old.pid, new.pid)
+        self.assertIn('10 → 40 requests (on_request)', text)
+        self.assertIn('1,000 B → 1,000 B a request', text)
+
+    def test_nothing_is_said_where_one_side_counted_none(self):
+        old = self.serve(BEFORE, 10)
+        self.env['BUFLEAK_OPTIONS'] = 'quiet=1'
+        new = DiffTest.serve(self, BEFORE, 40)
+        for pair in ((old.pid, new.pid), (new.pid, old.pid)):
+            diff = self.diff(*pair)
+            self.assertIsNone(diff['requests'])
+            self.assertIsNone(self.row_of(diff, 'make_body')['a']['bytes_per_request'])
+            self.assertNotIn('request', self.text(*pair).replace('on_request', ''))
+        self.refuse('calls of on_request were not counted in this process', 'diff', '--per',
+                    'on_request', old.pid, new.pid)
 
 
 class Selections(DiffTest):

@@ -2,6 +2,7 @@
  * A program that does what its standard input says and answers every line with "ok", so that tests
  * know what has happened without waiting for time to pass.
  */
+#include <bufleak.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,13 @@ static void become_daemon(void)
     printf("daemon %d\n", (int)getpid());
 }
 
+static void set_mark(const char *name)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%.*s", (int)strcspn(name, "\n"), name);
+    bufleak_mark(text);
+}
+
 static void obey(const char *line)
 {
     unsigned count = 0;
@@ -70,6 +78,8 @@ static void obey(const char *line)
     int code;
     if (sscanf(line, "leak %u %u", &count, &size) == 2)
         leak_blocks(count, size);
+    else if (strncmp(line, "mark ", 5) == 0)
+        set_mark(line + 5);
     else if (sscanf(line, "strings %u", &count) == 1)
         leak_strings(count);
     else if (strncmp(line, "free", 4) == 0)

@@ -249,7 +249,7 @@ class Keys(TopTest):
         self.terminal.until('^name of the mark: _$')
         self.terminal.type('a b@c')
         self.terminal.press('Enter')
-        self.terminal.until("a mark's name is at most 47 bytes")
+        self.terminal.until("a mark's name: at most 47 bytes")
         self.terminal.press('m')
         self.terminal.type('wärm')
         self.terminal.press('Enter')
