@@ -207,6 +207,31 @@ static void consider(struct bl_growth *growth, enum bl_growth_limit limit, uint6
     }
 }
 
+static double mean_per_s(const struct bl_line *line, uint64_t from_ns, uint64_t to_ns)
+{
+    const struct bl_point *from = bl_line_at(line, from_ns);
+    const struct bl_point *to = bl_line_at(line, to_ns);
+    if (!from || !to || to->t_ns <= from->t_ns)
+        return 0;
+    return ((double)to->bytes - (double)from->bytes) / ((double)(to->t_ns - from->t_ns) / 1e9);
+}
+
+/* What is limited is more than the class, and has a line of its own. Where that rises in steps too
+ * few to tell, it is taken to rise in both halves of the time in which the class grew. */
+static double faster(const struct bl_growth *whole, const struct bl_growth *class)
+{
+    double per_s = class->found.per_s;
+    uint64_t from_ns = class->found.from_ns;
+    uint64_t to_ns = class->found.to_ns;
+    uint64_t middle_ns = from_ns + (to_ns - from_ns) / 2;
+    if (!whole->line)
+        return per_s;
+    if (whole->found.trend == BL_TREND_GROWING)
+        return fmax(per_s, whole->found.per_s);
+    return fmax(per_s, fmin(mean_per_s(whole->line, from_ns, middle_ns),
+                            mean_per_s(whole->line, middle_ns, to_ns)));
+}
+
 static void find_limit(const struct builder *builder, const struct bl_class_sums *sums)
 {
     const struct bl_header *header = bl_reader_header(builder->reader);
@@ -215,19 +240,15 @@ static void find_limit(const struct builder *builder, const struct bl_class_sums
     if (growth->found.trend != BL_TREND_GROWING)
         return;
     double per_s = growth->found.per_s;
-    double cgroup_per_s =
-        set->cgroup.found.trend == BL_TREND_GROWING && set->cgroup.found.per_s > per_s
-            ? set->cgroup.found.per_s
-            : per_s;
     if (strcmp(sums->name, "heap") == 0)
         consider(growth, BL_GROWTH_LIMIT_OPTION, header->limit_bytes, sums->live_bytes, per_s);
     if (strncmp(sums->name, "netty-", 6) == 0)
         consider(growth, BL_GROWTH_LIMIT_DIRECT, header->direct_limit_bytes, sums->live_bytes,
                  per_s);
     consider(growth, BL_GROWTH_LIMIT_CGROUP, header->cgroup_limit_bytes, header->cgroup_bytes,
-             cgroup_per_s);
+             faster(&set->cgroup, growth));
     consider(growth, BL_GROWTH_LIMIT_ADDRESS_SPACE, header->address_space_limit_bytes,
-             header->address_space_bytes, per_s);
+             header->address_space_bytes, faster(&set->address_space, growth));
 }
 
 /* A sampled ledger followed sampled blocks only. */
@@ -334,7 +355,9 @@ static int build(struct builder *builder, const char *per)
     const struct bl_model *model = builder->model;
     if (find_requests(builder, per) < 0 || fill_sites(builder) < 0 ||
         fill_one(builder, &set->rss, BL_SERIES_RSS, 0) < 0 ||
-        fill_one(builder, &set->cgroup, BL_SERIES_CGROUP, 0) < 0 || fill_direct(builder) < 0)
+        fill_one(builder, &set->cgroup, BL_SERIES_CGROUP, 0) < 0 ||
+        fill_one(builder, &set->address_space, BL_SERIES_ADDRESS_SPACE, 0) < 0 ||
+        fill_direct(builder) < 0)
         return -1;
     for (size_t i = 0; i < model->class_count; i++) {
         const struct bl_class_sums *sums = &model->classes[i];

@@ -52,6 +52,7 @@ struct bl_growth_set {
     struct bl_growth classes[BL_CLASSES_MAX]; /* by class number */
     struct bl_growth rss;
     struct bl_growth cgroup;
+    struct bl_growth address_space;         /* followed under RLIMIT_AS only */
     struct bl_growth direct[BL_DIRECT_MAX]; /* by number; see direct.h */
     struct bl_growth *sites;                /* of the lines of sites that were not given up */
     size_t site_count;

@@ -65,7 +65,7 @@ class Death:
     """One life; what it left."""
 
     def __init__(self, way, cgroup=None, address_space=None, kill_after=None,
-                 milliseconds=MILLISECONDS, interval_ms=INTERVAL_MS):
+                 milliseconds=MILLISECONDS, interval_ms=INTERVAL_MS, limit=None):
         self.directory = tempfile.mkdtemp(prefix='bufleak-death.')
         self.interval_ns = interval_ms * 1_000_000
         self.rate = BYTES / (milliseconds * 1e6)  # bytes a nanosecond
@@ -82,10 +82,16 @@ class Death:
             [VICTIM, truth, way, str(milliseconds), str(BYTES)], preexec_fn=prepare,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={**os.environ, 'LD_PRELOAD': SHIM, 'BUFLEAK_DIR': self.directory,
-                 'BUFLEAK_OPTIONS': f'quiet=1:interval={interval_ms}ms',
+                 'BUFLEAK_OPTIONS': f'quiet=1:interval={interval_ms}ms' + (f':limit={limit}' if limit else ''),
                  # or each thread reserves 64 MiB of addresses, and takes from them when mmap fails
                  **({'MALLOC_ARENA_MAX': '1'} if address_space else {})})
+        self.predictions = []
         try:
+            while limit or milliseconds > MILLISECONDS:
+                self.code = process.poll()
+                if self.code is not None:
+                    break
+                self.predict(process.pid)
             if kill_after is not None:
                 time.sleep(kill_after)  # the moment itself is what is chosen
                 process.kill()
@@ -100,6 +106,21 @@ class Death:
         assert len(ledgers) == 1, ledgers
         self.ledger = os.path.join(self.directory, ledgers[0])
         self.pid = process.pid
+
+    def predict(self, pid):
+        """What a report says of the time that is left, as the moment that it means."""
+        done = subprocess.run([CLI, 'report', '--format', 'json', str(pid)], timeout=LIMIT,
+                              capture_output=True, text=True, check=False,
+                              env={**os.environ, 'BUFLEAK_DIR': self.directory})
+        if done.returncode != 0:
+            return  # not begun, or ended meanwhile
+        report = json.loads(done.stdout)
+        heap = next((c for c in report['classes'] if c['name'] == 'heap'), None)
+        if report['process']['state'] == 'running' and heap and heap['growth'] and (
+                heap['growth']['to_limit_s']):
+            growth = heap['growth']
+            self.predictions.append((report['process']['uptime_ns'] / 1e9, growth['to_limit_s'],
+                                     growth['limit']))
 
     def report(self):
         return json.loads(bufleak(self.directory, 'report', '--format', 'json', self.ledger))
@@ -199,6 +220,59 @@ def at_the_limit_of_a_cgroup():
     return None
 
 
+def check_predictions(death, name, reached_s, tolerance):
+    """Every report said when it would be, nearer the closer it was: the program grows by the clock,
+    so how busy the machine is does not matter."""
+    far = [p for p in death.predictions if p[1] > 0.3 and p[2] == name]
+    assert far, (death.predictions, reached_s)
+    for now_s, to_limit_s, _ in far:
+        left_s = reached_s - now_s
+        assert abs(to_limit_s - left_s) <= tolerance * left_s + 2 * death.interval_ns / 1e9 + (
+            SLACK_NS / 1e9), (now_s, to_limit_s, left_s, death.predictions)
+
+
+def check_pace(death, points, limit):
+    """The same of a limit before which the kernel finds pages to take, for seconds on a busy
+    machine: by the pace at which the cgroup's own series goes on until then."""
+    close = next(p for p in points if p['bytes'] >= limit * 7 // 8)
+    checked = 0
+    for now_s, to_limit_s, name in death.predictions:
+        at = max((p for p in points if p['t_ns'] <= now_s * 1e9), key=lambda p: p['t_ns'])
+        if name != 'cgroup' or at['bytes'] > limit * 3 // 4:
+            continue
+        pace = (close['bytes'] - at['bytes']) / (close['t_ns'] - at['t_ns']) * 1e9
+        said = (limit - at['bytes']) / to_limit_s
+        assert 0.75 * pace <= said <= pace / 0.75, (now_s, to_limit_s, pace, said)
+        checked += 1
+    assert checked, death.predictions
+
+
+def time_to_the_limit_of_ones_own():
+    death = Death('segv', milliseconds=4000, interval_ms=50, limit=56 << 20)
+    report = death.report()
+    limits = report['memory']['limits']
+    assert limits['limit_bytes'] == 56 << 20 and limits['limit_reached_ns'], limits
+    check_predictions(death, 'limit', limits['limit_reached_ns'] / 1e9, 0.1)
+    snapshot = next(n for n in sorted(os.listdir(death.directory)) if n.endswith('.ledger.1'))
+    snapshot = json.loads(bufleak(death.directory, 'report', '--format', 'json',
+                                  os.path.join(death.directory, snapshot)))
+    assert snapshot['process']['reason'] == 'limit', snapshot['process']
+    # the ledger's own series crosses it between the samples before and after
+    points = [p for p in report['series'] if p['class'] == 'heap']
+    reached_ns = limits['limit_reached_ns']
+    assert all(p['live_bytes'] < 56 << 20 for p in points if p['t_ns'] < reached_ns), limits
+    assert all(p['live_bytes'] >= (56 << 20) - (1 << 20) for p in points
+               if p['t_ns'] > reached_ns), limits
+    death.close()
+
+
+def time_to_the_limit_of_the_address_space():
+    death = Death('limit', address_space=200 << 20, milliseconds=2 * MILLISECONDS, interval_ms=50)
+    check_predictions(death, 'address-space',
+                      (death.last_ns - start_ns_of(death.ledger)) / 1e9, 0.25)
+    death.close()
+
+
 def time_to_the_limit_of_a_cgroup():
     limit = 72 << 20
     with memory_cgroup(limit) as cgroup:
@@ -208,7 +282,8 @@ def time_to_the_limit_of_a_cgroup():
         assert death.code == -signal.SIGKILL and not death.failed, (death.code, death.failed)
         report = death.report()
         check_culprit(death, report)
-        check_limit(report, 'cgroup', 'cgroup_limit_bytes', limit)
+        assert report['memory']['limits']['cgroup_limit_bytes'] == limit, report['memory']['limits']
+        check_pace(death, report['memory']['cgroup'], limit)
         death.close()
     return None
 
@@ -241,7 +316,10 @@ CLAIMS = {
     'a process killed at the limit of its cgroup tells who took the memory':
         at_the_limit_of_a_cgroup,
     'and how long it had until then': time_to_the_limit_of_a_cgroup,
-    'so does one that crashes at the limit of its address space':
+    'the limit of its own is reached when the reports before said so':
+        time_to_the_limit_of_ones_own,
+    'so is the limit of the address space': time_to_the_limit_of_the_address_space,
+    'one that crashes at the limit of its address space tells who took the memory':
         at_the_limit_of_the_address_space,
     'so does one that crashes': by_a_crash,
     'so does one that is killed by kill -9': by_kill_9,
