@@ -400,6 +400,16 @@ static json_t *make_limits(const struct bl_view *view)
     return limits;
 }
 
+/* The table of stacks, which is kept bounded. */
+static json_t *make_stacks(const struct bl_view *view)
+{
+    return json_pack("{s:o, s:o, s:o}", "frames_in_table",
+                     json_integer((json_int_t)bl_reader_count(view->reader, BL_SECTION_FRAMES)),
+                     "sweeps", json_integer((json_int_t)view->header->frame_sweeps),
+                     "frames_reclaimed",
+                     json_integer((json_int_t)(view->header->frames_reclaimed & INT64_MAX)));
+}
+
 static json_t *make_mark(const struct bl_view *view, const struct bl_mark *mark)
 {
     static const char *const kinds[] = {"", "mark", "checkpoint", "grew"};
@@ -417,7 +427,8 @@ bool bl_render_json_memory(FILE *out, const struct bl_view *view)
     bool done = bl_render_json_put(out, ",\n\"memory\": {\"limits\": ", make_limits(view)) &&
                 put_process_line(out, view, "rss", BL_SERIES_RSS) &&
                 put_process_line(out, view, "cgroup", BL_SERIES_CGROUP) &&
-                put_requests(out, view) && put_direct(out, view);
+                put_requests(out, view) && put_direct(out, view) &&
+                bl_render_json_put(out, ",\n  \"stacks\": ", make_stacks(view));
     fputs("},\n\"marks\": [", out);
     for (size_t i = 0; done && view->series && i < view->series->mark_count; i++)
         done =

@@ -159,6 +159,26 @@ static void write_java(const struct bl_pen *pen, const struct bl_java_counts *ja
                       bl_text_count(wrong, java->wrong), java->wrong == 1 ? "was" : "were");
 }
 
+/* How the table of stacks stays bounded, where it had to. */
+static void write_sweeps(const struct bl_pen *pen)
+{
+    const struct bl_header *header = pen->view->header;
+    char text[256];
+    char frames[BL_TEXT_NUMBER];
+    char sweeps[BL_TEXT_NUMBER];
+    if (header->frame_sweeps == 0)
+        return;
+    snprintf(
+        text, sizeof(text),
+        "no loss: %s frame%s of stacks that nothing refers to any more freed, in %s sweep%s of "
+        "their table",
+        bl_text_count(frames, header->frames_reclaimed), header->frames_reclaimed == 1 ? "" : "s",
+        bl_text_count(sweeps, header->frame_sweeps), header->frame_sweeps == 1 ? "" : "s");
+    fprintf(pen->out, "  ");
+    bl_pen_wrap(pen, text, 2, 4);
+    fputc('\n', pen->out);
+}
+
 /* What the numbers above do not contain, before anybody draws conclusions from them. */
 static void write_losses(const struct bl_pen *pen)
 {
@@ -168,6 +188,7 @@ static void write_losses(const struct bl_pen *pen)
     uint64_t any = damage | view->model->buffers_unreadable | view->header->java.walks;
     for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
         any |= view->header->losses[i];
+    any |= view->header->frame_sweeps;
     if (any == 0 && !(view->header->flags & BL_FLAG_INEXACT))
         return;
     fprintf(pen->out, "\nlosses and limits:\n");
@@ -190,6 +211,7 @@ static void write_losses(const struct bl_pen *pen)
     if (view->header->flags & BL_FLAG_INEXACT)
         write_warning(pen, "copied while the program ran on: single buffers may be missing or "
                            "already released");
+    write_sweeps(pen);
     if (damage > 0)
         write_warning(pen, "the file is damaged: %s reference%s in it point%s nowhere",
                       bl_text_count(number, damage), damage == 1 ? "" : "s",

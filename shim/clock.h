@@ -17,8 +17,9 @@ BL_INLINE uint64_t bl_clock_read(clockid_t id)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Events are not before this: the moment of the fork, exact, which made the process. A tick may
- * have begun before it, and what is born before it counts as inherited. */
+/* Events are not before this: the start of the recording, exact, or the fork that made the process.
+ * A tick may have begun before it; what is born before a fork counts as inherited, and nothing is
+ * older than the run. */
 extern uint64_t bl_clock_floor_ns;
 
 BL_INLINE uint64_t bl_clock_event_ns(void)

@@ -137,6 +137,7 @@ static void fill_identity(struct bl_header *h)
     h->pid_namespace = read_pid_namespace();
     h->start_realtime_ns = bl_clock_read(CLOCK_REALTIME);
     h->start_ns = bl_clock_read(CLOCK_MONOTONIC);
+    bl_clock_floor_ns = h->start_ns;
     h->state = BL_STATE_RUNNING;
     h->exit_kind = BL_EXIT_NONE;
     h->exit_status = 0;
@@ -570,7 +571,6 @@ static void fill_child(uint32_t parent)
     struct bl_header *h = bl_header;
     h->parent_pid = parent;
     h->forked_ns = h->start_ns;
-    bl_clock_floor_ns = h->start_ns;
     h->flags = (h->flags & ~BL_FLAG_NO_HELPER) | BL_FLAG_FORKED;
     memset(h->losses, 0, sizeof h->losses);
     memset(h->direct, 0, sizeof h->direct);

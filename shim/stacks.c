@@ -494,7 +494,9 @@ static bool drop_frame_locked(uint32_t n)
         return false;
     HASH_DEL(edges, e);
     bl_arena_free(e, sizeof *e);
-    maps->aside[n / 64] |= 1ull << n % 64;
+    maps->aside[n / 64] |=
+        1ull << n % 64; /* together with the count: a fork may come between two */
+    bl_store_relaxed(&aside_count, aside_count + 1);
     return true;
 }
 
@@ -525,9 +527,6 @@ uint32_t bl_stacks_sweep(void (*freed)(uint32_t frame))
         bl_lock_give(&trie_lock);
     }
     bl_store_release(&bl_stacks_sweeping, 0);
-    bl_lock_take(&trie_lock);
-    bl_store_relaxed(&aside_count, aside_count + count);
-    bl_lock_give(&trie_lock);
     left_by_sweep = in_use();
     bl_store_relaxed(&bl_header->frame_sweeps, bl_header->frame_sweeps + 1);
     bl_store_relaxed(&bl_header->frames_reclaimed, bl_header->frames_reclaimed + count);

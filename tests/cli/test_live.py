@@ -34,6 +34,13 @@ class Reports(CliTest):
         self.assertFalse([g for g in report['groups']
                           if g['alloc']['frames'][0]['function'] == 'leak_blocks'])
 
+    def test_nothing_is_older_than_the_run(self):
+        for _ in range(5):
+            report = self.report(self.victim().pid)
+            oldest = max(g['oldest_ns'] for g in report['groups'])
+            self.assertGreater(oldest, 0)
+            self.assertLessEqual(oldest, report['process']['uptime_ns'])
+
     def test_text_has_the_numbers_of_the_json(self):
         victim = self.victim()
         victim.do('leak 1204 1024')

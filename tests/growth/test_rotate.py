@@ -8,14 +8,15 @@ from common import BUILD, CliTest, main
 ROTATE = BUILD / 'tests' / 'growth' / 'rotate'
 BITS = 20
 EACH = 40000
+STEP = 10000
 KEEP_EACH = 1999
 FRAME_REUSE_AT = 1368  # of struct bl_header: frame_reuse, frame_sweeps, frames_reclaimed
 PUBLISHED_FRAMES_AT = 248 + 2 * 8
 
 
 class Rotation(CliTest):
-    def numbers(self):
-        ledger, = self.ledgers.glob('*.ledger')
+    def numbers(self, pid='*'):
+        ledger, = self.ledgers.glob(f'*.{pid}.*.ledger')
         with open(ledger, 'rb') as file:
             header = file.read(4096)
         return (*struct.unpack_from('<IIQ', header, FRAME_REUSE_AT),
@@ -36,6 +37,15 @@ class Rotation(CliTest):
         self.assertGreaterEqual(seen, least)
         self.assertEqual(report['losses'].get('stacks_dropped', 0), 0)
 
+    def check_told(self, pid):
+        _, sweeps, reclaimed, _ = self.numbers()
+        stacks = self.report('--live', pid)['memory']['stacks']
+        self.assertGreaterEqual(stacks['sweeps'], sweeps)
+        self.assertGreaterEqual(stacks['frames_reclaimed'], reclaimed)
+        text = ' '.join(self.bufleak('report', '--live', pid).stdout.split())
+        self.assertRegex(text, r'losses and limits: .*no loss: [0-9,]+ frames of stacks that nothing '
+                               r'refers to any more freed, in \d+ sweeps of their table')
+
     def test_live_buffers_keep_their_stacks_through_sweeps(self):
         self.env['BUFLEAK_OPTIONS'] = 'quiet=1:interval=100ms'
         victim = self.victim(program=ROTATE)
@@ -51,6 +61,36 @@ class Rotation(CliTest):
         _, _, reclaimed, frames = self.numbers()
         self.assertGreater(reclaimed, 500000)
         self.assertLess(tables[3], 1.5 * tables[2], f'the table goes on to grow: {tables}')
+        self.check_told(victim.pid)
+        code, errors = victim.end()
+        self.assertEqual((code, errors), (0, ''))
+
+    def test_a_child_that_is_forked_in_a_sweep_keeps_its_stacks(self):
+        """Children come at every moment of the sweeps, and one when numbers have been set aside
+        and not given out yet; its own sweeps then take what it inherited."""
+        self.env['BUFLEAK_OPTIONS'] = 'quiet=1:interval=100ms'
+        victim = self.victim(program=ROTATE)
+        passed = 0
+        while True:
+            victim.do(f'forks {passed} {STEP}')
+            passed += STEP
+            reuse, sweeps, _, _ = self.numbers(victim.pid)
+            if sweeps >= 2 and sweeps > reuse:
+                break
+        for ledger in self.ledgers.glob('*.ledger'):
+            if f'.{victim.pid}.' not in ledger.name:
+                self.check_buffers(ledger, 2)
+        victim.process.stdin.write('become\n')
+        victim.process.stdin.flush()
+        child = int(victim.process.stdout.readline().split()[1])
+        self.assertEqual(victim.process.stdout.readline(), 'ok\n')
+        reuse, sweeps, _, before = self.numbers(child)
+        while self.numbers(child)[0] < reuse + 2:
+            victim.do(f'pass {passed} {EACH}')
+            passed += EACH
+        self.assertGreaterEqual(self.numbers(child)[1], sweeps + 1)
+        self.assertLess(self.numbers(child)[3], 3 * before)
+        self.check_buffers(child, 2)
         code, errors = victim.end()
         self.assertEqual((code, errors), (0, ''))
 

@@ -11,6 +11,8 @@
 
 #include <pthread.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define STACKS    (1u << 20) /* distinct ones */
 #define WINDOW    512u       /* of which so many are passed at a time */
@@ -280,6 +282,40 @@ START_TEST(memory_stays_bounded_through_a_million_stacks)
 }
 END_TEST
 
+static uint32_t dropped;
+
+/* As a child of a fork that came between two frames. */
+static void fork_in_the_middle(uint32_t frame)
+{
+    bl_sites_forget(frame);
+    if (++dropped != SWEEP_MIN / 2)
+        return;
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        bl_stacks_reset_lock();
+        bool is_all_there = bl_stacks_set_aside() == SWEEP_MIN / 2;
+        bl_stacks_reuse();
+        _exit(is_all_there && bl_stacks_set_aside() == 0 ? 0 : 1);
+    }
+    int status = -1;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+START_TEST(a_fork_in_the_middle_has_all_that_was_set_aside)
+{
+    start();
+    for (uint32_t s = 0; s < SWEEP_MIN; s++)
+        ck_assert_uint_ne(intern(s), 0);
+    ck_assert(bl_stacks_sweep_begin());
+    dropped = 0;
+    uint32_t count = bl_stacks_sweep(fork_in_the_middle);
+    ck_assert_uint_gt(dropped, SWEEP_MIN / 2);
+    ck_assert_uint_eq(bl_stacks_set_aside(), count);
+}
+END_TEST
+
 START_TEST(a_number_is_not_given_out_again_at_once)
 {
     start();
@@ -388,10 +424,12 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        memory_stays_bounded_through_a_million_stacks, a_number_is_not_given_out_again_at_once,
-        a_stack_in_the_hands_of_realloc_is_kept, a_full_table_of_stacks_is_as_small_as_what_is_used,
-        threads_never_find_a_number_that_was_swept};
+    const TTest *const tests[] = {memory_stays_bounded_through_a_million_stacks,
+                                  a_number_is_not_given_out_again_at_once,
+                                  a_fork_in_the_middle_has_all_that_was_set_aside,
+                                  a_stack_in_the_hands_of_realloc_is_kept,
+                                  a_full_table_of_stacks_is_as_small_as_what_is_used,
+                                  threads_never_find_a_number_that_was_swept};
     Suite *suite = suite_create("sweep");
     for (size_t i = 0; i < BL_ARRAY_LENGTH(tests); i++) {
         TCase *one = tcase_create(tests[i]->name);
