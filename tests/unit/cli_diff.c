@@ -41,7 +41,8 @@ static struct pair compare(struct synth *a, struct synth *b, uint64_t min_bytes)
                       "%s", error.text);
         sides[i] = (struct bl_diff_side){.reader = pair.inspections[i].reader,
                                          .model = pair.inspections[i].model,
-                                         .symbols = pair.inspections[i].symbols};
+                                         .symbols = pair.inspections[i].symbols,
+                                         .growth = pair.inspections[i].growth};
     }
     ck_assert_msg(bl_diff_create(&pair.diff, sides, &options, &error) == 0, "%s", error.text);
     return pair;

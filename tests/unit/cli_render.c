@@ -198,6 +198,98 @@ START_TEST(json_has_every_key_of_the_schema)
 }
 END_TEST
 
+static json_t *memory_of(struct synth *synth, json_t **ret_root)
+{
+    char *text = report_of(synth, &(struct bl_report_options){.is_json = true});
+    json_error_t where;
+    *ret_root = json_loads(text, 0, &where);
+    ck_assert_msg(*ret_root != NULL, "%s", where.text);
+    free(text);
+    return json_object_get(*ret_root, "memory");
+}
+
+static void check_number(const json_t *object, const char *key, json_int_t expected)
+{
+    const json_t *value = json_object_get(object, key);
+    ck_assert_msg(json_is_integer(value), "%s is no number", key);
+    ck_assert_msg(json_integer_value(value) == expected, "%s is %" JSON_INTEGER_FORMAT, key,
+                  json_integer_value(value));
+}
+
+START_TEST(limits_requests_marks_and_sweeps_are_in_the_json)
+{
+    struct synth *synth = scene_gateway();
+    json_t *root;
+    synth->header.limit_bytes = 64 << 20;
+    synth->header.limit_action = BL_LIMIT_FAIL;
+    synth->header.limit_reached_ns = synth->header.start_ns + 5 * SECOND;
+    synth->header.limit_first_bytes = (64 << 20) - 10;
+    synth->header.limit_refused = 7;
+    synth->header.limit_refused_bytes = 7000;
+    synth->header.limit_stack = 1;
+    synth->header.cgroup_limit_bytes = 512 << 20;
+    synth->header.cgroup_bytes = 100 << 20;
+    synth->header.address_space_limit_bytes = 1ull << 32;
+    synth->header.address_space_bytes = 1ull << 31;
+    synth->header.frame_sweeps = 3;
+    synth->header.frames_reclaimed = 400000;
+    uint32_t number = synth_boundary(synth, "ngx_http_free_request", 12);
+    struct bl_boundary *boundary = synth_record(synth, BL_SECTION_BOUNDARIES, number);
+    boundary->flags = BL_BOUNDARY_ASKED;
+    synth_boundary(synth, "ev_end", 0);
+    synth_mark(synth, "123", BL_MARK_PLAIN, synth->header.start_ns + 2 * SECOND);
+    json_t *memory = memory_of(synth, &root);
+    json_t *limits = json_object_get(memory, "limits");
+    check_number(limits, "limit_bytes", 64 << 20);
+    ck_assert_str_eq(json_string_value(json_object_get(limits, "limit_action")), "fail");
+    check_number(limits, "limit_reached_ns", (json_int_t)(5 * SECOND));
+    check_number(limits, "limit_first_bytes", (64 << 20) - 10);
+    check_number(limits, "limit_refused", 7);
+    check_number(limits, "limit_refused_bytes", 7000);
+    ck_assert(json_is_array(json_object_get(json_object_get(limits, "limit_stack"), "frames")));
+    check_number(limits, "cgroup_limit_bytes", 512 << 20);
+    check_number(limits, "cgroup_bytes", 100 << 20);
+    check_number(limits, "address_space_limit_bytes", 1ll << 32);
+    check_number(limits, "address_space_bytes", 1ll << 31);
+    ck_assert(json_is_null(json_object_get(limits, "direct_limit_bytes")));
+    json_t *requests = json_object_get(memory, "requests");
+    ck_assert_uint_eq(json_array_size(requests), 2);
+    json_t *asked = json_array_get(requests, 0);
+    ck_assert_str_eq(json_string_value(json_object_get(asked, "function")),
+                     "ngx_http_free_request");
+    check_number(asked, "completed", 12);
+    ck_assert(json_is_true(json_object_get(asked, "asked")));
+    check_number(json_array_get(requests, 1), "completed", 0);
+    ck_assert(json_is_false(json_object_get(json_array_get(requests, 1), "asked")));
+    check_number(json_object_get(memory, "stacks"), "sweeps", 3);
+    check_number(json_object_get(memory, "stacks"), "frames_reclaimed", 400000);
+    json_t *mark = json_array_get(json_object_get(root, "marks"), 0);
+    check_number(mark, "number", 1);
+    check_number(mark, "t_ns", (json_int_t)(2 * SECOND));
+    ck_assert_str_eq(json_string_value(json_object_get(mark, "name")), "123");
+    json_decref(root);
+    synth_destroy(synth);
+}
+END_TEST
+
+START_TEST(what_is_not_limited_is_null)
+{
+    struct synth *synth = scene_gateway();
+    json_t *root;
+    json_t *memory = memory_of(synth, &root);
+    json_t *limits = json_object_get(memory, "limits");
+    static const char *const none[] = {"limit_bytes",        "limit_reached_ns",
+                                       "cgroup_limit_bytes", "address_space_limit_bytes",
+                                       "limit_stack",        "direct_limit_bytes"};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        ck_assert_msg(json_is_null(json_object_get(limits, none[i])), "%s", none[i]);
+    ck_assert_str_eq(json_string_value(json_object_get(limits, "limit_action")), "report");
+    ck_assert_uint_eq(json_array_size(json_object_get(memory, "requests")), 0);
+    json_decref(root);
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(an_empty_ledger_is_a_report_too)
 {
     struct synth *synth = synth_create();
@@ -218,6 +310,8 @@ int main(void)
     tcase_add_test(tests, match_keeps_only_stacks_that_have_it);
     tcase_add_test(tests, verdicts_look_as_agreed);
     tcase_add_test(tests, json_has_every_key_of_the_schema);
+    tcase_add_test(tests, limits_requests_marks_and_sweeps_are_in_the_json);
+    tcase_add_test(tests, what_is_not_limited_is_null);
     tcase_add_test(tests, an_empty_ledger_is_a_report_too);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

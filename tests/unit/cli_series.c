@@ -204,6 +204,13 @@ START_TEST(marks_come_oldest_first_and_are_found_by_name)
     ck_assert_uint_eq(set->marks[1]->classes[0].live_bytes, 150);
     ck_assert_uint_eq(set->marks[0]->classes[0].live_count, 1);
     ck_assert_ptr_null(bl_series_find_mark(set, "c"));
+    ck_assert_ptr_eq(bl_series_find_mark(set, "#2"), set->marks[0]);
+    ck_assert_ptr_null(bl_series_find_mark(set, "#1"));
+    char text[BL_SERIES_MARK_TEXT];
+    bl_series_mark_text(set, 1, text, sizeof(text)); /* a later one has its name */
+    ck_assert_str_eq(text, "#3 \"b\"");
+    bl_series_mark_text(set, 2, text, sizeof(text));
+    ck_assert_str_eq(text, "b");
     close_set();
 }
 END_TEST
