@@ -13,12 +13,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MOMENTS   16u             /* of a group's births stand for all */
-#define MANY      16u             /* fewer may be chance */
-#define SET_UP_NS BL_JUDGE_SECOND /* a process that began so long ago may not be set up yet */
-#define SLOT_NS   100000000ull
-#define SLOTS     8u   /* different ones among the moments are repetition */
-#define FILLING_Z 2.33 /* one in a hundred leaks would slow down as much by chance */
+#define MOMENTS      16u             /* of a group's births stand for all */
+#define MANY         16u             /* fewer may be chance */
+#define SET_UP_NS    BL_JUDGE_SECOND /* a process that began so long ago may not be set up yet */
+#define MOMENT_SHARE 0.05            /* of the work */
+#define SLOT_NS      100000000ull
+#define SLOTS        8u   /* different ones among the moments are repetition */
+#define FILLING_Z    2.33 /* one in a hundred leaks would slow down as much by chance */
 
 /* ---- followed in time ---- */
 
@@ -132,6 +133,18 @@ static bool is_spread_in_time(const struct course *course)
     for (size_t i = 1; i < MOMENTS; i++)
         slots += course->at_ns[i] / SLOT_NS != course->at_ns[i - 1] / SLOT_NS;
     return slots >= SLOTS;
+}
+
+bool bl_course_is_moment(const struct bl_judge *judge, uint64_t from_ns, uint64_t to_ns)
+{
+    uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
+    const struct bl_circle all = {.least = HUGE_VAL};
+    if (to_ns <= from_ns + BL_JUDGE_TICK_NS)
+        return true;
+    struct bl_work from = bl_activity_at(judge->histories, judge->callers, &all, start_ns, from_ns);
+    struct bl_work to = bl_activity_at(judge->histories, judge->callers, &all, start_ns, to_ns);
+    return to.completed >= MANY &&
+           to.completed_before - from.completed_before <= MOMENT_SHARE * to.completed;
 }
 
 enum bl_ground bl_course_of(const struct bl_judge *judge, size_t first, size_t end)

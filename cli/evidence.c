@@ -39,6 +39,9 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_ACCUSED] = "",
     [BL_GROUND_IN_USE] = "in use: so far the same was done with them as with others that were "
                          "released, and they are no older than those became",
+    [BL_GROUND_HANDS] =
+        "a thread was still at work at the end, last on them or on what was made by "
+        "the same call, which it may hold",
     [BL_GROUND_YOUNG] = "too young to be judged: nothing like them has ended yet",
     [BL_GROUND_OLD] = "older than released ones with the same operations became, but not by much",
     [BL_GROUND_STEADY] = "all made early and none since, while the program went on: a pool, a "
@@ -107,7 +110,7 @@ static void write_leaked(struct bl_finding *finding, size_t used, const char *wh
 bool bl_evidence_is_suspect(enum bl_ground ground)
 {
     return ground == BL_GROUND_STEADY || ground == BL_GROUND_FILLING || ground == BL_GROUND_ONCE ||
-           ground == BL_GROUND_SET_UP || ground == BL_GROUND_FEW;
+           ground == BL_GROUND_SET_UP || ground == BL_GROUND_FEW || ground == BL_GROUND_HANDS;
 }
 
 /* Why nobody is accused, and how it looks at the acquire that would be. */

@@ -5,7 +5,7 @@
  * agree.c compares the guesses among them.
  * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
  * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
- * how a group came to be, findings.c writes each group up.
+ * how a group came to be, hands.c what was in use at the end, findings.c writes each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -90,6 +90,7 @@ struct bl_judge {
     uint64_t guard_ns; /* younger ones without siblings are not judged */
     uint64_t activity_end_ns;
     uint32_t main_thread;
+    struct bl_hands *hands; /* NULL: nobody has asked */
 
     struct bl_decision *decisions;
     size_t decision_count;
@@ -185,6 +186,8 @@ void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decisi
 const struct bl_growth *bl_course_growth(const struct bl_judge *judge, size_t first, size_t end);
 /* Does the site's memory grow, and the group with it? */
 bool bl_course_is_growing(const struct bl_growth *growth, struct bl_span span);
+/* Was hardly anything done between two moments, of all that the program did? */
+bool bl_course_is_moment(const struct bl_judge *judge, uint64_t from_ns, uint64_t to_ns);
 /* How a group that nothing was ever released of came: BL_GROUND_ACCUSED is again and again, as the
  * work went on. */
 enum bl_ground bl_course_of(const struct bl_judge *judge, size_t first, size_t end);

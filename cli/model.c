@@ -282,6 +282,17 @@ size_t bl_model_stack(const struct bl_reader *reader, uint32_t stack, uint32_t *
     return count;
 }
 
+int bl_model_frames_inside(const struct bl_reader *reader, uint32_t stack, uint32_t frame)
+{
+    for (int inside = 0; stack != 0 && frame != 0 && inside < BL_MODEL_FRAMES_MAX; inside++) {
+        if (stack == frame)
+            return inside;
+        const struct bl_frame *one = bl_reader_frame(reader, stack);
+        stack = one ? one->parent : 0;
+    }
+    return -1;
+}
+
 /* How many blocks a sampled block of this size stands for. */
 static double sample_weight(uint64_t sample_bytes, double size)
 {

@@ -130,6 +130,8 @@ const char *bl_model_class_name(const struct bl_model *model, uint32_t class_num
 /* Frame numbers of a stack, innermost first, without the shim's own; returns how many were stored,
  * at most `max`. */
 size_t bl_model_stack(const struct bl_reader *reader, uint32_t stack, uint32_t *out, size_t max);
+/* How many frames a stack has inside one of its frames; -1: the frame is none of it. */
+int bl_model_frames_inside(const struct bl_reader *reader, uint32_t stack, uint32_t frame);
 
 /* The first thread of a forked child; buffers recorded under lower numbers are its parent's. Birth
  * times cannot tell exactly: their clock ticks a few milliseconds apart. 0 when there is none. */

@@ -1,5 +1,6 @@
 #include "pairing.h"
 
+#include "hands.h"
 #include "judge.h"
 
 #include <stdlib.h>
@@ -148,6 +149,7 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     free(judge.growth_chains);
     free(judge.decisions);
     bl_counts_destroy(judge.counts);
+    bl_hands_destroy(judge.hands);
     free(judge.object_groups);
     free(judge.groups);
     if (outcome < 0)

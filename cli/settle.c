@@ -3,6 +3,7 @@
  * sets up. Judged is the whole group that is blamed on one acquire.
  */
 #include "activity.h"
+#include "hands.h"
 #include "judge.h"
 
 #include <math.h>
@@ -19,9 +20,7 @@
 #define LATE_SHARE        0.5
 #define SET_UP_NS         (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
 #define STALE_LEAST       3u
-#define HELD_AT_ONCE      4u  /* buffers by a thread */
-#define HISTORY_MAX       64u /* events looked at */
-#define DEEP_INSIDE       5u  /* frames of the library between the user's call and the birth */
+#define DEEP_INSIDE       5u /* frames of the library between the user's call and the birth */
 
 /* Does the blamed acquire take references again and again, and keep more of them than the one that
  * whoever holds the buffer may have? */
@@ -176,63 +175,6 @@ void bl_decision_settle(const struct bl_judge *judge, struct bl_decision *decisi
     decision->chain = birth ? bl_callers_site(judge->callers, birth->callers) : 0;
 }
 
-/* ---- at the end of the process ---- */
-
-static bool is_of_worker(const struct bl_judge *judge, uint32_t thread)
-{
-    return thread != 0 && thread != judge->main_thread;
-}
-
-static bool is_touched_by_worker(const struct bl_judge *judge,
-                                 const struct bl_history_object *object)
-{
-    struct bl_event events[HISTORY_MAX];
-    size_t count;
-    const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &count);
-    const struct bl_object *record = &tracked[object->index].object;
-    size_t kept =
-        bl_reader_history(judge->reader, record->events, record->event_count, events, HISTORY_MAX);
-    for (size_t i = 0; i < kept; i++)
-        if (is_of_worker(judge, events[i].thread))
-            return true;
-    return is_of_worker(judge, record->thread) || is_of_worker(judge, object->thread);
-}
-
-/* Threads other than the main one that were there at a moment or later. */
-static uint64_t count_workers(const struct bl_judge *judge, uint64_t moment_ns)
-{
-    uint64_t count = 0;
-    for (uint32_t i = 1; i < bl_reader_count(judge->reader, BL_SECTION_THREADS); i++) {
-        const struct bl_thread *thread = bl_reader_thread(judge->reader, i);
-        count += thread && is_of_worker(judge, i) &&
-                 (!(thread->flags & BL_THREAD_ENDED) || thread->end_ns >= moment_ns);
-    }
-    return count;
-}
-
-/* May all of a group have been in the hands of threads when the process ended, or when they were
- * told to stop for that? They are few, no older than siblings became, and such a thread had each of
- * them. */
-static bool are_in_hands(const struct bl_judge *judge, size_t first, size_t end)
-{
-    struct bl_span span = bl_grouping_span(judge, first, end);
-    if (!judge->is_final || span.count > HELD_AT_ONCE * count_workers(judge, span.oldest_birth_ns))
-        return false;
-    for (size_t i = first; i < end; i++) {
-        const struct bl_decision *decision = &judge->decisions[i];
-        uint64_t longest_ns = decision->sibling_longest_ns;
-        uint64_t limit_ns = longest_ns + longest_ns / 2 + BL_JUDGE_TICK_NS;
-        for (size_t k = 0; k < decision->object_count; k++) {
-            const struct bl_history_object *object =
-                &judge->histories->objects[decision->first_object + k];
-            if (judge->model->now_ns > object->birth_ns + limit_ns ||
-                !is_touched_by_worker(judge, object))
-                return false;
-        }
-    }
-    return true;
-}
-
 /* ---- all of it ---- */
 
 /* Of what nothing was ever released of, by the site's memory in time, else by how it came. */
@@ -247,7 +189,7 @@ static enum bl_ground course_of(const struct bl_judge *judge, size_t first, size
     return bl_course_of(judge, first, end);
 }
 
-static enum bl_ground ground_of(const struct bl_judge *judge, size_t first, size_t end,
+static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end,
                                 double *ret_steadiness)
 {
     enum bl_verdict verdict = judge->decisions[first].verdict;
@@ -264,8 +206,10 @@ static enum bl_ground ground_of(const struct bl_judge *judge, size_t first, size
         return span.count < STALE_LEAST ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
     if (are_singletons(judge, first, end) || are_set_up_inside(judge, first, end))
         return BL_GROUND_ONCE;
-    if (are_in_hands(judge, first, end))
+    if (bl_hands_may_hold(judge, first, end))
         return BL_GROUND_IN_USE;
+    if (bl_hands_hold(judge, first, end))
+        return BL_GROUND_HANDS;
     if (verdict == BL_VERDICT_NEVER_RELEASED)
         ground = course_of(judge, first, end, growth);
     if (ground == BL_GROUND_STEADY)

@@ -23,6 +23,7 @@ enum bl_verdict {
 enum bl_ground {
     BL_GROUND_ACCUSED, /* it is called more */
     BL_GROUND_IN_USE,
+    BL_GROUND_HANDS, /* at the end a thread was at work on what the same call made */
     BL_GROUND_YOUNG,
     BL_GROUND_OLD, /* older than siblings became, but not by much */
     BL_GROUND_STEADY,

@@ -1521,6 +1521,94 @@ START_TEST(what_workers_had_when_they_were_told_to_stop_is_in_use)
 }
 END_TEST
 
+/* Something that a worker uses to the end is set up by one call, late in the run, and with it two
+ * more, which the library has a plug-in make. */
+struct set_up {
+    uint32_t whole;
+    uint32_t part;
+    uint32_t use;
+};
+
+static struct set_up make_set_up(struct world *w)
+{
+    uint32_t call = at(w, w->main_frame, 0x300);
+    return (struct set_up){.whole = inside(w, call, 0x40),
+                           .part = at(w, inside(w, call, 0x50), 0x800),
+                           .use = at(w, w->loop, 0x210)};
+}
+
+static void set_up(struct world *w, struct set_up at, uint64_t birth_ns, uint64_t parts_ns,
+                   uint64_t used_ns)
+{
+    struct synth_op part[] = {{.op = BL_OP_ALLOC, .stack = at.part, .delta = 1}};
+    struct synth_op ops[] = {
+        {.op = BL_OP_ALLOC, .stack = at.whole, .delta = 1, .thread = w->main_thread},
+        {.op = BL_OP_RETAIN, .stack = at.use, .delta = 1, .thread = w->worker},
+        {.op = BL_OP_RELEASE, .stack = at.use, .delta = -1, .thread = w->worker}};
+    for (size_t i = 0; i < 3; i++)
+        ops[i].time_ns = i == 0 ? birth_ns : used_ns;
+    synth_object(w->synth, w->class, 1000, birth_ns, ops, 3);
+    live(w, 2, birth_ns, parts_ns, part, 1);
+}
+
+static void work_all_the_time(struct world *w)
+{
+    done_between(w, 9000, MILLI, 2 * MILLI, START + MILLI, END,
+                 OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+}
+
+START_TEST(what_hangs_on_the_last_that_a_thread_at_work_did_is_in_its_hands)
+{
+    struct world *w = make_world();
+    work_all_the_time(w);
+    set_up(w, make_set_up(w), END - 300 * SECOND, END - 280 * SECOND, END - MILLI);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_HANDS)->count, 2);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_thread_at_work_has_no_more_in_its_hands_than_the_last)
+{
+    struct world *w = make_world();
+    struct set_up places = make_set_up(w);
+    work_all_the_time(w);
+    for (uint64_t i = 5; i-- > 0;)
+        set_up(w, places, END - (10 + 50 * i) * SECOND, END - (10 + 50 * i) * SECOND,
+               END - MILLI - 50 * i * SECOND);
+    judge(w);
+    ck_assert_uint_eq(find(w, BL_VERDICT_NEVER_RELEASED, 0x300)->count, 5);
+    ck_assert_uint_eq(find(w, BL_VERDICT_NEVER_RELEASED, 0x800)->count, 10);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_one_long_call_makes_as_the_work_goes_on_is_in_nobodys_hands)
+{
+    struct world *w = make_world();
+    work_all_the_time(w);
+    set_up(w, make_set_up(w), END - 500 * SECOND, END - 100 * SECOND, END - MILLI);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x800)->count, 2);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_thread_did_that_has_ended_is_in_nobodys_hands)
+{
+    struct world *w = make_world();
+    work_all_the_time(w);
+    set_up(w, make_set_up(w), END - 300 * SECOND, END - 280 * SECOND, END - MILLI);
+    struct bl_thread *thread = synth_record(w->synth, BL_SECTION_THREADS, w->worker);
+    thread->flags = BL_THREAD_ENDED;
+    thread->start_ns = START;
+    thread->end_ns = END;
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x800)->count, 2);
+    finish(w);
+}
+END_TEST
+
 START_TEST(the_pools_that_a_young_process_makes_for_its_threads_are_no_leak)
 {
     struct world *w = make_world();
@@ -1795,6 +1883,10 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
     tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
+    tcase_add_test(tests, what_hangs_on_the_last_that_a_thread_at_work_did_is_in_its_hands);
+    tcase_add_test(tests, a_thread_at_work_has_no_more_in_its_hands_than_the_last);
+    tcase_add_test(tests, what_one_long_call_makes_as_the_work_goes_on_is_in_nobodys_hands);
+    tcase_add_test(tests, what_a_thread_did_that_has_ended_is_in_nobodys_hands);
     tcase_add_test(tests, the_pools_that_a_young_process_makes_for_its_threads_are_no_leak);
     tcase_add_test(tests, what_comes_all_at_once_and_is_never_released_is_set_up);
     tcase_add_test(tests, a_few_requests_that_are_never_released_late_in_a_run_are_a_leak);

@@ -3,6 +3,8 @@
 
 #include <gst/gst.h>
 
+#include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #define FRAME_BYTES  512
@@ -290,6 +292,44 @@ static void clean_pipeline(void)
     run_pipeline(false);
 }
 
+/* ---- clean: GStreamer's own thread holds its pipeline while the program ends ----
+ *
+ * What changes the state on behalf of a pipeline that is ready is a thread of a pool. The last that
+ * it says, when all others can go on, is that it is through; its reference is given back behind
+ * that. */
+
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t told = PTHREAD_COND_INITIALIZER;
+static bool is_told;
+
+static void on_log(GstDebugCategory *category, GstDebugLevel level, const char *file,
+                   const char *function, int line, GObject *object, GstDebugMessage *message,
+                   gpointer data)
+{
+    (void)category, (void)level, (void)file, (void)function, (void)line, (void)object, (void)data;
+    if (strcmp(gst_debug_message_get(message), "state continue done") != 0)
+        return;
+    pthread_mutex_lock(&told_lock);
+    is_told = true;
+    pthread_cond_signal(&told);
+    pthread_mutex_unlock(&told_lock);
+    for (;;)
+        pause();
+}
+
+static void state_change(void)
+{
+    gst_debug_remove_log_function(gst_debug_log_default);
+    gst_debug_add_log_function(on_log, NULL, NULL);
+    gst_debug_set_threshold_for_name("bin", GST_LEVEL_DEBUG);
+    gst_debug_set_active(TRUE);
+    run_pipeline(false);
+    pthread_mutex_lock(&told_lock);
+    while (!is_told)
+        pthread_cond_wait(&told, &told_lock);
+    pthread_mutex_unlock(&told_lock);
+}
+
 /* ---- clean: a pool whose buffers rise again, and writable copies of shared ones ---- */
 
 static GstBufferPool *pool;
@@ -327,6 +367,7 @@ static const struct corpus_case cases[] = {
     {"cascade", cascade},
     {"pipeline", pipeline},
     {"clean_pipeline", clean_pipeline},
+    {"state_change", state_change},
     {"buffer_pool", buffer_pool},
 };
 

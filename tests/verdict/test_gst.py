@@ -44,6 +44,8 @@ CASES = [
              Leak('missing-release', 'gst-buffer', 'monitor', 200, of=200, release='',
                   holds={'gst-memory': 200, 'g-object': 1})]),
     Case('clean: a pipeline with a tee and two threads', 'clean_pipeline', 3000),
+    Case('clean: a thread of GStreamer still changes the state of its pipeline at the end',
+         'state_change', 3000),
     Case('clean: a pool whose buffers rise again, and writable copies', 'buffer_pool', 5000),
 ]
 
