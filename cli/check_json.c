@@ -167,9 +167,11 @@ static json_t *make_untracked(const struct bl_check *check)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < check->untracked_count; i++)
-        json_array_append_new(
-            array, json_pack("{s:i, s:s, s:s}", "pid", (int)check->untracked[i].pid, "comm",
-                             check->untracked[i].comm, "why", check->untracked[i].why));
+        json_array_append_new(array,
+                              json_pack("{s:i, s:s, s:o, s:s}", "pid", (int)check->untracked[i].pid,
+                                        "comm", check->untracked[i].comm, "count",
+                                        bl_check_json_number(check->untracked[i].count), "why",
+                                        check->untracked[i].why));
     return array;
 }
 

@@ -178,9 +178,13 @@ static void write_processes_apart(const struct pen *pen)
                     bl_text_bytes(bytes, process->unknown_bytes),
                     process->why_not ? process->why_not : "?");
     }
-    for (size_t i = 0; i < check->untracked_count; i++)
-        fprintf(pen->out, "not tracked: %s[%d]: %s\n", check->untracked[i].comm,
-                (int)check->untracked[i].pid, check->untracked[i].why);
+    for (size_t i = 0; i < check->untracked_count; i++) {
+        const struct bl_untracked *untracked = &check->untracked[i];
+        fprintf(pen->out, "not tracked: %s[%d]", untracked->comm, (int)untracked->pid);
+        if (untracked->count > 1)
+            fprintf(pen->out, " and %llu more", (unsigned long long)untracked->count - 1);
+        fprintf(pen->out, ": %s\n", untracked->why);
+    }
     if (check->untracked_count > 0 && check->judged > 0 && !check->allows_untracked)
         fprintf(pen->out, "what is not tracked is not checked: --allow-untracked lets that pass, "
                           "--ignore-process PATTERN leaves a name out\n");

@@ -146,6 +146,12 @@ struct replaced {
     char comm[64];
 };
 
+/* A program that its parent, or what it was before, noted as one that goes without the shim. */
+struct noted {
+    struct bl_exec exec;
+    uint64_t start_ns; /* of who noted it */
+};
+
 struct request {
     struct bl_session session;
     struct bl_check check;
@@ -171,6 +177,8 @@ struct request {
     char root[PATH_MAX];
     struct replaced *replaced;
     size_t replaced_count;
+    struct noted *noted;
+    size_t noted_count;
 };
 
 /* ---- options ---- */
@@ -466,11 +474,25 @@ static void note_replaced(struct request *request, const struct bl_header *heade
                       strnlen(header->comm, sizeof(header->comm)));
 }
 
+static void take_notes(struct request *request, const struct bl_header *header)
+{
+    for (size_t i = 0; i < BL_EXECS_MAX; i++) {
+        const struct bl_exec *exec = &header->execs[i];
+        if (exec->reason == BL_EXEC_TRACKED || exec->count == 0)
+            continue;
+        request->noted =
+            bl_leaks_memory(request->noted, (request->noted_count + 1) * sizeof(*request->noted));
+        request->noted[request->noted_count++] =
+            (struct noted){.exec = *exec, .start_ns = header->start_realtime_ns};
+    }
+}
+
 /* A process that ended: judged at once, so that its ledger need not be kept. */
 static void on_end(void *context, struct bl_target *target)
 {
     struct request *request = context;
     uint64_t freed = 0;
+    take_notes(request, &target->header);
     if (target->header.state == BL_STATE_EXECED)
         note_replaced(request, &target->header);
     else
@@ -484,6 +506,7 @@ static void on_running(void *context, struct bl_target *target)
     struct request *request = context;
     struct bl_collect_options options = request->collect;
     options.still_runs = true;
+    take_notes(request, &target->header);
     bl_check_collect(&request->check, target, &options);
 }
 
@@ -534,16 +557,22 @@ static int run_command(struct request *request, struct bl_error *error)
 
 /* ---- what went without the shim ---- */
 
-static void add_untracked(struct bl_check *check, pid_t pid, const char *comm, const char *why)
+static void add_untracked(struct bl_check *check, const struct bl_untracked *untracked,
+                          const char *exe)
 {
     char left_out[512];
-    if (bl_check_leaves_out(check, comm, comm, left_out, sizeof(left_out)))
+    if (bl_check_leaves_out(check, untracked->comm, exe, left_out, sizeof(left_out)))
         return;
     check->untracked =
         bl_leaks_memory(check->untracked, (check->untracked_count + 1) * sizeof(*check->untracked));
-    struct bl_untracked *untracked = &check->untracked[check->untracked_count++];
-    *untracked = (struct bl_untracked){.pid = pid, .why = why};
-    snprintf(untracked->comm, sizeof(untracked->comm), "%s", comm);
+    check->untracked[check->untracked_count++] = *untracked;
+}
+
+static void add_unseen(struct bl_check *check, pid_t pid, const char *comm, const char *why)
+{
+    struct bl_untracked untracked = {.pid = pid, .count = 1, .why = why};
+    snprintf(untracked.comm, sizeof(untracked.comm), "%s", comm);
+    add_untracked(check, &untracked, comm);
 }
 
 static bool is_suspect(const struct bl_session *session, uint32_t pid)
@@ -554,31 +583,71 @@ static bool is_suspect(const struct bl_session *session, uint32_t pid)
     return false;
 }
 
-static bool has_successor(const struct bl_session *session, const struct replaced *replaced)
+/* Is there a ledger of this process, younger than the one that began then? */
+static bool has_successor(const struct bl_session *session, uint32_t pid, uint64_t start_ns)
 {
     for (size_t i = 0; i < session->tree.count; i++)
-        if (session->tree.processes[i].pid == replaced->pid &&
-            session->tree.processes[i].start_us > replaced->start_ns / 1000 + 1)
+        if (session->tree.processes[i].pid == pid &&
+            session->tree.processes[i].start_us > start_ns / 1000 + 1)
             return true;
+    return false;
+}
+
+static void add_noted(struct request *request, const struct noted *noted)
+{
+    static const char *const reasons[] = {
+        [BL_EXEC_STATIC] = "is a static program: it has no loader that obeys LD_PRELOAD",
+        [BL_EXEC_SECURE] = "runs with other credentials (setuid or file capabilities): the kernel "
+                           "dropped LD_PRELOAD (AT_SECURE)",
+        [BL_EXEC_CLASS] = "is made for another word size or machine than the shim"};
+    struct bl_untracked untracked = {.pid = (pid_t)noted->exec.pid, .count = noted->exec.count};
+    char path[4 * sizeof(noted->exec.path)];
+    char why[sizeof(path) + 160];
+    if (noted->exec.reason >= sizeof(reasons) / sizeof(reasons[0]) ||
+        has_successor(&request->session, noted->exec.pid, noted->start_ns))
+        return;
+    bl_text_printable(untracked.comm, sizeof(untracked.comm), noted->exec.comm,
+                      strnlen(noted->exec.comm, sizeof(noted->exec.comm)));
+    bl_text_printable(path, sizeof(path), noted->exec.path,
+                      strnlen(noted->exec.path, sizeof(noted->exec.path)));
+    snprintf(why, sizeof(why), "%s %s", path, reasons[noted->exec.reason]);
+    untracked.why = bl_leaks_text(request->check.leaks, why);
+    add_untracked(&request->check, &untracked, path);
+}
+
+/* Was it told by who started it? Then the kernel's numbers and names are the same. */
+static bool is_noted(const struct request *request, uint32_t pid, const char *comm)
+{
+    for (size_t i = 0; i < request->noted_count; i++) {
+        const struct bl_exec *exec = &request->noted[i].exec;
+        if (exec->pid == pid || strncmp(exec->comm, comm, sizeof(exec->comm)) == 0)
+            return true;
+    }
     return false;
 }
 
 static void find_untracked(struct request *request)
 {
     struct bl_session *session = &request->session;
-    for (size_t i = 0; i < session->suspect_count; i++)
-        if (session->suspects[i].was_said)
-            add_untracked(&request->check, session->suspects[i].pid, session->suspects[i].comm,
-                          session->suspects[i].why);
-    for (size_t i = 0; i < request->replaced_count; i++)
-        if (!has_successor(session, &request->replaced[i]) &&
-            !is_suspect(session, request->replaced[i].pid))
-            add_untracked(&request->check, (pid_t)request->replaced[i].pid, "(after exec)",
-                          "what it became by exec left no ledger: static, set-user-ID, or without "
-                          "LD_PRELOAD");
-    if (!bl_session_was_tracked(session) && request->check.untracked_count == 0)
-        add_untracked(&request->check, session->child, session->child_name,
-                      "it left no ledger: static, set-user-ID, or its LD_PRELOAD was dropped");
+    struct bl_check *check = &request->check;
+    for (size_t i = 0; i < request->noted_count; i++)
+        add_noted(request, &request->noted[i]);
+    for (size_t i = 0; i < session->suspect_count; i++) {
+        const struct bl_suspect *suspect = &session->suspects[i];
+        if (suspect->was_said && !is_noted(request, (uint32_t)suspect->pid, suspect->comm))
+            add_unseen(check, suspect->pid, suspect->comm, suspect->why);
+    }
+    for (size_t i = 0; i < request->replaced_count; i++) {
+        const struct replaced *replaced = &request->replaced[i];
+        if (!has_successor(session, replaced->pid, replaced->start_ns) &&
+            !is_suspect(session, replaced->pid) && !is_noted(request, replaced->pid, ""))
+            add_unseen(check, (pid_t)replaced->pid, "(after exec)",
+                       "what it became by exec left no ledger: static, set-user-ID, or without "
+                       "LD_PRELOAD");
+    }
+    if (!bl_session_was_tracked(session) && check->untracked_count == 0)
+        add_unseen(check, session->child, session->child_name,
+                   "it left no ledger: static, set-user-ID, or its LD_PRELOAD was dropped");
 }
 
 /* ---- the outcome ---- */
@@ -692,6 +761,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     if (is_run)
         remove_directory(&request);
     free(request.replaced);
+    free(request.noted);
     free(request.check.untracked);
     bl_baseline_deinit(&request.check.baseline);
     bl_suppressions_destroy(request.check.suppressions);

@@ -7,14 +7,48 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Shells, compilers and what drives them: they leave much to exit, and nobody asks about them. */
-static const char *const ignored_by_default[] = {
-    "sh",     "bash",    "dash",   "zsh",        "ksh*",    "mksh",
-    "fish",   "busybox", "make",   "gmake",      "ninja",   "samu",
-    "cmake",  "ctest",   "meson",  "libtool",    "gcc*",    "g++*",
-    "cc",     "c++",     "cc1*",   "collect2",   "as",      "ld",
-    "ld.*",   "lto*",    "clang*", "rustc",      "cargo",   "go",
-    "ccache", "sccache", "distcc", "pkg-config", "pkgconf", "x86_64-linux-gnu-*"};
+/* Shells, compilers and what drives them: they leave much to exit, and nobody asks about them. Also
+ * the loader's own tool, which is static and looks for libraries on behalf of others. */
+static const char *const ignored_by_default[] = {"sh",
+                                                 "bash",
+                                                 "dash",
+                                                 "zsh",
+                                                 "ksh*",
+                                                 "mksh",
+                                                 "fish",
+                                                 "busybox",
+                                                 "make",
+                                                 "gmake",
+                                                 "ninja",
+                                                 "samu",
+                                                 "cmake",
+                                                 "ctest",
+                                                 "meson",
+                                                 "libtool",
+                                                 "gcc*",
+                                                 "g++*",
+                                                 "cc",
+                                                 "c++",
+                                                 "cc1*",
+                                                 "collect2",
+                                                 "as",
+                                                 "ld",
+                                                 "ld.*",
+                                                 "lto*",
+                                                 "clang*",
+                                                 "rustc",
+                                                 "cargo",
+                                                 "go",
+                                                 "ccache",
+                                                 "sccache",
+                                                 "distcc",
+                                                 "pkg-config",
+                                                 "pkgconf",
+                                                 "x86_64-linux-gnu-*",
+                                                 "ldconfig",
+                                                 "*/pkg/tool/*/compile",
+                                                 "*/pkg/tool/*/link",
+                                                 "*/pkg/tool/*/asm"};
 
 /* The pattern that matches; NULL: none does. */
 static const char *find_in(const struct bl_patterns *patterns, const char *comm, const char *exe)
@@ -49,7 +83,8 @@ bool bl_check_leaves_out(const struct bl_check *check, const char *comm, const c
         return *out != '\0';
     }
     for (size_t i = 0; i < sizeof(ignored_by_default) / sizeof(ignored_by_default[0]); i++)
-        if (bl_suppress_glob(ignored_by_default[i], base)) {
+        if (bl_suppress_glob(ignored_by_default[i],
+                             strchr(ignored_by_default[i], '/') ? exe : base)) {
             snprintf(out, size,
                      "by the built-in name %s (shells, compilers, make): --processes PATTERN says "
                      "which to check",
@@ -292,7 +327,10 @@ void bl_check_summary(const struct bl_check *check, char *out, size_t size)
         used = add_part(out, size, used, text);
     }
     if (check->untracked_count > 0) {
-        snprintf(text, sizeof(text), "%zu not tracked", check->untracked_count);
+        uint64_t untracked = 0;
+        for (size_t i = 0; i < check->untracked_count; i++)
+            untracked += check->untracked[i].count;
+        snprintf(text, sizeof(text), "%llu not tracked", (unsigned long long)untracked);
         add_part(out, size, used, text);
     }
 }

@@ -34,7 +34,8 @@ struct bl_allowance {
 };
 
 struct bl_untracked {
-    pid_t pid;
+    pid_t pid; /* of the first */
+    uint64_t count;
     char comm[64];
     const char *why;
 };

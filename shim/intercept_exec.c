@@ -1,12 +1,16 @@
 /*
- * Programs that replace or join the process: marked in the ledger, and followed (environment.h).
+ * Programs that replace or join the process: marked in the ledger, followed (environment.h), and
+ * those that the shim cannot follow noted by name (program.h).
  * All of this also runs in vfork children: stack memory only.
  */
 #include "environment.h"
 #include "process.h"
+#include "program.h"
 #include "real.h"
 #include "signals.h"
+#include "sigsafe.h"
 
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -24,18 +28,44 @@
         name = full;                                                                               \
     }
 
-static int failed(int result)
+static void about_to(struct bl_program *program)
 {
+    bl_program_note(program, bl_sys_getpid());
+    bl_process_mark_exec();
+}
+
+static int failed(struct bl_program *program, int result)
+{
+    bl_program_forget(program);
     bl_process_unmark_exec();
     return result;
+}
+
+/* The file that a descriptor is of, by the name it has in /proc. */
+static void look_at_descriptor(struct bl_program *program, int fd)
+{
+    char link[32];
+    char path[256];
+    struct bl_text t;
+    bl_text_init(&t, link, sizeof link);
+    bl_text_str(&t, "/proc/self/fd/");
+    bl_text_u64(&t, fd < 0 ? UINT32_MAX : (uint64_t)fd);
+    bl_program_look_at(program, AT_FDCWD, link, 0);
+    long length = bl_sys4(SYS_readlinkat, AT_FDCWD, (long)link, (long)path, sizeof path - 1);
+    if (length > 0 && program->reason != BL_EXEC_TRACKED) {
+        path[length] = '\0';
+        bl_program_name(program, path);
+    }
 }
 
 BL_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
     READY();
     FOLLOWED(env, envp);
-    bl_process_mark_exec();
-    return failed(bl_real.execve(path, argv, env));
+    struct bl_program program;
+    bl_program_look_at(&program, AT_FDCWD, path, 0);
+    about_to(&program);
+    return failed(&program, bl_real.execve(path, argv, env));
 }
 
 BL_EXPORT int execv(const char *path, char *const argv[])
@@ -47,8 +77,10 @@ BL_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
     READY();
     FOLLOWED(env, envp);
-    bl_process_mark_exec();
-    return failed(bl_real.execvpe(file, argv, env));
+    struct bl_program program;
+    bl_program_look_up(&program, file);
+    about_to(&program);
+    return failed(&program, bl_real.execvpe(file, argv, env));
 }
 
 BL_EXPORT int execvp(const char *file, char *const argv[])
@@ -60,16 +92,30 @@ BL_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
     READY();
     FOLLOWED(env, envp);
-    bl_process_mark_exec();
-    return failed(bl_real.fexecve(fd, argv, env));
+    struct bl_program program;
+    look_at_descriptor(&program, fd);
+    about_to(&program);
+    return failed(&program, bl_real.fexecve(fd, argv, env));
 }
 
 BL_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
     READY();
     FOLLOWED(env, envp);
-    bl_process_mark_exec();
-    return failed(bl_real.execveat(fd, path, argv, env, flags));
+    struct bl_program program;
+    if (flags & AT_EMPTY_PATH && !*path)
+        look_at_descriptor(&program, fd);
+    else
+        bl_program_look_at(&program, fd, path, 0);
+    about_to(&program);
+    return failed(&program, bl_real.execveat(fd, path, argv, env, flags));
+}
+
+static int spawned(struct bl_program *program, const pid_t *pid, int error)
+{
+    if (error == 0)
+        bl_program_note(program, (uint32_t)*pid);
+    return error;
 }
 
 BL_EXPORT int posix_spawn(pid_t *ret_pid, const char *path,
@@ -79,10 +125,13 @@ BL_EXPORT int posix_spawn(pid_t *ret_pid, const char *path,
 {
     READY();
     FOLLOWED(env, envp);
+    struct bl_program program;
+    pid_t pid = 0;
+    bl_program_look_at(&program, AT_FDCWD, path, 0);
     bl_signals_before_exec(); /* the child inherits what the kernel knows now */
-    int error = bl_real.posix_spawn(ret_pid, path, actions, attributes, argv, env);
+    int error = bl_real.posix_spawn(ret_pid ? ret_pid : &pid, path, actions, attributes, argv, env);
     bl_signals_after_exec();
-    return error;
+    return spawned(&program, ret_pid ? ret_pid : &pid, error);
 }
 
 BL_EXPORT int posix_spawnp(pid_t *ret_pid, const char *file,
@@ -92,10 +141,14 @@ BL_EXPORT int posix_spawnp(pid_t *ret_pid, const char *file,
 {
     READY();
     FOLLOWED(env, envp);
+    struct bl_program program;
+    pid_t pid = 0;
+    bl_program_look_up(&program, file);
     bl_signals_before_exec();
-    int error = bl_real.posix_spawnp(ret_pid, file, actions, attributes, argv, env);
+    int error =
+        bl_real.posix_spawnp(ret_pid ? ret_pid : &pid, file, actions, attributes, argv, env);
     bl_signals_after_exec();
-    return error;
+    return spawned(&program, ret_pid ? ret_pid : &pid, error);
 }
 
 /* The list forms: the arguments become a vector on the stack, as in libc. */

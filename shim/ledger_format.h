@@ -146,7 +146,9 @@ enum bl_section {
     X(calls_refused,                                                                               \
       "{call|calls} of bufleak.h left undone: from a signal handler inside the shim, before it "   \
       "was ready, or without room")                                                                \
-    X(profiles_broken, "{profile|profiles} with mistakes, or that could not be read; see hooks")
+    X(profiles_broken, "{profile|profiles} with mistakes, or that could not be read; see hooks")   \
+    X(execs_dropped,                                                                               \
+      "{program|programs} started without the shim, whose {name was|names were} not kept")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -231,6 +233,27 @@ struct bl_direct {
 };
 static_assert(sizeof(struct bl_direct) == 32, "direct layout");
 #define BL_DIRECT_MAX 5u
+
+/* Why a program that the process started, or became, goes without the shim. */
+enum bl_exec_reason {
+    BL_EXEC_TRACKED = 0, /* nothing speaks against it */
+    BL_EXEC_STATIC = 1,  /* it asks for no loader, which alone obeys LD_PRELOAD */
+    BL_EXEC_SECURE = 2,  /* set-user-ID, set-group-ID or file capabilities: AT_SECURE */
+    BL_EXEC_CLASS = 3,   /* made for another word size or machine than the shim */
+};
+
+/* Programs of one file and reason. A slot is taken by claim (0 to 1, for ever), written, then
+ * published by reason; count is added to afterwards, and taken back where the call failed. */
+struct bl_exec {
+    uint32_t claim;  /*  0 atomic */
+    uint32_t reason; /*  4 enum bl_exec_reason, release; 0 = not there yet */
+    uint32_t count;  /*  8 relaxed adds */
+    uint32_t pid;    /* 12 of the first */
+    char comm[16];   /* 16 the name of the file that was asked for: of the script, if it is one */
+    char path[80]; /* 32 the end of the program file's path: of the interpreter, if there is one */
+};
+static_assert(sizeof(struct bl_exec) == 112, "exec layout");
+#define BL_EXECS_MAX 20u
 
 struct bl_header {
     char magic[8];               /*    0 */
@@ -336,7 +359,9 @@ struct bl_header {
 
     uint64_t options_broken; /* 1392 the same of BUFLEAK_OPTIONS */
 
-    uint8_t reserved3[2632]; /* 1400 */
+    uint8_t reserved3[392]; /* 1400 */
+
+    struct bl_exec execs[BL_EXECS_MAX]; /* 1792 that go without the shim */
 
     struct bl_java_counts java; /* 4032 */
 };
@@ -344,6 +369,7 @@ static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
 static_assert(offsetof(struct bl_header, reserved3) == 1400, "header layout");
+static_assert(offsetof(struct bl_header, execs) == 1792, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");
 static_assert(offsetof(struct bl_header, state) == 168, "header layout");

@@ -161,6 +161,7 @@ static void fill_identity(struct bl_header *h)
     h->mark_requests = 0;
     h->mark_served = 0;
     h->mark_error = 0;
+    memset(h->execs, 0, sizeof h->execs);
     read_comm(h->comm);
 }
 

@@ -124,6 +124,134 @@ class Running(CheckTest):
             self.bufleak('check', *arguments, *(['true'] if arguments else []), code=2)
 
 
+class Untracked(CheckTest):
+    """Programs that no loader can put the shim into, and that have ended before anybody looked."""
+    SOURCE = 'int main(void) { return 0; }'
+    WAYS = ('fork', 'vfork', 'spawn', 'spawnp', 'execvp', 'execveat', 'fexecve', 'system',
+            'missing-first')
+
+    def build(self, name, *flags, source=SOURCE):
+        program = self.home / name
+        subprocess.run(['gcc', *flags, '-x', 'c', '-', '-o', program], check=True, text=True,
+                       input=source)
+        return program
+
+    def start(self, way, program, *more, options=(), code=1, **rest):
+        return self.check(*options, '--', PROGRAMS / 'check_starter', way, program, *more, code=code,
+                          **rest)
+
+    def named(self, result):
+        return {u['comm']: u['count'] for u in result['untracked']}
+
+    def test_a_static_program_is_named_however_it_was_started(self):
+        program = self.build('gone_at_once', '-static')
+        for way in self.WAYS:
+            with self.subTest(way=way):
+                result = self.start(way, program)
+                self.assertEqual(result['outcome'], 'unknown')
+                self.assertEqual(self.named(result), {'gone_at_once': 1})
+                self.assertRegex(self.done.stderr, r'not tracked: gone_at_once\[[1-9]\d*\]: '
+                                 f'{program} is a static program')
+                self.assertEqual(self.start(way, program, code=0, options=['--allow-untracked'])
+                                 ['outcome'], 'passed')
+
+    def test_a_dynamic_program_is_not(self):
+        program = self.build('ordinary')
+        for way in self.WAYS:
+            with self.subTest(way=way):
+                self.assertEqual(self.start(way, program, code=0)['untracked'], [])
+
+    def test_every_kind_of_static_program_is_known(self):
+        kinds = {'pie': self.build('pie', '-static-pie', '-fPIE'),
+                 'bare': self.build('bare', '-static', '-nostdlib', source="""
+                     void _start(void) {
+                         __asm__("mov $60, %eax; xor %edi, %edi; syscall");
+                     }""")}
+        if shutil.which('busybox'):
+            copy = shutil.copy(shutil.which('busybox'), self.home / 'true')
+            if b'statically' in subprocess.run(['ldd', copy], capture_output=True).stderr:
+                kinds['true'] = copy
+        for name, program in kinds.items():
+            self.assertEqual(self.named(self.start('spawn', program)), {name: 1})
+
+    def test_one_of_another_word_size_is_named(self):
+        source = 'void _start(void) { __asm__("mov $1, %eax; xor %ebx, %ebx; int $0x80"); }'
+        program = self.build('narrow', '-m32', '-static', '-nostdlib', source=source)
+        try:
+            subprocess.run([program], check=True)
+        except OSError:
+            self.skipTest('the kernel runs no 32-bit programs')
+        self.start('vfork', program)
+        self.assertIn('another word size', self.done.stderr)
+
+    def test_scripts_are_named_by_their_own_name_and_their_interpreter(self):
+        interpreter = self.build('interpreter', '-static')
+        script = self.home / 'script'
+        script.write_text(f'#! {interpreter} -x\n')
+        outer = self.home / 'outer'
+        outer.write_text(f'#!{script}\n')
+        for path in (script, outer):
+            path.chmod(0o755)
+            self.assertEqual(self.named(self.start('vfork', path)), {path.name: 1})
+            self.assertIn(f'{interpreter} is a static', self.done.stderr)
+        script.write_text('#!/bin/sh\nexit 0\n')
+        self.assertEqual(self.start('vfork', script, code=0)['untracked'], [])
+
+    def test_a_set_user_id_program_is_named_unless_it_changes_nothing(self):
+        if os.geteuid() != 0:
+            self.skipTest('only root gives files to others')
+        self.home.chmod(0o755)
+        for name, user, mode, secure in (('theirs', 65534, 0o4755, True), ('group', 0, 0o2755, True),
+                                         ('mine', 0, 0o4755, False), ('plain', 65534, 0o755, False)):
+            program = pathlib.Path(shutil.copy('/bin/true', self.home / name))
+            os.chown(program, user, 65534)
+            program.chmod(mode)
+            with self.subTest(name):
+                for way in ('fork', 'vfork', 'spawn'):
+                    result = self.start(way, program, code=1 if secure else 0)
+                    self.assertEqual(self.named(result), {name: 1} if secure else {})
+                    if secure:
+                        self.assertIn('AT_SECURE', self.done.stderr)
+        # where it gives nothing, the shim comes along
+        result = self.check('--', 'setpriv', '--no-new-privs', PROGRAMS / 'check_starter', 'vfork',
+                            self.home / 'theirs')
+        self.assertEqual(result['untracked'], [])
+        self.assertIn('theirs', [p['comm'] for p in result['processes']])
+
+    def test_names_and_default_names_leave_it_out(self):
+        program = self.build('ldconfig', '-static')
+        self.assertEqual(self.start('vfork', program, code=0)['untracked'], [])
+        program = self.build('known', '-static')
+        for options in (['--ignore-process', 'kno*'], ['--processes', 'check_starter']):
+            self.assertEqual(self.start('vfork', program, options=options, code=0)['untracked'], [])
+
+    def test_many_of_one_name_are_counted_and_what_failed_is_not(self):
+        program = self.build('often', '-static')
+        self.assertEqual(self.named(self.start('spawn', program, 30)), {'often': 30})
+        self.assertRegex(self.done.stderr, r'not tracked: often\[\d+\] and 29 more: ')
+        self.assertIn(', 30 not tracked', self.done.stderr)
+        image = bytearray(program.read_bytes())
+        image[56:58] = b'\0\0'  # no program header: static to look at, and refused by exec
+        program.write_bytes(image)
+        result = self.check('--', 'python3', '-c', 'import os, sys\n'
+                            'try: os.execv(sys.argv[1], sys.argv[1:])\n'
+                            'except OSError: pass', program)
+        self.assertEqual(self.named(result), {})
+
+    def test_an_environment_without_the_shim_gets_it_back(self):
+        program = self.build('stripped')
+        result = self.check('--', 'env', '-i', program)
+        self.assertIn('stripped', [p['comm'] for p in result['processes'] if p['judged']])
+        result = self.check('--', 'env', '-i', self.build('unseen', '-static'), code=1)
+        self.assertEqual(self.named(result), {'unseen': 1})
+
+    def test_pythons_subprocess_is_seen(self):
+        program = self.build('of_python', '-static')
+        result = self.check('--ignore-process', 'python*', '--', 'python3', '-c', 'import subprocess, '
+                            'sys; subprocess.run(sys.argv[1:], check=True)', program, code=1)
+        self.assertEqual(self.named(result), {'of_python': 1})
+
+
 class Leaks(CheckTest):
     def test_what_nothing_leads_to_fails_and_what_is_held_passes(self):
         result = self.victim('lose', '3', '100', 'keep', '50', '100', code=23)
