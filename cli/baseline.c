@@ -133,7 +133,7 @@ static void match(struct bl_baseline_entry *entry, struct bl_leak *leak,
         leak->known_count = entry->count;
         leak->known_bytes = entry->bytes;
     }
-    bool grew = is_above(leak->count, leak->known_count, tolerance->share, tolerance->count);
+    bool grew = is_above(leak->run_count, leak->known_count, tolerance->share, tolerance->count);
     leak->baseline = grew ? BL_LEAK_GROWN : BL_LEAK_UNCHANGED;
 }
 
@@ -192,11 +192,12 @@ static json_t *make_entry(const struct bl_leak *leak)
         start--;
     for (size_t i = 0; i < leak->function_count; i++)
         json_array_append_new(functions, json_string(leak->functions[i]));
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s%, s:o}", "id", leak->id, "class", leak->class_name,
-        "kind", kind_name(leak->kind), "blamed", bl_leak_op_name(leak->op), "verdict",
-        leak->verdict, "count", (json_int_t)leak->count, "bytes", (json_int_t)leak->bytes, "module",
-        start ? start : "", start ? (size_t)(at - start) : (size_t)0, "functions", functions);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s%, s:o}", "id", leak->id, "class",
+                     leak->class_name, "kind", kind_name(leak->kind), "blamed",
+                     bl_leak_op_name(leak->op), "verdict", leak->verdict, "count",
+                     (json_int_t)leak->run_count, "bytes", (json_int_t)leak->run_bytes, "module",
+                     start ? start : "", start ? (size_t)(at - start) : (size_t)0, "functions",
+                     functions);
 }
 
 static int compare_keys(const void *left, const void *right)

@@ -501,9 +501,14 @@ static void explain_unknown(struct collect *collect)
 {
     struct bl_leak_process *process = bl_leaks_process(collect->check->leaks, collect->process);
     char why[512];
-    if (process->unknown_count == 0)
+    bool runs_on = process->end == BL_PROCESS_END_RUNS_ON;
+    if (process->unknown_count == 0 && !runs_on)
         return;
     process->is_unknown = true;
+    if (runs_on) {
+        process->why_not = "it runs on: --wait waits longer for it, --stop ends it";
+        return;
+    }
     if (process->end == BL_PROCESS_END_SIGNAL) {
         process->why_not = "it was killed before its end could be looked at";
         return;
@@ -592,7 +597,7 @@ static void describe_end(const struct bl_header *header, bool still_runs,
 void bl_check_collect(struct bl_check *check, const struct bl_target *target,
                       const struct bl_collect_options *options)
 {
-    struct bl_leak_process process = {.pid = target->header.pid};
+    struct bl_leak_process process = {.pid = target->header.pid, .run = check->runs};
     struct collect collect = {.check = check};
     struct bl_error error = {""};
     char comm[64];

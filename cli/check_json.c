@@ -114,6 +114,11 @@ static json_t *make_group(const struct bl_check *check, const struct bl_leak *le
                             ? json_pack("{s:f, s:f}", "count", leak->count_per_iteration, "bytes",
                                         leak->bytes_per_iteration)
                             : json_null());
+    json_object_set_new(group, "runs",
+                        json_pack("{s:o, s:o, s:o, s:o}", "of", bl_check_json_number(check->runs),
+                                  "seen", bl_check_json_number(leak->runs_seen), "least",
+                                  bl_check_json_number(leak->run_least), "most",
+                                  bl_check_json_number(leak->run_count)));
     json_object_set_new(group, "shares", make_shares(check, leak));
     return group;
 }
@@ -205,13 +210,13 @@ int bl_check_write_json(FILE *out, const struct bl_check *check, struct bl_error
     for (size_t i = 0; i < bl_leaks_count(check->leaks); i++)
         json_array_append_new(groups, make_group(check, bl_leaks_at(check->leaks, i)));
     bl_check_summary(check, summary, sizeof(summary));
-    json_t *root =
-        json_pack("{s:i, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                  "schema", 1, "tool", "bufleak " BL_VERSION, "outcome", outcomes[check->outcome],
-                  "summary", summary, "command", command, "command_code", check->command_code,
-                  "duration_ns", bl_check_json_number(check->duration_ns), "iterations",
-                  bl_check_json_number(check->iterations), "sums", make_sums(check), "processes",
-                  processes, "untracked", make_untracked(check), "groups", groups, "fixed",
-                  make_fixed(check), "unused_suppressions", make_unused(check));
+    json_t *root = json_pack(
+        "{s:i, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1,
+        "tool", "bufleak " BL_VERSION, "outcome", outcomes[check->outcome], "summary", summary,
+        "command", command, "command_code", check->command_code, "duration_ns",
+        bl_check_json_number(check->duration_ns), "runs", bl_check_json_number(check->runs),
+        "iterations", bl_check_json_number(check->iterations), "sums", make_sums(check),
+        "processes", processes, "untracked", make_untracked(check), "groups", groups, "fixed",
+        make_fixed(check), "unused_suppressions", make_unused(check));
     return bl_check_json_write(out, root, error);
 }

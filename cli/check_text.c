@@ -103,13 +103,30 @@ static void write_processes(const struct pen *pen, const struct bl_leak *leak)
     fprintf(pen->out, "\n");
 }
 
+/* One that each run leaves is one that can be looked for; one of few runs depends on something. */
+static void write_runs(const struct pen *pen, const struct bl_leak *leak)
+{
+    char least[BL_TEXT_NUMBER];
+    char most[BL_TEXT_NUMBER];
+    uint64_t runs = pen->check->runs;
+    if (runs < 2)
+        return;
+    bl_text_count(least, leak->run_least);
+    bl_text_count(most, leak->run_count);
+    fprintf(pen->out, "     %-16s %llu of %llu, %s", "in runs", (unsigned long long)leak->runs_seen,
+            (unsigned long long)runs, least);
+    if (leak->run_least < leak->run_count)
+        fprintf(pen->out, " to %s", most);
+    fprintf(pen->out, " in each%s\n", leak->runs_seen < runs ? ": not in all of them" : "");
+}
+
 static void write_fate(const struct pen *pen, const struct bl_leak *leak)
 {
     char known[BL_TEXT_NUMBER];
     char now[BL_TEXT_NUMBER];
     if (leak->baseline == BL_LEAK_GROWN)
         fprintf(pen->out, "     %-16s from %s to %s\n", "grown",
-                bl_text_count(known, leak->known_count), bl_text_count(now, leak->count));
+                bl_text_count(known, leak->known_count), bl_text_count(now, leak->run_count));
     if (leak->suppressed_by)
         fprintf(pen->out, "     %-16s %s:%zu: %s\n", "suppressed by", leak->suppressed_by->file,
                 leak->suppressed_by->line, leak->suppressed_by->text);
@@ -143,6 +160,7 @@ static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t
         fprintf(pen->out, "     %-16s %s\n", "held by", leak->held_by);
     write_tests(pen, leak);
     write_processes(pen, leak);
+    write_runs(pen, leak);
     write_fate(pen, leak);
     fprintf(pen->out, "     %-16s %s\n", "id", leak->id);
 }
@@ -167,7 +185,7 @@ static void write_processes_apart(const struct pen *pen)
     for (size_t i = 0; i < bl_leaks_process_count(check->leaks); i++) {
         const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
         char bytes[BL_TEXT_NUMBER];
-        if (process->is_ignored && check->outcome == BL_CHECK_NOTHING)
+        if (process->is_ignored && (check->outcome == BL_CHECK_NOTHING || check->shows_suppressed))
             fprintf(pen->out, "left out: %s[%u]: %s\n", process->comm, process->pid,
                     process->why_not);
         if (process->is_unknown)

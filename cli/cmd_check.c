@@ -30,7 +30,8 @@ static const char help[] =
     "                          not these; shells, compilers and make are left out anyway\n"
     "  --suppressions FILE     leaks not to fail for: LeakSanitizer's format, valgrind's, or both\n"
     "  --no-builtin            without the suppressions for libc, the loader, GLib, OpenSSL\n"
-    "  --show-suppressed       tell what was suppressed, known or allowed, too\n"
+    "  --show-suppressed       tell what was suppressed, known or allowed, and who was left out, "
+    "too\n"
     "  --gen-suppressions[=FILE]\n"
     "                          write suppressions for what fails\n"
     "  --baseline FILE         leaks that are known: only new and grown ones fail\n"
@@ -43,9 +44,15 @@ static const char help[] =
     "error\n"
     "  --held                  reference-counted buffers that are never released, but still held,\n"
     "                          are leaks too; heap blocks that are held never are\n"
-    "  --repeat N              run the command N times; what grows in a process that lives on "
-    "leaks\n"
-    "  --iterations NAME       marks of this name tell iterations apart (default: the commonest)\n"
+    "  --repeat N              run the command N times (to 511): a leak is told with the runs "
+    "that\n"
+    "                          left it, limits and the baseline hold for the worst run; what "
+    "grows\n"
+    "                          from run to run in a process that lives on leaks\n"
+    "  --iterations NAME       marks of this name tell iterations apart (default: the commonest);\n"
+    "                          the latest 512 of a process count, and three stretches of them "
+    "must\n"
+    "                          take 8 ms or more each\n"
     "  --wait AGE              how long to wait for what outlives the command (default 10s)\n"
     "  --stop                  then end it by SIGTERM, and judge it\n"
     "  --keep                  keep the ledgers, and say where they are\n"
@@ -531,21 +538,25 @@ static int run_command(struct request *request, struct bl_error *error)
 {
     struct bl_session *session = &request->session;
     uint64_t start = now_ns(CLOCK_MONOTONIC);
+    bool is_ending = false;
     request->check.start_ns = now_ns(CLOCK_REALTIME);
     if (make_directory(request, error) < 0 || bl_session_open(session, error) < 0)
         return BL_CODE_FAILED;
     for (uint64_t i = 1; i <= request->repeat; i++) {
         session->linger_ms = i < request->repeat ? 1 : request->wait_ms;
+        request->check.runs = i;
         int code = bl_session_run(session, error);
         if (code != 0)
             return code;
         request->check.command_code = bl_session_code(session);
-        if (request->check.command_code != 0)
+        is_ending = session->is_interrupted;
+        if (request->check.command_code != 0 || is_ending)
             break;
         if (request->repeat > 1)
             bl_session_each_running(session, set_mark);
     }
-    if (session->left > 0 && request->stops) {
+    /* who ends the check wants nothing of it to run on */
+    if (is_ending || (session->left > 0 && request->stops)) {
         bl_session_stop(session);
         session->linger_ms = request->wait_ms;
         bl_session_await(session);
@@ -757,9 +768,10 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
         code = run_command(&request, error);
     if (is_run && code == 0)
         code = conclude(&request, error);
-    bl_session_close(&request.session);
+    /* before signals are let through again: one that waits ends us */
     if (is_run)
         remove_directory(&request);
+    bl_session_close(&request.session);
     free(request.replaced);
     free(request.noted);
     free(request.check.untracked);

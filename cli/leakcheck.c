@@ -144,10 +144,10 @@ int bl_check_take_allowance(struct bl_check *check, const char *text, struct bl_
     return 0;
 }
 
-/* What is more than the baseline has. */
+/* What is more than the baseline has, in the worst run. */
 static struct bl_sum excess_of(const struct bl_leak *leak)
 {
-    struct bl_sum sum = {.leaks = 1, .count = leak->count, .bytes = leak->bytes};
+    struct bl_sum sum = {.leaks = 1, .count = leak->run_count, .bytes = leak->run_bytes};
     if (leak->baseline != BL_LEAK_GROWN)
         return sum;
     sum.count -= leak->known_count < sum.count ? leak->known_count : sum.count;
@@ -236,11 +236,14 @@ static void count_processes(struct bl_check *check)
         const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
         check->judged += process->is_judged;
         check->unknown += process->is_unknown;
+        check->left_out += process->is_ignored;
     }
 }
 
 void bl_check_decide(struct bl_check *check)
 {
+    for (size_t i = 0; i < bl_leaks_count(check->leaks); i++)
+        bl_leaks_count_runs(check->leaks, bl_leaks_at(check->leaks, i), check->runs);
     suppress(check);
     compare(check);
     allow(check);
@@ -322,6 +325,10 @@ void bl_check_summary(const struct bl_check *check, char *out, size_t size)
     snprintf(text, sizeof(text), "%zu process%s checked", check->judged,
              check->judged == 1 ? "" : "es");
     used = add_part(out, size, used, text);
+    if (check->left_out > 0) {
+        snprintf(text, sizeof(text), "%zu left out", check->left_out);
+        used = add_part(out, size, used, text);
+    }
     if (check->unknown > 0) {
         snprintf(text, sizeof(text), "%zu with unknown reach", check->unknown);
         used = add_part(out, size, used, text);

@@ -83,7 +83,8 @@ struct bl_check {
     struct bl_untracked *untracked;
     size_t untracked_count;
     int command_code;
-    uint64_t iterations; /* seen by marks, or runs of --repeat; 0: none */
+    uint64_t runs;       /* of the command, begun */
+    uint64_t iterations; /* seen by marks; 0: none */
     uint64_t start_ns;   /* CLOCK_REALTIME */
     uint64_t duration_ns;
 
@@ -92,7 +93,8 @@ struct bl_check {
     struct bl_sum fates[BL_LEAK_NOTED + 1];
     size_t judged;
     size_t unknown;
-    size_t fixed; /* of the baseline */
+    size_t left_out; /* processes, by name */
+    size_t fixed;    /* of the baseline */
 };
 
 /* Fates, sums and the outcome. */

@@ -108,6 +108,28 @@ void bl_leaks_add_share(struct bl_leak *leak, const struct bl_leak_share *share)
     leak->shares[leak->share_count++] = *share;
 }
 
+void bl_leaks_count_runs(const struct bl_leaks *leaks, struct bl_leak *leak, uint64_t runs)
+{
+    leak->runs_seen = leak->run_count = leak->run_bytes = 0;
+    leak->run_least = UINT64_MAX;
+    for (uint64_t run = 1; run <= runs; run++) {
+        uint64_t count = 0;
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < leak->share_count; i++) {
+            const struct bl_leak_share *share = &leak->shares[i];
+            bool is_of_run = leaks->processes[share->process].run == run;
+            count += is_of_run ? share->count : 0;
+            bytes += is_of_run ? share->bytes : 0;
+        }
+        if (count == 0)
+            continue;
+        leak->runs_seen++;
+        leak->run_least = count < leak->run_least ? count : leak->run_least;
+        leak->run_count = count > leak->run_count ? count : leak->run_count;
+        leak->run_bytes = bytes > leak->run_bytes ? bytes : leak->run_bytes;
+    }
+}
+
 static bool is_same_stack(const struct bl_leak_stack *a, const struct bl_leak_stack *b)
 {
     if (a->count != b->count)

@@ -78,6 +78,10 @@ struct bl_leak {
     uint64_t refs;           /* references of each at most; 0: it has no count */
     uint64_t indirect_count; /* buffers that are lost with these */
     uint64_t indirect_bytes;
+    uint64_t runs_seen; /* runs of the command that left some */
+    uint64_t run_least; /* of one of those */
+    uint64_t run_count; /* the most that one run left; of a single run: count */
+    uint64_t run_bytes;
     double count_per_iteration; /* of BL_LEAK_GROWING */
     double bytes_per_iteration;
     struct bl_leak_stack blame;
@@ -100,6 +104,7 @@ enum bl_process_end { BL_PROCESS_END_EXIT, BL_PROCESS_END_SIGNAL, BL_PROCESS_END
 
 struct bl_leak_process {
     uint32_t pid;
+    uint64_t run; /* of the command, in which it ended, from 1 */
     const char *comm;
     const char *command; /* line */
     const char *test;    /* NULL: the process was given none */
@@ -129,6 +134,8 @@ const char *bl_leaks_text(struct bl_leaks *leaks, const char *text);
  * as bl_identity_make set it. The share says whose it is. Returns the entry. */
 struct bl_leak *bl_leaks_add(struct bl_leaks *leaks, struct bl_leak *leak,
                              const struct bl_leak_share *share);
+/* What each run of the command left of it, from its shares. */
+void bl_leaks_count_runs(const struct bl_leaks *leaks, struct bl_leak *leak, uint64_t runs);
 /* More for a leak that is there. */
 void bl_leaks_add_share(struct bl_leak *leak, const struct bl_leak_share *share);
 

@@ -350,6 +350,8 @@ static void take_signals(struct bl_session *session)
         reap(session);
         if (info.ssi_signo != SIGCHLD)
             forward(session, &info);
+        session->is_interrupted |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
+                                   info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
     }
 }
 
@@ -394,6 +396,8 @@ static void follow(struct bl_session *session)
         take_signals(session);
         take_events(session);
         uint64_t now = now_ms();
+        if (session->is_interrupted && session->linger_ms > 0 && session->child_ended)
+            look_ms = until_ms = now;
         if (session->child_ended && (something || !end_was_said) && look_ms > now + LOOK_SOON_MS)
             look_ms = end_was_said ? now + LOOK_SOON_MS : now;
         if (now < look_ms)
@@ -404,7 +408,7 @@ static void follow(struct bl_session *session)
             continue;
         if (!end_was_said) {
             say_child_end(session, is_followed ? around.tracked : 0);
-            if (session->linger_ms > 0)
+            if (session->linger_ms > 0 && !session->is_interrupted)
                 until_ms = now + session->linger_ms;
         }
         end_was_said = true;
@@ -424,6 +428,7 @@ static void follow(struct bl_session *session)
 
 void bl_session_await(struct bl_session *session)
 {
+    session->is_interrupted = false; /* of then; again, it ends this too */
     follow(session);
     sweep(session);
 }

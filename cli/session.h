@@ -48,7 +48,8 @@ struct bl_session {
     void *context;
     bool owns_directory; /* every ledger in it is one of this session */
     bool is_quiet;       /* does not say what is tracked, nor what outlives the command */
-    uint64_t linger_ms;  /* how long what outlives the command is waited for; 0: until it ends */
+    uint64_t linger_ms;  /* how long what outlives the command is waited for; 0: until it ends. Not
+                            once we are asked to end ourselves, unless it is 0 */
 
     /* for the caller to look at */
     pid_t child;
@@ -60,6 +61,7 @@ struct bl_session {
     size_t suspect_count;
 
     bool child_ended;
+    bool is_interrupted; /* asked to end: INT, TERM, HUP or QUIT came */
     sigset_t old_mask;
     int signal_fd;
     bool is_announced;

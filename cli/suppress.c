@@ -500,7 +500,7 @@ static bool applies(const struct bl_suppress_rule *rule, const struct bl_leaks *
         (rule->verdict && !bl_suppress_glob(rule->verdict, leak->verdict)) ||
         (rule->reach && !bl_suppress_glob(rule->reach, bl_leak_reach_name(leak->reach))) ||
         (rule->process && !matches_processes(rule->process, leaks, leak)) ||
-        leak->count > rule->max_count || leak->bytes > rule->max_bytes)
+        leak->run_count > rule->max_count || leak->run_bytes > rule->max_bytes)
         return false;
     if (!rule->pattern)
         return matches_valgrind(rule, leak);

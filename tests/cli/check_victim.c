@@ -9,11 +9,16 @@
  *   cache N SIZE MS  the same with a cache that is full after the first ones
  *   test NAME        what follows belongs to this test; "-" to none
  *   threads          the tests left and right at the same time; right loses two blocks
+ *   ignore N SIZE    N lost blocks that the program says are none
  *   fork             the rest in a child, which is waited for
- *   exit CODE, raise SIGNAL
+ *   daemon FIFO      the rest in a child that nobody waits for: once FIFO is opened by a reader,
+ * and SIGTERM came await FIFO       until a signal ends it; FIFO is opened for writing first.
+ * SIGHUP lets it go on once FILE        what follows only if FILE is not there; it is made exit
+ * CODE, raise SIGNAL
  */
 #include "bufleak.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -94,6 +99,15 @@ APART static void lose_trees(long count)
         item->right = make_block(32);
     }
 }
+
+APART static void ignore_blocks(long count, size_t size)
+{
+    for (long i = 0; i < count; i++) {
+        struct item *volatile item = make_block(size);
+        bufleak_ignore(item);
+        item->left = NULL;
+    }
+}
 // NOLINTEND(clang-analyzer-unix.Malloc)
 
 APART static void keep_block(size_t size)
@@ -150,6 +164,36 @@ static void run_tests(void)
         pthread_join(threads[i], NULL);
 }
 
+static void let_go(int signal_number)
+{
+    (void)signal_number;
+}
+
+/* The handler's signal is let through only by sigsuspend, so that it cannot come too early. */
+static void await_signal(const char *fifo, int number)
+{
+    sigset_t mask;
+    sigset_t old;
+    struct sigaction action = {.sa_handler = let_go};
+    sigemptyset(&mask);
+    sigaddset(&mask, number);
+    sigprocmask(SIG_BLOCK, &mask, &old);
+    sigaction(number, &action, NULL);
+    close(open(fifo, O_WRONLY));
+    sigdelset(&old, number);
+    sigsuspend(&old);
+}
+
+static void continue_as_daemon(const char *fifo)
+{
+    pid_t parent = getpid();
+    if (fork() != 0)
+        exit(0);
+    while (getppid() == parent) /* until it is an orphan */
+        pass(1);
+    await_signal(fifo, SIGTERM);
+}
+
 static void continue_in_child(void)
 {
     int status = 0;
@@ -185,6 +229,17 @@ static int obey(char **a)
         return bufleak_test_begin(strcmp(a[1], "-") == 0 ? NULL : a[1]), 2;
     if (strcmp(*a, "threads") == 0)
         return run_tests(), 1;
+    if (strcmp(*a, "ignore") == 0)
+        return ignore_blocks(number(a + 1), (size_t)number(a + 2)), 3;
+    if (strcmp(*a, "daemon") == 0)
+        return continue_as_daemon(a[1]), 2;
+    if (strcmp(*a, "await") == 0)
+        return await_signal(a[1], SIGHUP), 2;
+    if (strcmp(*a, "once") == 0) {
+        if (open(a[1], O_CREAT | O_EXCL | O_WRONLY, 0600) < 0)
+            exit(0);
+        return 2;
+    }
     if (strcmp(*a, "fork") == 0)
         return continue_in_child(), 1;
     if (strcmp(*a, "raise") == 0)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 from common import BUILD, CLI, LIMIT, CliTest, main
@@ -252,7 +253,152 @@ class Untracked(CheckTest):
         self.assertEqual(self.named(result), {'of_python': 1})
 
 
+class Ending(CheckTest):
+    """Who is asked to end ends, judges what it has, and leaves nothing running or half written."""
+
+    def setUp(self):
+        super().setUp()
+        self.fifo = self.home / 'fifo'
+        os.mkfifo(self.fifo)
+
+    def interrupt(self, number, *command, options=(), to_group=False):
+        """Starts check, waits for its command to be there, and sends it a signal."""
+        out = self.home / 'check.json'
+        out.unlink(missing_ok=True)
+        with subprocess.Popen([str(CLI), 'check', '--json', out, '--junit', self.home / 'junit.xml',
+                               *map(str, options), '--', *map(str, command)], env=self.env, text=True,
+                              stderr=subprocess.PIPE, start_new_session=True) as running:
+            with open(self.fifo, 'rb'):
+                pass  # somebody opened the other end: the command waits for its signal
+            pids = [pid for pid, parent in self.parents() if parent == running.pid]
+            (os.killpg if to_group else os.kill)(running.pid, number)
+            self.text = running.stderr.read()
+            code = running.wait(LIMIT)
+        self.assertGreater(len(pids), 0)
+        for pid in pids:
+            self.assertFalse(pathlib.Path(f'/proc/{pid}').exists(), 'nothing runs on')
+        self.assertEqual(list(self.home.glob('bufleak-check-*')), [], 'ledgers are removed')
+        subprocess.run(['xmllint', '--noout', self.home / 'junit.xml'], check=True)
+        return code, json.loads(out.read_text())
+
+    @staticmethod
+    def parents():
+        """(pid, parent) of every process, also of those that a reaper adopted."""
+        for stat in pathlib.Path('/proc').glob('[0-9]*/stat'):
+            try:
+                text = stat.read_text()
+            except OSError:
+                continue
+            yield int(stat.parent.name), int(text.rpartition(')')[2].split()[1])
+
+    def test_a_signal_is_passed_on_and_its_end_is_the_checks(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            code, result = self.interrupt(number, PROGRAMS / 'check_before', 'keep', '5', '10',
+                                          'await', self.fifo)
+            self.assertEqual((code, result['command_code']), (128 + number, 128 + number))
+            self.assertEqual(result['outcome'], 'unknown')
+            self.assertTrue(self.text.splitlines()[-1].startswith(
+                f'bufleak check: the command failed with {128 + number}, '))
+
+    def test_a_command_that_ends_well_by_it_is_judged(self):
+        code, result = self.interrupt(signal.SIGHUP, PROGRAMS / 'check_before', 'await', self.fifo,
+                                      'lose', '3', '10', options=['--repeat', '5'])
+        self.assertEqual((code, result['runs']), (23, 1))
+        self.assertEqual(self.names(result), {'lose_blocks': 3})
+
+    def test_of_a_shell_nothing_is_left_running(self):
+        for number, to_group in ((signal.SIGTERM, False), (signal.SIGINT, True)):
+            code, result = self.interrupt(number, 'sh', '-c', f'{PROGRAMS}/check_before await '
+                                          f'{self.fifo}; exit 0', to_group=to_group)
+            self.assertEqual(code, 128 + number)
+            self.assertEqual([p['state'] for p in result['processes'] if not p['ignored']],
+                             ['killed'])
+
+    def test_a_daemon_is_ended_with_the_check(self):
+        program = [PROGRAMS / 'check_before', 'daemon', self.fifo, 'lose', '2', '10']
+        code, result = self.interrupt(signal.SIGTERM, *program, options=['--wait', '5m'])
+        self.assertEqual(code, 23, self.text)
+        self.assertEqual(self.names(result), {'lose_blocks': 2})
+
+    def test_what_outlives_the_command_is_waited_for_and_stopped(self):
+        program = ['--', 'sh', '-c', f'{PROGRAMS}/check_before daemon {self.fifo} lose 2 10 '
+                   f'>{os.devnull} 2>&1; cat {self.fifo}']
+        result = self.check('--stop', '--wait', '100ms', *program, code=23)
+        self.assertEqual(self.names(result), {'lose_blocks': 2})
+        result = self.check('--wait', '100ms', *program, code=1)
+        self.assertEqual([p['state'] for p in result['processes'] if p['unknown']], ['running'])
+        running, = [p['pid'] for p in result['processes'] if p['state'] == 'running']
+        os.kill(running, signal.SIGKILL)
+
+
+class Repeated(CheckTest):
+    def test_a_leak_is_told_with_the_runs_that_left_it(self):
+        result = self.victim('lose', '3', '100', options=['--repeat', '4'], code=23)
+        group, = result['groups']
+        self.assertEqual(group['runs'], {'of': 4, 'seen': 4, 'least': 3, 'most': 3})
+        self.assertEqual((group['count'], len(result['processes']), result['runs']), (12, 4, 4))
+        self.assertRegex(self.done.stderr, r'in runs +4 of 4, 3 in each\n')
+        first = self.home / 'first'
+        group, = self.victim('once', first, 'lose', '2', '100', options=['--repeat', '3'],
+                             code=23)['groups']
+        self.assertEqual(group['runs'], {'of': 3, 'seen': 1, 'least': 2, 'most': 2})
+        self.assertRegex(self.done.stderr, r'in runs +1 of 3, 2 in each: not in all of them\n')
+        self.assertEqual(self.victim('keep', '50', '100', options=['--repeat', '3'])['groups'], [])
+
+    def test_limits_and_the_baseline_hold_for_one_run(self):
+        repeat = ['--repeat', '3']
+        self.victim('lose', '3', '100', options=[*repeat, '--allow', 'count=3,bytes=300'])
+        self.victim('lose', '3', '100', options=[*repeat, '--allow', 'count=2'], code=23)
+        baseline = ['--baseline', self.home / 'baseline.json']
+        self.victim('lose', '3', '100', options=[*baseline, '--update-baseline'])
+        self.victim('lose', '3', '100', options=[*baseline, *repeat])
+        self.victim('lose', '4', '100', options=[*baseline, *repeat], code=23)
+        self.assertIn('from 3 to 4', self.done.stderr)
+
+    def test_the_first_failure_ends_it(self):
+        result = self.victim('once', self.home / 'here', 'exit', '3', options=['--repeat', '4'],
+                             code=3)
+        self.assertEqual(result['runs'], 1)
+
+
 class Leaks(CheckTest):
+    def test_what_the_program_ignores_is_none(self):
+        result = self.victim('ignore', '4', '100', 'lose', '1', '10', code=23)
+        self.assertEqual(self.names(result), {'lose_blocks': 1})
+        self.assertEqual(self.victim('ignore', '4', '100')['groups'], [])
+
+    def test_counted_buffers_that_are_held_count_on_request(self):
+        program = self.home / 'cache'
+        flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'glib-2.0'], check=True,
+                               capture_output=True, text=True).stdout.split()
+        subprocess.run(['gcc', '-g', '-x', 'c', '-', '-o', program, *flags], check=True, text=True,
+                       input="""
+            #include <glib.h>
+            GBytes *cache[40];
+            static void fill(void) {
+                for (int i = 0; i < 40; i++) {
+                    g_usleep(20000);
+                    cache[i] = g_bytes_new_static("x", 1);
+                }
+            }
+            int main(void) { fill(); return 0; }""")
+        groups = self.check('--', program)['groups']
+        self.assertEqual({g['fate'] for g in groups}, {'noted'}, groups)
+        self.assertIn('not counted: held', self.done.stderr)
+        group, = self.check('--held', '--', program, code=23)['groups']
+        self.assertEqual((group['fate'], group['reach'], group['count']), ('fails', 'held', 40))
+        self.assertIn('cache', group['held_by'])
+
+    def test_names_that_are_left_out_are_always_said(self):
+        command = ['--', 'sh', '-c', f'{PROGRAMS}/check_before; {PROGRAMS}/check_shifted; true']
+        result = self.check('--processes', 'check_b*', *command)
+        self.assertEqual({p['comm']: p['why'] for p in result['processes'] if p['ignored']}.keys(),
+                         {'sh', 'check_shifted'})
+        self.assertIn(', 1 process checked, 2 left out', self.done.stderr)
+        self.check('--processes', 'check_b*', '--ignore-process', 'check_shift*', '--show-suppressed',
+                   *command)
+        self.assertRegex(self.done.stderr, r'left out: check_shifted\[\d+\]: by --ignore-process')
+        self.assertRegex(self.done.stderr, r'left out: sh\[\d+\]: by --processes')
     def test_what_nothing_leads_to_fails_and_what_is_held_passes(self):
         result = self.victim('lose', '3', '100', 'keep', '50', '100', code=23)
         self.assertEqual(self.names(result), {'lose_blocks': 3})
