@@ -1,6 +1,7 @@
 #include "baseline.h"
 
 #include "identity.h"
+#include "text.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -33,11 +34,18 @@ void bl_baseline_deinit(struct bl_baseline *baseline)
     *baseline = (struct bl_baseline){.entries = NULL};
 }
 
+static char *copy_printable(const char *text)
+{
+    size_t size = 4 * strlen(text) + 1;
+    char *copied = bl_leaks_memory(NULL, size);
+    bl_text_printable(copied, size, text, strlen(text));
+    return copied;
+}
+
 static char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
-    char *copied = strdup(text ? text : "");
-    return copied ? copied : bl_leaks_memory(NULL, SIZE_MAX / 2);
+    return copy_printable(text ? text : "");
 }
 
 static uint64_t number_of(const json_t *object, const char *key)
@@ -52,9 +60,7 @@ static void read_functions(struct bl_baseline_entry *entry, const json_t *functi
     entry->functions = bl_leaks_memory(NULL, (count + 1) * sizeof(*entry->functions));
     for (size_t i = 0; i < count; i++) {
         const char *function = json_string_value(json_array_get(functions, i));
-        char *copied = strdup(function ? function : "?");
-        entry->functions[entry->function_count++] =
-            copied ? copied : bl_leaks_memory(NULL, SIZE_MAX / 2);
+        entry->functions[entry->function_count++] = copy_printable(function ? function : "?");
     }
 }
 
@@ -95,6 +101,29 @@ static int read_entries(struct bl_baseline *baseline, const json_t *root, const 
     return 0;
 }
 
+/* Takes the root, NULL for what is no JSON. */
+static int take_root(struct bl_baseline *baseline, json_t *root, const json_error_t *why,
+                     const char *path, struct bl_error *error)
+{
+    *baseline = (struct bl_baseline){.entries = NULL};
+    if (!root)
+        return bl_error_set(error, "%s:%d:%d: no baseline: %s", path, why->line, why->column,
+                            why->text);
+    int outcome = read_entries(baseline, root, path, error);
+    json_decref(root);
+    if (outcome < 0)
+        bl_baseline_deinit(baseline);
+    return outcome;
+}
+
+int bl_baseline_parse(struct bl_baseline *baseline, const char *name, const char *text, size_t size,
+                      struct bl_error *error)
+{
+    json_error_t why;
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+    return take_root(baseline, root, &why, name, error);
+}
+
 int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be_missing,
                      struct bl_error *error)
 {
@@ -106,14 +135,7 @@ int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be
         return bl_error_set(error, "cannot read the baseline %s: %s; --update-baseline makes one",
                             path, strerror(errno));
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
-    if (!root)
-        return bl_error_set(error, "%s:%d:%d: no baseline: %s", path, why.line, why.column,
-                            why.text);
-    int outcome = read_entries(baseline, root, path, error);
-    json_decref(root);
-    if (outcome < 0)
-        bl_baseline_deinit(baseline);
-    return outcome;
+    return take_root(baseline, root, &why, path, error);
 }
 
 static bool is_above(uint64_t now, uint64_t known, double share, uint64_t more)

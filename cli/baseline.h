@@ -48,6 +48,9 @@ struct bl_tolerance {
  * is not JSON. */
 int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be_missing,
                      struct bl_error *error);
+/* The same of text in memory, which need not end with NUL. */
+int bl_baseline_parse(struct bl_baseline *baseline, const char *name, const char *text, size_t size,
+                      struct bl_error *error);
 void bl_baseline_deinit(struct bl_baseline *baseline);
 
 /* Says of each leak that is not suppressed whether it is new, unchanged or grown, and what of the

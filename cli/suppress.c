@@ -103,6 +103,15 @@ static int fail(const struct place *place, struct bl_error *error, const char *w
                         (size_t)(place->at - place->line_start) + 1, what);
 }
 
+/* For people and JSON: whatever bytes the file has. */
+static char *copy_printable(const char *text, size_t length)
+{
+    size_t size = 4 * length + 1;
+    char *copied = bl_leaks_memory(NULL, size);
+    bl_text_printable(copied, size, text, length);
+    return copied;
+}
+
 static char *copy(const char *text, size_t length)
 {
     char *copied = bl_leaks_memory(NULL, length + 1);
@@ -158,8 +167,11 @@ static void add(struct bl_suppressions *suppressions, const struct place *place,
 {
     suppressions->list = bl_leaks_memory(suppressions->list,
                                          (suppressions->count + 1) * sizeof(*suppressions->list));
-    suppressions->list[suppressions->count++] = (struct bl_suppression){
-        .text = text, .file = copy(place->name, strlen(place->name)), .line = line, .rule = rule};
+    suppressions->list[suppressions->count++] =
+        (struct bl_suppression){.text = text,
+                                .file = copy_printable(place->name, strlen(place->name)),
+                                .line = line,
+                                .rule = rule};
 }
 
 static int take_limit(struct place *place, const char *value, bool is_size, uint64_t *out,
@@ -236,7 +248,7 @@ static int take_lsan(struct bl_suppressions *suppressions, struct place *place, 
         return -1;
     }
     rule->pattern = copy(place->at, (size_t)(end - place->at));
-    add(suppressions, place, place->line, copy(start, (size_t)(end - start)), rule);
+    add(suppressions, place, place->line, copy_printable(start, (size_t)(end - start)), rule);
     return 0;
 }
 
@@ -336,7 +348,7 @@ static int take_valgrind(struct bl_suppressions *suppressions, struct place *pla
     struct place opened = *place;
     if (!next_line(place, next, &end) || *place->at == '}')
         return fail(&opened, error, "a suppression in braces begins with its name");
-    char *name = copy(place->at, (size_t)(end - place->at));
+    char *name = copy_printable(place->at, (size_t)(end - place->at));
     struct bl_suppress_rule *rule = new_rule();
     int outcome = 0;
     bool is_closed = false;
@@ -385,7 +397,8 @@ int bl_suppressions_read(struct bl_suppressions *suppressions, const char *path,
     FILE *file = fopen(path, "re");
     char *text = NULL;
     size_t size = 0;
-    if (!file || getdelim(&text, &size, '\0', file) < 0) {
+    ssize_t length = file ? getdelim(&text, &size, '\0', file) : -1;
+    if (length < 0) {
         bool is_empty = file && feof(file) && !ferror(file);
         int code = errno;
         if (file)
@@ -396,7 +409,9 @@ int bl_suppressions_read(struct bl_suppressions *suppressions, const char *path,
                                        strerror(code));
     }
     fclose(file);
-    int outcome = bl_suppressions_parse(suppressions, path, text, false, error);
+    bool is_text = text[length - 1] != '\0';
+    int outcome = is_text ? bl_suppressions_parse(suppressions, path, text, false, error)
+                          : bl_error_set(error, "%s: it has a zero byte: no suppressions", path);
     free(text);
     return outcome;
 }
@@ -455,19 +470,30 @@ static bool is_allocator(const struct frame_rule *rule)
     return false;
 }
 
+/* "..." stands for any number of frames. The first that fits is as good as any other, as nothing
+ * after the last rule matters: so what was chosen before a "..." is never taken back. */
 static bool matches_stack(const struct frame_rule *rules, size_t rule_count,
                           const struct bl_leak_frame *frames, size_t frame_count)
 {
-    if (rule_count == 0)
-        return true;
-    if (rules->kind == FRAME_ANY) {
-        for (size_t skipped = 0; skipped <= frame_count; skipped++)
-            if (matches_stack(rules + 1, rule_count - 1, frames + skipped, frame_count - skipped))
-                return true;
-        return false;
+    size_t rule = 0;
+    size_t frame = 0;
+    size_t after_any = SIZE_MAX; /* the rule to go back to, and where it is to be tried next */
+    size_t resume = 0;
+    while (rule < rule_count) {
+        if (rules[rule].kind == FRAME_ANY) {
+            after_any = ++rule;
+            resume = frame;
+        } else if (frame < frame_count && matches_frame(&rules[rule], &frames[frame])) {
+            rule++;
+            frame++;
+        } else if (after_any != SIZE_MAX && resume < frame_count) {
+            rule = after_any;
+            frame = ++resume;
+        } else {
+            return false;
+        }
     }
-    return frame_count > 0 && matches_frame(rules, frames) &&
-           matches_stack(rules + 1, rule_count - 1, frames + 1, frame_count - 1);
+    return true;
 }
 
 static bool matches_valgrind(const struct bl_suppress_rule *rule, const struct bl_leak *leak)

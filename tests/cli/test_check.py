@@ -534,6 +534,47 @@ class Rules(CheckTest):
         other = '{\n   other\n   Memcheck:Addr4\n   fun:lose_other\n}\n'
         self.assertEqual(self.suppressed(other)[0], set())
 
+    def test_any_number_of_frames_any_number_of_times(self):
+        head = '{\n   name\n   Memcheck:Leak\n'
+        for body, expected in (
+                ('...\nfun:make_block\n...\nfun:lose_other\n...\nfun:main\n...\n', {'lose_other'}),
+                ('...\nfun:lose_other\n...\nfun:lose_other\n', set()),
+                ('...\nfun:main\n...\nfun:lose_other\n', set()),
+                # one that tries every way to place its frames would not end
+                ('...\nfun:*\n' * 40 + '...\nfun:nobody\n', set())):
+            self.assertEqual(self.suppressed(head + body + '}\n')[0], expected, body)
+
+    def test_hostile_files_are_told_in_one_line(self):
+        bad = self.home / 'bad'
+        for content in (b'leak:x\0leak:y\n', b'{\n', b'{\nx\nMemcheck:Leak\n...', b'leak', b'leak[',
+                        b'leak[]:x', b'leak:', b'leak[max-count=99999999999999999999]:x',
+                        b'{\nn\nMemcheck:Leak\nmatch-leak-kinds: \xff\n}\n', b'\x7fELF\1\1'):
+            bad.write_bytes(content)
+            self.bufleak('check', '--suppressions', bad, 'true', code=1)
+        self.bufleak('check', '--suppressions', self.home, 'true', code=1)
+        self.bufleak('check', '--suppressions', self.home / 'none', 'true', code=1)
+        for content in (b'', b'[]', b'{}', b'{"schema": 2, "leaks": []}', b'{"schema": 1, "leaks": {}}',
+                        b'{"schema": 1, "leaks": [{"id": "x", "count": 1}]}', b'[' * 100000,
+                        b'{"schema": 1, "leaks": [null]}', b'{"schema": 1, "leaks": "\xff"}',
+                        b'{"schema": 1, "schema": 1, "leaks": []}', b'{"schema": 1, "leaks": []} x',
+                        b'{"schema": 1, "leaks": [{"id": "0a48b3a06c818279", "count": 1e999}]}'):
+            bad.write_bytes(content)
+            self.bufleak('check', '--baseline', bad, 'true', code=1)
+        self.bufleak('check', '--baseline', self.home, 'true', code=1)
+
+    def test_any_bytes_of_a_rule_can_be_told(self):
+        path = self.home / 'rules.supp'
+        path.write_bytes(b'leak:caf\xe9\x1b[1m\n')
+        result = self.victim('keep', '1', '10', options=['--suppressions', path])
+        self.assertEqual(len(result['unused_suppressions']), 1)
+        self.assertNotIn('\x1b', self.done.stderr)
+        baseline = self.home / 'baseline.json'
+        baseline.write_text(json.dumps({'schema': 1, 'leaks': [
+            {'id': '0123456789abcdef', 'count': 1, 'class': '\x1b[2J', 'functions': ['a\nb', None, 7]}]}))
+        result = self.victim('keep', '1', '10', options=['--baseline', baseline])
+        self.assertEqual(len(result['fixed']), 1)
+        self.assertNotIn('\x1b', self.done.stderr)
+
     def test_unused_rules_are_listed(self):
         _, result = self.suppressed('leak:lose_other\nleak:nobody\n')
         self.assertEqual([r['text'] for r in result['unused_suppressions']], ['leak:nobody'])
