@@ -1,6 +1,7 @@
 #include "check_collect.h"
 
 #include "check_growth.h"
+#include "defaults.h"
 #include "hash.h"
 #include "holders.h"
 #include "identity.h"
@@ -522,6 +523,27 @@ static void explain_unknown(struct collect *collect)
                             : "its end was not looked at (at_exit=0, or its exit went unseen)";
 }
 
+/* Once for each program, under the name that its processes have. */
+static void take_defaults(struct bl_check *check, const char *exe, const char *comm)
+{
+    char name[4200];
+    char *text = NULL;
+    struct bl_error error = {""};
+    snprintf(name, sizeof(name), "%s of %s (%s)", BL_DEFAULTS_FUNCTION, exe, comm);
+    for (size_t i = 0; i < check->program_count; i++)
+        if (strcmp(check->programs[i], name) == 0)
+            return;
+    check->programs =
+        bl_leaks_memory(check->programs, (check->program_count + 1) * sizeof(*check->programs));
+    check->programs[check->program_count++] = bl_leaks_text(check->leaks, name);
+    int outcome = bl_defaults_read(exe, &text, &error);
+    if (outcome > 0)
+        outcome = bl_suppressions_parse_of(check->suppressions, name, text, comm, &error);
+    if (outcome < 0)
+        bl_say("%s", error.text);
+    free(text);
+}
+
 static int judge(struct collect *collect, const struct bl_target *target,
                  const struct bl_collect_options *options, struct bl_error *error)
 {
@@ -613,6 +635,8 @@ void bl_check_collect(struct bl_check *check, const struct bl_target *target,
     if (process.is_ignored)
         process.why_not = bl_leaks_text(check->leaks, left_out);
     collect.process = bl_leaks_add_process(check->leaks, &process);
+    if (!process.is_ignored && *exe)
+        take_defaults(check, exe, comm);
     if (process.is_ignored || judge(&collect, target, options, &error) == 0)
         return;
     struct bl_leak_process *failed = bl_leaks_process(check->leaks, collect.process);

@@ -417,6 +417,33 @@ static int parse(struct request *request, int argc, char **argv, struct bl_error
     return complete_options(&request->session.env, error);
 }
 
+/* suppressions= of LSAN_OPTIONS, which teams that use LeakSanitizer have set already. Items are
+ * separated by colons, commas or blanks; a value may be in quotes. */
+static int read_sanitizers(struct bl_check *check, struct bl_error *error)
+{
+    static const char key[] = "suppressions=";
+    static const char between[] = ":, \t\r\n";
+    const char *options = getenv("LSAN_OPTIONS");
+    char path[PATH_MAX];
+    for (const char *at = options ? options : ""; *at;) {
+        at += strspn(at, between);
+        bool is_ours = strncmp(at, key, sizeof(key) - 1) == 0;
+        const char *value = at + strcspn(at, "=:, \t\r\n");
+        value += *value == '=';
+        const char quote[] = {*value == '\'' || *value == '"' ? *value : '\0', '\0'};
+        const char *start = value + (*quote != '\0');
+        size_t length = strcspn(start, *quote ? quote : between);
+        at = start + length + (*quote && start[length]);
+        if (!is_ours || length == 0 || length >= sizeof(path))
+            continue;
+        memcpy(path, start, length);
+        path[length] = '\0';
+        if (bl_suppressions_read(check->suppressions, path, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Before anything is run, so that a mistake in a file does not cost the run. */
 static int read_files(struct request *request, struct bl_error *error)
 {
@@ -427,6 +454,8 @@ static int read_files(struct request *request, struct bl_error *error)
     for (size_t i = 0; i < request->suppression_count; i++)
         if (bl_suppressions_read(check->suppressions, request->suppression_paths[i], error) < 0)
             return -1;
+    if (read_sanitizers(check, error) < 0)
+        return -1;
     if (!check->no_builtin && bl_suppressions_add_builtin(check->suppressions, error) < 0)
         return -1;
     if (check->baseline_path)
@@ -775,6 +804,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     free(request.replaced);
     free(request.noted);
     free(request.check.untracked);
+    free(request.check.programs);
     bl_baseline_deinit(&request.check.baseline);
     bl_suppressions_destroy(request.check.suppressions);
     bl_leaks_destroy(request.check.leaks);

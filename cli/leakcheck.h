@@ -80,6 +80,8 @@ struct bl_check {
     struct bl_leaks *leaks;
     struct bl_suppressions *suppressions;
     struct bl_baseline baseline;
+    const char **programs; /* that were asked for suppressions of their own */
+    size_t program_count;
     struct bl_untracked *untracked;
     size_t untracked_count;
     int command_code;

@@ -24,6 +24,7 @@ struct bl_suppress_rule {
     char *verdict;
     char *reach;
     char *process;
+    char *of_process; /* the name itself; NULL: any */
     uint64_t max_count;
     uint64_t max_bytes;
     struct frame_rule *frames;
@@ -136,6 +137,7 @@ static void free_rule(struct bl_suppress_rule *rule)
     free(rule->verdict);
     free(rule->reach);
     free(rule->process);
+    free(rule->of_process);
     free(rule);
 }
 
@@ -391,6 +393,20 @@ int bl_suppressions_parse(struct bl_suppressions *suppressions, const char *name
     return 0;
 }
 
+int bl_suppressions_parse_of(struct bl_suppressions *suppressions, const char *name,
+                             const char *text, const char *comm, struct bl_error *error)
+{
+    size_t first = suppressions->count;
+    int outcome = bl_suppressions_parse(suppressions, name, text, true, error);
+    for (size_t i = first; i < suppressions->count; i++) {
+        struct bl_suppress_rule *rule = suppressions->list[i].rule;
+        suppressions->list[i].is_builtin = true;
+        free(rule->of_process);
+        rule->of_process = copy(comm, strlen(comm));
+    }
+    return outcome;
+}
+
 int bl_suppressions_read(struct bl_suppressions *suppressions, const char *path,
                          struct bl_error *error)
 {
@@ -519,6 +535,14 @@ static bool matches_processes(const char *pattern, const struct bl_leaks *leaks,
     return true;
 }
 
+static bool is_of(const char *comm, const struct bl_leaks *leaks, const struct bl_leak *leak)
+{
+    for (size_t i = 0; i < leak->share_count; i++)
+        if (strcmp(comm, bl_leaks_process(leaks, leak->shares[i].process)->comm) != 0)
+            return false;
+    return true;
+}
+
 static bool applies(const struct bl_suppress_rule *rule, const struct bl_leaks *leaks,
                     const struct bl_leak *leak)
 {
@@ -526,6 +550,7 @@ static bool applies(const struct bl_suppress_rule *rule, const struct bl_leaks *
         (rule->verdict && !bl_suppress_glob(rule->verdict, leak->verdict)) ||
         (rule->reach && !bl_suppress_glob(rule->reach, bl_leak_reach_name(leak->reach))) ||
         (rule->process && !matches_processes(rule->process, leaks, leak)) ||
+        (rule->of_process && !is_of(rule->of_process, leaks, leak)) ||
         leak->run_count > rule->max_count || leak->run_bytes > rule->max_bytes)
         return false;
     if (!rule->pattern)

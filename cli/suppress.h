@@ -49,6 +49,10 @@ int bl_suppressions_read(struct bl_suppressions *suppressions, const char *path,
 /* The same of text in memory, under this name. */
 int bl_suppressions_parse(struct bl_suppressions *suppressions, const char *name, const char *text,
                           bool is_builtin, struct bl_error *error);
+/* The same of what a program brings itself: for leaks of processes of this name only, and not told
+ * when unused. */
+int bl_suppressions_parse_of(struct bl_suppressions *suppressions, const char *name,
+                             const char *text, const char *comm, struct bl_error *error);
 /* What libc, the loader and well-known libraries leave on purpose, with reasons. */
 int bl_suppressions_add_builtin(struct bl_suppressions *suppressions, struct bl_error *error);
 

@@ -562,6 +562,55 @@ class Rules(CheckTest):
             self.bufleak('check', '--baseline', bad, 'true', code=1)
         self.bufleak('check', '--baseline', self.home, 'true', code=1)
 
+    def test_a_program_brings_rules_as_for_leaksanitizer(self):
+        source = pathlib.Path(__file__).parent / 'check_victim.c'
+        program = self.home / 'brings'
+        literal = '#include "%s"\nconst char *__lsan_default_suppressions(void);\n' % source
+        plain = literal + ('const char *__lsan_default_suppressions(void) '
+                           '{ return "# known\\nleak:lose_other\\n"; }\n')
+
+        def build(compiler, *flags, text=plain, language='c'):
+            subprocess.run([compiler, '-g', '-pthread', *flags, '-I',
+                            source.parent.parent.parent / 'shim', '-x', language, '-', '-o', program],
+                           input=text, text=True, check=True)
+
+        ways = [('gcc', '-O0'), ('gcc', '-O2'), ('gcc', '-O1', '-fcf-protection', '-no-pie', '-fno-pie'),
+                ('gcc', '-O0', '-no-pie', '-fno-pie'), ('clang', '-O0'), ('clang', '-O2')]
+        for way in ways:
+            build(*way)
+            result = self.check('--', program, *self.LEAK, code=23)
+            self.assertEqual(set(self.names(result)), {'lose_blocks'}, way)
+            self.assertEqual(set(self.names(result, 'suppressed')), {'lose_other'}, way)
+            self.assertEqual(result['unused_suppressions'], [])
+        # what it brings is for itself
+        result = self.check('--', 'sh', '-c', f'{program} lose 1 10; {PROGRAMS}/check_before '
+                            'other 1 10', code=23)
+        self.assertEqual(set(self.names(result)), {'lose_blocks', 'lose_other'})
+        # nothing of it is run: what is no literal is told
+        build('gcc', '-O0', text=literal + 'const char *__lsan_default_suppressions(void) '
+              '{ abort(); return "leak:lose_other"; }\n')
+        result = self.check('--', program, *self.LEAK, code=23)
+        self.assertEqual(set(self.names(result)), {'lose_blocks', 'lose_other'})
+        self.assertIn('does more than return a literal', self.done.stderr)
+        build('gcc', text=literal + 'const char *__lsan_default_suppressions(void) '
+              '{ return "leek:x"; }\n')
+        self.check('--', program, 'lose', '1', '10', code=23)
+        self.assertRegex(self.done.stderr, r'__lsan_default_suppressions of .*:1:1: unknown')
+
+    def test_rules_of_leaksanitizers_options_are_read(self):
+        path = self.home / 'l san.supp'
+        path.write_text('leak:lose_other\n')
+        for options in (f'suppressions="{path}"', f"verbosity=1:suppressions='{path}':x=y"):
+            result = self.victim(*self.LEAK, code=23, env=dict(self.env, LSAN_OPTIONS=options))
+            self.assertEqual(set(self.names(result)), {'lose_blocks'})
+        path = path.rename(self.home / 'plain')
+        env = dict(self.env, LSAN_OPTIONS=f'a=1,suppressions={path} b')
+        self.assertEqual(set(self.names(self.victim(*self.LEAK, code=23, env=env))), {'lose_blocks'})
+        for options in ('', ':', 'suppressions=', 'x', '=', "suppressions='"):
+            self.victim('keep', '1', '10', env=dict(self.env, LSAN_OPTIONS=options))
+        env['LSAN_OPTIONS'] = 'suppressions=/nonexistent'
+        self.bufleak('check', 'true', code=1, env=env)
+
     def test_any_bytes_of_a_rule_can_be_told(self):
         path = self.home / 'rules.supp'
         path.write_bytes(b'leak:caf\xe9\x1b[1m\n')
