@@ -57,6 +57,7 @@ __attribute__((constructor)) static void begin(void)
     end(make());
 }
 
+int late_work(int count);
 int late_work(int count)
 {
     int left = 0;
