@@ -6,6 +6,8 @@
 #define EVENTS_MAX (4ul * BL_HISTORY_ITEMS) /* of one buffer */
 #define UNITS_MAX  (1ull << 40)             /* of one item: sums of them cannot overflow */
 #define COUNT_MAX  (1ull << 40)             /* of one lifecycle, for the same reason */
+/* Times of two threads tell no order within one tick of the clock: what a record says does. */
+#define SAME_TICK_NS 1000000u
 
 struct builder {
     struct bl_histories *histories;
@@ -72,10 +74,10 @@ static uint64_t units_of(const struct bl_event *event)
 static void add_event(struct draft *draft, const struct bl_event *event)
 {
     uint64_t left = draft->acquired > draft->released ? draft->acquired - draft->released : 0;
-    if (event->time_ns >= draft->latest_ns) {
-        draft->latest_ns = event->time_ns;
+    if (event->time_ns + SAME_TICK_NS >= draft->latest_ns)
         draft->latest_thread = event->thread;
-    }
+    if (event->time_ns > draft->latest_ns)
+        draft->latest_ns = event->time_ns;
     switch (event->op) {
     case BL_OP_ALLOC:
         add_item(draft, BL_ITEM_ALLOC, event->stack, units_of(event));

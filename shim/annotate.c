@@ -278,7 +278,7 @@ static struct bl_ref_event make_event(uint8_t class_number, uint64_t object,
 {
     return (struct bl_ref_event){
         .handle = object,
-        .time_ns = bl_clock_event_ns(),
+        .time_ns = bl_threads_event_ns(),
         .stack = bl_track_stack_entered(o),
         .thread = own_thread(),
         .class_number = class_number,

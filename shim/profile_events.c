@@ -52,7 +52,7 @@ static struct bl_ref_event make_event(const struct bl_watched *w, uint64_t handl
 {
     return (struct bl_ref_event){
         .handle = handle,
-        .time_ns = bl_clock_event_ns(),
+        .time_ns = bl_threads_event_ns(),
         .thread = bl_tls.thread ? bl_tls.thread->number : 0,
         .class_number = w->class->number,
         .sp = sp,

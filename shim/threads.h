@@ -12,6 +12,7 @@
 #ifndef BL_THREADS_H
 #define BL_THREADS_H
 
+#include "clock.h"
 #include "compiler.h"
 #include "guard.h"
 
@@ -102,6 +103,7 @@ struct bl_thread_state {
     uint32_t frame_count;
     uint32_t need_count;
     bool deep; /* the stack was deeper than BL_FRAMES_MAX: only the innermost frames are walked */
+    uint64_t event_ns;   /* of its latest, see bl_threads_event_ns */
     int64_t sample_left; /* bytes until the next sampled block */
     uint64_t random;
     uint64_t java_id; /* jvm/: the next of the ids set aside for this thread */
@@ -151,6 +153,18 @@ BL_INLINE struct bl_thread_state *bl_threads_current(void)
 {
     struct bl_thread_state *t = bl_tls.thread;
     return BL_LIKELY(t != NULL) ? t : bl_threads_current_slow();
+}
+
+/* The time of an event of a reference. Those of a thread are in order, also within one tick of the
+ * clock: a nanosecond apart then, less than any of them takes, so that none is in the future. */
+BL_INLINE uint64_t bl_threads_event_ns(void)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    uint64_t now_ns = bl_clock_event_ns();
+    if (BL_UNLIKELY(!t))
+        return now_ns;
+    t->event_ns = now_ns > t->event_ns ? now_ns : t->event_ns + 1;
+    return t->event_ns;
 }
 
 /* The first of all states that were ever in use, for a look at them from any thread. */

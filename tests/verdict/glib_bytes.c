@@ -611,6 +611,22 @@ static void kept_for_again(void)
     corpus_ask();
 }
 
+/* All of them within a tick of the clock or a few, however fast. */
+static void request_that_keeps_the_very_first(long number)
+{
+    GBytes *body = read_body();
+    checksum(body);
+    if (number == 1)
+        last_body = body;
+    else
+        end_request(body);
+}
+
+static void kept_at_once(void)
+{
+    corpus_serve(request_that_keeps_the_very_first);
+}
+
 /* One that is forgotten, and says where it is. */
 static void one_address(void)
 {
@@ -646,6 +662,7 @@ static const struct corpus_case cases[] = {
     {"never_ended", never_ended},
     {"arenas", arenas},
     {"kept_for_again", kept_for_again},
+    {"kept_at_once", kept_at_once},
     {"one_address", one_address},
 };
 

@@ -140,6 +140,8 @@ CASES = [
          'kept_for_again', 400, asked=[Asked(unreleased={'g-bytes': 1})],
          leaks=[Leak('missing-release', 'g-bytes', 'body', 1, of=800, release='end',
                      note='little evidence')]),
+    Case('clean: of many in one moment the first is kept',
+         'kept_at_once', 400, unreleased={'g-bytes': 1}),
     Case('plain blocks that are forgotten beside are listed, not judged',
          'heap_beside', 4000, 10, leaks=[
              Leak('missing-release', 'g-bytes', 'join-retain', 400, of=4000,
