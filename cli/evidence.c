@@ -42,7 +42,7 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_HANDS] =
         "a thread was still at work at the end, last on them or on what was made by "
         "the same call, which it may hold",
-    [BL_GROUND_YOUNG] = "too young to be judged: nothing like them has ended yet",
+    [BL_GROUND_YOUNG] = "too young to be judged: nothing that the same was done with has ended yet",
     [BL_GROUND_OLD] = "older than released ones with the same operations became, but not by much",
     [BL_GROUND_STEADY] = "all made early and none since, while the program went on: a pool, a "
                          "cache or start-up",

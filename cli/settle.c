@@ -19,7 +19,7 @@
 #define FLOW_LEAST        3u
 #define LATE_SHARE        0.5
 #define SET_UP_NS         (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
-#define STALE_LEAST       3u
+#define FEW               3u
 #define DEEP_INSIDE       5u /* frames of the library between the user's call and the birth */
 
 /* Does the blamed acquire take references again and again, and keep more of them than the one that
@@ -189,6 +189,23 @@ static enum bl_ground course_of(const struct bl_judge *judge, size_t first, size
     return bl_course_of(judge, first, end);
 }
 
+/* Are they one or two of a running process, done with as no other was, but no older than others
+ * that were born there became? Where much happens to each, in many orders, somebody's next is
+ * always the first of its kind. */
+static bool are_few_and_young(const struct bl_judge *judge, size_t first, size_t end)
+{
+    struct bl_span span = bl_grouping_span(judge, first, end);
+    if (judge->is_final || span.count >= FEW)
+        return false;
+    for (size_t i = first; i < end; i++) {
+        uint64_t longest_ns = judge->decisions[i].sibling_longest_ns;
+        uint64_t limit_ns = longest_ns + longest_ns / 2 + BL_JUDGE_TICK_NS;
+        if (span.oldest_birth_ns + limit_ns < judge->model->now_ns)
+            return false;
+    }
+    return true;
+}
+
 static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end,
                                 double *ret_steadiness)
 {
@@ -203,9 +220,11 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
     if (is_steady(judge, first, end, growth, ret_steadiness))
         return BL_GROUND_STEADY;
     if (verdict == BL_VERDICT_STALE)
-        return span.count < STALE_LEAST ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
+        return span.count < FEW ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
     if (are_singletons(judge, first, end) || are_set_up_inside(judge, first, end))
         return BL_GROUND_ONCE;
+    if (are_few_and_young(judge, first, end))
+        return BL_GROUND_YOUNG;
     if (bl_hands_may_hold(judge, first, end))
         return BL_GROUND_IN_USE;
     if (bl_hands_hold(judge, first, end))

@@ -1557,6 +1557,38 @@ static void work_all_the_time(struct world *w)
                  OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
 }
 
+START_TEST(one_of_a_running_process_is_not_judged_before_others_ages)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    live(w, 1, END - 20 * SECOND, END - 20 * SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x120)), RELEASE(at(w, w->loop, 0x130))));
+    done_between(w, 5000, MILLI, 30 * SECOND, START + SECOND, END,
+                 OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x140)), RELEASE(at(w, w->loop, 0x150)),
+                     LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_YOUNG)->count, 1);
+    finish(w);
+}
+END_TEST
+
+START_TEST(one_of_a_running_process_that_is_older_than_others_is_blamed)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    live(w, 1, END - 200 * SECOND, END - 200 * SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x120)), RELEASE(at(w, w->loop, 0x130))));
+    done_between(w, 5000, MILLI, 30 * SECOND, START + SECOND, END,
+                 OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x140)), RELEASE(at(w, w->loop, 0x150)),
+                     LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 1);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_hangs_on_the_last_that_a_thread_at_work_did_is_in_its_hands)
 {
     struct world *w = make_world();
@@ -1883,6 +1915,8 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
     tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
+    tcase_add_test(tests, one_of_a_running_process_is_not_judged_before_others_ages);
+    tcase_add_test(tests, one_of_a_running_process_that_is_older_than_others_is_blamed);
     tcase_add_test(tests, what_hangs_on_the_last_that_a_thread_at_work_did_is_in_its_hands);
     tcase_add_test(tests, a_thread_at_work_has_no_more_in_its_hands_than_the_last);
     tcase_add_test(tests, what_one_long_call_makes_as_the_work_goes_on_is_in_nobodys_hands);
