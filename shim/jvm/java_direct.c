@@ -14,7 +14,8 @@
 
 #define TAKERS_MAX     8u
 #define CHAINS_MAX     16384u
-#define NOTES_MAX      2048u
+#define NOTES_MAX      16384u
+#define UNNAMED_MAX    64u /* of the notes that are looked at: each of the others is compared */
 #define NATIVE_MAX     32u
 #define JAVA_MAX       96u
 #define CHAIN_HASH     0x64697265u
@@ -37,7 +38,8 @@ typedef void call_trace_fn(struct call_trace *trace, jint depth, void *context);
 /* A stack as it was taken. What is below hh may be read when stack is 0 and by whoever names. */
 struct chain {
     uint64_t key;
-    uint32_t stack;       /* atomic; 0 = not named yet */
+    uint32_t stack;       /* atomic; 0 = not named yet, or it could not be entered */
+    uint32_t is_named;    /* release, after stack */
     uint32_t provisional; /* what its blocks have until then */
     bool is_direct;
     bool oom;
@@ -49,7 +51,9 @@ struct chain {
     struct call_frame *java;
 };
 
-/* A block that has a provisional stack. */
+/* A block that has a provisional stack, or is about to: it is noted before it is inserted. One that
+ * is freed keeps its note, and another block with the same stack may get its address: of the notes
+ * of an address only the latest counts. */
 struct note {
     uint64_t address;
     const struct chain *chain;
@@ -65,7 +69,8 @@ static uint32_t taker_count;
 static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_JAVA: all below */
 static struct chain *chains;
 static struct chain *unnamed;
-static struct note notes[NOTES_MAX];
+static struct note notes[NOTES_MAX]; /* a ring: the latest */
+static uint32_t note_first;
 static uint32_t note_count;
 
 /* ---- taking a stack ---- */
@@ -206,13 +211,39 @@ static struct chain *find_or_make(const struct taken *taken, bool is_direct)
 
 /* ---- a block ---- */
 
-/* Names may have been given meanwhile; then the block is given its stack at once. */
+BL_INLINE struct note *note_at(uint32_t i)
+{
+    return &notes[(note_first + i) % NOTES_MAX];
+}
+
+static bool is_named(const struct chain *c)
+{
+    return bl_load_acquire(&c->is_named);
+}
+
 static void note_block(uint64_t address, const struct chain *c)
 {
     bl_lock_take(&lock);
-    if (note_count < NOTES_MAX)
-        notes[note_count++] = (struct note){address, c};
+    bool is_full = note_count == NOTES_MAX;
+    if (is_full)
+        note_first = (note_first + 1) % NOTES_MAX;
+    else
+        bl_store_relaxed(&note_count, note_count + 1);
+    *note_at(note_count - 1) = (struct note){address, c};
     bl_lock_give(&lock);
+    if (is_full) /* that block keeps its native frames, if it lives */
+        bl_losses_add(BL_LOSS_stacks_dropped, 1);
+}
+
+/* Its note may have been looked at before it was inserted. */
+static void give_late(uint64_t address, const struct chain *c)
+{
+    uint32_t stack = is_named(c) ? bl_load_relaxed(&c->stack) : 0;
+    if (!stack)
+        return;
+    bl_live_lock();
+    bl_live_restack_locked(address, c->provisional, stack);
+    bl_live_unlock();
 }
 
 /* The machine allocates nothing here, but other libraries' signal handlers may. */
@@ -247,9 +278,11 @@ static bool record(struct bl_thread_state *t, const struct bl_origin *o, struct 
     b->thread = t->number;
     if (is_direct)
         b->class_number = direct_class;
-    bl_live_insert(b);
     if (c && !stack)
         note_block(b->address, c);
+    bl_live_insert(b);
+    if (c && !stack)
+        give_late(b->address, c);
     if (!c)
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     if (is_direct)
@@ -283,24 +316,50 @@ static struct chain *take_unnamed(void)
     return list;
 }
 
+static uint32_t count_unnamed_locked(void)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < note_count && count <= UNNAMED_MAX; i++)
+        count += !is_named(note_at(i)->chain);
+    return count;
+}
+
+static bool is_kept_locked(uint64_t address, uint32_t from)
+{
+    for (uint32_t i = from; i < note_count; i++)
+        if (note_at(i)->address == address)
+            return true;
+    return false;
+}
+
+/* The latest first: what it has given its stack is no longer what an older note takes it for. Notes
+ * whose chain came after the names were given stay, at the end of the ring. */
+static void give_stacks_locked(void)
+{
+    uint32_t kept = note_count;
+    for (uint32_t i = note_count; i-- > 0;) {
+        struct note n = *note_at(i);
+        uint32_t stack = bl_load_relaxed(&n.chain->stack);
+        if (!is_named(n.chain))
+            *note_at(--kept) = n;
+        else if (stack && !is_kept_locked(n.address, kept))
+            bl_live_restack_locked(n.address, n.chain->provisional, stack);
+    }
+    note_first = (note_first + kept) % NOTES_MAX;
+    bl_store_relaxed(&note_count, note_count - kept);
+}
+
 /* Chains that have got no stack, for want of memory, stay in the table with their provisional one.
  */
 static void give_stacks(void)
 {
-    static struct note batch[NOTES_MAX]; /* one visit at a time */
-    bl_lock_take(&lock);
-    uint32_t count = note_count;
-    memcpy(batch, notes, count * sizeof *batch);
-    note_count = 0;
-    bl_lock_give(&lock);
-    if (count == 0)
+    if (bl_load_relaxed(&note_count) == 0)
         return;
     bl_live_lock();
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t stack = bl_load_relaxed(&batch[i].chain->stack);
-        if (stack)
-            bl_live_restack_locked(batch[i].address, batch[i].chain->provisional, stack);
-    }
+    bl_lock_take(&lock);
+    if (count_unnamed_locked() <= UNNAMED_MAX) /* else the next time */
+        give_stacks_locked();
+    bl_lock_give(&lock);
     bl_live_unlock();
 }
 
@@ -310,6 +369,7 @@ void bl_java_direct_name(jvmtiEnv *vm, JNIEnv *env)
     for (struct chain *c = take_unnamed(); c; c = next) {
         next = c->next;
         bl_store_release(&c->stack, enter(vm, env, c));
+        bl_store_release(&c->is_named, 1);
     }
     give_stacks();
 }

@@ -34,6 +34,7 @@ def libraries(pom, cache, **properties):
     wanted = pom.read_text() + repr(sorted(properties.items()))
     target = Path(cache) / ("jars-" + hashlib.sha256(wanted.encode()).hexdigest()[:16])
     Path(cache).mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{target}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.is_dir():
@@ -54,6 +55,7 @@ def compiled(sources, libs, cache, release=None):
     files = sorted(Path(sources).rglob("*.java"))
     text = "".join(f.read_text() for f in files) + str(libs) + str(release)
     target = Path(cache) / ("classes-" + hashlib.sha256(text.encode()).hexdigest()[:16])
+    target.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{target}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """Direct memory: the Java code that took it, once, and what the program itself counts of it."""
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import machines
@@ -15,6 +17,7 @@ from proxy import Program, counts_of
 SOURCES = HERE / "direct"
 MIB = 1 << 20
 LIMIT = 256 * MIB
+WAYS, BATCH, LEAST = 16000, 2000, 65536
 DEEP = os.environ.get("BL_TEST_LONG") == "1"
 CHURN = 20000 if DEEP else 400
 
@@ -25,11 +28,11 @@ def line_of(mark):
 
 
 class Taker(Program):
-    def __init__(self, java, directory, *options):
+    def __init__(self, java, directory, *options, main="Direct"):
         classes = maven.compiled(SOURCES, CACHE, CACHE, 8)
         env = dict(os.environ, LD_PRELOAD=str(SHIM), BUFLEAK_DIR=str(directory),
                    BUFLEAK_OPTIONS="quiet=1:interval=100ms")
-        super().__init__([java, "-Xmx128m", *options, "-cp", str(classes), "Direct"], env)
+        super().__init__([java, "-Xmx128m", *options, "-cp", str(classes), main], env)
         self.line()
 
     def take(self, what, count, size):
@@ -94,6 +97,54 @@ def check(tap, java, what, options=()):
             taker.kill()
 
 
+def live(directory, pid, *options):
+    done = subprocess.run([str(CLI), "report", "--live", "--format", "json", *options, str(pid)],
+                          capture_output=True, text=True, timeout=60, check=True,
+                          env={**os.environ, "BUFLEAK_DIR": str(directory)})
+    return json.loads(done.stdout)
+
+
+def way_of(group):
+    """By the turns it took, innermost first."""
+    turns = [f.split(".")[-1] for f in functions(group) if f and ".turn" in f]
+    way = 0
+    for turn in turns:
+        way = way << 1 | (turn == "turnRight")
+    return (len(turns), way)
+
+
+def rotate(tap, java, what):
+    """A machine that goes through as many stacks as make their table be swept, all but the last of
+    which are kept for blocks to come: its buffers go on to name the way they were taken by."""
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        program = Taker(java, directory, "-XX:MaxDirectMemorySize=1g", main="Rotate")
+        try:
+            for batch in range(0, WAYS, BATCH):
+                program.ask(f"pass {batch} {BATCH}")
+            end = time.monotonic() + 60
+            while (live(directory, program.pid)["memory"]["stacks"]["sweeps"] < 1 and
+                   time.monotonic() < end):
+                time.sleep(0.1)
+            for batch in range(0, WAYS, BATCH):
+                program.ask(f"pass {batch} {BATCH}")
+            found = live(directory, program.pid, "--group", "stack", "--top", "100000",
+                         "--class", "java-direct")
+            tap.claim(found["memory"]["stacks"]["sweeps"] >= 1,
+                      f"{what}: the table of stacks was swept", found["memory"]["stacks"])
+            kept = [g for g in direct_groups(found) if g["bytes"] != g["count"] * LEAST]
+            # sizes are rounded up to 8
+            wrong = [(g["bytes"], g["count"], way_of(g)) for g in kept
+                     if way_of(g)[0] != 18 or
+                     not 0 <= g["bytes"] // g["count"] - LEAST - 1 - way_of(g)[1] < 8]
+            tap.equal(wrong, [], f"{what}: no buffer has another's stack after it")
+            tap.equal(sum(g["count"] for g in kept), 2 * WAYS // BATCH * ((BATCH + 498) // 499),
+                      f"{what}: all that were kept are there")
+            tap.equal(found["losses"]["stacks_dropped"], 0, f"{what}: no stack is dropped")
+            program.stop()
+        finally:
+            program.kill()
+
+
 def main():
     tap = Tap()
     if shutil.which("java") is None:
@@ -106,6 +157,7 @@ def main():
                           "-Xcheck:jni": ["-Xcheck:jni", "-Xverify:all"]}.items():
         if is_supported(java, options):
             check(tap, java, name, options)
+    rotate(tap, java, "swept")
     return tap.finish()
 
 
