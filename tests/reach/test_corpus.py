@@ -2,9 +2,10 @@
 
 TRUTH says how many blocks no pointer is left to, for who knows the program. bufleak must find what
 FOUND says, or else that; LeakSanitizer must not be nearer to the truth; valgrind's answer is
-bufleak's, or the case is in DIFFERENCES with the reason.
+bufleak's, or the case is in DIFFERENCES with the reason. README.md beside this file tells them all.
 """
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +20,28 @@ TRUTH = {
     'by-closed-plugin': 1, 'ended': 2, 'ended-with-tls': 1, 'other-arena': 3, 'address-info': 3,
     'forgotten-at-exit': 1, 'by-underscore-exit': 3, 'by-quick-exit': 3, 'in-a-forked-child': 3,
     'string-lost': 2, 'shared-pointer': 1, 'aligned-new': 1, 'stale-copy': 1,
+}
+
+# What each case is an example of.
+KINDS = {
+    'threads': ['by-local', 'by-a-thread', 'four-blocked', 'signals-blocked-by-system-call', 'in-sigwait',
+                'in-vfork', 'ended', 'argument-of-thread', 'other-arena', 'in-a-forked-child'],
+    'thread-local data': ['by-tls', 'by-tls-of-another', 'by-plugin-tls', 'by-plugin-tls-of-another',
+                          'ended-with-tls'],
+    'keys': ['low-key', 'high-key', 'low-key-of-another', 'high-key-of-another'],
+    'pointers in registers only': ['register-of-a-spinner', 'register-of-a-reader', 'vector-register'],
+    'in mapped regions': ['by-private-region', 'by-shared-region', 'by-read-only-region', 'by-memfd',
+                          'beyond-a-truncated-memfd', 'sparse-region', 'unmapped-region',
+                          'dontfork-region'],
+    'interior pointers': ['interior', 'big-held', 'one-past-the-end', 'multiple-inheritance'],
+    'tagged and hidden pointers': ['tagged-low', 'tagged-high', 'xored', 'packed', 'by-epoll'],
+    'cyclic structures': ['ring', 'points-to-itself', 'doubly-linked', 'cycles-that-meet'],
+    'dangling pointers': ['freed-holder', 'freed-big-holder', 'freed-by-realloc', 'heap-top',
+                          'before-a-free-chunk', 'by-closed-plugin'],
+    'stale stacks': ['stale-copy', 'string-lost', 'ended'],
+    'stacks elsewhere': ['stack-in-a-block', 'on-alternate-stack', 'alternate-stack-alone',
+                         'coroutine-in-a-block', 'coroutine-in-a-region'],
+    'ways to end': ['freed-at-exit', 'forgotten-at-exit', 'by-underscore-exit', 'by-quick-exit'],
 }
 
 # Where bufleak does not find the truth.
@@ -89,7 +112,11 @@ def check(name):
 
 def main():
     names = tools.run([CASES], tools.clean_environment()).stdout.split()
-    unknown = (set(TRUTH) | set(FOUND) | set(DIFFERENCES)) - set(names)
+    named = set(TRUTH) | set(FOUND) | set(DIFFERENCES)
+    named = named.union(*KINDS.values())
+    with open(os.path.join(os.path.dirname(__file__), 'README.md'), encoding='utf-8') as text:
+        told = set(re.findall(r'`([^`]+)`', text.read()))
+    unknown = (named - set(names)) | ((set(FOUND) | set(DIFFERENCES) | set(KINDS)) - told)
     print(f'TAP version 13\n1..{len(names) + 1}')
     good = not unknown and len(names) >= 50
     print(f'{"ok" if good else "not ok"} 1 - {len(names)} cases {unknown or ""}')
