@@ -127,6 +127,7 @@ static struct bl_holder take_holder(const struct entry *entries, size_t count, s
         const struct entry *entry = &entries[*at];
         if (bl_holding_shows_better(entry->holding, &sum)) {
             sum.example = entry->holding->example;
+            sum.example_depth = entry->holding->example_depth;
             sum.is_example_interior = entry->holding->is_example_interior;
         }
         holder.count += entry->holding->count;

@@ -64,6 +64,8 @@ bool bl_holding_shows_better(const struct bl_holding *a, const struct bl_holding
 {
     if (a->is_example_interior != b->is_example_interior)
         return b->is_example_interior;
+    if (a->example_depth != b->example_depth)
+        return a->example_depth < b->example_depth;
     return a->example < b->example;
 }
 
@@ -71,6 +73,7 @@ static void add_to(struct bl_holding *sum, const struct bl_holding *more)
 {
     if (bl_holding_shows_better(more, sum)) {
         sum->example = more->example;
+        sum->example_depth = more->example_depth;
         sum->is_example_interior = more->is_example_interior;
     }
     sum->count += more->count;

@@ -16,7 +16,10 @@ struct bl_holding {
     uint64_t outer; /* where the nearest holder was allocated, as a hash; 0: the root itself */
     uint64_t count;
     uint64_t bytes;
-    uint32_t example; /* live record: the lowest number of those held by their start, if any is */
+    /* Live record: of those held by their start, if any is, the nearest to the root; of several the
+     * lowest number. */
+    uint32_t example;
+    uint32_t example_depth;
     bool is_example_interior;
     const struct bl_holding *next; /* of the same list */
 };

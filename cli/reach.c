@@ -17,6 +17,7 @@ struct place {
 /* From a held buffer outward. */
 struct way {
     uint32_t root;  /* record of REACH_ROOTS; 0: it does not come to one */
+    uint32_t depth; /* holders between */
     uint64_t outer; /* site of the nearest holder that was allocated elsewhere; 0: the root */
 };
 
@@ -160,6 +161,7 @@ static struct way way_from(struct bl_reaches *reaches, uint32_t number)
     uint64_t site = site_of(reaches, reach->holder);
     if (site != site_of(reaches, number))
         way.outer = site;
+    way.depth++;
     return way;
 }
 
@@ -352,6 +354,7 @@ static void count_holding(const struct bl_reaches *reaches, uint32_t number, uin
                                    .count = 1,
                                    .bytes = bytes,
                                    .example = number,
+                                   .example_depth = way->depth,
                                    .is_example_interior = interior_only};
     if (way->root)
         bl_holdings_add(reaches->holdings, &sums->holdings, &one);

@@ -330,6 +330,7 @@ START_TEST(members_of_a_list_are_held_by_what_holds_its_head)
         synth_reach(s.synth, next, BL_REACH_EXACT, before, 0);
         before = next;
     }
+    check_reports(&s, "a block of 4.00 KiB from gateway+0x999, at +64\n", "\"held_by\":[");
     check_reports(&s, "a mapped region, at 0x7000010",
                   "\"held_by_counts\":{\"holders\":1,\"buffers\":31,\"bytes\":310,"
                   "\"of_bytes\":310}");
