@@ -103,20 +103,29 @@ static void add_over(struct bl_judge *judge, const struct over *over, struct bl_
                                   items[i].units * pattern->count, &items[i] == item);
 }
 
-static void write_text(struct bl_finding *finding)
+static void write_text(struct bl_finding *finding, const char *of)
 {
     char a[BL_TEXT_NUMBER];
     char b[BL_TEXT_NUMBER];
     bl_text_count(a, finding->leaked);
     if (finding->passed > finding->leaked)
-        snprintf(finding->text, sizeof(finding->text),
-                 "%s of %s releases here %s of a buffer that was gone", a,
-                 bl_text_count(b, finding->passed), finding->leaked == 1 ? "was" : "were");
+        snprintf(finding->text, sizeof(finding->text), "%s of %s releases here %s of %s", a,
+                 bl_text_count(b, finding->passed), finding->leaked == 1 ? "was" : "were", of);
     else
-        snprintf(finding->text, sizeof(finding->text), "%s release%s of a buffer that was gone", a,
-                 finding->leaked == 1 ? "" : "s");
+        snprintf(finding->text, sizeof(finding->text), "%s release%s of %s", a,
+                 finding->leaked == 1 ? "" : "s", of);
     /* that it happened is no guess */
     finding->confidence = bl_evidence_rate(finding->leaked, finding->leaked);
+}
+
+/* Every other buffer that was gone has its end in its history. */
+static bool is_of_null(const struct bl_judge *judge, const struct bl_pattern *pattern)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, pattern);
+    bool only = pattern->doubt == BL_DOUBT_GHOST;
+    for (uint32_t i = 0; i < pattern->item_count; i++)
+        only &= items[i].kind == BL_ITEM_OVER_RELEASE || items[i].stack == 0;
+    return only;
 }
 
 /* The group of the overs from `first` to `end`, all of one class and chain. */
@@ -126,6 +135,7 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
     const struct bl_item *birth = bl_pattern_birth(judge->histories, over->pattern);
     uint64_t most = 0;
     bool kept = false;
+    bool is_null = true;
     struct bl_finding *finding = &judge->findings[judge->finding_count];
     struct bl_group *group = &judge->groups[judge->group_count];
     memset(finding, 0, sizeof(*finding));
@@ -141,6 +151,7 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
         uint32_t frame = bl_judge_site(judge, item);
         add_over(judge, &overs->list[i], group, finding);
         kept |= is_kept(judge, &overs->list[i]);
+        is_null &= is_of_null(judge, overs->list[i].pattern);
         finding->blame_stacks += i == first || frame != finding->blame_frame;
         if (i == first || overs->list[i].pattern->count > most)
             finding->blame_frame = frame;
@@ -152,7 +163,7 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
     group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
     bl_findings_sort_references(finding);
-    write_text(finding);
+    write_text(finding, is_null ? "NULL" : "a buffer that was gone");
     if (kept && group->bytes >= judge->options->min_bytes) {
         judge->finding_count++;
         judge->group_count++;
@@ -172,7 +183,7 @@ static void add_counted(struct bl_judge *judge, const struct bl_class_sums *clas
     finding->blame_kind = BL_ITEM_OVER_RELEASE;
     finding->leaked = class->over_releases - seen;
     finding->passed = finding->leaked;
-    write_text(finding);
+    write_text(finding, "a buffer that was gone");
     judge->groups[judge->group_count++] = (struct bl_group){.class_number = class->number,
                                                             .count = finding->leaked,
                                                             .rank = BL_VERDICT_OVER_RELEASE,

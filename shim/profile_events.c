@@ -99,8 +99,7 @@ static void abandon(const struct bl_under_way *u)
         bl_refs_finish_move(&e, token_of(u), 0, 0);
 }
 
-/* Forgets calls whose frames have been left. sp: of the caller of a function that begins or ends.
- */
+/* Forgets calls whose frames have been left. sp: of the caller of a function that begins. */
 static void drop_left(uint64_t sp)
 {
     while (bl_tls.under_way_count > 0 && bl_tls.under_way[bl_tls.under_way_count - 1].sp <= sp)
@@ -184,6 +183,16 @@ static void note_birth(const struct bl_watched *w, struct bl_ref_event *e,
     bl_refs_birth(e, &birth);
 }
 
+/* Where the profile does not expect it. */
+static void note_null(const struct bl_watched *w, struct bl_ref_event *e)
+{
+    e->delta = -1;
+    if (gives_back(w->f.role))
+        bl_refs_release_null(e);
+    else if (w->f.role == BL_ROLE_RETAIN)
+        bl_losses_add(BL_LOSS_events_unknown, 1);
+}
+
 static void note(const struct bl_watched *w, struct bl_ref_event *e,
                  const struct bl_hook_call *call)
 {
@@ -227,7 +236,7 @@ static void on_call(void *context, const struct bl_hook_call *call)
     const struct bl_watched *w = context;
     uint64_t handle = value_at(&w->f.handle, call, 0);
     int64_t count = (int64_t)value_at(&w->f.count, call, handle);
-    if (!handle || count == 0 || !bl_track_enter())
+    if ((!handle && w->f.null_ok) || count == 0 || !bl_track_enter())
         return;
     int saved = errno;
     drop_left(call->origin.sp);
@@ -236,7 +245,10 @@ static void on_call(void *context, const struct bl_hook_call *call)
         e.stack = bl_track_stack_entered(&call->origin);
         e.delta = (int32_t)count;
         e.through = !w->f.pre;
-        note(w, &e, call);
+        if (handle)
+            note(w, &e, call);
+        else
+            note_null(w, &e);
         if (w->f.wraps)
             set_under_way(w, &e, (struct bl_token){.record = 0});
     }
@@ -284,14 +296,18 @@ static void on_begin(void *context, const struct bl_hook_call *call)
 {
     const struct bl_watched *w = context;
     uint64_t handle = value_at(&w->f.handle, call, 0);
-    if ((!handle && w->f.role != BL_ROLE_REPLACE) || !bl_track_enter())
+    bool takes_null = w->f.role == BL_ROLE_REPLACE || !w->f.null_ok;
+    if ((!handle && !takes_null) || !bl_track_enter())
         return;
     int saved = errno;
     drop_left(call->origin.sp);
     if (!is_inner(w, handle) && applies(w, call, handle, ~(BL_WHEN_RESULT | BL_WHEN_NEW))) {
         struct bl_ref_event e = make_event(w, handle, call->origin.sp);
         e.stack = bl_track_stack_entered(&call->origin);
-        begin(w, &e, call);
+        if (handle || w->f.role == BL_ROLE_REPLACE)
+            begin(w, &e, call);
+        else
+            note_null(w, &e);
     }
     errno = saved;
     bl_track_leave();
@@ -368,7 +384,7 @@ static void on_end(void *context, const struct bl_hook_call *call)
         else
             abandon(top);
     }
-    if (u.sp)
+    if (u.sp && is_followed(w))
         finish(w, &u, call);
     errno = saved;
     bl_track_leave();
@@ -382,6 +398,9 @@ struct bl_hook_spec bl_profile_events_spec(struct bl_watched *watched)
         spec.post = on_end;
     } else if (watched->f.pre) {
         spec.pre = on_call;
+        /* Called from a frame of the hook's: a last call that it makes by a jump has a frame inside
+         * this one, and what its caller calls next does not. */
+        spec.post = watched->f.wraps ? on_end : NULL;
     } else {
         spec.post = on_call;
     }

@@ -155,7 +155,35 @@ void bl_refs_retain(const struct bl_ref_event *e)
     bl_ref_leave(&at, e);
 }
 
-/* A handle that ended is released once more: a ghost with both releases is left for the report. */
+/* What was released once too often, and by whom, for the report: with both releases of a handle
+ * that had ended, t; with the one of NULL, if there is none. */
+static void leave_ghost(const struct bl_ref_spot *at, const struct bl_ref_event *e,
+                        const struct bl_ref_tombstone *t)
+{
+    uint8_t class_number = t ? t->class_number : at->class_number;
+    bl_counters_add(&bl_counters_of(class_number, at->index)->over_releases, 1);
+    uint32_t record = bl_ref_take_record();
+    if (!record) {
+        bl_losses_add(BL_LOSS_objects_dropped, 1);
+        return;
+    }
+    struct bl_ref_event birth = *e;
+    struct bl_ref_event end = *e;
+    birth.stack = t ? bl_stacks_keep(t->birth_stack) : 0;
+    birth.delta = 0;
+    struct bl_object *o = bl_ref_object_at(record);
+    bl_ref_fill_object(o, class_number, &birth, 0, BL_OBJECT_GHOST);
+    if (t) {
+        end.stack = bl_stacks_keep(t->end_stack);
+        end.thread = t->end_thread;
+        end.time_ns = t->time_ns;
+        bl_history_note(o, BL_OP_RELEASE, &end);
+    }
+    bl_store_relaxed(&o->refs, e->delta);
+    bl_history_note(o, BL_OP_OVER_RELEASE, e);
+}
+
+/* A handle that ended is released once more. */
 static void over_release_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e)
 {
     const struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
@@ -170,24 +198,7 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
         bl_losses_add(BL_LOSS_events_unknown, 1);
         return;
     }
-    bl_counters_add(&bl_counters_of(t->class_number, at->index)->over_releases, 1);
-    uint32_t record = bl_ref_take_record();
-    if (!record) {
-        bl_losses_add(BL_LOSS_objects_dropped, 1);
-        return;
-    }
-    struct bl_ref_event birth = *e;
-    struct bl_ref_event end = *e;
-    birth.stack = bl_stacks_keep(t->birth_stack);
-    birth.delta = 0;
-    end.stack = bl_stacks_keep(t->end_stack);
-    end.thread = t->end_thread;
-    end.time_ns = t->time_ns;
-    struct bl_object *o = bl_ref_object_at(record);
-    bl_ref_fill_object(o, t->class_number, &birth, 0, BL_OBJECT_GHOST);
-    bl_history_note(o, BL_OP_RELEASE, &end);
-    bl_store_relaxed(&o->refs, e->delta);
-    bl_history_note(o, BL_OP_OVER_RELEASE, e);
+    leave_ghost(at, e, t);
 }
 
 /* o->refs is less already. */
@@ -231,6 +242,14 @@ void bl_refs_release_last(const struct bl_ref_event *e)
     uint32_t record = bl_ref_find_record_locked(&at);
     if (record && bl_ref_object_at(record)->refs + e->delta <= 0)
         release_locked(&at, record, e);
+    bl_ref_leave(&at, e);
+}
+
+void bl_refs_release_null(const struct bl_ref_event *e)
+{
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
+    leave_ghost(&at, e, NULL);
     bl_ref_leave(&at, e);
 }
 

@@ -34,6 +34,8 @@ void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);
 /* A release that is one only if it gives back the last reference; else nothing is noted. */
 void bl_refs_release_last(const struct bl_ref_event *e);
+/* A release of NULL where that is a mistake: an over-release. */
+void bl_refs_release_null(const struct bl_ref_event *e);
 /* Destroyed, whatever its count, and what it owns with it. */
 void bl_refs_end(const struct bl_ref_event *e);
 /* What it owns has ended; it stays. */
