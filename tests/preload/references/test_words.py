@@ -106,9 +106,9 @@ CLAIMS = [
         alloc $_sized handle=*arg1 size=result
         release $_unref''', 'p = place(); f.sized(at(p))',
      dict(allocs=1, live_count=1, live_bytes=33)),
-    ('m', 'a size that is not known', '''
+    ('m', 'a size that nobody says is that of the block', '''
         alloc $_new
-        release $_unref''', 'f.new(9)', dict(allocs=1, live_count=1, live_bytes=0)),
+        release $_unref''', 'f.new(9)', dict(allocs=1, live_count=1, live_bytes=32)),
     # ---- counts ----
     ('n', 'counts by argument, constant and result', '''
         count field:16:8

@@ -72,6 +72,8 @@ int main(int argc, char **argv)
             clean_request();
         }
     }
+    for (int i = 0; i < RING; i++)
+        g_bytes_unref(ring[i]);
     printf("{\"line\": %d, \"count\": %d, \"requests\": %d}\n", forgotten_line, forgotten,
            requests);
     return 0;
