@@ -101,6 +101,16 @@ static bool is_wanted(const struct bl_model *model, const struct bl_model_option
            strcmp(bl_model_class_name(model, class_number), options->class_name) == 0;
 }
 
+/* Of what was done with the buffers, is something to be kept? */
+static bool is_kept(const struct bl_model_options *options, const struct bl_item *items,
+                    uint32_t count)
+{
+    for (uint32_t i = 0; options->keep_stack && i < count; i++)
+        if (options->keep_stack(options->keep_context, items[i].stack))
+            return true;
+    return !options->keep_stack;
+}
+
 static bool add_all(struct builder *builder, const struct bl_histories *all,
                     const struct bl_callers *callers, const struct bl_model *model,
                     const struct bl_model_options *options)
@@ -112,7 +122,8 @@ static bool add_all(struct builder *builder, const struct bl_histories *all,
     for (size_t i = 0; i < all->live_count; i++) {
         const struct bl_pattern *pattern = &all->live[i];
         const struct bl_item *items = bl_pattern_items(all, pattern);
-        if (pattern->doubt == BL_DOUBT_GHOST || !is_wanted(model, options, pattern->class_number))
+        if (pattern->doubt == BL_DOUBT_GHOST || !is_wanted(model, options, pattern->class_number) ||
+            !is_kept(options, items, pattern->item_count))
             continue;
         builder->balance->buffers += pattern->count;
         for (uint32_t k = 0; k < pattern->item_count; k++)

@@ -31,7 +31,8 @@ struct bl_balance {
     uint64_t buffers;
 };
 
-/* Takes class_name, min_age_ns and own from the options. */
+/* Takes class_name, min_age_ns, own and keep_stack from the options: a buffer is wanted if one of
+ * its stacks is. */
 int bl_balance_create(struct bl_balance **ret_balance, const struct bl_reader *reader,
                       const struct bl_model *model, const struct bl_model_options *options,
                       struct bl_error *error);

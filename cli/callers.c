@@ -188,13 +188,36 @@ bool bl_callers_matches(const char *patterns, const char *path)
     return false;
 }
 
+static bool is_like(const char *pattern, const char *path)
+{
+    return fnmatch(pattern, path, 0) == 0 || fnmatch(pattern, base_name(path), 0) == 0;
+}
+
 static bool is_own(const struct bl_model_options *options, const char *path)
 {
     for (size_t i = 0; i < options->own_count; i++)
-        if (fnmatch(options->own[i], path, 0) == 0 ||
-            fnmatch(options->own[i], base_name(path), 0) == 0)
+        if (is_like(options->own[i], path))
             return true;
     return false;
+}
+
+const char *bl_callers_unknown_own(const struct bl_reader *reader,
+                                   const struct bl_model_options *options)
+{
+    char path[4096];
+    for (size_t i = 0; i < options->own_count; i++) {
+        bool is_known = false;
+        for (uint32_t k = 1; k < bl_reader_count(reader, BL_SECTION_MODULES) && !is_known; k++) {
+            const struct bl_module *module = bl_reader_module(reader, k);
+            if (!module || module->flags & BL_MODULE_SHIM)
+                continue;
+            bl_reader_name_text(reader, module->path_name, path, sizeof(path));
+            is_known = is_like(options->own[i], path);
+        }
+        if (!is_known)
+            return options->own[i];
+    }
+    return NULL;
 }
 
 static uint8_t part_of(const struct bl_callers *callers, const char *library, uint32_t number)

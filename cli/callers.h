@@ -68,6 +68,11 @@ struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uin
 /* Does a path, or its base name, match one of some patterns separated by blanks? */
 bool bl_callers_matches(const char *patterns, const char *path);
 
+/* The first of the options' own patterns that no module of the file is like; NULL: there is none.
+ */
+const char *bl_callers_unknown_own(const struct bl_reader *reader,
+                                   const struct bl_model_options *options);
+
 /* Ids are below this. */
 uint32_t bl_callers_chain_count(const struct bl_callers *callers);
 

@@ -117,16 +117,26 @@ static void collect_references(const struct bl_judge *judge, size_t first, size_
     bl_findings_sort_references(finding);
 }
 
+static const struct bl_object *record_of(const struct bl_judge *judge,
+                                         const struct bl_history_object *object)
+{
+    size_t count;
+    return &bl_reader_objects(judge->reader, &count)[object->index].object;
+}
+
+static uint64_t address_of(const struct bl_judge *judge, const struct bl_history_object *object)
+{
+    return record_of(judge, object)->address;
+}
+
 /* A buffer whose handle lies in a heap block is held as the block is. */
 static void count_reach(const struct bl_judge *judge, const struct bl_history_object *object,
                         struct bl_group *group)
 {
     const struct bl_reaches *reaches = judge->options->reaches;
-    size_t count;
-    const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &count);
-    if (bl_reach_count_object(&tracked[object->index].object, object->bytes, &group->reach))
+    if (bl_reach_count_object(record_of(judge, object), object->bytes, &group->reach))
         return;
-    uint32_t block = reaches ? bl_reach_find(reaches, tracked[object->index].object.address) : 0;
+    uint32_t block = reaches ? bl_reach_find(reaches, address_of(judge, object)) : 0;
     bl_reach_count(reaches, block, object->bytes, &group->reach);
 }
 
@@ -150,6 +160,8 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
             group->bytes += judge->histories->objects[index].bytes;
             group->count++;
             count_reach(judge, &judge->histories->objects[index], group);
+            if (judge->histories->objects[index].birth_ns == span.oldest_birth_ns)
+                finding->oldest_address = address_of(judge, &judge->histories->objects[index]);
             finding->shared += bl_decision_is_accused(decision) && judge->object_groups[index] > 1;
         }
     }

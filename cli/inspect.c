@@ -62,6 +62,9 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
     if (outcome == 0 && options->judges)
         outcome = bl_siblings_create(&inspection->siblings, inspection->reader, inspection->symbols,
                                      inspection->model, &model_options, error);
+    if (outcome == 0 && options->balances)
+        outcome = bl_balance_create(&inspection->balance, inspection->reader, inspection->model,
+                                    &model_options, error);
     if (options->match)
         regfree(&filter.regex);
     return outcome;
@@ -115,6 +118,7 @@ void bl_inspection_deinit(struct bl_inspection *inspection)
     bl_growth_destroy(inspection->growth);
     bl_series_destroy(inspection->series);
     bl_siblings_destroy(inspection->siblings);
+    bl_balance_destroy(inspection->balance);
     bl_pairing_destroy(inspection->pairing);
     bl_reaches_destroy(inspection->reaches);
     bl_symbols_destroy(inspection->symbols);

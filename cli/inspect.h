@@ -7,6 +7,7 @@
 #ifndef BL_INSPECT_H
 #define BL_INSPECT_H
 
+#include "balance.h"
 #include "error.h"
 #include "growth.h"
 #include "model.h"
@@ -25,6 +26,7 @@ struct bl_inspect_options {
     struct bl_model_options model;
     const char *match; /* only stacks with a function, file or module like this; NULL: all */
     bool judges;     /* by site, buffers with a history get verdicts; heap blocks their siblings */
+    bool balances;   /* by call path */
     const char *per; /* the function that ends a request; NULL: the one that is counted */
     const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
     size_t symbol_path_count;
@@ -37,6 +39,7 @@ struct bl_inspection {
     struct bl_model *model;
     struct bl_pairing *pairing; /* NULL: nothing was judged */
     struct bl_siblings *siblings;
+    struct bl_balance *balance; /* NULL: not asked for */
     struct bl_series_set *series;
     struct bl_growth_set *growth;
     struct bl_view view;

@@ -264,6 +264,26 @@ static size_t render_objects(FILE *out, const struct bl_view *view, uint64_t add
     return found;
 }
 
+static bool holds(const struct bl_live *live, uint64_t address)
+{
+    uint64_t size = live->word >> BL_LIVE_SIZE_SHIFT;
+    return address >= live->address && address - live->address < (size ? size : 1);
+}
+
+static bool is_recorded(const struct bl_view *view, uint64_t address)
+{
+    size_t count;
+    const struct bl_tracked *tracked = bl_reader_objects(view->reader, &count);
+    for (size_t i = 0; i < count; i++)
+        if (tracked[i].object.address == address)
+            return true;
+    const struct bl_live *live = bl_reader_live(view->reader, &count);
+    for (size_t i = 0; i < count; i++)
+        if (holds(&live[i], address))
+            return true;
+    return false;
+}
+
 /* The plain buffers that hold this address. */
 static size_t render_live(FILE *out, const struct bl_view *view, uint64_t address, json_t *array)
 {
@@ -271,8 +291,7 @@ static size_t render_live(FILE *out, const struct bl_view *view, uint64_t addres
     size_t count;
     const struct bl_live *live = bl_reader_live(view->reader, &count);
     for (size_t i = 0; i < count; i++) {
-        uint64_t size = live[i].word >> BL_LIVE_SIZE_SHIFT;
-        if (address < live[i].address || address - live[i].address >= (size ? size : 1))
+        if (!holds(&live[i], address))
             continue;
         found++;
         if (array)
@@ -292,10 +311,13 @@ int bl_render_buffer(FILE *out, const struct bl_view *view, uint64_t address, bo
         free(events);
         return bl_error_set(error, "not enough memory for the history");
     }
-    if (!is_json)
-        bl_render_text_title(out, view);
-    size_t found = render_objects(out, view, address, events, array);
-    found += render_live(out, view, address, array);
+    size_t found = 0;
+    if (is_recorded(view, address)) {
+        if (!is_json)
+            bl_render_text_title(out, view);
+        found = render_objects(out, view, address, events, array);
+        found += render_live(out, view, address, array);
+    }
     free(events);
     if (found == 0) {
         json_decref(array);

@@ -296,6 +296,10 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
                         json_pack("{s:o, s:o, s:n}", "frames",
                                   bl_render_json_frames(view, finding->expected_frame), "count",
                                   whole_number(finding->expected_count), "sampled"));
+    char address[2 + 16 + 1];
+    snprintf(address, sizeof(address), "0x%llx", (unsigned long long)finding->oldest_address);
+    json_object_set_new(object, "oldest_address",
+                        finding->oldest_address ? json_string(address) : json_null());
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
     json_object_set_new(object, "inherited", whole_number(group->inherited));

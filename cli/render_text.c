@@ -183,6 +183,9 @@ static void write_more(const struct bl_pen *pen, const struct bl_finding *findin
     if (!is_blamed_at_alloc && finding->alloc_frame)
         bl_render_text_line(pen, "allocated at", "", finding->alloc_frame, after);
     write_references(pen, finding);
+    if (finding->oldest_address)
+        fprintf(pen->out, "     %-22s 0x%llx (--buffer shows its history)\n", "the oldest is at",
+                (unsigned long long)finding->oldest_address);
     if (finding->expected_frame) {
         bl_text_count(count, finding->expected_count);
         if (finding->is_expected_of_itself)

@@ -1,6 +1,7 @@
 #include "report.h"
 
-#include "balance.h"
+#include "callers.h"
+#include "inspect.h"
 #include "text.h"
 #include "view.h"
 
@@ -140,24 +141,14 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
     }
 }
 
-static int render_tree(FILE *out, const struct bl_view *view,
-                       const struct bl_report_options *options, struct bl_error *error)
+static int render(FILE *out, const struct bl_inspection *inspection,
+                  const struct bl_report_options *options, struct bl_error *error)
 {
-    struct bl_balance *balance = NULL;
-    int outcome = bl_balance_create(&balance, view->reader, view->model, &options->model, error);
-    if (outcome == 0)
-        outcome = bl_render_tree(out, view, balance, options->is_json, error);
-    bl_balance_destroy(balance);
-    return outcome;
-}
-
-static int render(FILE *out, const struct bl_view *view, const struct bl_report_options *options,
-                  struct bl_error *error)
-{
+    const struct bl_view *view = &inspection->view;
     if (options->has_buffer)
         return bl_render_buffer(out, view, options->buffer, options->is_json, error);
     if (options->show_tree)
-        return render_tree(out, view, options, error);
+        return bl_render_tree(out, view, inspection->balance, options->is_json, error);
     if (options->is_json)
         return bl_render_json(out, view, error);
     bl_render_text(out, view);
@@ -184,13 +175,17 @@ int bl_report_write(FILE *out, const struct bl_target *target,
     struct bl_inspection inspection;
     struct bl_inspect_options inspect_options = bl_report_inspect_options(options);
     inspect_options.judges = !options->summary_only && !options->has_buffer && !options->show_tree;
+    inspect_options.balances = options->show_tree && !options->has_buffer;
     if (bl_inspect(&inspection, target, &inspect_options, error) < 0)
         return -1;
+    const char *nobodys = bl_callers_unknown_own(inspection.reader, &options->model);
+    if (nobodys)
+        bl_say("--own %s is like no module of this process", nobodys);
     inspection.view.show_hooks = options->show_hooks;
     inspection.view.summary_only = options->summary_only;
     inspection.view.show_all = options->show_all;
     inspection.view.show_full = options->show_full || options->model.group_by == BL_GROUP_STACK;
-    int outcome = render(out, &inspection.view, options, error);
+    int outcome = render(out, &inspection, options, error);
     bl_inspection_deinit(&inspection);
     return outcome;
 }

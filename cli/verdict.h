@@ -76,7 +76,8 @@ struct bl_finding {
         suspect_frame; /* of what is not accused: the site of the acquire that would be; 0: none */
     uint32_t alloc_frame;
     uint64_t alloc_stacks;
-    uint64_t refs_min; /* references of a buffer that are not given back */
+    uint64_t oldest_address; /* the handle of its oldest buffer */
+    uint64_t refs_min;       /* references of a buffer that are not given back */
     uint64_t refs_max;
     /* buffers that passed the blamed acquire, and those that did not */
     uint64_t leaked;

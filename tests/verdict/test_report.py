@@ -231,6 +231,14 @@ def own_moves_the_site_to_the_innermost_frame_of_ones_own(directory):
             assert modules[0] == 'verdict-gst', f"{group['class']} at {frames[0]}"
 
 
+def own_that_is_nobodys_is_said(directory):
+    ledger = Program(directory, 'glib_bytes', 'error_path', 500, 10).end()
+    for pattern in ('nosuch*', '', '['):
+        said = tell('--own', pattern, ledger)
+        assert f'--own {pattern} is like no module' in said.stderr and said.stdout, said.stderr
+    assert not tell('--own', 'verdict-*', ledger).stderr
+
+
 def blame_is_never_a_frame_of_the_class_library(directory):
     ledger = Program(directory, 'tls', 'session', 60, 10).end()
     for group in accused(tell_json(ledger)):
@@ -276,7 +284,25 @@ def buffer_tells_one_whole_history(directory):
         ledger = program.end()
     finally:
         program.stop()
-    assert '0x10' in tell('--buffer', '0x10', ledger, status=1).stderr
+    for form in ((), ('--format', 'json')):
+        said = tell('--buffer', '0x10', *form, ledger, status=1)
+        assert '0x10' in said.stderr and not said.stdout, said
+    for wrong in ('', '0x', '-1', 'x', '0x1ffffffffffffffff'):
+        said = tell('--buffer', wrong, ledger, status=2)
+        assert '--buffer' in said.stderr and not said.stdout, said
+
+
+def the_oldest_of_a_group_is_told_and_its_history_can_be_had(directory):
+    ledger = Program(directory, 'glib_bytes', 'error_path', 1000, 10).end()
+    group = accused(tell_json(ledger))[0]
+    address = group['oldest_address']
+    assert f'{address} (--buffer' in tell(ledger).stdout
+    buffers = [one for one in tell_json('--buffer', address, ledger)['buffers']
+               if one['class'] == group['class']]
+    assert len(buffers) == 1 and buffers[0]['address'] == address, buffers
+    retains = [place_of(own(one['frames'])) for one in buffers[0]['history']
+               if one['op'] == 'retain']
+    assert place_of(group['blame']['frames'][0]) in retains, retains
 
 
 def own(frames):
@@ -304,10 +330,23 @@ def tree_adds_up(directory):
     assert '+200' in text and '−100' in text, text
 
 
+def tree_is_of_the_buffers_whose_stacks_match(directory):
+    ledger = Program(directory, 'glib_bytes', 'two_wrappers', 5000, 50).end()
+    whole = tell_json('--tree', ledger)['tree']
+    assert tell_json('--tree', '--match', 'no_such_function', ledger)['tree'] == []
+    for name in ('audit_log', 'mirror'):
+        part = tell_json('--tree', '--match', f'^{name}$', ledger)['tree']
+        least = sum(group['count'] for group in accused(tell_json('--match', f'^{name}$', ledger)))
+        acquired = sum(root['acquired'] for root in part)
+        assert 0 < least <= acquired < sum(root['acquired'] for root in whole), (least, acquired)
+
+
 CLAIMS = [every_field_of_a_report_has_its_shape, a_running_process_has_series_and_the_other_verdicts,
           other_groupings_have_the_shape_too, own_moves_the_site_to_the_innermost_frame_of_ones_own,
           blame_is_never_a_frame_of_the_class_library, match_keeps_the_groups_whose_stacks_match,
-          buffer_tells_one_whole_history, tree_adds_up]
+          own_that_is_nobodys_is_said, buffer_tells_one_whole_history,
+          the_oldest_of_a_group_is_told_and_its_history_can_be_had, tree_adds_up,
+          tree_is_of_the_buffers_whose_stacks_match]
 
 
 def main():
