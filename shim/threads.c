@@ -82,6 +82,7 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test
     t->stack_high = high;
     t->frame_count = 0;
     t->need_count = 0;
+    t->java_frame_count = 0;
     t->deep = false;
     bl_store_release(&t->flight_count, 0);
     t->sample_left = 0;

@@ -16,12 +16,14 @@
 #include "compiler.h"
 #include "guard.h"
 
-#define BL_FRAMES_MAX 1024u
-#define BL_MEMO_SIZE  1024u
-#define BL_FLIGHTS    16u
-#define BL_NOTED      128u
-#define BL_FOUND      128u
-#define BL_SPARES     16u
+#define BL_FRAMES_MAX  1024u
+#define BL_MEMO_SIZE   1024u
+#define BL_FLIGHTS     16u
+#define BL_NOTED       128u
+#define BL_FOUND       128u
+#define BL_JAVA_FRAMES 256u
+#define BL_JAVA_MEMO   256u
+#define BL_SPARES      16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
  * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
@@ -81,6 +83,26 @@ struct bl_found {
     uint8_t class_number; /* of the buffer */
 };
 
+/* The chain of frame pointers that led to the thread's latest Java stack, outermost first; see
+ * jvm/java_stack.c. */
+struct bl_java_frame {
+    const uint64_t *at; /* outer and pc are there */
+    uint64_t outer;     /* the frame pointer that the frame's caller had */
+    uint64_t pc;        /* where it goes on */
+    uint64_t hash;      /* of this and all before */
+};
+/* Of one that returns into the interpreter: what its caller executes. */
+struct bl_java_interpreted {
+    uint32_t frame;
+    uint64_t method;
+    uint64_t variables;
+    uint64_t position;
+};
+struct bl_java_known {
+    uint64_t hash; /* of the chain */
+    uint32_t value;
+};
+
 /* Records of a slab that a thread may take without a lock, see slab.h. */
 struct bl_spares {
     uint32_t epoch; /* of the slab */
@@ -112,6 +134,9 @@ struct bl_thread_state {
     uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
     uint64_t java_holder;
     bool java_named;
+    uint64_t java_seed; /* of the hashes in java_frames */
+    uint32_t java_frame_count;
+    uint32_t java_interpreted_count;
     bool may_be_inside; /* (threads lock) not yet seen outside the shim in this grace period */
     struct bl_thread_state *next_free; /* (threads lock) */
     struct bl_thread_state *next;      /* all states; never changes */
@@ -125,6 +150,9 @@ struct bl_thread_state {
     struct bl_memo memo[BL_MEMO_SIZE];
     struct bl_noted noted[BL_NOTED];
     struct bl_found found[BL_FOUND];
+    struct bl_java_frame java_frames[BL_JAVA_FRAMES];
+    struct bl_java_interpreted java_interpreted[BL_JAVA_FRAMES]; /* in the order of java_frames */
+    struct bl_java_known java_known[BL_JAVA_MEMO];
 };
 
 /* Stacks of threads that have ended, which libc may have kept for others to come. */

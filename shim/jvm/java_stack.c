@@ -20,11 +20,9 @@
 #define WORD_VARIABLES (-7)
 #define WORD_POSITION  (-8)
 /* Arbitrary numbers without pattern. */
-#define CHAIN_SEED     0x6a617661c3a5c85bu
-#define PLACE_STEP     0x9e3779b97f4a7c15u
-#define METHOD_SEED    0xbf58476d1ce4e5b9u
-#define VARIABLES_SEED 0x94d049bb133111ebu
-#define POSITION_SEED  0xd6e8feb86659fd93u
+#define CHAIN_SEED 0x6a617661c3a5c85bu
+#define DEEP_SEED  0xd6e8feb86659fd93u
+#define TRACE_SEED 0x9e3779b97f4a7c15u
 /* Not in the headers of older JDKs. */
 #define JNI_VERSION_WITH_VIRTUAL 0x00150000
 #define JNI_IS_VIRTUAL_THREAD    234
@@ -87,6 +85,19 @@ static uint32_t find(uint64_t hash, uint64_t *ret_trace)
     return 0;
 }
 
+/* The same, first among what the thread met last: that stays in its cache. */
+BL_INLINE uint32_t find_known(struct bl_thread_state *t, uint64_t hash)
+{
+    struct bl_java_known *known = &t->java_known[hash >> 24 & (BL_JAVA_MEMO - 1)];
+    uint64_t trace;
+    if (BL_LIKELY(known->hash == hash))
+        return known->value;
+    uint32_t value = find(hash, &trace);
+    if (value)
+        *known = (struct bl_java_known){.hash = hash, .value = value};
+    return value;
+}
+
 static void keep(uint64_t hash, uint32_t value, uint64_t trace)
 {
     struct kept *set = memo[hash & (SETS - 1)];
@@ -141,34 +152,123 @@ BL_INLINE uint64_t mix(uint64_t h, uint64_t value)
     return h ^ h >> 32;
 }
 
-/* Of a value at a place: what does not depend on the places before, so that a processor works at
- * many at once. */
-BL_INLINE uint64_t scatter(uint64_t value, uint64_t place)
+/* The same with every bit of both in every bit of the result: of a chain the hash is all that is
+ * compared. */
+BL_INLINE uint64_t mix_well(uint64_t h, uint64_t value)
 {
-    unsigned __int128 product = (unsigned __int128)(value ^ place) * (value + (place | 1));
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    h = mix(h, value) * 0xc4ceb9fe1a85ec53u;
+    return h ^ h >> 29;
 }
 
-static uint64_t hash_chain(const struct bl_thread_state *t, const uint64_t *frame)
+/* What hashes depend on besides the chain. */
+BL_INLINE uint64_t seed_of(uint64_t start, uint64_t length)
 {
-    uint32_t limit = chain_limit();
-    uint64_t start = bl_load_relaxed(&bl_java_interpreter_start);
-    uint64_t length = bl_load_relaxed(&bl_java_interpreter_end) - start;
-    uint64_t place =
-        mix(mix(CHAIN_SEED, bl_load_relaxed(&epoch)), bl_load_relaxed(&bl_modules_epoch));
-    uint64_t h = place;
-    for (uint32_t i = 0; frame && i < limit; i++) {
+    uint64_t epochs = (uint64_t)bl_load_relaxed(&epoch) << 32 | bl_load_relaxed(&bl_modules_epoch);
+    return mix(mix(mix(CHAIN_SEED, epochs), start), length);
+}
+
+/* The frame's caller is interpreted: outer is its base. */
+BL_INLINE uint64_t mix_interpreted(uint64_t h, const uint64_t *outer)
+{
+    return mix_well(mix_well(mix_well(h, outer[WORD_METHOD]), outer[WORD_VARIABLES]),
+                    outer[WORD_POSITION]);
+}
+
+BL_INLINE bool stands(const struct bl_thread_state *t, const struct bl_java_interpreted *i)
+{
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    const uint64_t *outer = (const uint64_t *)(uintptr_t)t->java_frames[i->frame].outer;
+    return outer[WORD_METHOD] == i->method && outer[WORD_VARIABLES] == i->variables &&
+           outer[WORD_POSITION] == i->position;
+}
+
+/* How many frames of the latest chain, outermost first, are as they were: what they hold is looked
+ * at, all of it. The memory above the innermost frame is the thread's stack. */
+BL_INLINE uint32_t count_standing(const struct bl_thread_state *t, const uint64_t *innermost)
+{
+    uint32_t count = 0;
+    while (count < t->java_frame_count) {
+        const struct bl_java_frame *f = &t->java_frames[count];
+        if (f->at < innermost || f->at[0] != f->outer || f->at[1] != f->pc)
+            break;
+        count++;
+    }
+    for (uint32_t i = 0; i < t->java_interpreted_count; i++) {
+        const struct bl_java_interpreted *interpreted = &t->java_interpreted[i];
+        if (interpreted->frame >= count)
+            break;
+        if (!stands(t, interpreted))
+            return interpreted->frame;
+    }
+    return count;
+}
+
+/* Of more frames than are kept, the innermost ones, as far as the walk that is kept may go. */
+BL_COLD static uint64_t hash_deep(const struct bl_thread_state *t, const uint64_t *frame,
+                                  uint64_t start, uint64_t length)
+{
+    uint64_t h = mix(seed_of(start, length), DEEP_SEED);
+    for (uint32_t i = 0; frame && i < chain_limit(); i++) {
         const uint64_t *outer = outer_of(t, frame);
-        h += scatter(frame[1], place);
-        if (frame[1] - start < length && outer) {
-            h += scatter(outer[WORD_METHOD], place ^ METHOD_SEED);
-            h += scatter(outer[WORD_VARIABLES], place ^ VARIABLES_SEED);
-            h += scatter(outer[WORD_POSITION], place ^ POSITION_SEED);
-        }
-        place += PLACE_STEP;
+        h = mix_well(h, frame[1]);
+        if (frame[1] - start < length && outer)
+            h = mix_interpreted(h, outer);
         frame = outer;
     }
-    return mix(mix(h, place), h >> 7);
+    return h;
+}
+
+/* Keeps a frame as the next inner one. */
+BL_INLINE uint64_t add_frame(struct bl_thread_state *t, const uint64_t *frame, uint64_t h,
+                             uint64_t start, uint64_t length)
+{
+    const uint64_t *outer = outer_of(t, frame);
+    uint32_t n = t->java_frame_count++;
+    h = mix_well(h, frame[1]);
+    if (frame[1] - start < length && outer) {
+        t->java_interpreted[t->java_interpreted_count++] = (struct bl_java_interpreted){
+            n, outer[WORD_METHOD], outer[WORD_VARIABLES], outer[WORD_POSITION]};
+        h = mix_interpreted(h, outer);
+    }
+    t->java_frames[n] = (struct bl_java_frame){frame, frame[0], frame[1], h};
+    return h;
+}
+
+/* Most frames are those of the thread's event before: their chain is not followed again, and its
+ * hash is known. */
+static uint64_t hash_chain(struct bl_thread_state *t, const uint64_t *frame)
+{
+    uint64_t start = bl_load_relaxed(&bl_java_interpreter_start);
+    uint64_t length = bl_load_relaxed(&bl_java_interpreter_end) - start;
+    uint64_t seed = seed_of(start, length);
+    const uint64_t **fresh = (void *)t->scratch;
+    uint32_t fresh_count = 0;
+    uint64_t above_low = (uint64_t)(uintptr_t)frame - t->stack_low;
+    if (BL_UNLIKELY(above_low >= t->stack_high - t->stack_low)) /* what is kept must be mapped */
+        return hash_deep(t, frame, start, length);
+    if (BL_UNLIKELY(t->java_seed != seed))
+        t->java_frame_count = 0;
+    t->java_seed = seed;
+    uint32_t kept = count_standing(t, frame);
+    for (const uint64_t *at = frame; at; at = outer_of(t, at)) {
+        while (kept > 0 && t->java_frames[kept - 1].at < at)
+            kept--;
+        if (kept > 0 && t->java_frames[kept - 1].at == at)
+            break;
+        if (BL_UNLIKELY(fresh_count == BL_JAVA_FRAMES))
+            return hash_deep(t, frame, start, length);
+        fresh[fresh_count++] = at;
+    }
+    if (BL_UNLIKELY(kept + fresh_count > BL_JAVA_FRAMES))
+        return hash_deep(t, frame, start, length);
+    uint64_t h = kept > 0 ? t->java_frames[kept - 1].hash : seed;
+    while (t->java_interpreted_count > 0 &&
+           t->java_interpreted[t->java_interpreted_count - 1].frame >= kept)
+        t->java_interpreted_count--;
+    t->java_frame_count = kept;
+    while (fresh_count > 0)
+        h = add_frame(t, fresh[--fresh_count], h, start, length);
+    return h;
 }
 
 /* Does the chain tell all there is to know about the Java frames? It does not where the VM keeps
@@ -231,7 +331,7 @@ static jint trace(struct bl_thread_state *t, uint64_t *ret_hash)
     jint most = (jint)(bl_track_conf.depth_frames + HIDDEN_FRAMES);
     jint count = 0;
     uint64_t h =
-        mix(PLACE_STEP, bl_load_relaxed(&bl_modules_epoch)); /* as of the stacks it leads to */
+        mix(TRACE_SEED, bl_load_relaxed(&bl_modules_epoch)); /* as of the stacks it leads to */
     if ((*vm)->GetStackTrace(vm, NULL, 1, most, frames, &count) != JVMTI_ERROR_NONE)
         count = 0;
     for (jint i = 0; i < count; i++)
@@ -299,10 +399,12 @@ static uint32_t walk(struct bl_thread_state *t, JNIEnv *env, const uint64_t *fra
 
 /* A stack that was recognised is compared with the VM's own: method by method and position by
  * position with the walk it was kept for, and if that was another one, as they are named. */
-static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known, uint64_t kept_for)
+static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known, uint64_t hash)
 {
     struct bl_java_counts *counts = &bl_header->java;
+    uint64_t kept_for = 0;
     uint64_t found;
+    find(hash, &kept_for);
     jint count = trace(t, &found);
     bl_add_relaxed(&counts->checked, 1);
     if (count > 0 && found == kept_for)
@@ -318,19 +420,18 @@ static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known, ui
 struct bl_java_stack bl_java_stack_take(struct bl_thread_state *t, JNIEnv *env, const void *frame)
 {
     uint64_t hash = 0;
-    uint64_t kept_for = 0;
     uint32_t value = 0;
     if (!bl_load_acquire(&vm))
         return (struct bl_java_stack){0};
     if (BL_LIKELY(memo && t->stack_high)) {
         hash = hash_chain(t, frame);
-        value = find(hash, &kept_for);
+        value = find_known(t, hash);
     }
     if (BL_UNLIKELY(!value || ++t->java_hits >= check_every)) {
         bl_guard_enter_internal();
         if (value)
             t->java_hits = 0;
-        value = value ? check(t, env, value, kept_for) : walk(t, env, frame, hash);
+        value = value ? check(t, env, value, hash) : walk(t, env, frame, hash);
         bl_guard_leave_internal();
     }
     return (struct bl_java_stack){.stack = value & ~INTERNAL_BIT,
