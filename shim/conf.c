@@ -18,7 +18,7 @@ void bl_conf_defaults(struct bl_conf *conf)
         .signal = SIGUSR1,
         .follow = true,
         .at_exit = true,
-        .java_check = 1024,
+        .java_check = 4096,
         .reach_signal = SIGRTMAX - 3,
     };
 }

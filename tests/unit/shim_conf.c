@@ -52,7 +52,7 @@ START_TEST(defaults_are_the_documented_ones)
                                        .signal = SIGUSR1,
                                        .follow = true,
                                        .at_exit = true,
-                                       .java_check = 1024};
+                                       .java_check = 4096};
     check_same(&conf, &documented);
 }
 END_TEST
