@@ -61,12 +61,15 @@ struct row {
     uint64_t start_realtime_ns;
     uint64_t live_count;
     uint64_t live_bytes;
+    bool is_estimate; /* of a sampled heap */
     uint64_t ledger_bytes;
     unsigned snapshots;
     unsigned marks;
     char path[PATH_MAX]; /* printable */
     char problem[256];   /* why nothing else is known; "" */
 };
+
+#define HEAP 0u /* its class, the only one that is sampled */
 
 struct listing {
     struct bl_ledger_list files;
@@ -128,6 +131,23 @@ static void fill_from_reader(struct row *row, const struct bl_reader *reader,
     }
 }
 
+/* Of a sampled heap only some blocks were counted: what they stand for takes all their sizes. */
+static void estimate(struct row *row, int fd)
+{
+    struct bl_reader *reader = NULL;
+    struct bl_error ignored;
+    double count;
+    double bytes;
+    if (bl_reader_create(&reader, fd, row->file->path, BL_READER_ALL, &ignored) < 0)
+        return;
+    struct bl_counter heap = bl_reader_counter(reader, HEAP);
+    bl_model_estimate(reader, HEAP, &count, &bytes);
+    row->live_count += (uint64_t)(count + 0.5) - (heap.allocs - heap.frees);
+    row->live_bytes += (uint64_t)(bytes + 0.5) - (heap.alloc_bytes - heap.free_bytes);
+    row->is_estimate = true;
+    bl_reader_destroy(reader);
+}
+
 static void fill_row(struct row *row)
 {
     struct bl_reader *reader = NULL;
@@ -141,6 +161,8 @@ static void fill_row(struct row *row)
         bl_error_set(&error, "cannot open: %s", strerror(fd < 0 ? -fd : errno));
     else if (bl_reader_create(&reader, fd, row->file->path, BL_READER_SUMMARY, &error) == 0)
         fill_from_reader(row, reader, &status);
+    if (reader && bl_reader_header(reader)->sample_bytes > 1)
+        estimate(row, fd);
     if (*error.text)
         bl_text_printable(row->problem, sizeof(row->problem), error.text, strlen(error.text));
     bl_reader_destroy(reader);
@@ -250,14 +272,14 @@ static json_t *row_to_json(const struct row *row)
 {
     char start[BL_TEXT_NUMBER];
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:i, s:i, s:s, s:o, s:o}", "pid",
+        "{s:i, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:b, s:I, s:i, s:i, s:s, s:o, s:o}", "pid",
         (int)row->pid, "comm", row->comm, "state", state_name(row), "start",
         bl_text_time(start, row->start_realtime_ns), "uptime_ns", (json_int_t)row->age_ns,
         "ended_ns",
         row->state == BL_PROCESS_RUNNING ? json_null() : json_integer((json_int_t)row->ended_ns),
         "live_count", (json_int_t)row->live_count, "live_bytes", (json_int_t)row->live_bytes,
-        "ledger_bytes", (json_int_t)row->ledger_bytes, "snapshots", (int)row->snapshots, "marks",
-        (int)row->marks, "ledger", row->path, "forked_from",
+        "estimate", row->is_estimate, "ledger_bytes", (json_int_t)row->ledger_bytes, "snapshots",
+        (int)row->snapshots, "marks", (int)row->marks, "ledger", row->path, "forked_from",
         row->parent_pid ? json_integer(row->parent_pid) : json_null(), "problem",
         *row->problem ? json_string(row->problem) : json_null());
 }
@@ -316,6 +338,7 @@ static void write_row(const struct bl_term *term, const struct row *row)
     char since[BL_TEXT_NUMBER + 16];
     char number[BL_TEXT_NUMBER];
     char size[BL_TEXT_NUMBER];
+    char unreleased[BL_TEXT_NUMBER + 1];
     char snapshots[BL_TEXT_NUMBER];
     char marks[BL_TEXT_NUMBER];
     snprintf(pid, sizeof(pid), "%d", (int)row->pid);
@@ -329,8 +352,9 @@ static void write_row(const struct bl_term *term, const struct row *row)
         snprintf(since, sizeof(since), "%s ago", bl_text_age(number, row->ended_ns));
     snprintf(snapshots, sizeof(snapshots), "%u", row->snapshots);
     snprintf(marks, sizeof(marks), "%u", row->marks);
-    write_columns(term, (const char *[]){pid, row->comm, state_name(row), since,
-                                         bl_text_bytes(number, row->live_bytes),
+    snprintf(unreleased, sizeof(unreleased), "%s%s", row->is_estimate ? "~" : "",
+             bl_text_bytes(number, row->live_bytes));
+    write_columns(term, (const char *[]){pid, row->comm, state_name(row), since, unreleased,
                                          bl_text_bytes(size, row->ledger_bytes), snapshots, marks});
     write_path(term, row->path);
     putchar('\n');

@@ -13,7 +13,9 @@ static const char help[] =
     "a process that has ended is shown as it ended. Without a target: the newest ledger.\n"
     "\n"
     "  --live                the process as it is now, also when there are snapshots\n"
-    "  --snapshot N          that snapshot\n" BL_REPORT_HELP "  --help                this text\n";
+    "  --snapshot N          that snapshot\n"
+    "  --per FUNCTION        growth for each call of it (started with "
+    "per=FUNCTION)\n" BL_REPORT_HELP "  --help                this text\n";
 
 static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
                                              {"live", no_argument, NULL, BL_ARGS_OWN},

@@ -313,6 +313,12 @@ static bool has_lost_verdict(const struct bl_diff_row *row)
     return row->part[0].rank < BL_MODEL_RANK_PLAIN && row->part[1].rank >= BL_MODEL_RANK_PLAIN;
 }
 
+/* In one process, what has more buffers since is not repaired, and what is earlier came before. */
+static bool may_be_fixed(const struct bl_diff *diff, const struct bl_diff_row *row)
+{
+    return !diff->is_same_process || (!diff->is_backwards && row->count_change <= 0);
+}
+
 /* Is what grew in A known not to grow in B? */
 static const struct bl_growth *known_trend(const struct bl_diff_row *row)
 {
@@ -332,7 +338,10 @@ static void judge_luck(const struct bl_diff *diff, struct bl_diff_row *row)
     if (diff->is_same_process)
         row->passed[1] = row->passed[1] > row->passed[0] ? row->passed[1] - row->passed[0] : 0;
     row->luck = row->passed[1] > 0 ? pow(1 - rate, (double)row->passed[1]) : 1;
-    row->trend = known_trend(row);
+    if (!may_be_fixed(diff, row))
+        row->luck = 1;
+    else
+        row->trend = known_trend(row);
     if (row->trend)
         row->luck = 0;
 }

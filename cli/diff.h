@@ -10,7 +10,8 @@
  * (1 - k/n)^n', and has to be below BL_DIFF_LUCK. The same way is the blamed place, its caller, and
  * as many more of them as the verdict was drawn from. Of heap blocks, of which only a sample is
  * seen to end, n is taken to be as large and n' as small as it can be. What was growing is fixed as
- * well where its line in B is long enough to tell that it does not.
+ * well where its line in B is long enough to tell that it does not. In one process nothing is fixed
+ * that has more buffers at the later moment.
  *
  * Owns what it allocates; borrows both sides, which must live longer.
  */

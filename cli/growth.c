@@ -114,7 +114,8 @@ static int fill(const struct builder *builder, struct bl_growth *growth, const s
 {
     const struct bl_line *work =
         bl_series_find(builder->series, BL_SERIES_CLASS, line->class_number);
-    *growth = (struct bl_growth){.line = line, .to_limit_s = -1};
+    *growth =
+        (struct bl_growth){.line = line, .to_limit_s = -1, .byte_weight = 1, .count_weight = 1};
     if (judge(builder, line, work, &growth->found) < 0)
         return -1;
     growth->confidence = confidence_of(builder, growth);
@@ -252,13 +253,15 @@ static void find_limit(const struct builder *builder, const struct bl_class_sums
 }
 
 /* A sampled ledger followed sampled blocks only. */
-static void scale(struct bl_growth *growth, double bytes, double count)
+static void scale(struct bl_growth *growth, double bytes, double count, uint64_t recorded_bytes,
+                  uint64_t recorded)
 {
-    if (!growth->line || growth->line->count == 0)
+    if (!growth->line || recorded == 0 || recorded_bytes == 0)
         return;
-    const struct bl_point *last = &growth->line->points[growth->line->count - 1];
-    double factor = last->bytes > 0 ? bytes / (double)last->bytes : 1;
-    double count_factor = last->count > 0 ? count / (double)last->count : 1;
+    double factor = bytes / (double)recorded_bytes;
+    double count_factor = count / (double)recorded;
+    growth->byte_weight *= factor;
+    growth->count_weight *= count_factor;
     growth->found.per_s *= factor;
     growth->found.low_per_s *= factor;
     growth->found.high_per_s *= factor;
@@ -366,7 +369,8 @@ static int build(struct builder *builder, const char *per)
             return -1;
         take_sites(set, sums->number);
         if (model->is_sampled)
-            scale(growth, (double)sums->live_bytes, (double)sums->live_count);
+            scale(growth, (double)sums->live_bytes, (double)sums->live_count, sums->recorded_bytes,
+                  sums->recorded);
         find_limit(builder, sums);
     }
     return 0;
@@ -474,7 +478,8 @@ static int join(struct bl_growth_set *set, struct bl_model *model, struct bl_cal
         struct bl_growth *growth = find_growth(set, chains, bl_callers_site(callers, number));
         group->growth = growth;
         if (growth && model->is_sampled)
-            scale(growth, (double)group->bytes, (double)group->count);
+            scale(growth, (double)group->bytes, (double)group->count, group->recorded_bytes,
+                  group->recorded);
     }
     return 0;
 }

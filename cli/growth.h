@@ -44,6 +44,10 @@ struct bl_growth {
     double count_per_request;
     double to_limit_s; /* negative: none, or not growing */
     enum bl_growth_limit limit;
+    /* what a byte and a buffer of its line stand for: 1, more of a sampled class or site, the
+     * points of which are what was recorded */
+    double byte_weight;
+    double count_weight;
     double confidence; /* of growing, r / (r + 4) for r separate rises that were never given back;
                         * of steady, t / (t + 24) for t turns */
 };

@@ -20,6 +20,7 @@ struct sum {
     double inherited;
     double inherited_bytes;
     uint64_t recorded;
+    uint64_t recorded_bytes;
     uint64_t oldest_birth_ns;
     uint64_t youngest_birth_ns;
     struct bl_reach_sums reach;
@@ -387,6 +388,7 @@ static int add_record(struct builder *builder, const struct bl_live *record, uin
     sum->inherited += inherited ? weight : 0;
     sum->inherited_bytes += inherited ? weight * size : 0;
     sum->recorded++;
+    sum->recorded_bytes += record->word >> BL_LIVE_SIZE_SHIFT;
     bl_reach_count(builder->options->reaches, block, record->word >> BL_LIVE_SIZE_SHIFT,
                    &sum->reach);
     if (record->birth_ns < sum->oldest_birth_ns)
@@ -491,6 +493,7 @@ static int merge(struct builder *builder, struct sum_table *groups, uint64_t *st
         group->inherited += sum->inherited;
         group->inherited_bytes += sum->inherited_bytes;
         group->recorded += sum->recorded;
+        group->recorded_bytes += sum->recorded_bytes;
         bl_reach_add(builder->options->reaches, &group->reach, &sum->reach);
         if (sum->oldest_birth_ns < group->oldest_birth_ns)
             group->oldest_birth_ns = sum->oldest_birth_ns;
@@ -557,6 +560,7 @@ static int make_groups(struct builder *builder)
             .count = whole(sum->count),
             .bytes = whole(sum->bytes),
             .recorded = sum->recorded,
+            .recorded_bytes = sum->recorded_bytes,
             .reach = sum->reach,
             .inherited = whole(sum->inherited),
             .inherited_bytes = whole(sum->inherited_bytes),
@@ -613,14 +617,29 @@ static uint64_t ended_blocks(const struct bl_model *model, uint32_t class_number
     return class ? class->ended_blocks : 0;
 }
 
+void bl_model_estimate(const struct bl_reader *reader, uint32_t class_number, double *ret_count,
+                       double *ret_bytes)
+{
+    uint64_t sample_bytes = bl_reader_header(reader)->sample_bytes;
+    size_t count;
+    const struct bl_live *live = bl_reader_live(reader, &count);
+    *ret_count = 0;
+    *ret_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        double size = (double)(live[i].word >> BL_LIVE_SIZE_SHIFT);
+        if ((live[i].word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) != class_number)
+            continue;
+        *ret_count += sample_weight(sample_bytes, size);
+        *ret_bytes += size * sample_weight(sample_bytes, size);
+    }
+}
+
 /* A sampled ledger counted sampled blocks only. What lives is estimated block by block, and what
  * has ended was when it did: the mean size of the sampled blocks tells nothing, for large ones are
  * sampled more often. */
 static void scale_classes(struct bl_model *model)
 {
     uint64_t sample_bytes = bl_reader_header(model->reader)->sample_bytes;
-    size_t count;
-    const struct bl_live *live = bl_reader_live(model->reader, &count);
     for (size_t c = 0; c < model->class_count; c++) {
         struct bl_class_sums *sums = &model->classes[c];
         if (!is_sampled_class(model, sums->number) || sums->allocs == 0)
@@ -628,15 +647,11 @@ static void scale_classes(struct bl_model *model)
         struct bl_counter counter = bl_reader_counter(model->reader, sums->number);
         double mean = (double)counter.alloc_bytes / (double)counter.allocs;
         double weight = sample_weight(sample_bytes, mean);
-        double live_count = 0;
-        double live_bytes = 0;
-        for (size_t i = 0; i < count; i++) {
-            double size = (double)(live[i].word >> BL_LIVE_SIZE_SHIFT);
-            if ((live[i].word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) != sums->number)
-                continue;
-            live_count += sample_weight(sample_bytes, size);
-            live_bytes += size * sample_weight(sample_bytes, size);
-        }
+        double live_count;
+        double live_bytes;
+        bl_model_estimate(model->reader, sums->number, &live_count, &live_bytes);
+        sums->recorded = sums->live_count;
+        sums->recorded_bytes = sums->live_bytes;
         double peak_scale = sums->live_bytes > 0 ? live_bytes / (double)sums->live_bytes : weight;
         sums->peak_bytes = whole((double)sums->peak_bytes * peak_scale);
         sums->live_count = whole(live_count);

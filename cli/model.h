@@ -68,6 +68,8 @@ struct bl_class_sums {
     uint64_t releases; /* operations; buffers that ended where there are no others */
     uint64_t ended;    /* buffers */
     uint64_t over_releases;
+    uint64_t recorded; /* of a sampled class, what its live estimates stand on; else 0 */
+    uint64_t recorded_bytes;
 };
 
 struct bl_group {
@@ -77,7 +79,8 @@ struct bl_group {
     uint64_t stack_count;
     uint64_t count; /* estimated when the ledger is sampled */
     uint64_t bytes;
-    uint64_t recorded;  /* records behind these numbers */
+    uint64_t recorded; /* records behind these numbers */
+    uint64_t recorded_bytes;
     bool is_least;      /* of a moment that is past: it may have been more */
     uint64_t inherited; /* of count: born in the parent, before the fork */
     uint64_t inherited_bytes;
@@ -120,6 +123,10 @@ void bl_model_destroy(struct bl_model *model);
 /* Adds groups that were judged elsewhere, worst first as all others. */
 int bl_model_add_groups(struct bl_model *model, const struct bl_group *groups, size_t count,
                         const struct bl_model_options *options, struct bl_error *error);
+
+/* Of a sampled ledger, what a class's recorded live blocks stand for. */
+void bl_model_estimate(const struct bl_reader *reader, uint32_t class_number, double *ret_count,
+                       double *ret_bytes);
 
 /* After ranks have changed. */
 void bl_model_sort(struct bl_model *model);

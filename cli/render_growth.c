@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POINTS_MAX 300 /* of one series in a report; more is in the ledger */
+#define INTERVAL_MIN_NS 10000000u /* that interval= accepts */
+#define POINTS_MAX      300       /* of one series in a report; more is in the ledger */
 
 static bool is_growing(const struct bl_growth *growth)
 {
@@ -85,15 +86,37 @@ static void write_direct(FILE *out, const struct bl_view *view)
     }
 }
 
-static bool is_asked_counted(const struct bl_reader *reader)
+static const struct bl_boundary *find_asked(const struct bl_reader *reader)
 {
     uint32_t count = bl_reader_count(reader, BL_SECTION_BOUNDARIES);
     for (uint32_t i = 0; i < count; i++) {
         const struct bl_boundary *boundary = bl_reader_boundary(reader, i);
         if (boundary && boundary->flags & BL_BOUNDARY_ASKED)
-            return true;
+            return boundary;
     }
-    return false;
+    return NULL;
+}
+
+/* Why there is no growth for each call of what per= names: the run was too short for its interval.
+ */
+static void write_too_short(FILE *out, const struct bl_view *view)
+{
+    const struct bl_boundary *asked = find_asked(view->reader);
+    const struct bl_growth *heap = view->growth ? &view->growth->classes[0] : NULL;
+    uint64_t needed_ns = view->model->uptime_ns / (2 * BL_TREND_TURNS_MIN);
+    char function[128];
+    char number[BL_TEXT_NUMBER];
+    if (!asked || !heap || heap->found.trend != BL_TREND_UNKNOWN ||
+        needed_ns >= view->header->interval_ns)
+        return;
+    bl_reader_name_text(view->reader, asked->function_name, function, sizeof(function));
+    fprintf(out, "\n%s was called %s time%s; growth per call takes %d samples: let it run longer",
+            function, bl_text_count(number, asked->completed), asked->completed == 1 ? "" : "s",
+            BL_TREND_TURNS_MIN);
+    if (needed_ns >= INTERVAL_MIN_NS)
+        fprintf(out, ", or interval=%s",
+                bl_text_age(number, needed_ns - needed_ns % INTERVAL_MIN_NS));
+    fputc('\n', out);
 }
 
 /* What per= names and is nowhere. */
@@ -101,7 +124,7 @@ static void write_unknown_per(FILE *out, const struct bl_view *view)
 {
     char options[1024];
     char *rest = NULL;
-    if (is_asked_counted(view->reader) ||
+    if (find_asked(view->reader) ||
         !bl_reader_name_text(view->reader, view->header->options_name, options, sizeof(options)))
         return;
     for (char *item = strtok_r(options, ":", &rest); item; item = strtok_r(NULL, ":", &rest))
@@ -137,6 +160,7 @@ void bl_render_text_outlook(FILE *out, const struct bl_view *view)
                 bl_text_age(number, nanoseconds(growth->to_limit_s)));
         before = "";
     }
+    write_too_short(out, view);
     write_unknown_per(out, view);
     write_limit_reached(out, view);
     write_direct(out, view);
@@ -233,17 +257,28 @@ json_t *bl_render_json_growth(const struct bl_growth *growth)
     return object;
 }
 
+/* Of a sampled class, what the recorded ones stand for, as everywhere else. */
+static json_int_t weighed(uint64_t value, double weight)
+{
+    return (json_int_t)(weight == 1 ? value & INT64_MAX : (uint64_t)((double)value * weight + 0.5));
+}
+
 static json_t *make_point(const struct bl_view *view, const struct bl_line *line,
                           const struct bl_point *point)
 {
     uint64_t start_ns = view->header->start_ns;
     json_int_t t_ns = point->t_ns > start_ns ? (json_int_t)(point->t_ns - start_ns) : 0;
-    if (line->kind == BL_SERIES_CLASS)
+    if (line->kind == BL_SERIES_CLASS) {
+        const struct bl_growth *growth = &view->growth->classes[line->class_number];
+        bool has_weights = growth->line == line;
+        double bytes = has_weights ? growth->byte_weight : 1;
+        double count = has_weights ? growth->count_weight : 1;
         return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "t_ns", t_ns, "class",
                          bl_model_class_name(view->model, line->class_number), "live_bytes",
-                         (json_int_t)point->bytes, "live_count", (json_int_t)point->count,
-                         "min_bytes", (json_int_t)point->min_bytes, "max_bytes",
-                         (json_int_t)point->max_bytes, "allocs", (json_int_t)point->total);
+                         weighed(point->bytes, bytes), "live_count", weighed(point->count, count),
+                         "min_bytes", weighed(point->min_bytes, bytes), "max_bytes",
+                         weighed(point->max_bytes, bytes), "allocs", weighed(point->total, count));
+    }
     return json_pack("{s:I, s:I, s:I, s:I}", "t_ns", t_ns, "bytes", (json_int_t)point->bytes,
                      "min_bytes", (json_int_t)point->min_bytes, "max_bytes",
                      (json_int_t)point->max_bytes);

@@ -67,7 +67,6 @@ struct bl_report_options {
     "  --match REGEX         only stacks with a function, file or module that matches\n"           \
     "  --top N               the N largest groups (default 20, JSON 1000; 0 = all)\n"              \
     "  --all                 stacks also of groups without a verdict, where others have one\n"     \
-    "  --per FUNCTION        growth for each call of it (started with per=FUNCTION)\n"             \
     "  --full                every frame of Java stacks, also the frameworks'\n"                   \
     "  --own PATTERN         modules that are yours: the site is your innermost frame\n"           \
     "  --symbols PATH        look for programs and libraries here too: a file or a directory\n"    \

@@ -266,14 +266,20 @@ static void set_class(const struct builder *builder, struct bl_top_row *row)
     row->rank = BL_MODEL_RANK_PLAIN;
 }
 
+static uint64_t times(uint64_t value, double weight)
+{
+    return weight == 1 ? value : (uint64_t)((double)value * weight + 0.5);
+}
+
 /* What grows, or is steady, has that for a verdict where its buffers have no other. */
 static void set_growth(const struct builder *builder, struct bl_top_row *row,
                        const struct bl_growth *growth)
 {
     const struct bl_line *line = growth ? growth->line : NULL;
     row->line = line ? line->number : 0;
-    if (line && line->peak_bytes > row->peak_bytes)
-        row->peak_bytes = line->peak_bytes;
+    row->byte_weight = line ? growth->byte_weight : 1;
+    if (line && times(line->peak_bytes, growth->byte_weight) > row->peak_bytes)
+        row->peak_bytes = times(line->peak_bytes, growth->byte_weight);
     bl_top_series_fill(&row->time, growth, builder->frame->now_ns, builder->frame->span_ns);
     if (!line || row->rank != BL_MODEL_RANK_PLAIN)
         return;
@@ -504,6 +510,13 @@ static const struct bl_line *line_of(const struct builder *builder, uint32_t num
     return NULL;
 }
 
+static void weigh(struct bl_point *point, double weight)
+{
+    point->bytes = times(point->bytes, weight);
+    point->min_bytes = times(point->min_bytes, weight);
+    point->max_bytes = times(point->max_bytes, weight);
+}
+
 static int add_history(const struct builder *builder, struct bl_top_detail *detail)
 {
     const struct bl_line *line = line_of(builder, detail->row.line);
@@ -515,8 +528,10 @@ static int add_history(const struct builder *builder, struct bl_top_detail *deta
         return 0;
     detail->point_count =
         bl_line_thin(line, less(frame->now_ns, frame->span_ns), detail->points, POINTS_MAX);
+    for (size_t i = 0; i < detail->point_count; i++)
+        weigh(&detail->points[i], detail->row.byte_weight);
     detail->followed_ns = less(frame->now_ns, line->since_ns);
-    detail->peak_bytes = line->peak_bytes;
+    detail->peak_bytes = times(line->peak_bytes, detail->row.byte_weight);
     detail->peak_ago_ns = less(frame->now_ns, line->peak_ns);
     return 0;
 }

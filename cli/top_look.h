@@ -49,10 +49,11 @@ struct bl_top_row {
     struct bl_top_time time;
     uint32_t rank; /* of its verdict, as in bl_group */
     double confidence;
-    char what[256];  /* function, or module and offset */
-    char where[256]; /* file and line */
-    uint32_t stack;  /* frame number to show from; 0: none */
-    uint32_t line;   /* number of its series; 0: not followed */
+    char what[256];     /* function, or module and offset */
+    char where[256];    /* file and line */
+    uint32_t stack;     /* frame number to show from; 0: none */
+    uint32_t line;      /* number of its series; 0: not followed */
+    double byte_weight; /* of its points, see growth.h */
 };
 
 struct bl_top_mark {

@@ -18,7 +18,7 @@ static bool find_rate(const struct bl_line *line, double *ret_per_s)
     return true;
 }
 
-static void fill_sparks(struct bl_top_time *time, const struct bl_line *line, uint64_t now_ns,
+static void fill_sparks(struct bl_top_time *time, const struct bl_growth *growth, uint64_t now_ns,
                         uint64_t span_ns)
 {
     uint64_t from_ns = now_ns > span_ns ? now_ns - span_ns : 0;
@@ -26,8 +26,8 @@ static void fill_sparks(struct bl_top_time *time, const struct bl_line *line, ui
     for (size_t i = 0; i < BL_TOP_SPARKS; i++) {
         double share = (double)(i + 1) / BL_TOP_SPARKS;
         uint64_t t_ns = from_ns + (uint64_t)(share * (double)(now_ns - from_ns));
-        const struct bl_point *point = bl_line_at(line, t_ns);
-        time->sparks[i] = point ? (double)point->bytes : -1;
+        const struct bl_point *point = bl_line_at(growth->line, t_ns);
+        time->sparks[i] = point ? (double)point->bytes * growth->byte_weight : -1;
     }
 }
 
@@ -47,5 +47,6 @@ void bl_top_series_fill(struct bl_top_time *time, const struct bl_growth *growth
             time->bytes_per_request = growth->bytes_per_request;
     }
     time->has_rate = find_rate(growth->line, &time->bytes_per_s);
-    fill_sparks(time, growth->line, now_ns, span_ns);
+    time->bytes_per_s *= growth->byte_weight;
+    fill_sparks(time, growth, now_ns, span_ns);
 }

@@ -129,7 +129,7 @@ BUFLEAK_INLINE_ struct bufleak_moment bufleak_checkpoint(const char *name)
 }
 
 /* Bytes that live now, of all threads, beyond those that lived then; negative: less. Counted are
- * the heap and the pools below, not what is ignored. */
+ * the heap and the pools below, not what is ignored, and with sample= only what is recorded. */
 BUFLEAK_INLINE_ ptrdiff_t bufleak_growth(const struct bufleak_moment *since)
 {
     ptrdiff_t (*growth)(const struct bufleak_moment *) = NULL;

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from common import CLI, LIMIT, SHIM, VICTIM, CliTest, main, until
+from common import BUILD, CLI, LIMIT, SHIM, VICTIM, CliTest, main, until
 
 
 class Run(CliTest):
@@ -134,6 +134,22 @@ class Run(CliTest):
         self.assertEqual(sorted(options.split(':')), ['depth=5', 'follow=0', 'quiet=0', 'signal=USR2'])
         self.assertEqual(preload, f'LD_PRELOAD={SHIM}:libm.so.6')
         self.assertIn('kill -USR2', done.stderr)
+
+    def test_a_run_too_short_for_growth_per_call_says_how_to_get_it(self):
+        program = BUILD / 'tests' / 'cli' / 'diff_before'
+        run = ('run', '--interval', '5m', '--per', 'on_request', '--', program)
+        done = self.bufleak(*run, input='serve 300\n')
+        self.assertRegex(done.stdout + done.stderr,
+                         r'on_request was called 300 times; growth per call takes 24 samples: let '
+                         r'it run longer(, or interval=\d+m?s)?\n')
+        done = self.bufleak('run', '--', program, input='serve 300\n')
+        self.assertNotIn('growth per call', done.stdout + done.stderr)
+
+    def test_help_lists_each_option_once(self):
+        for command in ('run', 'report', 'check', 'diff', 'top', 'ps', 'mark', 'dump'):
+            lines = self.bufleak(command, '--help').stdout.splitlines()
+            options = [l.split()[0] for l in lines if l.startswith('  --')]
+            self.assertEqual(sorted(options), sorted(set(options)), command)
 
     def test_the_shim_must_be_found(self):
         self.refuse('BUFLEAK_SHIM', 'run', 'true', env=dict(self.env, BUFLEAK_SHIM='/nonexistent'))
