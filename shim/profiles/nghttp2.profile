@@ -1,4 +1,6 @@
-# nghttp2.
+# nghttp2. A server hands its answer to each request over once, over HTTP/2 only.
+
+request libnghttp2.so* nghttp2_submit_response
 
 # Header names and values. The library makes them by functions that cannot be seen; a program meets
 # them first when it retains one. A count of -1 marks a static one, which is not counted.

@@ -98,6 +98,7 @@ def scenario(run):
         run.counted(f"answers and bytes over HTTP/2 ({scheme})",
                     client.h2load(f"{scheme}://127.0.0.1:{port}/echo/x", REQUESTS),
                     (REQUESTS, wanted))
+    run.requests_counted("nghttp2_submit_response", [nghttpx.worker], 2 * REQUESTS)
     if run.tracked:
         for role, pid in roles:
             entry = run.ledgers.dump_and_wait(pid)

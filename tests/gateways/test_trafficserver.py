@@ -94,6 +94,7 @@ class TrafficServer:
         failures = [failure for load in loads for failure in load.failures]
         self.run.claim(right == total and not failures, f"{total} answers are right", failures[:3])
         self.run.equal(sum(load.repeated for load in loads), 0, "no request was sent twice")
+        self.run.requests_counted("_ZN6HttpSM7destroyEv", [self.pid], total)
 
     def report_at_end(self):
         os.kill(self.pid, signal.SIGTERM)
