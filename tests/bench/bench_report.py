@@ -28,8 +28,8 @@ def cool(*paths):
 
 
 @contextlib.contextmanager
-def started(options, environment, before=()):
-    work = [str(options.buffers), str(options.stacks)]
+def started(options, environment, before=(), more=()):
+    work = [str(options.buffers), str(options.stacks), *more]
     process = subprocess.Popen([*before, MANY, *work], env=environment, text=True,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL)
@@ -67,12 +67,12 @@ def real_time():
     return ()
 
 
-def measure_ours(options, directory):
+def measure_ours(options, directory, before=(), more=()):
     environment = common.shim_environment(directory)
     rows = []
-    with started(options, environment, real_time()) as process:
+    with started(options, environment, before, more) as process:
         for turn in range(options.rounds):
-            common.progress(f'bufleak, round {turn + 1}')
+            common.progress(f'bufleak{" with priority" * bool(before)}, round {turn + 1}')
             ask(process, 'gap')
             time.sleep(CALM_S)
             calm_us, _ = ask(process, 'gap')
@@ -112,11 +112,12 @@ def main():
     parser.add_argument('--stacks', type=common.positive, default=100000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix='bufleak-bench-') as directory:
-        ours = measure_ours(options, directory)
+        ours = measure_ours(options, directory, real_time())
+        plain = measure_ours(options, directory, more=('0', 'plain'))
         theirs = measure_heaptrack(options, directory)
     common.progress_done()
     result = {'machine': common.machine(), 'buffers': options.buffers, 'stacks': options.stacks,
-              'rounds': ours, 'heaptrack_print_s': theirs}
+              'rounds': ours, 'rounds_without_priority': plain, 'heaptrack_print_s': theirs}
     if options.json:
         print(json.dumps(result, indent=1))
         return
@@ -127,8 +128,10 @@ def main():
         return [name, *(f'{f(values):,.2f} {unit}' for f in (min, common.median, max))]
     table = [row('slowest malloc+free, calm', [r['calm_us'] / 1000 for r in ours], 'ms'),
              row('slowest malloc+free, during dump', [r['pause_us'] / 1000 for r in ours], 'ms'),
+             row('the same without priority, calm', [r['calm_us'] / 1000 for r in plain], 'ms'),
+             row('without priority, during dump', [r['pause_us'] / 1000 for r in plain], 'ms'),
              row('dump', [r['dump_s'] for r in ours], 's'),
-             row('report, cold', [r['report_s'] for r in ours], 's')]
+             row('report, cold', [r['report_s'] for r in ours + plain], 's')]
     if theirs:
         table.append(row('heaptrack_print, cold', theirs, 's'))
     common.show_table(['', 'least', 'median', 'most'], table)

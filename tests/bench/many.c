@@ -1,13 +1,13 @@
 /*
  * Many live buffers by many stacks, and a thread that feels every pause.
  *
- *   many BUFFERS STACKS [LOAD_THREADS]
+ *   many BUFFERS STACKS [LOAD_THREADS [plain]]
  *
  * Allocates, prints "ready PID", and obeys lines on stdin: "gap" prints how long the slowest pair
  * of malloc and free took since the last "gap", in microseconds, and how many there were; "cpu"
  * prints the processor time used so far, in nanoseconds, and the pairs of all load threads; end of
  * input ends it. The feeling thread asks for real-time priority, so that what it feels is not the
- * scheduler. Load threads do pairs without end.
+ * scheduler; with "plain" it does not. Load threads do pairs without end.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +23,7 @@
 #define BEAT_NS     200000
 #define THREADS_MAX 64
 
+static bool is_plain;
 static uint64_t slowest_ns;
 static uint64_t beats;
 static uint64_t pairs[THREADS_MAX * 8]; /* a cache line each */
@@ -56,7 +57,8 @@ static void *feel(void *unused)
 {
     struct sched_param priority = {.sched_priority = 1};
     (void)unused;
-    pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority); /* else as it is */
+    if (!is_plain)
+        pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority); /* else as it is */
     for (;;) {
         struct timespec beat = {.tv_nsec = BEAT_NS};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &beat, NULL);
@@ -105,6 +107,7 @@ int main(int argc, char **argv)
     unsigned buffers = (unsigned)strtoul(argv[1], NULL, 10);
     unsigned stacks = (unsigned)strtoul(argv[2], NULL, 10);
     unsigned threads = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
+    is_plain = argc > 4 && strcmp(argv[4], "plain") == 0;
     for (unsigned i = 0; i < buffers; i++)
         if (!allocate(i % stacks, LEVELS)) /* kept by nobody */
             return 1;
