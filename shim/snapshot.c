@@ -46,12 +46,17 @@ static void set_header(struct bl_header *h, enum bl_reason reason, uint32_t numb
     h->flags |= inexact ? BL_FLAG_INEXACT : 0u;
 }
 
+/* Whoever has just slept is given the processor for longer than what follows takes; after the first
+ * copy its turn may be over, and a busy machine would stop it where everybody waits for it. */
+static const struct timespec breath = {.tv_nsec = 1000000};
+
 /* False: the ledger has grown meanwhile and does not fit. */
 static bool copy_stopped(enum bl_reason reason, uint32_t number, bool reaches)
 {
     /* As it changes: for the pages alone, which the kernel would give one by one while all wait. */
     if (bl_ledger_copy(draft.map, draft.length, true) > draft.length)
         return false;
+    bl_sys4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&breath, 0);
     uint64_t since = bl_clock_read(CLOCK_MONOTONIC);
     bl_refs_lock();
     bl_frees_lock();
