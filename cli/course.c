@@ -18,6 +18,7 @@
 #define SET_UP_NS    BL_JUDGE_SECOND /* a process that began so long ago may not be set up yet */
 #define MOMENT_SHARE 0.05            /* of the work */
 #define SLOT_NS      100000000ull
+#define OF_A_THREAD  2u   /* made with it */
 #define SLOTS        8u   /* different ones among the moments are repetition */
 #define FILLING_Z    2.33 /* one in a hundred leaks would slow down as much by chance */
 
@@ -147,6 +148,18 @@ bool bl_course_is_moment(const struct bl_judge *judge, uint64_t from_ns, uint64_
            to.completed_before - from.completed_before <= MOMENT_SHARE * to.completed;
 }
 
+/* Threads that began about when these were made, and go on. */
+static size_t count_threads(const struct bl_judge *judge, uint64_t first_ns, uint64_t last_ns)
+{
+    size_t count = 0;
+    for (uint32_t i = 1; i < bl_reader_count(judge->reader, BL_SECTION_THREADS); i++) {
+        const struct bl_thread *thread = bl_reader_thread(judge->reader, i);
+        count += thread && !(thread->flags & BL_THREAD_ENDED) &&
+                 thread->start_ns + SLOT_NS >= first_ns && thread->start_ns <= last_ns + SLOT_NS;
+    }
+    return count;
+}
+
 enum bl_ground bl_course_of(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
@@ -156,6 +169,12 @@ enum bl_ground bl_course_of(const struct bl_judge *judge, size_t first, size_t e
         collect_births(judge, first, end, judge->is_final ? 0 : start_ns + SET_UP_NS, &count);
     enum bl_ground few = judge->is_final ? BL_GROUND_ACCUSED : BL_GROUND_SET_UP;
     if (!births || count < MANY) {
+        free(births);
+        return few;
+    }
+    /* what a thread is given when it begins, it has as long as it lives */
+    if (!judge->is_final &&
+        count <= OF_A_THREAD * count_threads(judge, births[0], births[count - 1])) {
         free(births);
         return few;
     }

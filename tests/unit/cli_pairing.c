@@ -1657,6 +1657,44 @@ START_TEST(the_pools_that_a_young_process_makes_for_its_threads_are_no_leak)
 }
 END_TEST
 
+/* A process whose start takes seconds, with work going on beside. */
+static void make_with_threads(struct world *w, uint32_t flags)
+{
+    uint32_t make = at(w, at(w, w->main_frame, 0x700), 0x710);
+    make_live(w);
+    w->synth->header.snapshot_ns = START + 10 * SECOND;
+    live(w, 25, START + 1500 * MILLI, START + 3900 * MILLI, OPS(ALLOC(make)));
+    done_between(w, 2000, MILLI, 2 * MILLI, START + 10 * MILLI, START + 10 * SECOND,
+                 OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    for (uint32_t i = 0; i < 25; i++) {
+        uint32_t number = synth_thread(w->synth, 4300 + i, "worker");
+        struct bl_thread *thread = synth_record(w->synth, BL_SECTION_THREADS, number);
+        thread->start_ns = START + (1500 + 100 * i) * MILLI;
+        thread->end_ns = flags ? thread->start_ns + SECOND : 0;
+        thread->flags = flags;
+    }
+}
+
+START_TEST(what_is_made_with_each_thread_is_set_up_however_long_that_takes)
+{
+    struct world *w = make_world();
+    make_with_threads(w, 0);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_SET_UP)->count, 25);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_outlives_the_thread_that_it_was_made_with_is_a_leak)
+{
+    struct world *w = make_world();
+    make_with_threads(w, BL_THREAD_ENDED);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x710)->count, 25);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_comes_all_at_once_and_is_never_released_is_set_up)
 {
     struct world *w = make_world();
@@ -1922,6 +1960,8 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, what_one_long_call_makes_as_the_work_goes_on_is_in_nobodys_hands);
     tcase_add_test(tests, what_a_thread_did_that_has_ended_is_in_nobodys_hands);
     tcase_add_test(tests, the_pools_that_a_young_process_makes_for_its_threads_are_no_leak);
+    tcase_add_test(tests, what_is_made_with_each_thread_is_set_up_however_long_that_takes);
+    tcase_add_test(tests, what_outlives_the_thread_that_it_was_made_with_is_a_leak);
     tcase_add_test(tests, what_comes_all_at_once_and_is_never_released_is_set_up);
     tcase_add_test(tests, a_few_requests_that_are_never_released_late_in_a_run_are_a_leak);
     tcase_add_test(tests, a_cache_that_nothing_leaves_and_that_fills_ever_more_slowly_is_filling);
