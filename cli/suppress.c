@@ -24,6 +24,7 @@ struct bl_suppress_rule {
     char *verdict;
     char *reach;
     char *process;
+    char *within;     /* of the module; NULL: any */
     char *of_process; /* the name itself; NULL: any */
     uint64_t max_count;
     uint64_t max_bytes;
@@ -138,6 +139,7 @@ static void free_rule(struct bl_suppress_rule *rule)
     free(rule->reach);
     free(rule->process);
     free(rule->of_process);
+    free(rule->within);
     free(rule);
 }
 
@@ -190,8 +192,9 @@ static int take_limit(struct place *place, const char *value, bool is_size, uint
 static int take_qualifier(struct place *place, struct bl_suppress_rule *rule, const char *end,
                           struct bl_error *error)
 {
-    static const char *const keys[] = {"class=", "verdict=", "reach=", "process="};
-    char **const fields[] = {&rule->class_name, &rule->verdict, &rule->reach, &rule->process};
+    static const char *const keys[] = {"class=", "verdict=", "reach=", "process=", "within="};
+    char **const fields[] = {&rule->class_name, &rule->verdict, &rule->reach, &rule->process,
+                             &rule->within};
     size_t length = (size_t)(end - place->at);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         size_t key = strlen(keys[i]);
@@ -205,7 +208,7 @@ static int take_qualifier(struct place *place, struct bl_suppress_rule *rule, co
     if (!is_size && strncmp(place->at, "max-count=", 10) != 0)
         return fail(place, error,
                     "unknown qualifier (accepted: class=, verdict=, reach=, process=, "
-                    "max-count=, max-bytes=)");
+                    "within=, max-count=, max-bytes=)");
     char *value = copy(place->at + 10, length > 10 ? length - 10 : 0);
     int outcome =
         take_limit(place, value, is_size, is_size ? &rule->max_bytes : &rule->max_count, error);
@@ -439,11 +442,18 @@ static bool frame_has(const char *pattern, const struct bl_leak_frame *frame)
            matches_part(pattern, frame->module) || matches_part(pattern, frame->path);
 }
 
-static bool stack_has(const char *pattern, const struct bl_leak_stack *stack)
+/* Where a module is named, the frames up to the one that matches must be its, or those of
+ * libraries that allocate for others: what it called back allocates for itself. */
+static bool stack_has(const struct bl_suppress_rule *rule, const struct bl_leak_stack *stack)
 {
-    for (size_t i = 0; i < stack->count; i++)
-        if (frame_has(pattern, &stack->frames[i]))
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct bl_leak_frame *frame = &stack->frames[i];
+        bool is_inside = !rule->within || bl_suppress_glob(rule->within, frame->module);
+        if (is_inside && frame_has(rule->pattern, frame))
             return true;
+        if (!is_inside && !frame->is_runtime)
+            return false;
+    }
     return false;
 }
 
@@ -555,7 +565,7 @@ static bool applies(const struct bl_suppress_rule *rule, const struct bl_leaks *
         return false;
     if (!rule->pattern)
         return matches_valgrind(rule, leak);
-    return stack_has(rule->pattern, &leak->blame) || stack_has(rule->pattern, &leak->alloc);
+    return stack_has(rule, &leak->blame) || stack_has(rule, &leak->alloc);
 }
 
 const struct bl_suppression *bl_suppressions_find(struct bl_suppressions *suppressions,
@@ -605,49 +615,51 @@ void bl_suppressions_write(FILE *out, const struct bl_leak *leak)
 
 /* Each with its reason; what is here was seen, and confirmed by another tool or the source. */
 static const char builtin[] =
+    "# Each holds only for what the library allocates itself: a constructor that the loader runs,\n"
+    "# a class_init, a callback or a native method that leaks is the user's.\n"
     "# glibc: the tables of locales, converters and the name service stay until the process ends;\n"
     "# its own __libc_freeres gives them back for valgrind only.\n"
-    "leak[class=heap]:^__libc_freeres_fn$\n"
-    "leak[class=heap]:^__gconv_\n"
-    "leak[class=heap]:^_nl_load_locale\n"
-    "leak[class=heap]:^__nss_module_\n"
-    "leak[class=heap]:^__nss_configure_lookup\n"
-    "leak[class=heap]:^__nss_database_\n"
-    "leak[class=heap]:^__nss_action_\n"
-    "leak[class=heap]:^__tzset\n"
-    "leak[class=heap]:^tzset_internal$\n"
+    "leak[class=heap,within=libc.so*]:^__libc_freeres_fn$\n"
+    "leak[class=heap,within=libc.so*]:^__gconv_\n"
+    "leak[class=heap,within=libc.so*]:^_nl_load_locale\n"
+    "leak[class=heap,within=libc.so*]:^__nss_module_\n"
+    "leak[class=heap,within=libc.so*]:^__nss_configure_lookup\n"
+    "leak[class=heap,within=libc.so*]:^__nss_database_\n"
+    "leak[class=heap,within=libc.so*]:^__nss_action_\n"
+    "leak[class=heap,within=libc.so*]:^__tzset\n"
+    "leak[class=heap,within=libc.so*]:^tzset_internal$\n"
     "# The loader: what it allocates for libraries and threads it answers for itself; its lists\n"
     "# point into the middle of blocks, and a part of them lies in memory that is no root.\n"
-    "leak[class=heap]:^_dl_\n"
-    "leak[class=heap]:^dl_open_worker\n"
-    "leak[class=heap]:^_dlerror_run$\n"
-    "leak[class=heap]:^__tls_get_addr\n"
-    "leak[class=heap]:^allocate_dtv\n"
-    "leak[class=heap]:^_dl_allocate_tls\n"
+    "leak[class=heap,within=ld-linux-*]:^_dl_\n"
+    "leak[class=heap,within=ld-linux-*]:^dl_open_worker\n"
+    "leak[class=heap,within=libc.so*]:^_dlerror_run$\n"
+    "leak[class=heap,within=ld-linux-*]:^__tls_get_addr\n"
+    "leak[class=heap,within=ld-linux-*]:^allocate_dtv\n"
+    "leak[class=heap,within=ld-linux-*]:^_dl_allocate_tls\n"
     "# Java: HotSpot keeps pointers in the code that it generates, where they are not aligned,\n"
     "# and marked ones in its queues, so what it holds seems lost.\n"
-    "leak[class=heap]:^libjvm.so$\n"
+    "leak[class=heap,within=libjvm.so]:^libjvm.so$\n"
     "# Its launcher replaces its own arguments, and keeps what it made of them or not.\n"
-    "leak[class=heap]:^libjli.so$\n"
+    "leak[class=heap,within=libjli.so]:^libjli.so$\n"
     "# libstdc++: the emergency pool of exceptions.\n"
     "leak[class=heap]:pool::pool\n"
     "# GLib: types, quarks and interned strings are for ever, and some are kept by masked "
     "pointers.\n"
-    "leak[class=heap]:^g_type_register_\n"
-    "leak[class=heap]:^g_type_add_interface_\n"
-    "leak[class=heap]:^g_type_init\n"
-    "leak[class=heap]:^type_node_\n"
-    "leak[class=heap]:^type_iface_\n"
-    "leak[class=heap]:^g_type_class_ref$\n"
-    "leak[class=heap]:^g_quark_\n"
-    "leak[class=heap]:^g_intern_\n"
-    "leak[class=heap]:^g_thread_self$\n"
-    "leak[class=heap]:^g_private_get_impl\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^g_type_register_\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^g_type_add_interface_\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^g_type_init\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^type_node_\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^type_iface_\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^g_type_class_ref$\n"
+    "leak[class=heap,within=libglib-2.0.so*]:^g_quark_\n"
+    "leak[class=heap,within=libglib-2.0.so*]:^g_intern_\n"
+    "leak[class=heap,within=libglib-2.0.so*]:^g_thread_self$\n"
+    "leak[class=heap,within=libglib-2.0.so*]:^g_private_get_impl\n"
     "# OpenSSL: set up once, given back by an atexit handler that may run after this look.\n"
-    "leak[class=heap]:^OPENSSL_init_\n"
-    "leak[class=heap]:^CRYPTO_THREAD_run_once$\n"
-    "leak[class=heap]:^OPENSSL_atexit$\n"
-    "leak[class=openssl-*]:^OPENSSL_init_\n";
+    "leak[class=heap,within=libcrypto.so*]:^OPENSSL_init_\n"
+    "leak[class=heap,within=libcrypto.so*]:^CRYPTO_THREAD_run_once$\n"
+    "leak[class=heap,within=libcrypto.so*]:^OPENSSL_atexit$\n"
+    "leak[class=openssl-*,within=libcrypto.so*]:^OPENSSL_init_\n";
 
 int bl_suppressions_add_builtin(struct bl_suppressions *suppressions, struct bl_error *error)
 {

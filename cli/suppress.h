@@ -8,7 +8,8 @@
  *                               the ends; a line that begins with # is a comment
  *   leak[QUALIFIERS]:PATTERN    and only where all hold, separated by commas: class=, verdict=,
  *                               reach=, process= (patterns), max-count=N, max-bytes=SIZE (a leak
- *                               that is more is not suppressed)
+ *                               that is more is not suppressed), within= (a pattern for modules:
+ *                               of all frames from the allocation to the one with PATTERN)
  *   { … }                       valgrind's, for leaks (Memcheck:Leak): fun:, obj:, src:, ..., with
  *                               * and ?, from the allocation outward; match-leak-kinds: definite
  * and indirect are lost blocks, possible those lost or unknown, reachable held ones. Those for

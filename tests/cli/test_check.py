@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -610,6 +611,58 @@ class Rules(CheckTest):
             self.victim('keep', '1', '10', env=dict(self.env, LSAN_OPTIONS=options))
         env['LSAN_OPTIONS'] = 'suppressions=/nonexistent'
         self.bufleak('check', 'true', code=1, env=env)
+
+    def test_built_in_rules_hide_no_leak_of_what_a_library_calls_back(self):
+        lose = ('#include <stdlib.h>\n__attribute__((noinline)) void lose_own(void);'
+                'void lose_own(void) { void *volatile p = malloc(77); p = NULL; }\n')
+        for name, source, packages in (
+                ('once', lose + """
+                    #include <openssl/crypto.h>
+                    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+                    int main(void) { return !CRYPTO_THREAD_run_once(&once, lose_own); }""",
+                 ['libcrypto']),
+                ('class', lose + """
+                    #include <glib-object.h>
+                    typedef struct { GObject parent; } Thing;
+                    typedef struct { GObjectClass parent; } ThingClass;
+                    G_DEFINE_TYPE(Thing, thing, G_TYPE_OBJECT)
+                    static void thing_class_init(ThingClass *c) { (void)c; lose_own(); }
+                    static void thing_init(Thing *t) { (void)t; }
+                    int main(void) { g_type_class_ref(thing_get_type()); return 0; }""",
+                 ['gobject-2.0'])):
+            program = self.home / name
+            flags = subprocess.run(['pkg-config', '--cflags', '--libs', *packages], check=True,
+                                   capture_output=True, text=True).stdout.split()
+            subprocess.run(['gcc', '-g', '-x', 'c', '-', '-o', program, *flags], check=True,
+                           text=True, input=source)
+            group, = self.check('--', program, code=23)['groups']
+            self.assertEqual((group['bytes'], group['functions'][0]), (77, 'lose_own'), name)
+        # a constructor that the loader runs
+        library = self.home / 'libctor.so'
+        subprocess.run(['gcc', '-g', '-shared', '-fPIC', '-x', 'c', '-', '-o', library], check=True,
+                       text=True, input=lose + '__attribute__((constructor)) static void begin(void)'
+                       '{ lose_own(); }')
+        program = self.home / 'loads'
+        subprocess.run(['gcc', '-g', '-x', 'c', '-', '-o', program], check=True, text=True,
+                       input='#include <dlfcn.h>\nint main(int argc, char **argv)'
+                       '{ return argc < 2 || !dlopen(argv[1], RTLD_NOW); }')
+        group, = self.check('--', program, library, code=23)['groups']
+        self.assertEqual((group['bytes'], group['functions'][0]), (77, 'lose_own'))
+
+    def test_what_glib_frees_to_its_own_allocator_holds_nothing(self):
+        program = pathlib.Path('/usr/libexec/installed-tests/glib/bookmarkfile')
+        if not program.exists() or not shutil.which('valgrind'):
+            self.skipTest('GLib\'s installed tests or valgrind are missing')
+        log = self.home / 'valgrind'
+        env = dict(self.env, G_TEST_SRCDIR=str(program.parent), G_TEST_BUILDDIR=str(program.parent))
+        subprocess.run(['valgrind', '--leak-check=full', f'--log-file={log}', program], check=True,
+                       env=env, stdout=subprocess.DEVNULL, timeout=LIMIT * 3)
+        lost = {kind: int(count.replace(',', '')) for kind, count in re.findall(
+            r'(definitely|indirectly) lost: [\d,]+ bytes in ([\d,]+) blocks', log.read_text())}
+        result = self.check('--', program, code=23, env=env)
+        self.assertEqual((sum(g['count'] for g in result['groups']),
+                          sum(g['indirect_count'] for g in result['groups'])),
+                         (lost['definitely'], lost['indirectly']))
 
     def test_any_bytes_of_a_rule_can_be_told(self):
         path = self.home / 'rules.supp'
