@@ -4,8 +4,8 @@ import java.util.List;
 
 /**
  * Takes direct memory by ever new ways: "pass FROM COUNT" on stdin goes each of COUNT ways and keeps
- * every 499th buffer, of a size that says which way it went; answers "ok". Others are left to the
- * collector.
+ * every 499th buffer, of a size that says which way it went; answers how many are kept, "kept=N".
+ * Others are left to the collector.
  */
 public final class Rotate {
     private static final int BITS = 18;
@@ -50,7 +50,7 @@ public final class Rotate {
         while ((line = lines.readLine()) != null) {
             String[] words = line.split(" ");
             pass(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
-            System.out.println("ok");
+            System.out.println("kept=" + KEPT.size());
         }
     }
 }
