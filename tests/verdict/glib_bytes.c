@@ -627,6 +627,75 @@ static void kept_at_once(void)
     corpus_serve(request_that_keeps_the_very_first);
 }
 
+/* ---- clean: threads share, replace, cut and convert what they take from each other ---- */
+
+#define SHELVES 16
+
+static struct shelf {
+    pthread_mutex_t lock;
+    GBytes *body;
+} shelves[SHELVES];
+
+static GBytes *exchange_on(struct shelf *shelf, GBytes *body)
+{
+    pthread_mutex_lock(&shelf->lock);
+    GBytes *before = shelf->body;
+    shelf->body = body;
+    pthread_mutex_unlock(&shelf->lock);
+    return before;
+}
+
+static GBytes *share_from(struct shelf *shelf)
+{
+    pthread_mutex_lock(&shelf->lock);
+    GBytes *body = shelf->body ? g_bytes_ref(shelf->body) : NULL;
+    pthread_mutex_unlock(&shelf->lock);
+    return body;
+}
+
+static void replace_on(struct shelf *shelf, GBytes *body)
+{
+    GBytes *before = exchange_on(shelf, body);
+    if (before)
+        g_bytes_unref(before);
+}
+
+static void request_of_exchange(long number)
+{
+    unsigned choice = (unsigned)number * 2654435761u >> 8;
+    struct shelf *shelf = &shelves[choice / 8 % SHELVES];
+    struct shelf *next = &shelves[(choice / 8 + 1) % SHELVES];
+    GBytes *body = choice % 2 ? share_from(shelf) : exchange_on(shelf, NULL);
+    gsize size;
+    if (!body) {
+        replace_on(shelf, g_bytes_new(&number, sizeof(number)));
+        return;
+    }
+    switch (choice / 2 % 4) {
+    case 0:
+        g_bytes_unref(body);
+        break;
+    case 1:
+        g_free(g_bytes_unref_to_data(body, &size));
+        break;
+    case 2:
+        replace_on(next, g_bytes_new_from_bytes(body, 0, 1));
+        g_bytes_unref(body);
+        break;
+    default:
+        g_byte_array_unref(g_bytes_unref_to_array(body));
+    }
+}
+
+static void exchange(void)
+{
+    for (size_t i = 0; i < SHELVES; i++)
+        CORPUS_NEED(pthread_mutex_init(&shelves[i].lock, NULL) == 0);
+    corpus_serve(request_of_exchange);
+    for (size_t i = 0; i < SHELVES; i++)
+        replace_on(&shelves[i], NULL);
+}
+
 /* One that is forgotten, and says where it is. */
 static void one_address(void)
 {
@@ -663,6 +732,7 @@ static const struct corpus_case cases[] = {
     {"arenas", arenas},
     {"kept_for_again", kept_for_again},
     {"kept_at_once", kept_at_once},
+    {"exchange", exchange},
     {"one_address", one_address},
 };
 
