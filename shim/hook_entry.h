@@ -39,6 +39,12 @@ struct bl_hook_call {
 
 typedef void bl_hook_fn(void *context, const struct bl_hook_call *call);
 
+/* In a post hook: the caller gets another result. */
+BL_INLINE void bl_hook_call_return(const struct bl_hook_call *call, uint64_t result)
+{
+    ((struct bl_hook_call *)(uintptr_t)call)->result = result; // NOLINT(performance-no-int-to-ptr)
+}
+
 struct bl_hook_spec {
     bl_hook_fn *pre;  /* NULL: none */
     bl_hook_fn *post; /* NULL: none; both may be given */

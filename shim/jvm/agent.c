@@ -7,6 +7,7 @@
 #include "java_classes.h"
 #include "java_code.h"
 #include "java_direct.h"
+#include "java_lookup.h"
 #include "java_pools.h"
 #include "java_stack.h"
 #include "java_visit.h"
@@ -511,4 +512,5 @@ void bl_java_agent_arm(const struct bl_profile_class *c, const char *libjvm, con
         why = "the library has no function of this name";
     if (why || bl_hook_entry_install(create, size, &spec, &why) != 0)
         list_failure("JNI_CreateJavaVM", why);
+    bl_java_lookup_arm(libjvm, no_hooks_why);
 }

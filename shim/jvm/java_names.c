@@ -176,6 +176,16 @@ static bool is_internal(const char *class, size_t length, const char *method)
     return false;
 }
 
+static bool is_made_up(const char *class, size_t length)
+{
+    static const char *const beginnings[] = {"java/lang/invoke/",
+                                             "jdk/internal/foreign/abi/DowncallStub"};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(beginnings); i++)
+        if (strncmp(class, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return memmem(class, length, "$$Lambda", 8) != NULL;
+}
+
 static void name_method(struct method *m, const struct description *d)
 {
     char text[TEXT_MAX];
@@ -183,8 +193,7 @@ static void name_method(struct method *m, const struct description *d)
     const char *class = d->signature && d->signature[0] == 'L' ? d->signature + 1 : "?;";
     const char *method = d->method ? d->method : "?";
     size_t length = strlen(class) - 1;
-    m->is_hidden =
-        memmem(class, length, "$$Lambda", 8) || strncmp(class, "java/lang/invoke/", 17) == 0;
+    m->is_hidden = is_made_up(class, length);
     m->is_internal = is_internal(class, length, method);
     length = steady_length(class, length);
     const char *slash = memrchr(class, '/', length);

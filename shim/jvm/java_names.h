@@ -4,8 +4,8 @@
  *
  * Equal names are one entry, whatever class loader a class came by: a stack is the same place when
  * it reads the same. Frames of classes that the VM makes up as it goes (lambdas' carriers, method
- * handles' forms) are left out, and numbers it gives out in the order of need are cut off names:
- * they differ from run to run.
+ * handles' forms, calls of foreign functions) are left out, and numbers it gives out in the order
+ * of need are cut off names: they differ from run to run.
  *
  * Owns: the entries and the methods' line tables, in the arena, for good: the VM never uses the id
  * of a method again. Threads: Java's own, in the VM's live phase; BL_RANK_JAVA inside, never across

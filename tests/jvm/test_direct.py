@@ -12,12 +12,13 @@ from pathlib import Path
 import machines
 from test_matrix import is_supported
 from test_proxy import CACHE, CLI, HERE, SHIM, Tap, class_of, maven, report
-from proxy import Program, counts_of
+from proxy import Pair, Program, counts_of
 
 SOURCES = HERE / "direct"
 MIB = 1 << 20
 LIMIT = 256 * MIB
 WAYS, BATCH, LEAST = 16000, 2000, 65536
+NETTY_FOREIGN = "4.2.15.Final"
 DEEP = os.environ.get("BL_TEST_LONG") == "1"
 CHURN = 20000 if DEEP else 400
 
@@ -145,6 +146,34 @@ def rotate(tap, java, what):
             program.kill()
 
 
+def check_foreign(tap, version, java):
+    """Netty without sun.misc.Unsafe calls malloc by java.lang.foreign, which looks it up by itself."""
+    what = f"JDK {version}, malloc by java.lang.foreign"
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        pair = Pair(CACHE, SHIM, directory, java=java, errors=subprocess.DEVNULL,
+                    options=["--enable-native-access=ALL-UNNAMED", "-Dio.netty.noUnsafe=true",
+                             "-Dio.netty.allocator.type=pooled", "-Dgw.leaking=false"],
+                    **{"netty.version": NETTY_FOREIGN})
+        try:
+            tap.equal(pair.send(1000)["wrong"], 0, f"{what}: requests are answered as ever")
+            found = dump(directory, pair.proxy.pid)
+            tap.equal(pair.proxy.stop(), 0, f"{what}: and the proxy ends as it should")
+        finally:
+            pair.close()
+    counter = pool_of(found, "netty")
+    table = class_of(found, "java-direct")
+    groups = direct_groups(found)
+    # a few bytes that Netty takes besides are no large blocks
+    tap.claim(table["live_bytes"] >= MIB and
+              0 <= counter["bytes"] - table["live_bytes"] < 64 << 10,
+              f"{what}: all that Netty counts is of class java-direct", (table, counter))
+    tap.claim(all("CleanerJava24Linker" in functions(g)[0] and
+                  any("PoolArena" in f for f in functions(g)) for g in groups),
+              f"{what}: with the Java code that took it", [functions(g)[:4] for g in groups])
+    tap.claim(found["losses"]["frees_unknown"] < 1000, f"{what}: and what it frees is known",
+              found["losses"])
+
+
 def main():
     tap = Tap()
     if shutil.which("java") is None:
@@ -158,6 +187,11 @@ def main():
         if is_supported(java, options):
             check(tap, java, name, options)
     rotate(tap, java, "swept")
+    version, java = max(machines.available(CACHE).items())
+    if version >= 24:
+        check_foreign(tap, version, java)
+    else:
+        tap.skip("malloc by java.lang.foreign", "Netty uses it from JDK 24 on")
     return tap.finish()
 
 
