@@ -123,10 +123,66 @@ def check_clean(tap, directory):
               "all its buffers were followed, and none was released too often", table)
 
 
+def cli(directory, *arguments):
+    done = subprocess.run([str(CLI), *map(str, arguments)], timeout=60, capture_output=True, text=True,
+                          env={**os.environ, "BUFLEAK_DIR": str(directory)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def lines_of_mistakes():
+    return {f"{name}:{line_of(name, mark)}": key for key, (name, mark) in MISTAKES.items()}
+
+
+def check_folding(tap, directory, pid):
+    """The application's frames first; what is Netty's own is told in one line unless asked for."""
+    short, full = (cli(directory, "report", "--class", "netty-bytebuf", *more, pid)
+                   for more in ((), ("--full",)))
+    tap.claim(short.count("frames of io.netty") == len(MISTAKES) and "NioEventLoop.run" not in short and
+              all(line in short for line in lines_of_mistakes()),
+              "the report folds Netty's frames and shows the filters'", short)
+    tap.claim("frames of" not in full and full.count("NioEventLoop.run") >= len(MISTAKES) and
+              all(line in full for line in lines_of_mistakes()), "--full shows them all", full)
+
+
+def check_watching(tap, directory):
+    """What other commands say of the same mistakes, while they are made."""
+    pair = Pair(CACHE, SHIM, directory, options=["-Dgw.leaking=true", "-Dgw.every=100"],
+                errors=subprocess.DEVNULL)
+    pid = pair.proxy.pid
+    try:
+        pair.send(REQUESTS // 10)
+        first = pair.counted()
+        cli(directory, "dump", pid)
+        pair.send(REQUESTS // 10)
+        second = pair.counted()
+        compared = json.loads(cli(directory, "diff", "--format", "json", f"{pid}@1", pid))
+        watched = json.loads(cli(directory, "top", "--once", "--format", "json", pid))
+        text = cli(directory, "top", "--once", "--class", "netty-bytebuf", pid)
+        check_folding(tap, directory, pid)
+    finally:
+        pair.close()
+    grown = {f"{g['frames'][0]['file']}:{g['frames'][0]['line']}": g for g in compared["groups"]
+             if g["class"] == "netty-bytebuf" and g["change"] == "grown"}
+    # a few of the last milliseconds before a snapshot may be in use to it
+    tap.claim(grown.keys() == lines_of_mistakes().keys() and
+              all(0 <= grown[line]["count_change"] - (second[key] - first[key]) <= 8
+                  for line, key in lines_of_mistakes().items()),
+              "diff: three places have grown, by what was forgotten in between",
+              {line: g["count_change"] for line, g in grown.items()})
+    places = {s["place"]: s for s in watched["sites"] if s["class"] == "netty-bytebuf"}
+    tap.claim(all(places.get(line, {}).get("verdict") == "missing-release" and
+                  0 <= second[key] - places[line]["count"] <= 8
+                  for line, key in lines_of_mistakes().items()),
+              "top: each has its verdict and its count", (second, places))
+    tap.claim(all(line in text for line in lines_of_mistakes()),
+              "top: and says so to people", text)
+
+
 def main():
     tap = Tap()
     try:
-        for check in (check_leaking, check_clean):
+        for check in (check_leaking, check_clean, check_watching):
             with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
                 check(tap, directory)
     except maven.Unavailable as why:
