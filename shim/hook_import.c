@@ -24,6 +24,7 @@ struct import {
 
 static struct import *buckets[BUCKETS];
 static bool any_fresh;
+static bool any_installed;
 
 static uint32_t bucket_of(const char *name)
 {
@@ -245,7 +246,7 @@ int bl_hook_import_install(const char *name, uint64_t address, const struct bl_h
     if (bl_hook_entry_stub(address, spec, &import->stub, ret_why) != 0)
         return -1; /* of a new one, the arena keeps a few bytes */
     import->address = address;
-    import->is_fresh = any_fresh = true;
+    import->is_fresh = any_fresh = any_installed = true;
     if (is_new)
         *bucket = import;
     return 0;
@@ -270,6 +271,8 @@ static void age(void)
 
 void bl_hook_import_update(const struct bl_hook_objects *objects, bool are_relocated)
 {
+    if (!any_installed) /* what is there now is looked through for the first one when it comes */
+        return;
     count_definitions();
     for (uint32_t i = 0; i < objects->count; i++) {
         const struct bl_hook_object *o = &objects->list[i];

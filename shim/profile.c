@@ -831,6 +831,30 @@ bool bl_profile_matches(const char *patterns, const char *file_name)
     return false;
 }
 
+bool bl_profile_names(const char *text, size_t length, bl_profile_names_fn *is_there, void *context)
+{
+    struct parser p = {.line = 0};
+    const char *end = text + length;
+    for (const char *line = text; line < end; line = p.end + 1) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        p.at = line;
+        p.end = newline ? newline : end;
+        struct span keyword = next_word(&p);
+        bool lists = is_word(keyword, "library") || is_word(keyword, "own");
+        struct span word = lists || is_word(keyword, "request") ? next_word(&p) : (struct span){0};
+        for (; word.length > 0; word = lists ? next_word(&p) : (struct span){0}) {
+            if (is_there(context, word.start, word.length))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool bl_profile_matches_one(const char *pattern, size_t length, const char *file_name)
+{
+    return matches_one(pattern, length, file_name);
+}
+
 static uint64_t load(uint64_t address, unsigned width)
 {
     uint64_t value = 0; /* little-endian: the low bytes come first */

@@ -137,6 +137,14 @@ const char *bl_profile_role_name(enum bl_role role);
 
 /* Whether a file name matches one of the blank-separated patterns; `*` stands for any bytes. */
 bool bl_profile_matches(const char *patterns, const char *file_name);
+/* The same for one pattern of length bytes. */
+bool bl_profile_matches_one(const char *pattern, size_t length, const char *file_name);
+
+/* Before a text is parsed, at a small part of what that takes: is there a file that one of its
+ * patterns stands for, of any class or request? Ends with the first that is_there accepts. */
+typedef bool bl_profile_names_fn(void *context, const char *pattern, size_t length);
+bool bl_profile_names(const char *text, size_t length, bl_profile_names_fn *is_there,
+                      void *context);
 
 /* What one call of a hooked function offers. stack_args[0] is the seventh argument. */
 struct bl_profile_call {

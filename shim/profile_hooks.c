@@ -73,6 +73,13 @@ static const char *path_of(const struct bl_hook_object *o)
     return name->text;
 }
 
+static const char *file_name_of(const struct bl_hook_object *o)
+{
+    const char *path = path_of(o);
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static void set_policy(uint8_t number, const struct bl_profile_class *c, uint8_t kind_of)
 {
     struct bl_own_field field = {.offset = c->field.n};
@@ -212,9 +219,8 @@ static void take_class(void *context, const struct bl_profile_class *c)
     uint32_t count = 0;
     a->classes[a->class_count++] = *c;
     for (uint32_t i = 0; i < objects.count && count < MATCHES_MAX; i++) {
-        const char *path = path_of(&objects.list[i]);
-        const char *name = strrchr(path, '/');
-        if (objects.list[i].is_new && bl_profile_matches(c->library, name ? name + 1 : path))
+        if (objects.list[i].is_new &&
+            bl_profile_matches(c->library, file_name_of(&objects.list[i])))
             matches[count++] = &objects.list[i];
     }
     if (count < MATCHES_MAX)
@@ -248,9 +254,8 @@ static void take_lasting(struct application *a, const struct bl_profile_function
     struct registered *r = a->profile->classes[f->class_index];
     for (uint32_t i = 0; r && i < objects.count; i++) {
         const struct bl_hook_object *o = &objects.list[i];
-        const char *name = strrchr(path_of(o), '/');
+        const char *name = file_name_of(o);
         size_t size = 0;
-        name = name ? name + 1 : path_of(o);
         if (!o->is_new ||
             !(bl_profile_matches(c->library, name) || bl_profile_matches(c->own, name)))
             continue;
@@ -361,6 +366,17 @@ static void take_request(void *context, const struct bl_profile_request *r)
     bl_requests_take(r, &objects, no_hooks_why);
 }
 
+static bool has_come(void *context, const char *pattern, size_t length)
+{
+    (void)context;
+    for (uint32_t i = 0; i < objects.count; i++) {
+        if (objects.list[i].is_new &&
+            bl_profile_matches_one(pattern, length, file_name_of(&objects.list[i])))
+            return true;
+    }
+    return false;
+}
+
 /* Mistakes were told when the file was read. */
 static void apply(struct profile *profile, struct application *a)
 {
@@ -368,6 +384,8 @@ static void apply(struct profile *profile, struct application *a)
                                    .on_class = take_class,
                                    .on_function = take_function,
                                    .on_request = take_request};
+    if (!bl_profile_names(profile->text, profile->length, has_come, NULL))
+        return;
     a->profile = profile;
     a->class_count = 0;
     bl_profile_parse(profile->text, profile->length, &sink);

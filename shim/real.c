@@ -4,6 +4,7 @@
 #include "sigsafe.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -111,9 +112,11 @@ static void record_hook(const char *function, void *real)
     memset(hook, 0, sizeof *hook);
     hook->function_name = bl_names_add_str(function);
     hook->method = BL_HOOK_SYMBOL;
-    Dl_info info;
-    if (real && dladdr(real, &info) && info.dli_fname)
-        hook->module_name = bl_names_add_str(info.dli_fname);
+    struct dl_find_object object; /* dladdr would look for the symbol, from the first to the last */
+    if (real && _dl_find_object(real, &object) == 0) {
+        const char *path = object.dlfo_link_map->l_name;
+        hook->module_name = *path ? bl_names_add_str(path) : bl_header->exe_name;
+    }
     bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
 }
 

@@ -449,6 +449,39 @@ START_TEST(patterns_match_whole_file_names)
 }
 END_TEST
 
+struct sought {
+    const char *file_name;
+    unsigned asked;
+};
+
+static bool is_sought(void *context, const char *pattern, size_t length)
+{
+    struct sought *s = context;
+    s->asked++;
+    return bl_profile_matches_one(pattern, length, s->file_name);
+}
+
+START_TEST(the_files_that_a_text_names_are_found_without_parsing_it)
+{
+    static const char text[] = "class a # library no.so\n\tlibrary  liba.so*\tlibb.so # libc.so\r\n"
+                               "own libo*\nalloc library\nrequest prog done\nlibrary";
+    static const struct {
+        const char *name;
+        bool is_there;
+    } files[] = {{"liba.so.1", true}, {"libb.so", true},  {"libo-x", true},
+                 {"prog", true},      {"no.so", false},   {"libc.so", false},
+                 {"done", false},     {"library", false}, {"libb.so.1", false}};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(files); i++) {
+        struct sought s = {.file_name = files[i].name};
+        ck_assert_msg(bl_profile_names(text, sizeof text - 1, is_sought, &s) == files[i].is_there,
+                      "%s", files[i].name);
+        ck_assert_uint_le(s.asked, 4);
+    }
+    struct sought none = {.file_name = "x"};
+    ck_assert(!bl_profile_names(text, 0, is_sought, &none));
+}
+END_TEST
+
 START_TEST(places_are_read_from_a_call)
 {
     uint64_t object[2] = {11, 0xffffffff00000005u};
@@ -525,5 +558,5 @@ RUN_SUITE("shim profile", every_word_of_the_format_is_understood,
           a_line_with_an_error_is_left_out_and_the_rest_is_read, limits_are_errors_and_not_cut,
           messages_are_fit_for_a_terminal, no_byte_beyond_the_text_is_read,
           any_bytes_are_read_or_refused, patterns_match_whole_file_names,
-          places_are_read_from_a_call, built_in_profiles_are_without_error,
-          built_in_profiles_name_a_function_once)
+          the_files_that_a_text_names_are_found_without_parsing_it, places_are_read_from_a_call,
+          built_in_profiles_are_without_error, built_in_profiles_name_a_function_once)
