@@ -3,6 +3,7 @@
 #include "capture.h"
 #include "conf.h"
 #include "hook_entry.h"
+#include "hook_relocate.h"
 #include "shim_hook_victim.h"
 
 #include <dlfcn.h>
@@ -187,6 +188,46 @@ START_TEST(a_branch_into_a_head_is_known_also_when_it_was_displaced)
     ck_assert_uint_eq(hv_asm_enters_when_hooked(5), 6);
     ck_assert_uint_eq(hv_asm_entered_when_hooked(5), 6);
     ck_assert_uint_eq(seen.post, 1);
+}
+END_TEST
+
+START_TEST(a_function_that_only_returns_is_read_without_a_decoder)
+{
+    static const struct {
+        uint8_t code[16];
+        size_t bytes;
+        size_t at; /* of the return */
+        const char *cause;
+    } functions[] = {
+        {{0xc3, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84}, 12, 0, NULL},
+        {{0xc3, 0x90, 0x90, 0x66, 0x90}, 5, 0, NULL},
+        {{0xc3, 0xcc, 0xcc, 0xcc, 0xcc}, 5, 0, NULL},
+        {{0xc3}, 5, 0, NULL},
+        {{0xc3, 0x0f, 0x1f, 0x44, 0, 0}, 6, 0, NULL},
+        {{0xf3, 0x0f, 0x1e, 0xfa, 0xc3, 0x0f, 0x1f, 0x40, 0}, 9, 4, NULL},
+        {{0x90, 0xc3, 0x90, 0x90, 0x90, 0x90}, 6, 0, "more than a return"},
+        {{0xf3, 0x0f, 0x1e, 0xfa, 0x90, 0xc3}, 12, 0, "more than a return"},
+        {{0xc3, 0x90, 0x90, 0x90}, 4, 0, "too short"},
+        {{0xc3, 0x90, 0x55, 0x90, 0x90}, 5, 0, "too short"},
+        {{0xc3, 0x90, 0x0f, 0x1f}, 4, 0, "too short"},
+        {{0xc3, 0x0f, 0x1f, 0xc0, 0x90}, 5, 0, "too short"},
+        {{0xc3, 0x0f, 0x05, 0x90, 0x90}, 5, 0, "too short"},
+    };
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(functions); i++) {
+        uint64_t address = (uint64_t)(uintptr_t)functions[i].code;
+        const struct bl_hook_function f = {.address = address,
+                                           .limit = address + functions[i].bytes};
+        struct bl_hook_head head = {.count = 0};
+        const char *why = NULL;
+        int result = bl_hook_relocate_read_return(&f, &head, &why);
+        ck_assert_msg((result == 0) == (functions[i].cause == NULL), "function %zu: %d", i, result);
+        if (result != 0) {
+            ck_assert_str_eq(why, functions[i].cause);
+            continue;
+        }
+        ck_assert_uint_eq(head.at, address + functions[i].at);
+        ck_assert(head.ends && head.count == 1 && head.length == 1);
+    }
 }
 END_TEST
 
@@ -704,8 +745,9 @@ RUN_SUITE("shim hook", every_head_works_under_a_pre_hook,
           every_head_works_under_a_post_hook_which_sees_its_result,
           every_head_that_cannot_move_is_refused_with_its_cause_and_left_alone,
           a_branch_into_a_head_is_known_also_when_it_was_displaced,
-          a_size_that_is_not_known_is_found, every_signature_works_under_a_pre_hook,
-          every_signature_works_under_a_post_hook, every_signature_works_under_both_hooks,
+          a_function_that_only_returns_is_read_without_a_decoder, a_size_that_is_not_known_is_found,
+          every_signature_works_under_a_pre_hook, every_signature_works_under_a_post_hook,
+          every_signature_works_under_both_hooks,
           as_few_stack_words_as_the_function_takes_are_enough,
           no_register_is_lost_that_the_function_itself_keeps,
           no_register_is_lost_in_a_post_hook_either, errno_and_the_rounding_mode_are_as_they_were,
