@@ -21,6 +21,7 @@
 #define OF_A_THREAD  2u   /* made with it */
 #define SLOTS        8u   /* different ones among the moments are repetition */
 #define FILLING_Z    2.33 /* one in a hundred leaks would slow down as much by chance */
+#define WORK_ERROR   0.05 /* of all work; when it was done is known from means and extremes alone */
 
 /* ---- followed in time ---- */
 
@@ -117,15 +118,19 @@ static void measure(const struct bl_judge *judge, const struct bl_decision *deci
 }
 
 /* By the clock of others' work between the first and the last of them, births spread evenly are in
- * the middle on average. */
+ * the middle on average, as exactly as their number, that clock and the ticks of the real one can
+ * tell: in a run of some ticks nothing is seen to slow down. */
 static bool is_filling(const struct course *course)
 {
     double first = course->work[0];
     double span = course->work[MOMENTS - 1] - first;
+    double span_ns = (double)(course->at_ns[MOMENTS - 1] - course->at_ns[0]);
+    double by_chance = FILLING_Z / sqrt(12 * course->count);
+    double by_ticks = (double)BL_JUDGE_TICK_NS / fmax(span_ns, 1);
     double sum = 0;
     for (size_t i = 0; i < MOMENTS; i++)
         sum += (course->work[i] - first) / span;
-    return (0.5 - sum / MOMENTS) * sqrt(12 * course->count) > FILLING_Z;
+    return 0.5 - sum / MOMENTS > by_chance + by_ticks + WORK_ERROR;
 }
 
 static bool is_spread_in_time(const struct course *course)
