@@ -113,6 +113,8 @@ struct bl_model {
     size_t group_count;
     size_t shown;
     uint64_t buffers_unreadable; /* alive, but recorded in the target's private memory */
+    uint64_t buffers_missing;    /* of the heap of a killed process: counted, and not in the file,
+                                  * which    then is not whole */
 };
 
 /* `is_running`: the kernel still has the process that wrote the ledger. */

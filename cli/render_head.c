@@ -185,7 +185,8 @@ static void write_losses(const struct bl_pen *pen)
     const struct bl_view *view = pen->view;
     char number[BL_TEXT_NUMBER];
     uint64_t damage = bl_reader_damage(view->reader);
-    uint64_t any = damage | view->model->buffers_unreadable | view->header->java.walks;
+    uint64_t any = damage | view->model->buffers_unreadable | view->model->buffers_missing |
+                   view->header->java.walks;
     for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
         any |= view->header->losses[i];
     any |= view->header->frame_sweeps;
@@ -208,6 +209,12 @@ static void write_losses(const struct bl_pen *pen)
                       "%s %s of the live table in the program's private memory cannot be listed",
                       bl_text_count(number, view->model->buffers_unreadable),
                       view->model->buffers_unreadable == 1 ? "entry" : "entries");
+    if (view->model->buffers_missing > 0)
+        write_warning(pen,
+                      "%s of the heap's live blocks %s counted and not in the file: not all of it "
+                      "was written to the disk, or it is damaged",
+                      bl_text_count(number, view->model->buffers_missing),
+                      view->model->buffers_missing == 1 ? "is" : "are");
     if (view->header->flags & BL_FLAG_INEXACT)
         write_warning(pen, "copied while the program ran on: single buffers may be missing or "
                            "already released");

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import random
 import shutil
 import signal
 import subprocess
@@ -92,6 +93,46 @@ class Reports(CliTest):
         report = self.report(victim.pid)
         self.assertEqual(report['process']['state'], 'killed')
         self.assertEqual(self.group_of(report, 'leak_blocks')['count'], 40)
+
+    def test_what_the_disk_has_of_a_ledger_when_the_power_goes_is_read(self):
+        """Pages that were not written are zero; the file's length and first page are there."""
+        victim = self.victim()
+        victim.do('leak 20000 100')
+        self.bufleak('mark', victim.pid, 'warm')
+        victim.do('strings 500')
+        path, = self.ledgers.glob('*.ledger')
+        whole = path.read_bytes()
+        victim.kill()
+        self.assertEqual(self.report(path)['losses']['buffers_missing'], 0)
+        pages = len(whole) // 4096
+        readable = 0
+        for seed in range(8):
+            chance = random.Random(seed)
+            first = chance.randrange(pages // 4, pages)
+            lost = (range(first, pages) if seed % 2 else
+                    [n for n in range(1, pages) if chance.random() < 0.1 * (1 + seed % 3)])
+            torn = bytearray(whole)
+            for page in lost:
+                torn[page * 4096:(page + 1) * 4096] = bytes(4096)
+            path.write_bytes(torn)
+            done = subprocess.run([CLI, 'report', '--format', 'json', path], env=self.env,
+                                  capture_output=True, text=True, timeout=LIMIT, check=False)
+            if done.returncode != 0: # where its sections are was not written either
+                self.assertRegex(done.stderr, r'^bufleak: .* is damaged: [^\n]*\n$')
+                continue
+            readable += 1
+            report = json.loads(done.stdout)
+            self.assertEqual(report['process']['state'], 'killed')
+            seen = sum(g['count'] for g in report['groups'])
+            self.assertLessEqual(seen, 25000)
+            counted = sum(c['live_count'] for c in report['classes'])
+            if counted > seen + 100:
+                self.assertGreaterEqual(report['losses']['buffers_missing'], counted - seen - 100)
+                self.assertIn('was written to the disk', ' '.join(
+                    self.bufleak('report', path).stdout.split()))
+            for command in (['top', '--once'], ['diff', path], ['ps']):
+                self.bufleak(*command, *([] if command == ['ps'] else [path]))
+        self.assertGreaterEqual(readable, 4)
 
     def test_the_newest_is_taken_and_named(self):
         self.victim().do('leak 1 1')

@@ -65,7 +65,8 @@ class Death:
     """One life; what it left."""
 
     def __init__(self, way, cgroup=None, address_space=None, kill_after=None,
-                 milliseconds=MILLISECONDS, interval_ms=INTERVAL_MS, limit=None):
+                 milliseconds=MILLISECONDS, interval_ms=INTERVAL_MS, limit=None, before=(),
+                 during=None):
         self.directory = tempfile.mkdtemp(prefix='bufleak-death.')
         self.interval_ns = interval_ms * 1_000_000
         self.rate = BYTES / (milliseconds * 1e6)  # bytes a nanosecond
@@ -79,18 +80,23 @@ class Death:
                 resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         process = subprocess.Popen(
-            [VICTIM, truth, way, str(milliseconds), str(BYTES)], preexec_fn=prepare,
+            [*before, VICTIM, truth, way, str(milliseconds), str(BYTES)], preexec_fn=prepare,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, 'LD_PRELOAD': SHIM, 'BUFLEAK_DIR': self.directory,
-                 'BUFLEAK_OPTIONS': f'quiet=1:interval={interval_ms}ms' + (f':limit={limit}' if limit else ''),
+            env={**os.environ, **({} if before else {'LD_PRELOAD': SHIM}),
+                 'BUFLEAK_DIR': self.directory,
+                 'BUFLEAK_OPTIONS': f'quiet=1:interval={interval_ms}ms' + (
+                     f':limit={limit}' if limit else ''),
                  # or each thread reserves 64 MiB of addresses, and takes from them when mmap fails
                  **({'MALLOC_ARENA_MAX': '1'} if address_space else {})})
         self.predictions = []
+        began = time.monotonic()
         try:
             while limit or milliseconds > MILLISECONDS:
                 self.code = process.poll()
                 if self.code is not None:
                     break
+                if during:
+                    during(process.pid, time.monotonic() - began)
                 self.predict(process.pid)
             if kill_after is not None:
                 time.sleep(kill_after)  # the moment itself is what is chosen
@@ -288,6 +294,55 @@ def time_to_the_limit_of_a_cgroup():
     return None
 
 
+def as_version_2(limit):
+    """A command before another one: what a machine with version 2 has at its mount, for a process in
+    /slice/own. Neither the root nor its own cgroup have a limit, the one between has."""
+    script = ('cd /sys/fs/cgroup && mount -t tmpfs none . && cd /sys/fs/cgroup && '
+              'mkdir -p slice/own && echo max > slice/own/memory.max && '
+              'echo 1 > slice/own/memory.current && '
+              f'echo {limit} > slice/memory.max && echo 1048576 > slice/memory.current && '
+              'echo 0::/slice/own > cgroup && mount --bind cgroup /proc/$$/cgroup && '
+              f'exec env LD_PRELOAD={SHIM} "$0" "$@"')
+    return ['unshare', '-m', '--propagation', 'private', 'sh', '-c', script]
+
+
+def limit_of_version_2():
+    """The memory controller of version 2, as it lays its files out; what they say is written by the
+    test, as a kernel has the controller in one version only."""
+    limit = 100 << 20
+    per_s = 20 << 20
+    before = as_version_2(limit)
+    with tempfile.TemporaryDirectory() as directory:
+        probe = subprocess.run([*before, 'true'], capture_output=True, check=False,
+                               env={**os.environ, 'BUFLEAK_DIR': directory})
+    if probe.returncode != 0:
+        return 'no mounts can be made here'
+    death = Death('segv', milliseconds=4000, interval_ms=50, before=before,
+                  during=lambda pid, seconds: write_current(pid, per_s, seconds))
+    report = death.report()
+    limits = report['memory']['limits']
+    assert limits['cgroup_limit_bytes'] == limit, limits
+    points = report['memory']['cgroup']
+    assert points[0]['bytes'] >= 1 << 20 and points[-1]['bytes'] > 40 << 20, points[-3:]
+    assert limits['cgroup_bytes'] == points[-1]['bytes'], (limits, points[-1])
+    checked = 0
+    for now_s, to_limit_s, name in death.predictions:
+        at = max((p for p in points if p['t_ns'] <= now_s * 1e9), key=lambda p: p['t_ns'])
+        if name == 'cgroup':
+            said = (limit - at['bytes']) / to_limit_s
+            assert 0.7 * per_s <= said <= per_s / 0.7, (now_s, to_limit_s, said, at)
+            checked += 1
+    assert checked, death.predictions
+    death.close()
+    return None
+
+
+def write_current(pid, per_s, seconds):
+    path = f'/proc/{pid}/root/sys/fs/cgroup/slice/memory.current'
+    with contextlib.suppress(OSError), open(path, 'r+', encoding='ascii') as file:
+        file.write(f'{(1 << 20) + int(per_s * seconds)}\n')
+
+
 def at_the_limit_of_the_address_space():
     limit = 200 << 20
     for number in range(50 if LONG else 2):
@@ -318,6 +373,7 @@ CLAIMS = {
     'and how long it had until then': time_to_the_limit_of_a_cgroup,
     'the limit of its own is reached when the reports before said so':
         time_to_the_limit_of_ones_own,
+    'the limit of a cgroup of version 2 is read and told': limit_of_version_2,
     'so is the limit of the address space': time_to_the_limit_of_the_address_space,
     'one that crashes at the limit of its address space tells who took the memory':
         at_the_limit_of_the_address_space,
