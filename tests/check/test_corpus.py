@@ -15,8 +15,10 @@ sys.path.insert(0, CORPUS)
 import corpus  # noqa: E402  pylint: disable=wrong-import-position
 
 PROGRAMS = sys.argv[1:]
-# What the verdicts need not tell, but is lost: the function that forgets it
-LOST = {('glib_values', 'kept_content'): 'request_that_keeps_content'}
+# What the verdicts need not tell, but is lost: the function that forgets it. GStreamer loses a plugin
+# and an old list as it starts, and this program ends without the gst_deinit that others end with.
+LOST = {('glib_values', 'kept_content'): 'request_that_keeps_content',
+        ('gst', 'state_change'): 'gst_init'}
 
 
 def cases_of(program):

@@ -579,17 +579,19 @@ CORPUS_FUNCTION static GBytes *arena_of_thread(long number)
     return g_bytes_new(&number, sizeof(number)); /* @arena */
 }
 
+static GBytes *volatile arenas_of_threads[24];
+
 static void arenas(void)
 {
     for (long i = 0; i < 24; i++)
-        CORPUS_NEED(arena_of_thread(i));
+        arenas_of_threads[i] = arena_of_thread(i);
     corpus_ask();
     corpus_serve(request_that_never_ends);
     corpus_ask();
 }
 
 /* One buffer that is kept to be used again, on the way of those that are released. */
-static GBytes *last_body;
+static GBytes *volatile last_body;
 
 static void request_that_keeps_the_first(long number)
 {
