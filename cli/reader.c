@@ -764,8 +764,9 @@ static void check_objects(struct bl_reader *reader, uint8_t *seen)
             object->thread = 0;
             reader->damage++;
         }
-        object->event_count =
-            tracked.is_moving ? 0 : check_list(reader, seen, object->events, object->event_count);
+        object->event_count = tracked.is_moving ? 0
+                                                : (uint8_t)check_list(reader, seen, object->events,
+                                                                      object->event_count);
         reader->objects[kept++] = tracked;
     }
     reader->object_count = kept;

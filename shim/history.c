@@ -5,9 +5,10 @@
 #include "table.h"
 #include "threads.h"
 
-#define HISTORY_MAX    24u /* distinct operations kept of one buffer */
-#define NEAR_CALLS     8u  /* at most, from an operation to the call that holds its partner */
-#define ROOM_WANTED    8u  /* events, to stop looking for more */
+#define HISTORY_MAX 24u /* distinct operations kept of one buffer */
+static_assert(HISTORY_MAX <= UINT8_MAX, "bl_object.event_count");
+#define NEAR_CALLS     8u /* at most, from an operation to the call that holds its partner */
+#define ROOM_WANTED    8u /* events, to stop looking for more */
 #define LIFECYCLES_MAX (1u << 14) /* distinct lifecycles kept, all classes together */
 #define EVICT_SAMPLES  16u
 static_assert(sizeof(struct bl_event) == 32, "two to a cache line: see events");
@@ -35,6 +36,27 @@ static int16_t clamp16(int32_t value)
 static bool is_of(const struct bl_event *event, uint16_t op, const struct bl_ref_event *e)
 {
     return event->op == op && event->stack == e->stack && event->delta == e->delta;
+}
+
+/* Most operations on what lives shortly are new to it: that no event of its list can be theirs
+ * shows in the object itself, without a look at the list, which other threads may have written. An
+ * operation whose bit is set may be in the list; what leaves it leaves its bit. */
+struct event_bit {
+    uint8_t byte;
+    uint8_t mask;
+};
+
+BL_INLINE struct event_bit bit_of(uint16_t op, const struct bl_ref_event *e)
+{
+    uint64_t what = (uint64_t)e->stack << 32 | ((uint32_t)e->delta * 8u + op);
+    uint32_t bit = (uint32_t)(what * 0x9E3779B97F4A7C15u >> 40) * 24u >> 24;
+    return (struct event_bit){(uint8_t)(bit / 8), (uint8_t)(1u << bit % 8)};
+}
+
+BL_INLINE bool may_have(const struct bl_object *o, uint16_t op, const struct bl_ref_event *e)
+{
+    struct event_bit bit = bit_of(op, e);
+    return o->event_bits[bit.byte] & bit.mask;
 }
 
 /* What lives long has a long list, and the same few operations over and over. A thread remembers
@@ -215,7 +237,7 @@ static void write_room(struct room *r, struct bl_object *o, uint64_t now_ns)
     balanced->time_ns = now_ns;
     bl_store_relaxed(&balanced->folded, balanced->folded + r->pairs);
     bl_store_release(&o->events, head);
-    bl_store_relaxed(&o->event_count, kept);
+    bl_store_relaxed(&o->event_count, (uint8_t)kept);
 }
 
 enum outcome { FULL, ROOM, CANCELLED };
@@ -253,13 +275,15 @@ static struct bl_event *new_event(struct bl_object *o, enum bl_op op, const stru
     event->op = (uint16_t)op;
     event->count_after = 0;
     bl_store_release(&o->events, n);
-    bl_store_relaxed(&o->event_count, o->event_count + 1);
+    struct event_bit bit = bit_of((uint16_t)op, e);
+    o->event_bits[bit.byte] |= bit.mask;
+    bl_store_relaxed(&o->event_count, (uint8_t)(o->event_count + 1));
     return event;
 }
 
 void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
 {
-    struct bl_event *event = find_event(o, (uint16_t)op, e);
+    struct bl_event *event = may_have(o, (uint16_t)op, e) ? find_event(o, (uint16_t)op, e) : NULL;
     enum outcome outcome = ROOM;
     if (BL_UNLIKELY(!event && o->event_count >= HISTORY_MAX))
         outcome = make_room(o, op, e);

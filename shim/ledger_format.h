@@ -535,7 +535,8 @@ struct bl_object {
     uint32_t thread;         /* 28 */
     int32_t refs;            /* 32 references seen taken, less those seen given back */
     uint32_t events;         /* 36 event number, newest; 0 = none */
-    uint32_t event_count;    /* 40 distinct events kept */
+    uint8_t event_count;     /* 40 distinct events kept */
+    uint8_t event_bits[3];   /* 41 for the shim: a bit of each of them, see history.c */
     uint32_t event_overflow; /* 44 operations that found the history full */
     uint32_t owner;          /* 48 object that it ends with, 0 = none known */
     uint32_t serial;         /* 52 counts the buffers that the record has stood for */

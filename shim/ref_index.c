@@ -155,6 +155,7 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
     o->refs = e->delta;
     o->events = 0;
     o->event_count = 0;
+    memset(o->event_bits, 0, sizeof o->event_bits);
     o->event_overflow = 0;
     o->owner = 0;
     o->flags = flags;

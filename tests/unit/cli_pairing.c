@@ -1381,9 +1381,9 @@ START_TEST(lists_that_cycle_or_meet_are_cut)
     struct bl_object *objects = synth_record(w->synth, BL_SECTION_OBJECTS, 1);
     struct bl_event *first = synth_record(w->synth, BL_SECTION_EVENTS, objects[0].events - 2);
     first->next = objects[0].events;
-    objects[0].event_count = UINT32_MAX;
+    objects[0].event_count = UINT8_MAX;
     objects[2].events = objects[1].events;
-    objects[1].event_count = UINT32_MAX;
+    objects[1].event_count = UINT8_MAX;
     size_t size;
     uint8_t *bytes = synth_bytes(w->synth, &size);
     int fd = synth_file(bytes, size);

@@ -260,7 +260,7 @@ uint32_t synth_object(struct synth *synth, uint32_t class_number, uint64_t size,
                                .thread = count > 0 ? ops[0].thread : 0,
                                .refs = refs,
                                .events = newest,
-                               .event_count = (uint32_t)count - births};
+                               .event_count = (uint8_t)(count - births)};
     return append(synth, BL_SECTION_OBJECTS, &object, sizeof(object));
 }
 
