@@ -631,7 +631,7 @@ static void kept_at_once(void)
 
 /* ---- clean: threads share, replace, cut and convert what they take from each other ---- */
 
-#define SHELVES 16
+#define SHELVES 2
 
 static struct shelf {
     pthread_mutex_t lock;

@@ -143,7 +143,7 @@ CASES = [
     Case('clean: of many in one moment the first is kept',
          'kept_at_once', 400, unreleased={'g-bytes': 1}),
     Case('clean: threads share, replace, cut and convert what they take from each other',
-         'exchange', 100000, 0, 4, unreleased={'g-bytes': 0, 'g-array': 0}),
+         'exchange', 400000, 0, 4, unreleased={'g-bytes': 0, 'g-array': 0}),
     Case('plain blocks that are forgotten beside are listed, not judged',
          'heap_beside', 4000, 10, leaks=[
              Leak('missing-release', 'g-bytes', 'join-retain', 400, of=4000,
