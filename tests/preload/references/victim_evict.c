@@ -29,7 +29,7 @@ __attribute__((noinline)) static GBytes *make_by(int turn, int depth)
     if (depth == 0)
         bytes = make_here();
     else if (turn >> (depth - 1) & 1)
-        bytes = make_by(turn, depth - 1);
+        bytes = make_by(turn, depth - 1); // NOLINT(bugprone-branch-clone): two stacks
     else
         bytes = make_by(turn, depth - 1);
     __asm__ volatile("");
