@@ -77,7 +77,7 @@ class Proxy(proxy.Program):
         """Of all its threads, those that have ended included."""
         return time.clock_gettime_ns((~self.pid << 3) | 2)
 
-    def said(self):
+    def complaints(self):
         self.errors.seek(0)
         return self.errors.read()
 
@@ -168,7 +168,7 @@ class Bench:
 
 
 def proxy_error(one, answer):
-    return RuntimeError(f'{one.name}: {answer}\n{one.said()[-2000:]}')
+    return RuntimeError(f'{one.name}: {answer}\n{one.complaints()[-2000:]}')
 
 
 def one_counts(one):
@@ -199,7 +199,7 @@ def judge(name, one, directory, counted):
         return {'planted': counted, 'reports': sum(1 for line in text.splitlines() if line),
                 'named': {}, 'other_filters': sorted(filters - set(MISTAKES)),
                 'note': 'stacks of allocations, releases are not paired with them'}
-    text = one.said()
+    text = one.complaints()
     mentions = named_in(text)
     planted = planted_lines()
     others = {k: n for k, n in mentions.items() if k[0] not in MISTAKES}
