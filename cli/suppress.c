@@ -655,6 +655,8 @@ static const char builtin[] =
     "leak[class=heap,within=libglib-2.0.so*]:^g_intern_\n"
     "leak[class=heap,within=libglib-2.0.so*]:^g_thread_self$\n"
     "leak[class=heap,within=libglib-2.0.so*]:^g_private_get_impl\n"
+    "# GStreamer: the list of log functions is copied, and the old one left to who may read it.\n"
+    "leak[class=heap,within=libg*.so*]:^gst_debug_add_log_function$\n"
     "# OpenSSL: set up once, given back by an atexit handler that may run after this look.\n"
     "leak[class=heap,within=libcrypto.so*]:^OPENSSL_init_\n"
     "leak[class=heap,within=libcrypto.so*]:^CRYPTO_THREAD_run_once$\n"
