@@ -54,7 +54,7 @@
 #include <stdint.h>
 
 #define BL_MAGIC          "BUFLEAK" /* 8 bytes with the NUL */
-#define BL_VERSION_FORMAT 1u
+#define BL_VERSION_FORMAT 2u
 
 #define BL_PAGE         4096u
 #define BL_EXTENTS_MAX  1024u
