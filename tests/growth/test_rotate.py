@@ -84,12 +84,16 @@ class Rotation(CliTest):
         victim.process.stdin.flush()
         child = int(victim.process.stdout.readline().split()[1])
         self.assertEqual(victim.process.stdout.readline(), 'ok\n')
-        reuse, sweeps, _, before = self.numbers(child)
-        while self.numbers(child)[0] < reuse + 2:
+        first, sweeps, _, _ = self.numbers(child)
+        tables = []
+        while len(tables) < 3:
             victim.do(f'pass {passed} {EACH}')
             passed += EACH
+            reuse, _, _, frames = self.numbers(child)
+            if reuse - first > len(tables):
+                tables += [frames] * (reuse - first - len(tables))
         self.assertGreaterEqual(self.numbers(child)[1], sweeps + 1)
-        self.assertLess(self.numbers(child)[3], 3 * before)
+        self.assertLess(tables[2], 1.5 * tables[1], f'the table goes on to grow: {tables}')
         self.check_buffers(child, 2)
         code, errors = victim.end()
         self.assertEqual((code, errors), (0, ''))
