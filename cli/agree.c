@@ -4,7 +4,8 @@
  * Where no sibling ended well, which acquire lacks its release is guessed by how near they are in
  * the program. One mistake explains more than two: if the acquire that was guessed is given back by
  * most others, and another one of the same history by nobody and is blamed for many more buffers
- * already, it is that one.
+ * already, it is that one; unless those have more references left, as if this one had given it
+ * back.
  */
 #include "judge.h"
 
@@ -18,6 +19,7 @@ struct tally {
     uint64_t ended;   /* that ended well */
     uint64_t accused; /* that are accused, of whatever acquire; */
     uint64_t blamed;  /* of this one */
+    uint64_t least;   /* references left of one of these */
 };
 
 static uint32_t site_of(const struct bl_judge *judge, const struct bl_decision *decision)
@@ -44,7 +46,11 @@ static void count_accused(const struct bl_judge *judge, struct tally *tallies)
         bool is_repeated = i > 0 && judge->decisions[i - 1].pattern == decision->pattern;
         if (!bl_decision_is_accused(decision))
             continue;
-        tallies[site_of(judge, decision)].blamed += decision->object_count;
+        struct tally *blamed = &tallies[site_of(judge, decision)];
+        uint64_t refs = all->live[decision->pattern].refs;
+        if (blamed->blamed == 0 || refs < blamed->least)
+            blamed->least = refs;
+        blamed->blamed += decision->object_count;
         const struct bl_item *items = bl_pattern_items(all, &all->live[decision->pattern]);
         for (uint32_t k = 0; k < all->live[decision->pattern].item_count && !is_repeated; k++)
             if (bl_item_is_acquire(&items[k]))
@@ -73,7 +79,7 @@ static uint32_t find_better(const struct bl_judge *judge, const struct bl_decisi
         const struct bl_item *item = &judge->histories->items[k];
         const struct tally *t = &tallies[item->site];
         if (item->kind != BL_ITEM_RETAIN || item->units < decision->units || t->blamed < most ||
-            t->ended > 0 || is_blamed(judge, decision, k))
+            t->ended > 0 || live->refs < t->least || is_blamed(judge, decision, k))
             continue;
         most = t->blamed;
         best = k;
