@@ -1,5 +1,6 @@
 # GLib and GObject, 2.74 and compatible. Births are hooked at the one function through which every
-# constructor goes; calls inside the libraries are direct and seen at the functions' entries.
+# constructor goes; calls inside the libraries are direct and seen at the functions' entries. Where
+# objects are carved out of GLib's slices, the block at their address is not theirs: size=0, unknown.
 
 class g-bytes
     library libglib-2.0.so*
@@ -20,7 +21,7 @@ class g-array
     own libgobject-2.0.so* libgio-2.0.so* libgst*-1.0.so*
     count field:24:4
     end zero
-    alloc   g_array_sized_new  handle=result
+    alloc   g_array_sized_new  handle=result size=0
     retain  g_array_ref        handle=arg1
     release g_array_unref      handle=arg1
     # drops one reference; the others keep an array that is empty
@@ -34,7 +35,7 @@ class g-object
     end destroy
     revives
     # also makes GParamSpecs and others that are no GObject: these have no count of 1 there yet
-    alloc   g_type_create_instance  handle=result when=field
+    alloc   g_type_create_instance  handle=result size=0 when=field
     retain  g_object_ref            handle=arg1
     release g_object_unref          handle=arg1
     destroy g_type_free_instance    handle=arg1
@@ -54,17 +55,17 @@ class g-variant
     count field:52:4
     end zero
     # every serialised value ends in the first, every one made of children in the next
-    alloc   g_variant_new_from_bytes   handle=result
-    alloc   g_variant_new_variant      handle=result
-    alloc   g_variant_new_maybe        handle=result
-    alloc   g_variant_new_array        handle=result
-    alloc   g_variant_new_tuple        handle=result
-    alloc   g_variant_new_dict_entry   handle=result
-    alloc   g_variant_new_strv         handle=result
-    alloc   g_variant_new_objv         handle=result
-    alloc   g_variant_new_bytestring_array  handle=result
-    alloc   g_variant_builder_end      handle=result
+    alloc   g_variant_new_from_bytes   handle=result size=0
+    alloc   g_variant_new_variant      handle=result size=0
+    alloc   g_variant_new_maybe        handle=result size=0
+    alloc   g_variant_new_array        handle=result size=0
+    alloc   g_variant_new_tuple        handle=result size=0
+    alloc   g_variant_new_dict_entry   handle=result size=0
+    alloc   g_variant_new_strv         handle=result size=0
+    alloc   g_variant_new_objv         handle=result size=0
+    alloc   g_variant_new_bytestring_array  handle=result size=0
+    alloc   g_variant_builder_end      handle=result size=0
     # of a value made of children it returns the child, retained by g_variant_ref
-    alloc   g_variant_get_child_value        handle=result when=new
+    alloc   g_variant_get_child_value        handle=result size=0 when=new
     retain  g_variant_ref              handle=arg1
     release g_variant_unref            handle=arg1

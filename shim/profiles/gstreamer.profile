@@ -16,8 +16,8 @@ class gst-mini-object
     kind    gst-caps     _gst_caps_type
     kind    gst-query    _gst_query_type
     kind    gst-message  _gst_message_type
-    # every kind's constructor initialises its object with this one
-    alloc   gst_mini_object_init   handle=arg1 kind=arg3 post
+    # every kind's constructor initialises its object with this one; they are in GLib's slices
+    alloc   gst_mini_object_init   handle=arg1 size=0 kind=arg3 post
     # gst_buffer_ref and its like, steal, take and replace go through these
     retain  gst_mini_object_ref    handle=arg1
     release gst_mini_object_unref  handle=arg1

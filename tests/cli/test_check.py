@@ -599,6 +599,8 @@ class Rules(CheckTest):
         self.assertRegex(self.done.stderr, r'__lsan_default_suppressions of .*:1:1: unknown')
 
     def test_rules_of_leaksanitizers_options_are_read(self):
+        if b'__asan_init' in CLI.read_bytes():
+            self.skipTest('the sanitizer in this build of the command reads them as its own')
         path = self.home / 'l san.supp'
         path.write_text('leak:lose_other\n')
         for options in (f'suppressions="{path}"', f"verbosity=1:suppressions='{path}':x=y"):
