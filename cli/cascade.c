@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HELD_OF       16u   /* of so many held buffers one may be held by what is not accused */
 #define DECISIONS_MAX 2048u /* pairs of them are looked at; further ones stay what they are */
 #define SLACK         2     /* an owner may hold so many times what siblings held on average */
 #define ENCLOSING_MAX 16u   /* releases around one, of completed buffers */
@@ -253,21 +254,27 @@ static uint32_t find_handle(const struct handle *handles, size_t count, uint32_t
     return low < count && handles[low].half == half ? handles[low].decision : BL_JUDGE_NONE;
 }
 
-/* A decision about what holds the part's buffers, if each of them is held by an accused one. */
+/* A decision about what holds the part's buffers, if nearly each of them is held by an accused one;
+ * the holders of a few may be in use yet, or have just been released. */
 static uint32_t find_holder(const struct bl_judge *judge, uint32_t part,
                             const struct handle *handles, size_t count)
 {
-    uint32_t holder = BL_JUDGE_NONE;
+    uint32_t found = BL_JUDGE_NONE;
     const struct bl_decision *decision = &judge->decisions[part];
+    size_t others = 0;
     for (size_t i = 0; i < decision->object_count; i++) {
         const struct bl_object *object = object_of(judge, decision, i);
-        holder = object->flags & BL_OBJECT_HOLDER
-                     ? find_handle(handles, count, (uint32_t)object->field)
-                     : BL_JUDGE_NONE;
-        if (holder == BL_JUDGE_NONE || holder == part)
+        uint32_t holder = object->flags & BL_OBJECT_HOLDER
+                              ? find_handle(handles, count, (uint32_t)object->field)
+                              : BL_JUDGE_NONE;
+        if (holder == part)
             return BL_JUDGE_NONE;
+        if (holder == BL_JUDGE_NONE)
+            others++;
+        else
+            found = holder;
     }
-    return holder;
+    return others * HELD_OF <= decision->object_count ? found : BL_JUDGE_NONE;
 }
 
 static void find_holders(struct bl_judge *judge, size_t decisions)
