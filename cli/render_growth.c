@@ -103,7 +103,7 @@ static void write_too_short(FILE *out, const struct bl_view *view)
 {
     const struct bl_boundary *asked = find_asked(view->reader);
     const struct bl_growth *heap = view->growth ? &view->growth->classes[0] : NULL;
-    uint64_t needed_ns = view->model->uptime_ns / (2 * BL_TREND_TURNS_MIN);
+    uint64_t needed_ns = view->model->uptime_ns / (2ul * BL_TREND_TURNS_MIN);
     char function[128];
     char number[BL_TEXT_NUMBER];
     if (!asked || !heap || heap->found.trend != BL_TREND_UNKNOWN ||

@@ -63,7 +63,7 @@ static void keep_comm(struct bl_program *program, const char *path)
 /* Are the bits of the file without meaning? */
 static bool ignores_privileges(int fd)
 {
-    struct statfs mount;
+    struct statfs mount = {0};
     return bl_sys6(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0, 0) == 1 ||
            (fd >= 0 && bl_sys3(SYS_fstatfs, fd, (long)&mount, 0) == 0 && mount.f_flags & MS_NOSUID);
 }
@@ -90,7 +90,7 @@ static bool is_secure(int fd, const struct stat *status)
 /* Does any program header ask for a loader? Also when that cannot be told. */
 static bool has_loader(int fd, const Elf64_Ehdr *elf)
 {
-    Elf64_Phdr headers[HEADERS_ONCE];
+    Elf64_Phdr headers[HEADERS_ONCE] = {0};
     if (elf->e_phentsize != sizeof headers[0] || elf->e_phnum > HEADERS_MAX)
         return true;
     for (unsigned done = 0; done < elf->e_phnum; done += HEADERS_ONCE) {
@@ -154,7 +154,7 @@ static bool look_at_file(struct bl_program *program, int fd, const struct stat *
 void bl_program_look_at(struct bl_program *program, int directory, const char *path, int flags)
 {
     char interpreter[SCRIPT_LINE + 1];
-    struct stat status;
+    struct stat status = {0};
     bool is_script = true;
     *program = (struct bl_program){.reason = BL_EXEC_TRACKED};
     for (int depth = 0; is_script && depth < SCRIPTS_MAX; depth++) {
@@ -191,7 +191,7 @@ void bl_program_look_up(struct bl_program *program, const char *file)
     if (!places)
         places = "/bin:/usr/bin";
     for (const char *at = places;; at++) {
-        struct stat status;
+        struct stat status = {0};
         struct bl_text t;
         size_t part = strcspn(at, ":");
         bl_text_init(&t, path, sizeof path);

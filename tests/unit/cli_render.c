@@ -249,8 +249,8 @@ START_TEST(limits_requests_marks_and_sweeps_are_in_the_json)
     ck_assert(json_is_array(json_object_get(json_object_get(limits, "limit_stack"), "frames")));
     check_number(limits, "cgroup_limit_bytes", 512 << 20);
     check_number(limits, "cgroup_bytes", 100 << 20);
-    check_number(limits, "address_space_limit_bytes", 1ll << 32);
-    check_number(limits, "address_space_bytes", 1ll << 31);
+    check_number(limits, "address_space_limit_bytes", 1LL << 32);
+    check_number(limits, "address_space_bytes", 1LL << 31);
     ck_assert(json_is_null(json_object_get(limits, "direct_limit_bytes")));
     json_t *requests = json_object_get(memory, "requests");
     ck_assert_uint_eq(json_array_size(requests), 2);
