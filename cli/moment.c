@@ -7,9 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The clock that births are stamped with may be behind by as much (CLOCK_MONOTONIC_COARSE, HZ=100).
+ */
+#define TICK_NS 10000000u
+
+struct amount {
+    uint64_t count;
+    uint64_t bytes;
+};
+
 struct site {
     uint32_t chain; /* of its innermost frame, from callers.h: class and place */
     struct bl_group group;
+    struct amount sure;    /* lives still and was certainly born by then */
+    struct amount unsure;  /* lives still and was born within a tick of it, before or after */
+    struct amount sampled; /* more than those: what the sample before the moment had */
     uint64_t oldest_birth_ns;
     uint64_t youngest_birth_ns;
     UT_hash_handle hh;
@@ -87,9 +99,11 @@ static int add_survivor(struct builder *builder, uint64_t word, uint32_t stack, 
     struct site *site = find_site(builder, class_number, stack, number);
     if (!site)
         return -1;
-    site->group.count++;
+    bool is_sure = !builder->is_past || builder->t_ns - birth_ns >= TICK_NS;
+    struct amount *amount = is_sure ? &site->sure : &site->unsure;
+    amount->count++;
+    amount->bytes += word >> BL_LIVE_SIZE_SHIFT;
     site->group.recorded++;
-    site->group.bytes += word >> BL_LIVE_SIZE_SHIFT;
     if (birth_ns < site->oldest_birth_ns)
         site->oldest_birth_ns = birth_ns;
     if (birth_ns > site->youngest_birth_ns)
@@ -114,6 +128,11 @@ static int add_survivors(struct builder *builder)
     return 0;
 }
 
+static uint64_t more_than(uint64_t value, uint64_t other)
+{
+    return value > other ? value - other : 0;
+}
+
 /* What was sampled there at the moment, where that is more than what survived. */
 static int add_line(struct builder *builder, const struct bl_line *line)
 {
@@ -131,10 +150,8 @@ static int add_line(struct builder *builder, const struct bl_line *line)
     if (!site)
         return -1;
     site->group.is_least = false;
-    if (point->count > site->group.count)
-        site->group.count = point->count;
-    if (point->bytes > site->group.bytes)
-        site->group.bytes = point->bytes;
+    site->sampled.count = more_than(point->count, site->sure.count + site->unsure.count);
+    site->sampled.bytes = more_than(point->bytes, site->sure.bytes + site->unsure.bytes);
     return 0;
 }
 
@@ -144,6 +161,72 @@ static int add_lines(struct builder *builder, const struct bl_series_set *set)
         if (add_line(builder, &set->lines[i]) < 0)
             return -1;
     return 0;
+}
+
+/* ---- what the class had in all ---- */
+
+/* A part of what the sites of a class have, by how well it is known. */
+static struct amount *part_of(struct site *site, int part)
+{
+    return part == 0 ? &site->sampled : part == 1 ? &site->unsure : &site->sure;
+}
+
+/* Takes away the same share of every site; `over` is what they have too much in all. */
+static uint64_t share_of(uint64_t *left, uint64_t *over, uint64_t value)
+{
+    uint64_t taken = 0;
+    if (*left > 0)
+        taken = *over >= *left ? value : (uint64_t)((double)*over * (double)value / (double)*left);
+    *left -= value;
+    *over -= taken;
+    return taken;
+}
+
+static uint64_t reduce(struct builder *builder, uint32_t class_number, int part, bool is_bytes,
+                       uint64_t over)
+{
+    struct site *site;
+    struct site *next;
+    uint64_t left = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        HASH_ITER (hh, builder->sites, site, next) {
+            struct amount *amount = part_of(site, part);
+            uint64_t *value = is_bytes ? &amount->bytes : &amount->count;
+            if (site->group.class_number != class_number)
+                continue;
+            if (pass == 0)
+                left += *value;
+            else
+                *value -= share_of(&left, &over, *value);
+        }
+    }
+    return over;
+}
+
+/* A place cannot have had more than its class had, which is known exactly: what is too much goes,
+ * first of what only an older sample says, then of what was born within a tick of the moment, last
+ * of what has changed its size since. */
+static void fit(struct builder *builder, uint32_t class_number, bool is_bytes, uint64_t most)
+{
+    struct site *site;
+    struct site *next;
+    uint64_t all = 0;
+    HASH_ITER (hh, builder->sites, site, next)
+        for (int part = 0; part < 3 && site->group.class_number == class_number; part++)
+            all += is_bytes ? part_of(site, part)->bytes : part_of(site, part)->count;
+    uint64_t over = more_than(all, most);
+    for (int part = 0; part < 3 && over > 0; part++)
+        over = reduce(builder, class_number, part, is_bytes, over);
+}
+
+static void fit_classes(struct builder *builder, const struct bl_mark *mark)
+{
+    static const struct bl_mark_class none;
+    for (uint32_t n = 0; n < BL_CLASSES_MAX; n++) {
+        const struct bl_mark_class *then = n < mark->class_count ? &mark->classes[n] : &none;
+        fit(builder, n, false, then->live_count);
+        fit(builder, n, true, then->live_bytes);
+    }
 }
 
 static uint64_t age_at(const struct builder *builder, uint64_t birth_ns)
@@ -162,6 +245,8 @@ static int take_groups(struct builder *builder)
     if (!groups)
         return -1;
     HASH_ITER (hh, builder->sites, site, next) {
+        site->group.count = site->sure.count + site->unsure.count + site->sampled.count;
+        site->group.bytes = site->sure.bytes + site->unsure.bytes + site->sampled.bytes;
         if (site->group.count == 0)
             continue;
         groups[count] = site->group;
@@ -224,6 +309,8 @@ int bl_moment_apply(struct bl_model *model, const struct bl_reader *reader,
     int outcome = add_survivors(&builder);
     if (outcome == 0 && mark)
         outcome = add_lines(&builder, set);
+    if (outcome == 0 && mark)
+        fit_classes(&builder, mark);
     if (outcome == 0)
         outcome = take_groups(&builder);
     deinit(&builder);

@@ -6,7 +6,8 @@
  * the two is taken. What the samples do not cover is at least that much, and marked so.
  *
  * Births are stamped by a clock of a few milliseconds: what was born within those after the mark
- * may count as born before.
+ * may count as born before. But the sites of a class never have more in all than the class, which
+ * is exact.
  */
 #ifndef BL_MOMENT_H
 #define BL_MOMENT_H

@@ -62,7 +62,10 @@ static struct synth *make_program(struct places *p)
     p->unknown = synth_frame(synth, main_frame, program, 0x400);
     for (uint64_t i = 0; i < 30; i++)
         synth_live(synth, p->heap, 100, p->leak, 0, (10 + i) * SECOND);
-    synth_mark(synth, "warm", BL_MARK_PLAIN, 40 * SECOND);
+    uint32_t warm = synth_mark(synth, "warm", BL_MARK_PLAIN, 40 * SECOND);
+    struct bl_mark *mark = synth_record(synth, BL_SECTION_MARKS, warm);
+    mark->classes[0].live_count += 12 + 1; /* churn and unknown */
+    mark->classes[0].live_bytes += 12ull * 50 + 7;
     for (uint64_t i = 30; i < 60; i++) {
         synth_live(synth, p->heap, 100, p->leak, 0, (11 + i) * SECOND);
         synth_live(synth, p->heap, 50, p->churn, 0, (11 + i) * SECOND);
@@ -93,8 +96,8 @@ START_TEST(a_mark_has_its_own_counters_and_time)
     struct bl_model *model = model_at(make_program(&p), "warm");
     ck_assert_uint_eq(model->now_ns, 40 * SECOND);
     ck_assert_uint_eq(model->uptime_ns, 40 * SECOND - bl_reader_header(reader)->start_ns);
-    ck_assert_uint_eq(model->classes[0].live_count, 30);
-    ck_assert_uint_eq(model->classes[0].live_bytes, 3000);
+    ck_assert_uint_eq(model->classes[0].live_count, 43);
+    ck_assert_uint_eq(model->classes[0].live_bytes, 3607);
     deinit(model);
 }
 END_TEST
@@ -134,6 +137,51 @@ START_TEST(a_place_that_was_not_followed_is_at_least_its_survivors)
 }
 END_TEST
 
+/* Ten blocks at each of two places in the tick before the mark, and three more at each in the tick
+ * after it, which have the same time; a third place was seen with 900 B a second before, of which
+ * little was left. */
+static struct synth *make_rush(void)
+{
+    struct synth *synth = synth_create();
+    uint32_t program = synth_module(synth, "/usr/bin/gw", "\xab\xcd", 2, BL_MODULE_MAIN);
+    uint32_t heap = synth_class(synth, "heap");
+    uint32_t main_frame = synth_frame(synth, 0, program, 0x100);
+    uint32_t churn = synth_frame(synth, main_frame, program, 0x400);
+    for (uint64_t i = 0; i < 20; i++)
+        synth_live(synth, heap, 100, synth_frame(synth, main_frame, program, 0x200 + i % 2), 0,
+                   10 * SECOND);
+    uint32_t warm = synth_mark(synth, "warm", BL_MARK_PLAIN, 10 * SECOND + 1000000);
+    struct bl_mark *mark = synth_record(synth, BL_SECTION_MARKS, warm);
+    mark->classes[0].live_count += 2;
+    mark->classes[0].live_bytes += 100;
+    for (uint64_t i = 0; i < 6; i++)
+        synth_live(synth, heap, 100, synth_frame(synth, main_frame, program, 0x200 + i % 2), 0,
+                   10 * SECOND);
+    uint32_t line = synth_series(synth, BL_SERIES_SITE, heap, churn, SECOND);
+    struct bl_sample sample = {.bytes = 900, .count = 18, .after = 8};
+    synth_samples(synth, line, 0, SECOND, SECOND, &sample, 1);
+    return synth;
+}
+
+START_TEST(places_never_have_more_than_their_class)
+{
+    struct bl_model *model = model_at(make_rush(), "warm");
+    const struct bl_class_sums *heap = &model->classes[0];
+    uint64_t count = 0;
+    uint64_t bytes = 0;
+    ck_assert_uint_eq(heap->live_count, 22);
+    ck_assert_uint_eq(heap->live_bytes, 2100);
+    for (size_t i = 0; i < model->group_count; i++) {
+        count += model->groups[i].count;
+        bytes += model->groups[i].bytes;
+    }
+    ck_assert_uint_eq(count, heap->live_count);
+    ck_assert_uint_eq(bytes, heap->live_bytes);
+    ck_assert(group_at(model, 0x200)->is_least);
+    deinit(model);
+}
+END_TEST
+
 START_TEST(now_is_exact_and_by_the_same_places)
 {
     struct places p;
@@ -168,6 +216,7 @@ int main(void)
     tcase_add_test(tests, what_survived_counts_where_the_sample_is_older);
     tcase_add_test(tests, what_was_released_since_is_known_from_samples);
     tcase_add_test(tests, a_place_that_was_not_followed_is_at_least_its_survivors);
+    tcase_add_test(tests, places_never_have_more_than_their_class);
     tcase_add_test(tests, now_is_exact_and_by_the_same_places);
     tcase_add_test(tests, a_sampled_past_is_refused);
     suite_add_tcase(suite, tests);
