@@ -42,7 +42,9 @@ struct bl_top_looker {
     struct bl_symbols *symbols;
     struct found *found;
     size_t found_count;
-    uint64_t judged_ns; /* 0: not yet */
+    bool has_all;                            /* no group was left out of `found` */
+    uint64_t judged_ns;                      /* 0: not yet */
+    struct bl_point classes[BL_CLASSES_MAX]; /* then */
 };
 
 /* A frame in the making. */
@@ -183,6 +185,13 @@ static int keep_groups(struct bl_top_looker *looker, const struct reading *readi
         if (is_accused || plain <= PLAIN_MAX)
             keep_group(looker, reading->reader, group);
     }
+    looker->has_all = plain <= PLAIN_MAX;
+    memset(looker->classes, 0, sizeof(looker->classes));
+    for (size_t i = 0; i < model->class_count; i++) {
+        const struct bl_class_sums *sums = &model->classes[i];
+        looker->classes[sums->number] = (struct bl_point){
+            .bytes = sums->live_bytes, .count = sums->live_count, .total = sums->allocs};
+    }
     looker->judged_ns = model->now_ns;
     return 0;
 }
@@ -320,22 +329,33 @@ static const struct bl_growth *find_growth(const struct builder *builder,
     return NULL;
 }
 
+static const struct bl_point *last_of(const struct bl_line *line)
+{
+    return line && line->count > 0 ? &line->points[line->count - 1] : NULL;
+}
+
 static int add_found(struct builder *builder, const struct found *found)
 {
     struct bl_top_row *row = add_site(builder);
+    const struct bl_growth *growth = find_growth(builder, &found->birth);
+    const struct bl_point *last = growth ? last_of(growth->line) : NULL;
     if (!row)
         return -1;
     row->key = found->key;
     set_class(builder, row);
     row->count = found->group.count;
     row->bytes = found->group.bytes;
+    if (last && last->t_ns > builder->looker->judged_ns) { /* some may have been released since */
+        row->count = last->count < row->count ? last->count : row->count;
+        row->bytes = last->bytes < row->bytes ? last->bytes : row->bytes;
+    }
     row->stack = found->group.site;
     if (found->is_accused) {
         row->rank = found->finding.verdict;
         row->confidence = found->finding.confidence;
     }
     name_row(builder, row, found->group.site);
-    set_growth(builder, row, find_growth(builder, &found->birth));
+    set_growth(builder, row, growth);
     return 0;
 }
 
@@ -376,13 +396,14 @@ static int add_followed(struct builder *builder, const struct bl_growth *growth)
 {
     const struct bl_top_looker *looker = builder->looker;
     const struct bl_line *line = growth->line;
-    const struct bl_point *last = line->count > 0 ? &line->points[line->count - 1] : NULL;
+    const struct bl_point *last = last_of(line);
     struct bl_top_key key = key_of(builder->view.reader, line->class_number, line->site);
     if (!last || !is_wanted(builder, line->class_number))
         return 0;
     struct birth_sums sums = sum_births(looker, &key);
     /* the latest of the two is what there is now */
-    bool is_newer = looker->judged_ns >= last->t_ns && sums.count > 0;
+    bool is_newer =
+        looker->judged_ns >= last->t_ns && (sums.count > 0 || looker->has_all || last->count == 0);
     uint64_t count = is_newer ? sums.count : less(last->count, sums.accused_count);
     uint64_t bytes = is_newer ? sums.bytes : less(last->bytes, sums.accused_bytes);
     if (count == 0)
@@ -433,6 +454,32 @@ static int add_sites(struct builder *builder)
     return add_rest(builder);
 }
 
+/* When the places of a class were sampled last; 0: none is followed. */
+static uint64_t sampled_at(const struct bl_growth_set *growth, uint32_t class_number)
+{
+    uint64_t t_ns = 0;
+    for (size_t i = 0; i < growth->site_count; i++) {
+        const struct bl_line *line = growth->sites[i].line;
+        const struct bl_point *last = last_of(line);
+        if (last && line->class_number == class_number && line->until_ns == 0 && last->t_ns > t_ns)
+            t_ns = last->t_ns;
+    }
+    return t_ns;
+}
+
+/* A class as it was when its places were counted, so that a frame is of one moment; NULL: as its
+ * counters are. Samples of one turn differ by what their lines round times to. */
+static const struct bl_point *class_point(const struct builder *builder, uint32_t class_number)
+{
+    const struct bl_top_looker *looker = builder->looker;
+    const struct bl_growth_set *growth = looker->reading.growth;
+    const struct bl_line *line = growth->classes[class_number].line;
+    uint64_t t_ns = sampled_at(growth, class_number);
+    if (looker->judged_ns > 0 && looker->judged_ns >= t_ns)
+        return &looker->classes[class_number];
+    return t_ns > 0 && line ? bl_line_at(line, t_ns + builder->view.header->interval_ns / 4) : NULL;
+}
+
 static int add_classes(struct builder *builder)
 {
     const struct bl_model *model = builder->view.model;
@@ -452,6 +499,12 @@ static int add_classes(struct builder *builder)
         row->bytes = sums->live_bytes;
         row->peak_bytes = sums->peak_bytes;
         row->allocs = sums->allocs;
+        const struct bl_point *then = class_point(builder, sums->number);
+        if (then && !row->is_sampled) {
+            row->count = then->count;
+            row->bytes = then->bytes;
+            row->allocs = then->total;
+        }
         set_growth(builder, row, &builder->looker->reading.growth->classes[sums->number]);
         for (size_t k = 0; k < frame->site_count; k++)
             if (frame->sites[k].key.class_number == sums->number &&

@@ -41,6 +41,7 @@ struct site {
     uint32_t frame;    /* the site in it */
     struct tally next; /* of the round under way */
     uint64_t bytes;    /* of the last whole round */
+    uint64_t count;    /* the same */
     uint64_t peak_bytes;
     uint64_t births;
     float speed;     /* bytes per round, smoothed over 16 */
@@ -333,7 +334,14 @@ static struct site *least_followed(bool for_highs)
     return least;
 }
 
-static bool follow(struct site *s, bool for_highs, uint64_t now_ns)
+static void add_sample(const struct site *s, uint64_t now_ns, uint64_t interval_ns)
+{
+    struct bl_reading r = {.bytes = s->bytes, .total = s->births, .count = s->count};
+    bl_samples_add(s->series, &r, now_ns, interval_ns);
+}
+
+/* Begins with what the round that has just ended found. */
+static bool follow(struct site *s, bool for_highs, uint64_t now_ns, uint64_t interval_ns)
 {
     s->series = bl_samples_open(BL_SERIES_SITE, s->class_number, s->stack, s->frame, now_ns);
     if (!s->series)
@@ -343,6 +351,7 @@ static bool follow(struct site *s, bool for_highs, uint64_t now_ns)
     s->births = 0;
     followed++;
     followed_for_highs += for_highs;
+    add_sample(s, now_ns, interval_ns);
     return true;
 }
 
@@ -361,7 +370,7 @@ static bool has_place(bool for_highs)
                      : others < BL_SITES_FOLLOWED - FOLLOWED_FOR_HIGHS;
 }
 
-static void choose(bool for_highs, uint64_t now_ns)
+static void choose(bool for_highs, uint64_t now_ns, uint64_t interval_ns)
 {
     for (uint32_t i = 0; i < FOLLOW_PER_ROUND; i++) {
         struct site *best = best_stranger(for_highs);
@@ -373,7 +382,7 @@ static void choose(bool for_highs, uint64_t now_ns)
                 return;
             leave(least, now_ns);
         }
-        if (!follow(best, for_highs, now_ns))
+        if (!follow(best, for_highs, now_ns, interval_ns))
             return;
     }
 }
@@ -390,12 +399,11 @@ static void settle(struct site *s, uint64_t now_ns, uint64_t interval_ns)
         s->peak_bytes = s->next.bytes;
     }
     s->bytes = s->next.bytes;
+    s->count = s->next.count;
     s->births += s->next.births;
     s->rounds += s->rounds < UINT32_MAX;
-    if (s->series) {
-        struct bl_reading r = {.bytes = s->bytes, .total = s->births, .count = s->next.count};
-        bl_samples_add(s->series, &r, now_ns, interval_ns);
-    }
+    if (s->series)
+        add_sample(s, now_ns, interval_ns);
     empty += s->bytes == 0 && !s->series;
     s->next = (struct tally){0};
 }
@@ -430,8 +438,8 @@ static void end_round(uint64_t now_ns, uint64_t interval_ns)
     empty = 0;
     for (uint32_t n = 1; n <= memory->used; n++)
         settle(&memory->sites[n], now_ns, interval_ns);
-    choose(false, now_ns);
-    choose(true, now_ns);
+    choose(false, now_ns, interval_ns);
+    choose(true, now_ns, interval_ns);
     if (memory->used > SITES_MAX / 8 * 7 && empty > SITES_MAX / 16)
         sweep();
     bl_store_relaxed(&bl_header->round_ns, now_ns - look.began_ns);

@@ -116,6 +116,23 @@ class Screens(TopTest):
         victim.do('serve 300')
         terminal.until(r'heap +3,002 ', r' 1,500 .*make_body', r'[▁▂▃▄▅▆▇█]')
 
+    def test_a_class_and_its_places_are_of_one_moment(self):
+        victim = self.serve(100)
+        terminal = self.top(victim.pid, '--interval', '100ms')
+        terminal.until('make_body', 'copy_text')
+        seen = set()
+        before = None
+        while len(seen) < 4:
+            victim.do('serve 20')
+            screen = terminal.screen()
+            if screen == before:  # drawn to its end
+                total = int(re.search(r'(?m)^heap +([\d,]+) ', screen)[1].replace(',', ''))
+                places = [int(n.replace(',', ''))
+                          for n in re.findall(r'(?m)^[ >]+([\d,]+) .* diff_victim', screen)]
+                self.assertAlmostEqual(total, sum(places), delta=2 * 20, msg=screen)
+                seen.add(total)
+            before = screen
+
     def test_any_size_is_used_and_a_new_one_redrawn(self):
         victim = self.serve(10)
         terminal = self.top(victim.pid)
