@@ -99,6 +99,15 @@ static void take_per_request(struct bl_growth *growth, const struct bl_trend_fin
     }
 }
 
+/* How many requests ended while the growth was looked at. */
+static uint64_t ended_in(const struct bl_line *requests, const struct bl_trend_finding *found)
+{
+    const struct bl_point *first = bl_line_at(requests, found->from_ns);
+    const struct bl_point *last = bl_line_at(requests, found->to_ns);
+    first = first ? first : &requests->points[0];
+    return last && last->total > first->total ? last->total - first->total : 0;
+}
+
 static double confidence_of(const struct builder *builder, const struct bl_growth *growth)
 {
     const struct bl_trend_finding *found = &growth->found;
@@ -123,9 +132,10 @@ static int fill(const struct builder *builder, struct bl_growth *growth, const s
         growth->step_bytes = (uint64_t)(growth->found.step_bytes + 0.5);
         growth->is_step_exact = growth->found.is_step_exact;
     }
-    if (builder->set->requests && is_up(growth)) {
+    const struct bl_line *requests = builder->set->requests;
+    if (requests && is_up(growth) && ended_in(requests, &growth->found) >= BL_GROWTH_REQUESTS_MIN) {
         struct bl_trend_finding by_request = {.trend = BL_TREND_UNKNOWN};
-        if (judge(builder, line, builder->set->requests, &by_request) < 0)
+        if (judge(builder, line, requests, &by_request) < 0)
             return -1;
         take_per_request(growth, &by_request);
     }

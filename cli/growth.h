@@ -25,6 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of fewer that ended in the time looked at, growth per request is not told. */
+#define BL_GROWTH_REQUESTS_MIN 5u
+
 enum bl_growth_limit {
     BL_GROWTH_NO_LIMIT,
     BL_GROWTH_LIMIT_OPTION, /* limit= */

@@ -97,8 +97,19 @@ static const struct bl_boundary *find_asked(const struct bl_reader *reader)
     return NULL;
 }
 
-/* Why there is no growth for each call of what per= names: the run was too short for its interval.
- */
+/* Why there is no growth for each call of what per= names: there were too few calls, */
+static bool write_too_few(FILE *out, const struct bl_boundary *asked, const char *function)
+{
+    char number[BL_TEXT_NUMBER];
+    if (asked->completed >= BL_GROWTH_REQUESTS_MIN)
+        return false;
+    fprintf(out, "\n%s has returned %s time%s; growth per call takes at least %u\n", function,
+            bl_text_count(number, asked->completed), asked->completed == 1 ? "" : "s",
+            BL_GROWTH_REQUESTS_MIN);
+    return true;
+}
+
+/* or the run was too short for its interval. */
 static void write_too_short(FILE *out, const struct bl_view *view)
 {
     const struct bl_boundary *asked = find_asked(view->reader);
@@ -106,10 +117,12 @@ static void write_too_short(FILE *out, const struct bl_view *view)
     uint64_t needed_ns = view->model->uptime_ns / (2ul * BL_TREND_TURNS_MIN);
     char function[128];
     char number[BL_TEXT_NUMBER];
-    if (!asked || !heap || heap->found.trend != BL_TREND_UNKNOWN ||
-        needed_ns >= view->header->interval_ns)
+    if (!asked || !heap)
         return;
     bl_reader_name_text(view->reader, asked->function_name, function, sizeof(function));
+    if (write_too_few(out, asked, function) || heap->found.trend != BL_TREND_UNKNOWN ||
+        needed_ns >= view->header->interval_ns)
+        return;
     fprintf(out, "\n%s was called %s time%s; growth per call takes %d samples: let it run longer",
             function, bl_text_count(number, asked->completed), asked->completed == 1 ? "" : "s",
             BL_TREND_TURNS_MIN);

@@ -29,7 +29,7 @@ static const struct {
     {"profiles", CHECK_NONE, "names and paths"},
     {"limit", CHECK_SIZE, "a size such as 64M"},
     {"limit_action", CHECK_ACTION, "report or fail"},
-    {"per", CHECK_FUNCTION, "the name of a function"},
+    {"per", CHECK_FUNCTION, "the name of one function"},
 };
 
 static const char *const shim_switches[] = {"follow", "at_exit", "quiet", "mmap"};
@@ -49,7 +49,7 @@ static bool is_accepted(enum option_check check, const char *value)
     case CHECK_ACTION:
         return strcmp(value, "report") == 0 || strcmp(value, "fail") == 0;
     case CHECK_FUNCTION:
-        return *value && strlen(value) < 64;
+        return *value && strlen(value) < 64 && !strchr(value, ',');
     case CHECK_NONE:
         break;
     }

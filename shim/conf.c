@@ -188,10 +188,10 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         return ok ? NULL : "1 (every buffer) or a mean number of bytes, for example 512K";
     }
     if (equals(key, "per")) {
-        bool ok = v.length > 0 && v.length < 64;
+        bool ok = v.length > 0 && v.length < 64 && !memchr(v.text, ',', v.length);
         conf->per = ok ? v.text : conf->per;
         conf->per_length = ok ? v.length : conf->per_length;
-        return ok ? NULL : "the name of a function";
+        return ok ? NULL : "the name of one function";
     }
     if (equals(key, "limit")) {
         bool ok = parse_size(v, &number) && number >= 1 && number <= 1ull << 60;

@@ -145,11 +145,30 @@ class Run(CliTest):
         done = self.bufleak('run', '--', program, input='serve 300\n')
         self.assertNotIn('growth per call', done.stdout + done.stderr)
 
+    def test_what_returns_next_to_never_tells_no_growth_per_call(self):
+        program = BUILD / 'tests' / 'cli' / 'diff_before'
+        self.env['BUFLEAK_OPTIONS'] = 'quiet=1:per=main:interval=10ms'
+        victim = self.victim(program=program)
+
+        def heap():
+            victim.do('serve 1')
+            report = json.loads(self.bufleak('report', '--format', 'json', victim.pid).stdout)
+            growth, = (c['growth'] for c in report['classes'] if c['name'] == 'heap')
+            return growth['trend'] == 'growing' and growth
+        growth = until(heap, 'growth')
+        self.assertIsNone(growth['bytes_per_request'])
+        text = self.bufleak('report', victim.pid).stdout
+        self.assertIn('main has returned 0 times; growth per call takes at least 5\n', text)
+        self.assertNotIn('for each main', text)
+
     def test_help_lists_each_option_once(self):
         for command in ('run', 'report', 'check', 'diff', 'top', 'ps', 'mark', 'dump'):
             lines = self.bufleak(command, '--help').stdout.splitlines()
             options = [l.split()[0] for l in lines if l.startswith('  --')]
             self.assertEqual(sorted(options), sorted(set(options)), command)
+
+    def test_growth_is_told_by_the_calls_of_one_function(self):
+        self.refuse('the name of one function', 'run', '--per', 'a,b', 'true', code=2)
 
     def test_the_shim_must_be_found(self):
         self.refuse('BUFLEAK_SHIM', 'run', 'true', env=dict(self.env, BUFLEAK_SHIM='/nonexistent'))

@@ -122,6 +122,20 @@ START_TEST(sample_takes_sizes_with_units)
 }
 END_TEST
 
+START_TEST(per_takes_one_function)
+{
+    struct complaint c;
+    struct bl_conf conf = parse("per=end_of_request", &c);
+    ck_assert_int_eq(c.count, 0);
+    ck_assert_uint_eq(conf.per_length, strlen("end_of_request"));
+    conf = parse("per=read,write", &c);
+    ck_assert_int_eq(c.count, 1);
+    ck_assert_str_eq(c.what, "per=read,write");
+    ck_assert_str_eq(c.accepted, "the name of one function");
+    ck_assert_uint_eq(conf.per_length, 0);
+}
+END_TEST
+
 START_TEST(interval_takes_times_with_units)
 {
     static const struct {
@@ -292,7 +306,7 @@ END_TEST
 RUN_SUITE("shim conf", defaults_are_the_documented_ones,
           limit_is_a_size_and_its_action_report_or_fail, depth_takes_1_to_512,
           no_options_leave_the_defaults_without_complaint, depth_takes_1_to_512,
-          sample_takes_sizes_with_units, interval_takes_times_with_units,
+          sample_takes_sizes_with_units, interval_takes_times_with_units, per_takes_one_function,
           signal_takes_names_numbers_and_none, switches_take_words_and_digits,
           a_bad_value_is_named_with_what_is_accepted_and_changes_nothing,
           an_unknown_key_is_answered_with_every_key_there_is, parsing_goes_on_after_a_mistake,
