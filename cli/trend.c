@@ -13,6 +13,7 @@
 #define Z_UNSURE   2.6
 #define Z_95       1.959964
 #define RISES_MIN  5
+#define FEW        8
 #define EVEN_MIN   8
 
 /* Where in a bin its least or most was seen. */
@@ -545,6 +546,14 @@ static bool is_slowing(const struct blocks *blocks, const struct rises *rises, d
            (!has_work || slows_on(blocks, blocks->operations, end, noise));
 }
 
+/* A few buffers more, each at a time of its own, such as the pages of an allocator that warms up:
+ * it cannot be told whether they become rarer. */
+static bool is_a_handful(const struct blocks *blocks, const struct rises *rises)
+{
+    double more = blocks->buffers[blocks->count - 1] - blocks->buffers[0];
+    return rises->count < FEW && more >= 1 && more < FEW;
+}
+
 /* ---- one stretch ---- */
 
 /* The first bin after a jump, up or down, that nothing before and after reaches across, and that is
@@ -609,6 +618,8 @@ static enum bl_trend judge_rise(const struct blocks *blocks, double fall,
     if (grown <= 0 || has_stopped(blocks, &rises, grown, noise))
         return BL_TREND_STEADY;
     if (rises.count < RISES_MIN && rises.count + 1 < blocks->count)
+        return BL_TREND_UNKNOWN;
+    if (is_a_handful(blocks, &rises))
         return BL_TREND_UNKNOWN;
     return is_slowing(blocks, &rises, noise) ? BL_TREND_SATURATING : BL_TREND_GROWING;
 }

@@ -20,7 +20,8 @@
  * rises and falls back to a floor that stays. A single jump that makes half of the change begins
  * the line anew. Growth that began late is found in the last quarter and the last sixteenth of the
  * line, where it counts if it ends above all that was before. unknown: fewer than 24 turns, too few
- * falls to know the floor, or between chance and certainty.
+ * falls to know the floor, fewer than 8 buffers more in fewer than 8 rises, or between chance and
+ * certainty.
  *
  * Pure functions of their arguments.
  */

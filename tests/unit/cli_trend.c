@@ -497,6 +497,33 @@ START_TEST(the_floor_is_what_it_falls_back_to)
 }
 END_TEST
 
+/* A page more now and then, as of an allocator that warms up; `pages` of them in all. */
+static enum bl_trend judge_pages(size_t pages)
+{
+    enum { TURNS = 60 };
+    struct bl_point points[TURNS];
+    struct bl_trend_finding finding;
+    for (size_t i = 0; i < TURNS; i++) {
+        uint64_t count = 3 + (i * pages + TURNS / 2) / TURNS;
+        points[i] = (struct bl_point){.t_ns = (i + 1) * SECOND,
+                                      .bytes = count * 65536,
+                                      .min_bytes = count * 65536,
+                                      .max_bytes = count * 65536,
+                                      .count = count};
+    }
+    struct bl_trend_line line = {.points = points, .count = TURNS, .interval_ns = SECOND};
+    bl_trend_judge(&line, &finding);
+    return finding.trend;
+}
+
+START_TEST(a_handful_of_pages_is_no_growth)
+{
+    for (size_t pages = 1; pages < 8; pages++)
+        ck_assert_int_ne(judge_pages(pages), BL_TREND_GROWING);
+    ck_assert_int_eq(judge_pages(20), BL_TREND_GROWING);
+}
+END_TEST
+
 /* Equal points in a row are kept as the first and the last of them; work went on between. */
 START_TEST(what_stopped_has_stopped_while_work_went_on)
 {
@@ -531,6 +558,7 @@ int main(void)
     tcase_add_test(tests, too_short_is_unknown);
     tcase_add_test(tests, the_slope_of_a_leak_is_within_its_interval);
     tcase_add_test(tests, the_floor_is_what_it_falls_back_to);
+    tcase_add_test(tests, a_handful_of_pages_is_no_growth);
     tcase_add_test(tests, what_stopped_has_stopped_while_work_went_on);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
