@@ -178,6 +178,27 @@ static int maps_have_shim(pid_t pid)
     return found;
 }
 
+/* A line ends with the inode and the path, as the process sees it. Devices are not compared: those
+ * of some file systems differ from what stat says. */
+bool bl_proc_maps_file(pid_t pid, ino_t inode, const char *name)
+{
+    char wanted[32];
+    size_t length;
+    bool found = false;
+    char *maps = read_proc_file(pid, "maps", &length);
+    snprintf(wanted, sizeof(wanted), " %llu ", (unsigned long long)inode);
+    for (char *line = maps; line && *line && !found;) {
+        char *end = line + strcspn(line, "\n");
+        char *next = *end ? end + 1 : end;
+        *end = '\0';
+        const char *slash = strrchr(line, '/');
+        found = slash && strcmp(slash + 1, name) == 0 && strstr(line, wanted);
+        line = next;
+    }
+    free(maps);
+    return found;
+}
+
 bool bl_proc_has_shim(pid_t pid)
 {
     return maps_have_shim(pid) == 1;

@@ -70,6 +70,9 @@ bool bl_proc_may_be_hidden(const struct bl_header *header);
 /* Was the ledger written since this machine started? Its monotonic times are comparable then. */
 bool bl_proc_is_this_boot(const struct bl_header *header);
 
+/* Does the process have this file mapped? False also when it is not ours to look at. */
+bool bl_proc_maps_file(pid_t pid, ino_t inode, const char *name);
+
 /* Calls `visit` for every process until it returns false. */
 void bl_proc_each(bool (*visit)(pid_t pid, void *context), void *context);
 

@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -127,6 +128,20 @@ static void announce(struct bl_session *session)
                (int)session->child, (int)session->child);
 }
 
+/* Marked as replaced by exec, and not yet replaced, or never, because the file was not there: until
+ * then it has its ledger mapped. */
+static bool is_about_to_exec(struct bl_target *target)
+{
+    struct bl_header header = target->header;
+    const char *slash = strrchr(target->path, '/');
+    struct stat status;
+    if (header.state != BL_STATE_EXECED || fstat(target->fd, &status) < 0)
+        return false;
+    header.state = BL_STATE_RUNNING;
+    return bl_proc_find_writer(&header, &target->process) &&
+           bl_proc_maps_file(target->process.pid, status.st_ino, slash ? slash + 1 : target->path);
+}
+
 /* A ledger that is being made has no header yet: only a finished file is worth a word. */
 static bool open_target(struct bl_target *target, const char *path, bool is_finished)
 {
@@ -141,7 +156,11 @@ static bool open_target(struct bl_target *target, const char *path, bool is_fini
         bl_target_deinit(target);
         return false;
     }
-    target->is_running = bl_proc_find_writer(&target->header, &target->process);
+    target->is_running =
+        bl_proc_find_writer(&target->header, &target->process) || is_about_to_exec(target);
+    /* it may have gone on, and ended, since its header was read */
+    if (!target->is_running)
+        bl_reader_read_header(target->fd, path, &target->header, &error);
     return true;
 }
 

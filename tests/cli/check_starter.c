@@ -3,8 +3,8 @@
  *
  *   check_starter WAY PROGRAM [TIMES]
  *
- * WAY: fork, vfork, spawn, spawnp, execvp, execveat, fexecve, system; missing-first is fork after
- * an exec that fails.
+ * WAY: fork, vfork, spawn, spawnp, execvp, execveat, fexecve, system; missing-often is fork after
+ * so many execs that failed that somebody who looks finds one of them under way.
  */
 #include <fcntl.h>
 #include <spawn.h>
@@ -69,7 +69,7 @@ int main(int argc, char **argv)
         return 99;
     long times = argc > 3 ? strtol(argv[3], NULL, 10) : 1;
     arguments[0] = argv[2];
-    if (strcmp(argv[1], "missing-first") == 0)
+    for (int i = 0; i < 20000 && strcmp(argv[1], "missing-often") == 0; i++)
         execve("/nonexistent/program", arguments, environ);
     for (long i = 0; i < times; i++)
         start(argv[1], argv[2]);
