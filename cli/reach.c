@@ -234,6 +234,12 @@ static bool is_of_another_picture(const struct bl_reaches *reaches)
     return !(run->flags & BL_REACH_AT_EXIT);
 }
 
+/* Something looks lost, and a thread may have it in a register that was not seen. */
+static bool is_in_doubt(const struct bl_reach_run *run)
+{
+    return run->threads_degraded > 0 && run->leaders + run->indirect > 0;
+}
+
 int bl_reaches_create(struct bl_reaches **ret_reaches, const struct bl_reader *reader,
                       struct bl_error *error)
 {
@@ -243,7 +249,7 @@ int bl_reaches_create(struct bl_reaches **ret_reaches, const struct bl_reader *r
     reaches->reader = reader;
     reaches->run = bl_reader_reach_run(reader);
     bool is_whole = reaches->run && reaches->run->outcome == BL_REACH_DONE &&
-                    !(reaches->run->flags & BL_REACH_INCOMPLETE);
+                    !(reaches->run->flags & BL_REACH_INCOMPLETE) && !is_in_doubt(reaches->run);
     reaches->is_stale = is_whole && is_of_another_picture(reaches);
     reaches->is_known = is_whole && !reaches->is_stale;
     if (reaches->is_known && (index_live(reaches) < 0 || find_ways(reaches) < 0)) {
@@ -284,6 +290,10 @@ bool bl_reaches_known(const struct bl_reaches *reaches, char *why, size_t size)
         snprintf(why, size, "it was not found out to the end");
     else if (reaches->is_stale)
         snprintf(why, size, "the answer of an earlier dump is not that of this moment");
+    else if (run->outcome == BL_REACH_DONE && !(run->flags & BL_REACH_INCOMPLETE))
+        snprintf(why, size,
+                 "%u thread%s could not be stopped, and may hold in registers what looks lost",
+                 run->threads_degraded, run->threads_degraded == 1 ? "" : "s");
     else if (run->outcome == BL_REACH_DONE)
         snprintf(why, size, "some blocks are not recorded, and what they hold is not known");
     else

@@ -867,7 +867,8 @@ struct bl_reach_run {
     uint64_t total_ns;         /*  40 until the result was there */
     uint32_t threads;          /*  48 other than the shim's own and the one that asked */
     uint32_t threads_stopped;  /*  52 with their registers */
-    uint32_t threads_degraded; /*  56 not stopped: their stacks are seen, not all their registers */
+    uint32_t threads_degraded; /*  56 not stopped: their stacks are seen, not all their registers;
+                                  what looks lost may be held by those */
     int32_t child_status;  /*  60 of the marking child, as waitpid has it; -1 = there was none */
     int32_t error;         /*  64 errno behind `why`, 0 = none */
     uint32_t regions;      /*  68 scanned as roots */

@@ -502,13 +502,23 @@ static void high_key_of_another(void)
     wait_ready(1);
 }
 
-static void *hold_in_rbx(void *spins)
+enum { SPINS = 1, DEAF };
+
+static void block_signals_by_system_call(void)
 {
+    uint64_t all = ~0ull;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
+}
+
+static void *hold_in_rbx(void *how)
+{
+    if (how == (void *)DEAF)
+        block_signals_by_system_call();
     register void *p __asm__("rbx") = plant(80);
     burn();
     __asm__ volatile("" : "+r"(p));
     atomic_fetch_add(&ready, 1);
-    if (spins) {
+    if (how == (void *)SPINS) {
         for (;;)
             __asm__ volatile("pause" : "+r"(p));
     }
@@ -524,13 +534,19 @@ static void *hold_in_rbx(void *spins)
 
 static void register_of_a_spinner(void)
 {
-    start(hold_in_rbx, (void *)1);
+    start(hold_in_rbx, (void *)SPINS);
     wait_ready(1);
 }
 
 static void register_of_a_reader(void)
 {
     start(hold_in_rbx, NULL);
+    wait_ready(1);
+}
+
+static void register_behind_blocked_signals(void)
+{
+    start(hold_in_rbx, (void *)DEAF);
     wait_ready(1);
 }
 
@@ -557,10 +573,8 @@ static void *hold_on_stack(void *argument)
 {
     struct node *volatile first = plant_list(2);
     burn();
-    if (argument) {
-        uint64_t all = ~0ull;
-        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
-    }
+    if (argument)
+        block_signals_by_system_call();
     block();
     return first;
 }
@@ -950,6 +964,7 @@ static const struct reach_case cases[] = {
     {"high-key-of-another", high_key_of_another, false},
     {"register-of-a-spinner", register_of_a_spinner, false},
     {"register-of-a-reader", register_of_a_reader, false},
+    {"register-behind-blocked-signals", register_behind_blocked_signals, false},
     {"vector-register", vector_register, false},
     {"four-blocked", four_blocked, false},
     {"signals-blocked-by-system-call", signals_blocked_by_system_call, false},

@@ -101,6 +101,32 @@ START_TEST(a_run_that_did_not_see_all_blocks_loses_nothing)
 }
 END_TEST
 
+START_TEST(with_registers_unseen_nothing_is_lost_but_all_may_be_held)
+{
+    struct scene s = make_scene();
+    uint32_t a = block(&s, 10);
+    char why[200];
+    synth_reach(s.synth, a, BL_REACH_LEADER, 0, 0);
+    struct bl_reach_run *run = synth_reach_run(s.synth, BL_REACH_DONE, NULL);
+    run->threads_degraded = 1;
+    run->leaders = 1;
+    look(&s);
+    ck_assert(!bl_reaches_known(s.reaches, why, sizeof(why)));
+    ck_assert_ptr_nonnull(strstr(why, "1 thread could not be stopped"));
+    ck_assert_int_eq(state(&s, a), BL_REACH_UNKNOWN);
+    end_scene(&s);
+
+    s = make_scene();
+    struct bl_reach_root root = {.module = s.gw, .kind = BL_ROOT_GLOBAL};
+    a = block(&s, 10);
+    synth_reach_root(s.synth, a, &root);
+    synth_reach_run(s.synth, BL_REACH_DONE, NULL)->threads_degraded = 1;
+    look(&s);
+    ck_assert_int_eq(state(&s, a), BL_REACH_HELD);
+    end_scene(&s);
+}
+END_TEST
+
 START_TEST(a_path_leads_from_the_buffer_to_its_root)
 {
     struct scene s = make_scene();
@@ -403,6 +429,7 @@ int main(void)
     tcase_add_test(reaches, without_a_run_everything_is_unknown_and_nothing_is_said);
     tcase_add_test(reaches, a_run_that_failed_says_why_and_loses_nothing);
     tcase_add_test(reaches, a_run_that_did_not_see_all_blocks_loses_nothing);
+    tcase_add_test(reaches, with_registers_unseen_nothing_is_lost_but_all_may_be_held);
     tcase_add_test(reaches, a_path_leads_from_the_buffer_to_its_root);
     tcase_add_test(reaches, a_long_path_is_cut_in_the_middle);
     tcase_add_test(reaches, what_is_lost_with_a_leader_is_counted_under_it);
