@@ -4,6 +4,7 @@
 #include "leakcheck.h"
 #include "check_collect.h"
 #include "control.h"
+#include "execs.h"
 #include "ledgers.h"
 #include "profile_file.h"
 #include "run_options.h"
@@ -626,36 +627,18 @@ static bool is_suspect(const struct bl_session *session, uint32_t pid)
     return false;
 }
 
-/* Is there a ledger of this process, younger than the one that began then? */
-static bool has_successor(const struct bl_session *session, uint32_t pid, uint64_t start_ns)
-{
-    for (size_t i = 0; i < session->tree.count; i++)
-        if (session->tree.processes[i].pid == pid &&
-            session->tree.processes[i].start_us > start_ns / 1000 + 1)
-            return true;
-    return false;
-}
-
 static void add_noted(struct request *request, const struct noted *noted)
 {
-    static const char *const reasons[] = {
-        [BL_EXEC_STATIC] = "is a static program: it has no loader that obeys LD_PRELOAD",
-        [BL_EXEC_SECURE] = "runs with other credentials (setuid or file capabilities): the kernel "
-                           "dropped LD_PRELOAD (AT_SECURE)",
-        [BL_EXEC_CLASS] = "is made for another word size or machine than the shim"};
-    struct bl_untracked untracked = {.pid = (pid_t)noted->exec.pid, .count = noted->exec.count};
-    char path[4 * sizeof(noted->exec.path)];
-    char why[sizeof(path) + 160];
-    if (noted->exec.reason >= sizeof(reasons) / sizeof(reasons[0]) ||
-        has_successor(&request->session, noted->exec.pid, noted->start_ns))
+    struct bl_exec_row row;
+    char why[sizeof(row.path) + 160];
+    if (!bl_execs_describe(&noted->exec, &row) ||
+        bl_session_has_successor(&request->session, noted->exec.pid, noted->start_ns))
         return;
-    bl_text_printable(untracked.comm, sizeof(untracked.comm), noted->exec.comm,
-                      strnlen(noted->exec.comm, sizeof(noted->exec.comm)));
-    bl_text_printable(path, sizeof(path), noted->exec.path,
-                      strnlen(noted->exec.path, sizeof(noted->exec.path)));
-    snprintf(why, sizeof(why), "%s %s", path, reasons[noted->exec.reason]);
+    struct bl_untracked untracked = {.pid = (pid_t)row.pid, .count = row.count};
+    snprintf(untracked.comm, sizeof(untracked.comm), "%s", row.comm);
+    snprintf(why, sizeof(why), "%s %s", row.path, row.why);
     untracked.why = bl_leaks_text(request->check.leaks, why);
-    add_untracked(&request->check, &untracked, path);
+    add_untracked(&request->check, &untracked, row.path);
 }
 
 /* Was it told by who started it? Then the kernel's numbers and names are the same. */
@@ -682,7 +665,7 @@ static void find_untracked(struct request *request)
     }
     for (size_t i = 0; i < request->replaced_count; i++) {
         const struct replaced *replaced = &request->replaced[i];
-        if (!has_successor(session, replaced->pid, replaced->start_ns) &&
+        if (!bl_session_has_successor(session, replaced->pid, replaced->start_ns) &&
             !is_suspect(session, replaced->pid) && !is_noted(request, replaced->pid, ""))
             add_unseen(check, (pid_t)replaced->pid, "(after exec)",
                        "what it became by exec left no ledger: static, set-user-ID, or without "

@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include "args.h"
+#include "execs.h"
 #include "profile_file.h"
 #include "reader.h"
 #include "report.h"
@@ -58,6 +59,12 @@ enum exit_report { EXIT_REPORT_AUTO, EXIT_REPORT_FULL, EXIT_REPORT_SUMMARY, EXIT
 #define DULL_BYTES   (64u << 10)
 #define DULL_BUFFERS 100u
 
+/* A program that its parent, or what it was before, noted as one that goes without the shim. */
+struct noted {
+    struct bl_exec_row row;
+    uint64_t start_ns; /* of who noted it */
+};
+
 struct run {
     struct bl_session session;
     struct bl_report_options report;
@@ -65,6 +72,8 @@ struct run {
     const char *output_path;
     bool wants_help;
     FILE *output;
+    struct noted *noted;
+    size_t noted_count;
 };
 
 static int take_exit_report(struct run *run, const char *value, struct bl_error *error)
@@ -194,11 +203,27 @@ static void write_line(struct run *run, const struct bl_target *target, uint64_t
     fflush(run->output);
 }
 
+/* A shell's child that became a static program has no report of its own to tell it. */
+static void note_execs(struct run *run, const struct bl_header *header)
+{
+    struct bl_exec_row row;
+    for (uint32_t i = 0; i < BL_EXECS_MAX; i++) {
+        if (!bl_execs_read(header, i, &row))
+            continue;
+        struct noted *grown = realloc(run->noted, (run->noted_count + 1) * sizeof(*grown));
+        if (!grown)
+            return;
+        run->noted = grown;
+        run->noted[run->noted_count++] = (struct noted){row, header->start_realtime_ns};
+    }
+}
+
 static void on_end(void *context, struct bl_target *target)
 {
     struct run *run = context;
     uint64_t count;
     uint64_t bytes;
+    note_execs(run, &target->header);
     bool is_child = target->header.pid != (uint32_t)run->session.child;
     if (run->exit_report == EXIT_REPORT_NONE || target->header.state == BL_STATE_EXECED)
         return;
@@ -211,8 +236,17 @@ static void on_end(void *context, struct bl_target *target)
 
 static const struct bl_session_handlers handlers = {on_snapshot, on_end};
 
-static void say_untracked(const struct bl_session *session)
+static bool was_said(const struct bl_session *session, const struct bl_exec_row *row)
 {
+    for (size_t i = 0; i < session->suspect_count; i++)
+        if (session->suspects[i].was_said && session->suspects[i].pid == (pid_t)row->pid)
+            return true;
+    return false;
+}
+
+static void say_untracked(const struct run *run)
+{
+    const struct bl_session *session = &run->session;
     if (!bl_session_was_tracked(session))
         bl_say("%s[%d] was not tracked: it left no ledger in %s", session->child_name,
                (int)session->child, session->env.directory);
@@ -220,6 +254,16 @@ static void say_untracked(const struct bl_session *session)
         if (session->suspects[i].was_said)
             bl_say("not in these reports: %s[%d]: %s", session->suspects[i].comm,
                    (int)session->suspects[i].pid, session->suspects[i].why);
+    for (size_t i = 0; i < run->noted_count; i++) {
+        const struct bl_exec_row *row = &run->noted[i].row;
+        char times[BL_TEXT_NUMBER + 16] = "";
+        if (row->count > 1)
+            snprintf(times, sizeof(times), ", %u times", row->count);
+        if (!was_said(session, row) &&
+            !bl_session_has_successor(session, row->pid, run->noted[i].start_ns))
+            bl_say("not in these reports: %s[%u]: %s %s%s", row->comm, row->pid, row->path,
+                   row->why, times);
+    }
 }
 
 static int run_program(struct run *run, struct bl_error *error)
@@ -232,7 +276,7 @@ static int run_program(struct run *run, struct bl_error *error)
     int code = bl_session_run(session, error);
     if (code != 0)
         return code;
-    say_untracked(session);
+    say_untracked(run);
     return bl_session_code(session);
 }
 
@@ -247,5 +291,6 @@ int bl_cmd_run(int argc, char **argv, struct bl_error *error)
     if (run.output)
         fclose(run.output);
     bl_session_close(&run.session);
+    free(run.noted);
     return code;
 }

@@ -5,6 +5,7 @@
 #include "pen.h"
 #include "render_parts.h"
 
+#include "execs.h"
 #include "hooks.h"
 #include "text.h"
 
@@ -275,6 +276,26 @@ static void write_hooks(const struct bl_pen *pen)
     }
 }
 
+/* Programs that it started and whose memory no report tells of. */
+static void write_execs(const struct bl_pen *pen)
+{
+    bool has_title = false;
+    for (uint32_t i = 0; i < BL_EXECS_MAX; i++) {
+        struct bl_exec_row row;
+        char text[sizeof(row.path) + 256];
+        if (!bl_execs_read(pen->view->header, i, &row))
+            continue;
+        fputs(has_title ? "" : "\nnot tracked:\n", pen->out);
+        has_title = true;
+        snprintf(text, sizeof(text), "%s %s", row.path, row.why);
+        if (row.count > 1)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %u times", row.count);
+        fprintf(pen->out, "  %s%s[%u]:", bl_pen_style(pen, BL_STYLE_BAD), row.comm, row.pid);
+        bl_pen_wrap(pen, text, bl_text_width(row.comm) + 13, 4);
+        fprintf(pen->out, "%s\n", bl_pen_style(pen, BL_STYLE_PLAIN));
+    }
+}
+
 void bl_render_text_head(const struct bl_pen *pen)
 {
     write_title(pen);
@@ -285,6 +306,7 @@ void bl_render_text_head(const struct bl_pen *pen)
     bl_render_text_reach(pen);
     write_losses(pen);
     write_hooks(pen);
+    write_execs(pen);
 }
 
 void bl_render_text_title(FILE *out, const struct bl_view *view)

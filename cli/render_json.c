@@ -1,5 +1,6 @@
 #include "render_parts.h"
 
+#include "execs.h"
 #include "hooks.h"
 #include "siblings.h"
 #include "text.h"
@@ -403,6 +404,7 @@ static bool write_document(FILE *out, const struct bl_view *view)
         before = ",\n  ";
     }
     fputs("]", out);
+    done = done && bl_render_json_put(out, ",\n\"untracked\": ", bl_execs_make_json(view->header));
     json_t *mistakes = bl_hooks_make_mistakes(view->reader);
     if (done && json_array_size(mistakes) > 0)
         done = bl_render_json_put(out, ",\n\"profiles_broken\": ", json_incref(mistakes));

@@ -521,6 +521,15 @@ void bl_session_close(struct bl_session *session)
     session->watch = NULL;
 }
 
+bool bl_session_has_successor(const struct bl_session *session, uint32_t pid, uint64_t start_ns)
+{
+    for (size_t i = 0; i < session->tree.count; i++)
+        if (session->tree.processes[i].pid == pid &&
+            session->tree.processes[i].start_us > start_ns / 1000 + 1)
+            return true;
+    return false;
+}
+
 int bl_session_run(struct bl_session *session, struct bl_error *error)
 {
     const char *slash = strrchr(session->command[0], '/');

@@ -90,6 +90,9 @@ void bl_session_each_running(struct bl_session *session,
 /* Did anything leave a ledger? */
 bool bl_session_was_tracked(const struct bl_session *session);
 
+/* Is there a ledger of this process that began later? What it became by exec is tracked then. */
+bool bl_session_has_successor(const struct bl_session *session, uint32_t pid, uint64_t start_ns);
+
 /* The command's own: its status, or 128 + its signal. */
 int bl_session_code(const struct bl_session *session);
 

@@ -157,6 +157,26 @@ class Untracked(CheckTest):
                 self.assertEqual(self.start(way, program, code=0, options=['--allow-untracked'])
                                  ['outcome'], 'passed')
 
+    def test_run_and_report_name_it_too(self):
+        program = self.build('gone_at_once', '-static')
+        for way, started_by in (('spawn', 'check_starter'), ('fork', 'check_starter'), ('shell', 'sh')):
+            with self.subTest(way=way):
+                command = [PROGRAMS / 'check_starter', way, program, '2']
+                if way == 'shell':
+                    command = ['sh', '-c', f'{program}; exit 0']
+                said = self.bufleak('run', '--exit-report', 'none', '--', *command).stderr
+                self.assertRegex(said, r'bufleak: not in these reports: gone_at_once\[[1-9]\d*\]: '
+                                 f'{program} is a static program: ')
+                found = [report for path in self.ledgers.glob(f'{started_by}.*.ledger')
+                         for report in [self.report(path)] if report['untracked']]
+                self.assertEqual({u['path'] for report in found for u in report['untracked']}, {str(program)})
+                text = self.bufleak('report', *self.ledgers.glob(
+                    f'{started_by}.{found[0]["process"]["pid"]}.*.ledger')).stdout
+                self.assertRegex(text, r'\nnot tracked:\n  gone_at_once\[\d+\]: ')
+                shutil.rmtree(self.ledgers)
+        self.assertNotIn('not in these reports', self.bufleak(
+            'run', '--', PROGRAMS / 'check_starter', 'fork', self.build('ordinary')).stderr)
+
     def test_a_dynamic_program_is_not(self):
         program = self.build('ordinary')
         for way in self.WAYS:

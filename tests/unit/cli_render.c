@@ -99,6 +99,14 @@ START_TEST(losses_sampling_and_inheritance_are_said)
     synth->header.losses[BL_LOSS_stacks_truncated] = 17;
     synth->header.losses[BL_LOSS_buffers_no_memory] = 1204;
     synth->header.losses[BL_LOSSES_MAX - 1] = 3;
+    synth->header.execs[0] = (struct bl_exec){.claim = 1,
+                                              .reason = BL_EXEC_STATIC,
+                                              .count = 3,
+                                              .pid = 4711,
+                                              .comm = "helper",
+                                              .path = "/opt/gw/libexec/helper"};
+    synth->header.execs[1] =
+        (struct bl_exec){.claim = 1, .reason = BL_EXEC_SECURE, .comm = "never"}; /* it failed */
     compare("losses.txt", synth, (struct bl_report_options){0});
     compare("losses.json", synth, (struct bl_report_options){.is_json = true});
     synth->header.sample_bytes = 524288;
