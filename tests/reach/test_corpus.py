@@ -116,7 +116,8 @@ def check(name):
     valgrind = tools.lost_by_valgrind([CASES, name])
     if lsan is not None and abs(lsan - truth) < abs(lost - truth):
         wrong.append(f'LeakSanitizer finds {lsan}, which is nearer to {truth} than {lost}')
-    if valgrind is not None and valgrind[0] != lost and name not in DIFFERENCES:
+    # what a stray word in valgrind's own run points into is possibly lost: undecided
+    if valgrind is not None and not valgrind[0] <= lost <= sum(valgrind) and name not in DIFFERENCES:
         wrong.append(f'valgrind finds {valgrind[0]} and {valgrind[1]} possibly, not {lost}')
     reason = FOUND.get(name, (0, ''))[1] or DIFFERENCES.get(name, '')
     lost = UNKNOWN.get(name, lost)
