@@ -12,11 +12,13 @@
 #define CHUNK_BYTES (1u << 20)
 #define FREES_MAX   (1ull << 40) /* of one path: sums of them cannot overflow */
 
-/* One extent's share of a section. */
+/* One extent's share of a section, or what of it lies in the file and what does not. */
 struct part {
     uint64_t first;
     uint64_t count;
-    uint8_t *data; /* NULL: in the target's private memory */
+    uint64_t offset; /* in the file */
+    bool is_absent;  /* in the target's private memory, or beyond the end of a file that was cut */
+    uint8_t *data;   /* NULL: absent */
 };
 
 struct section {
@@ -38,6 +40,7 @@ struct bl_reader {
     size_t object_count;
     size_t object_room;
     uint64_t damage;
+    uint64_t lost_bytes;
 };
 
 /* What is needed while the file is open. */
@@ -93,6 +96,16 @@ static int read_exactly(struct source *source, void *out, uint64_t length, uint6
         length -= (uint64_t)got;
     }
     return 0;
+}
+
+/* The same of what may lie beyond the end of a file that was cut: zeros. */
+static int read_present(struct source *source, void *out, uint64_t length, uint64_t offset)
+{
+    uint64_t present = source->size > offset ? source->size - offset : 0;
+    if (present > length)
+        present = length;
+    memset((uint8_t *)out + present, 0, length - present);
+    return present > 0 ? read_exactly(source, out, present, offset) : 0;
 }
 
 static int check_header(const struct bl_header *header, const char *path, struct bl_error *error)
@@ -153,32 +166,33 @@ static int refresh(struct source *source)
         return bl_error_set(source->error,
                             "%s is damaged: it says it has %u extents, %u is the most",
                             source->path, source->extent_count, BL_EXTENTS_MAX);
-    if (read_exactly(source, source->extents,
-                     source->extent_count * (uint64_t)sizeof(struct bl_extent),
-                     BL_EXTENTS_OFFSET) < 0)
-        return -1;
     struct stat status;
+    if (fstat(source->fd, &status) < 0)
+        return bl_error_set(source->error, "cannot read %s: %s", source->path, strerror(errno));
+    source->size = (uint64_t)status.st_size;
+    uint64_t length = source->extent_count * (uint64_t)sizeof(struct bl_extent);
+    if (read_present(source, source->extents, length, BL_EXTENTS_OFFSET) < 0)
+        return -1;
     if (fstat(source->fd, &status) < 0)
         return bl_error_set(source->error, "cannot read %s: %s", source->path, strerror(errno));
     source->size = (uint64_t)status.st_size;
     return 0;
 }
 
+/* How much of an extent the file has: after the power went it may end early, or have zeros where
+ * its directory was. */
+static uint64_t present_bytes(const struct source *source, const struct bl_extent *extent)
+{
+    uint64_t length = (uint64_t)extent->pages * BL_PAGE;
+    if (extent->flags & BL_EXTENT_PRIVATE || extent->offset % BL_PAGE != 0 ||
+        extent->offset < BL_EXTENTS_END || extent->offset >= source->size)
+        return 0;
+    return length <= source->size - extent->offset ? length : source->size - extent->offset;
+}
+
 static int check_extent(struct source *source, uint32_t number)
 {
-    const struct bl_extent *extent = &source->extents[number];
-    uint64_t length = (uint64_t)extent->pages * BL_PAGE;
-    unsigned long long end = extent->offset + length;
-    if (extent->flags & BL_EXTENT_PRIVATE)
-        return 0;
-    if (extent->offset % BL_PAGE != 0 || extent->offset < BL_EXTENTS_END)
-        return bl_error_set(source->error, "%s is damaged: extent %u starts at byte %llu",
-                            source->path, number, (unsigned long long)extent->offset);
-    if (extent->offset > source->size || length > source->size - extent->offset)
-        return bl_error_set(source->error,
-                            "%s is truncated: extent %u ends at byte %llu and the file at %llu",
-                            source->path, number, end, (unsigned long long)source->size);
-    source->bytes_planned += length;
+    source->bytes_planned += present_bytes(source, &source->extents[number]);
     if (source->bytes_planned > source->size)
         return bl_error_set(source->error, "%s is damaged: its extents hold more than the file",
                             source->path);
@@ -235,7 +249,7 @@ static int plan(struct source *source, enum bl_section which, struct section *se
     size_t parts;
     if (settle(source, which, &section->count, &parts, damage) < 0)
         return -1;
-    section->parts = calloc(parts ? parts : 1, sizeof(struct part));
+    section->parts = calloc(2 * parts + 1, sizeof(struct part));
     if (!section->parts)
         return bl_error_set(source->error, "not enough memory to read %s", source->path);
     uint64_t first = 0;
@@ -245,27 +259,20 @@ static int plan(struct source *source, enum bl_section which, struct section *se
             continue;
         uint64_t room = (uint64_t)extent->pages * BL_PAGE / record_sizes[which];
         uint64_t left = section->count - first;
-        struct part *part = &section->parts[section->part_count++];
-        part->first = first;
-        part->count = left < room ? left : room;
+        uint64_t count = left < room ? left : room;
+        uint64_t present = present_bytes(source, extent) / record_sizes[which];
+        if (present > count)
+            present = count;
+        if (present > 0)
+            section->parts[section->part_count++] =
+                (struct part){.first = first, .count = present, .offset = extent->offset};
+        if (present < count)
+            section->parts[section->part_count++] = (struct part){
+                .first = first + present, .count = count - present, .is_absent = true};
         if (extent->flags & BL_EXTENT_PRIVATE)
-            section->private_count += part->count;
-        first += part->count;
+            section->private_count += count;
+        first += count;
     }
-    return 0;
-}
-
-/* Offset in the file of the n-th extent of a section. */
-static uint64_t part_offset(const struct source *source, enum bl_section which, size_t n,
-                            bool *ret_private)
-{
-    for (uint32_t i = 0; i < source->extent_count; i++) {
-        if (source->extents[i].section != (uint16_t)which || n-- > 0)
-            continue;
-        *ret_private = source->extents[i].flags & BL_EXTENT_PRIVATE;
-        return source->extents[i].offset;
-    }
-    *ret_private = true;
     return 0;
 }
 
@@ -278,16 +285,14 @@ static int load(struct source *source, struct bl_reader *reader, enum bl_section
     for (size_t i = 0; i < section->part_count; i++) {
         struct part *part = &section->parts[i];
         uint64_t length = part->count * record_sizes[which];
-        bool is_private;
-        uint64_t offset = part_offset(source, which, i, &is_private);
-        if (is_private || length == 0)
+        if (part->is_absent || length == 0)
             continue;
         source->bytes_loaded += length;
         part->data = source->bytes_loaded <= memory ? malloc(length) : NULL;
         if (!part->data)
             return bl_error_set(source->error, "not enough memory to read %s (%llu bytes)",
                                 source->path, (unsigned long long)length);
-        if (read_exactly(source, part->data, length, offset) < 0)
+        if (read_exactly(source, part->data, length, part->offset) < 0)
             return -1;
     }
     return 0;
@@ -367,14 +372,12 @@ static int load_live(struct source *source, struct bl_reader *reader)
     int outcome = 0;
     for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
         const struct part *part = &section->parts[i];
-        bool is_private;
-        uint64_t offset = part_offset(source, BL_SECTION_LIVE, i, &is_private);
         /* record 0 is never used */
         uint64_t at = i == 0 ? 1 : 0;
-        while (!is_private && outcome == 0 && at < part->count) {
+        while (!part->is_absent && outcome == 0 && at < part->count) {
             uint64_t left = part->count - at;
             size_t count = left < per_chunk ? (size_t)left : per_chunk;
-            outcome = scan_chunk(source, reader, copies, count, offset + at * sizeof(*copies),
+            outcome = scan_chunk(source, reader, copies, count, part->offset + at * sizeof(*copies),
                                  (uint32_t)(part->first + at));
             at += count;
         }
@@ -478,13 +481,11 @@ static int scan_objects(struct source *source, struct bl_reader *reader, take_ob
     int outcome = 0;
     for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
         const struct part *part = &section->parts[i];
-        bool is_private;
-        uint64_t offset = part_offset(source, BL_SECTION_OBJECTS, i, &is_private);
         /* record 0 is never used */
-        for (uint64_t at = i == 0; !is_private && outcome == 0 && at < part->count;) {
+        for (uint64_t at = i == 0; !part->is_absent && outcome == 0 && at < part->count;) {
             uint64_t left = part->count - at;
             size_t count = left < per_chunk ? (size_t)left : per_chunk;
-            uint64_t from = offset + at * sizeof(*copies);
+            uint64_t from = part->offset + at * sizeof(*copies);
             outcome = read_exactly(source, copies, count * sizeof(*copies), from);
             if (outcome == 0 && !is_still)
                 outcome = read_exactly(source, again, count * sizeof(*again), from);
@@ -505,15 +506,13 @@ static int recheck_lifecycles(struct source *source, struct bl_reader *reader)
     const struct section *section = &reader->sections[BL_SECTION_LIFECYCLES];
     for (size_t i = 0; i < section->part_count; i++) {
         const struct part *part = &section->parts[i];
-        bool is_private;
-        uint64_t offset = part_offset(source, BL_SECTION_LIFECYCLES, i, &is_private);
         struct bl_lifecycle *now = part->data ? calloc(part->count + 1, sizeof(*now)) : NULL;
         struct bl_lifecycle *then = (struct bl_lifecycle *)(void *)part->data;
         if (!part->data)
             continue;
         if (!now)
             return bl_error_set(source->error, "not enough memory to read %s", source->path);
-        int outcome = read_exactly(source, now, part->count * sizeof(*now), offset);
+        int outcome = read_exactly(source, now, part->count * sizeof(*now), part->offset);
         for (uint64_t n = 0; outcome == 0 && n < part->count; n++)
             if (now[n].hash != then[n].hash || now[n].events != then[n].events ||
                 now[n].event_count != then[n].event_count)
@@ -576,14 +575,12 @@ static int recheck_series(struct source *source, struct bl_reader *reader, enum 
     for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
         const struct part *part = &section->parts[i];
         const uint64_t per_chunk = CHUNK_BYTES / record_sizes[which];
-        bool is_private;
-        uint64_t offset = part_offset(source, which, i, &is_private);
         for (uint64_t at = 0; part->data && at < part->count && outcome == 0; at += per_chunk) {
             uint64_t left = part->count - at;
             uint64_t count = left < per_chunk ? left : per_chunk;
             uint8_t *then = part->data + at * record_sizes[which];
             outcome = read_exactly(source, now, count * record_sizes[which],
-                                   offset + at * record_sizes[which]);
+                                   part->offset + at * record_sizes[which]);
             for (uint64_t n = 0; outcome == 0 && n < count; n++) {
                 void *old = then + n * record_sizes[which];
                 void *new = now + n *record_sizes[which];
@@ -626,11 +623,10 @@ static int load_reach(struct source *source, struct bl_reader *reader)
         return -1;
     const struct bl_reach_run *run = latest_run(reader);
     struct bl_reach_run now;
-    bool is_private;
-    uint64_t offset = part_offset(source, BL_SECTION_REACH_RUN, 0, &is_private);
-    if (!run || is_private || source->header.snapshot_number != 0)
+    if (!run || source->header.snapshot_number != 0)
         return 0;
-    if (read_exactly(source, &now, sizeof(now), offset) < 0)
+    if (read_exactly(source, &now, sizeof(now),
+                     reader->sections[BL_SECTION_REACH_RUN].parts[0].offset) < 0)
         return -1;
     reader->reach_moved = memcmp(run, &now, sizeof(now)) != 0;
     return 0;
@@ -855,6 +851,20 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     return 0;
 }
 
+/* What the directory says the file has, and it has not. An entry of the directory that was lost
+ * says nothing: one page at least. */
+static uint64_t count_lost(const struct source *source)
+{
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < source->extent_count; i++) {
+        const struct bl_extent *extent = &source->extents[i];
+        uint64_t length = (uint64_t)(extent->pages > 0 ? extent->pages : 1) * BL_PAGE;
+        if (!(extent->flags & BL_EXTENT_PRIVATE))
+            lost += length - present_bytes(source, extent);
+    }
+    return lost;
+}
+
 /* ret_reused: frames got another meaning meanwhile. */
 static int create_once(struct bl_reader **ret_reader, int fd, const char *path,
                        enum bl_reader_scope scope, bool *ret_reused, struct bl_error *error)
@@ -873,6 +883,7 @@ static int create_once(struct bl_reader **ret_reader, int fd, const char *path,
         source->error = error;
         source->header = header;
         outcome = load_all(source, reader, scope);
+        reader->lost_bytes = outcome == 0 ? count_lost(source) : 0;
         *ret_reused = scope != BL_READER_SUMMARY && header.snapshot_number == 0 &&
                       source->header.frame_reuse != header.frame_reuse;
     }
@@ -935,6 +946,11 @@ uint64_t bl_reader_private_records(const struct bl_reader *reader, enum bl_secti
 uint64_t bl_reader_damage(const struct bl_reader *reader)
 {
     return reader->damage;
+}
+
+uint64_t bl_reader_lost_bytes(const struct bl_reader *reader)
+{
+    return reader->lost_bytes;
 }
 
 const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count)

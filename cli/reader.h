@@ -51,6 +51,10 @@ uint64_t bl_reader_private_records(const struct bl_reader *reader, enum bl_secti
 /* References that pointed nowhere; 0 in an intact file. */
 uint64_t bl_reader_damage(const struct bl_reader *reader);
 
+/* Of what the file had, how much is not in it any more: it was cut short, or its directory was
+ * lost, as when the power went. The records there are as if they had not been published. */
+uint64_t bl_reader_lost_bytes(const struct bl_reader *reader);
+
 /* The live buffers that were whole when they were read, in no order. Those that the program asked
  * to ignore are not among them. */
 const struct bl_live *bl_reader_live(const struct bl_reader *reader, size_t *ret_count);

@@ -186,7 +186,8 @@ static void write_losses(const struct bl_pen *pen)
     const struct bl_view *view = pen->view;
     char number[BL_TEXT_NUMBER];
     uint64_t damage = bl_reader_damage(view->reader);
-    uint64_t any = damage | view->model->buffers_unreadable | view->model->buffers_missing |
+    uint64_t lost = bl_reader_lost_bytes(view->reader);
+    uint64_t any = damage | lost | view->model->buffers_unreadable | view->model->buffers_missing |
                    view->header->java.walks;
     for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
         any |= view->header->losses[i];
@@ -210,6 +211,9 @@ static void write_losses(const struct bl_pen *pen)
                       "%s %s of the live table in the program's private memory cannot be listed",
                       bl_text_count(number, view->model->buffers_unreadable),
                       view->model->buffers_unreadable == 1 ? "entry" : "entries");
+    if (lost > 0)
+        write_warning(pen, "the file is not whole: at least %s of it are missing",
+                      bl_text_bytes(number, lost));
     if (view->model->buffers_missing > 0)
         write_warning(pen,
                       "%s of the heap's live blocks %s counted and not in the file: not all of it "

@@ -631,7 +631,8 @@ static bool has_losses(const struct bl_view *view)
 {
     const uint64_t *losses = view->header->losses;
     return losses[BL_LOSS_buffers_no_memory] || losses[BL_LOSS_buffers_no_space] ||
-           losses[BL_LOSS_objects_dropped] || bl_reader_damage(view->reader);
+           losses[BL_LOSS_objects_dropped] || bl_reader_damage(view->reader) ||
+           bl_reader_lost_bytes(view->reader);
 }
 
 /* Of all classes and counters that grow, the one that comes to a limit first; negative: none does.

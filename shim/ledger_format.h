@@ -43,8 +43,9 @@
  * child starts with neither. Space is reserved by posix_fallocate before it is mapped, so a full
  * disk is an error code in the writer and never SIGBUS. What could not be placed in the file is
  * held in the target's private memory instead: its extent has BL_EXTENT_PRIVATE, occupies its
- * record numbers, and cannot be read. After power loss the file is as the filesystem kept it; the
- * trust rule covers that.
+ * record numbers, and cannot be read. After power loss the file is as the filesystem kept it: pages
+ * that were not written are zeros, and it may end early. What lies outside it, or where the
+ * directory was lost, is as if it had not been published; the rest is read.
  */
 #ifndef BL_LEDGER_FORMAT_H
 #define BL_LEDGER_FORMAT_H

@@ -25,8 +25,14 @@ class BadFiles(CliTest):
         self.assertEqual(self.report(self.good)['groups'][0]['count'], 10)
 
     def test_truncated_files(self):
-        for length in (8, 100, 4095, 4096, 5000, 20480, len(self.bytes) - 1):
+        for length in (8, 100, 4095):
             self.refuse('truncated', 'report', self.file(self.bytes[:length]))
+        for length in (4096, 5000, 20480, len(self.bytes) // 2, len(self.bytes) - 1):
+            path = self.file(self.bytes[:length])
+            self.assertGreater(self.report(path)['losses']['file_bytes_missing'], 0)
+            self.assertRegex(self.bufleak('report', path).stdout, r'the file is not whole: at least .* missing')
+            for command in ('top', '--once', path), ('diff', path, path), ('ps',):
+                self.bufleak(*command)
 
     def test_empty_and_foreign_files(self):
         self.refuse('is empty', 'report', self.file(b''))

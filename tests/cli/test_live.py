@@ -105,7 +105,6 @@ class Reports(CliTest):
         victim.kill()
         self.assertEqual(self.report(path)['losses']['buffers_missing'], 0)
         pages = len(whole) // 4096
-        readable = 0
         for seed in range(8):
             chance = random.Random(seed)
             first = chance.randrange(pages // 4, pages)
@@ -114,13 +113,12 @@ class Reports(CliTest):
             torn = bytearray(whole)
             for page in lost:
                 torn[page * 4096:(page + 1) * 4096] = bytes(4096)
+            if seed % 4 == 1:
+                torn = torn[:first * 4096 + 1000]  # nor was the length
             path.write_bytes(torn)
             done = subprocess.run([CLI, 'report', '--format', 'json', path], env=self.env,
                                   capture_output=True, text=True, timeout=LIMIT, check=False)
-            if done.returncode != 0: # where its sections are was not written either
-                self.assertRegex(done.stderr, r'^bufleak: .* is damaged: [^\n]*\n$')
-                continue
-            readable += 1
+            self.assertEqual((done.returncode, done.stderr), (0, ''))
             report = json.loads(done.stdout)
             self.assertEqual(report['process']['state'], 'killed')
             seen = sum(g['count'] for g in report['groups'])
@@ -132,7 +130,6 @@ class Reports(CliTest):
                     self.bufleak('report', path).stdout.split()))
             for command in (['top', '--once'], ['diff', path], ['ps']):
                 self.bufleak(*command, *([] if command == ['ps'] else [path]))
-        self.assertGreaterEqual(readable, 4)
 
     def test_the_newest_is_taken_and_named(self):
         self.victim().do('leak 1 1')
