@@ -132,11 +132,39 @@ static int split_moment(struct side *side, const char *argument, struct bl_error
     return 0;
 }
 
+/* A program may have given a mark a number for a name, which after @ is a snapshot's. */
+static void point_to_mark(const struct side *side, struct bl_error *error)
+{
+    struct bl_target_choice choice = {.argument = side->choice.argument, .ledger_only = true};
+    struct bl_target target;
+    struct bl_error ignored;
+    struct bl_reader *reader = NULL;
+    struct bl_series_set *set = NULL;
+    char name[16];
+    if (side->choice.snapshot == 0 || bl_target_open(&choice, &target, &ignored) < 0)
+        return;
+    snprintf(name, sizeof(name), "%u", side->choice.snapshot);
+    if (bl_reader_create(&reader, target.fd, target.path, BL_READER_SERIES, &ignored) == 0 &&
+        bl_series_create(&set, reader, &ignored) == 0) {
+        const struct bl_mark *mark = bl_series_find_mark(set, name);
+        size_t used = strlen(error->text);
+        if (mark && used < sizeof(error->text))
+            snprintf(error->text + used, sizeof(error->text) - used, "; its mark \"%s\" is @#%llu",
+                     name, (unsigned long long)mark->serial);
+    }
+    bl_series_destroy(set);
+    bl_reader_destroy(reader);
+    bl_target_deinit(&target);
+}
+
 static int open_side(struct side *side, const char *argument, struct bl_error *error)
 {
-    if (split_moment(side, argument, error) < 0 ||
-        bl_target_open(&side->choice, &side->target, error) < 0)
+    if (split_moment(side, argument, error) < 0)
         return -1;
+    if (bl_target_open(&side->choice, &side->target, error) < 0) {
+        point_to_mark(side, error);
+        return -1;
+    }
     side->is_open = true;
     if (!side->choice.argument)
         bl_say("reading %s", side->target.path);
@@ -186,6 +214,9 @@ static int go_to_moment(struct side *side, const struct bl_model_options *option
         mark = inspection->series ? bl_series_find_mark(inspection->series, side->mark) : NULL;
         if (!mark)
             return refuse_mark(side, inspection->series, error);
+        if (*mark->name) /* also where it was found by its number */
+            bl_text_printable(side->mark_text, sizeof(side->mark_text), mark->name,
+                              strlen(mark->name));
     }
     side->moment = mark;
     return bl_moment_apply(inspection->model, inspection->reader, inspection->series, mark, options,

@@ -407,6 +407,10 @@ class Marks(DiffTest):
         self.assertEqual(self.diff('@a@b', victim.pid)['a']['mark'], 'a@b')
         self.refuse('has no mark cold; it has: twice, #5 "#1", #4 "", #3 "123", a@b, warm', 'diff',
                     f'{victim.pid}@cold', victim.pid)
+        self.assertEqual(self.diff(f'{victim.pid}@#3', victim.pid)['a']['mark'], '123')
+        self.refuse('has no snapshot 123; its mark "123" is @#3\n', 'diff', f'{victim.pid}@123',
+                    victim.pid)
+        self.refuse('has no snapshot 124\n', 'diff', f'{victim.pid}@124', victim.pid)
         self.refuse('has no mark #9;', 'diff', f'{victim.pid}@#9', victim.pid)
         self.assertRegex(self.bufleak('report', victim.pid).stdout,
                          r'marks: 2 earlier · #3 "123", \S+ before · #4 "", \S+ before · '
