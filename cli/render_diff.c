@@ -137,7 +137,9 @@ static void write_relation(const struct pen *pen)
     if (diff->is_backwards)
         write_note(pen, "B is the earlier one: what is called new here is gone since");
     if (!diff->is_same_process && (a > 2 * b || b > 2 * a))
-        write_note(pen, "one ran much longer than the other: compare rates, not counts");
+        write_note(pen, "one ran much longer than the other: %s",
+                   has_rate(diff) ? "compare rates, not counts"
+                                  : "their counts tell little, and it was too short for a rate");
 }
 
 /* "direct memory  netty 16.00 MiB of 64.00 MiB → 48.00 MiB of 64.00 MiB": by the position of the
