@@ -76,6 +76,7 @@ static const uint32_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_REACH] = sizeof(struct bl_reach),
     [BL_SECTION_REACH_ROOTS] = sizeof(struct bl_reach_root),
     [BL_SECTION_REACH_RUN] = sizeof(struct bl_reach_run),
+    [BL_SECTION_ASSEMBLIES] = sizeof(struct bl_assembly),
 };
 
 static int read_exactly(struct source *source, void *out, uint64_t length, uint64_t offset)
@@ -824,8 +825,9 @@ static int check_histories(struct source *source, struct bl_reader *reader)
 
 static int load_all(struct source *source, struct bl_reader *reader, enum bl_reader_scope scope)
 {
-    static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_THREADS,
-                                                 BL_SECTION_FRAMES, BL_SECTION_MODULES};
+    static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_ASSEMBLIES,
+                                                 BL_SECTION_THREADS, BL_SECTION_FRAMES,
+                                                 BL_SECTION_MODULES};
     if (scope == BL_READER_ALL &&
         (load_live(source, reader) < 0 || load_histories(source, reader) < 0 ||
          load_reach(source, reader) < 0))
@@ -997,6 +999,14 @@ const struct bl_free_path *bl_reader_free_path(const struct bl_reader *reader, u
     const struct bl_free_path *path =
         number ? record_at(reader, BL_SECTION_FREE_PATHS, number) : NULL;
     return path && path->count > 0 ? path : NULL;
+}
+
+const struct bl_assembly *bl_reader_assembly(const struct bl_reader *reader, uint32_t number)
+{
+    const struct bl_assembly *assembly =
+        number ? record_at(reader, BL_SECTION_ASSEMBLIES, number) : NULL;
+    return assembly && assembly->stack < reader->sections[BL_SECTION_FRAMES].count ? assembly
+                                                                                   : NULL;
 }
 
 size_t bl_reader_history(const struct bl_reader *reader, uint32_t newest, uint32_t count,

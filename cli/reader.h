@@ -85,6 +85,7 @@ const struct bl_lifecycle *bl_reader_lifecycle(const struct bl_reader *reader, u
 
 /* NULL for an unused record, and for one that was changing while it was read. */
 const struct bl_free_path *bl_reader_free_path(const struct bl_reader *reader, uint32_t number);
+const struct bl_assembly *bl_reader_assembly(const struct bl_reader *reader, uint32_t number);
 
 /* Copies a list of at most `count` events from `newest` on, newest first; returns how many were
  * stored, at most `max`. */

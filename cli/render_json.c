@@ -1,5 +1,6 @@
 #include "render_parts.h"
 
+#include "assembled.h"
 #include "execs.h"
 #include "hooks.h"
 #include "siblings.h"
@@ -178,6 +179,25 @@ static json_t *make_growth_evidence(const struct bl_group *group)
     return json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text", text);
 }
 
+/* What the reactive chain of a stack says of itself. */
+static json_t *make_assembled(const struct bl_view *view, const struct bl_group *group)
+{
+    struct bl_assembled assembled[BL_ASSEMBLED_MAX];
+    char text[512];
+    uint64_t all;
+    size_t others;
+    size_t count = bl_assembled_find(view->reader, group->stack, group->stack_count > 1, assembled,
+                                     &all, &others);
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++) {
+        bl_assembled_text(view->reader, &assembled[i], text, sizeof(text));
+        json_array_append_new(array, json_pack("{s:s, s:s, s:o}", "text", text, "of",
+                                               assembled[i].is_of_source ? "source" : "operator",
+                                               "events", whole_number(assembled[i].count)));
+    }
+    return array;
+}
+
 static json_t *make_group(const struct bl_view *view, const struct bl_group *group)
 {
     bool is_growing = group->rank == BL_MODEL_RANK_GROWING;
@@ -196,6 +216,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
                   is_growing ? bl_render_json_frames(view, group->stack) : json_array()));
     json_object_set_new(object, "alloc",
                         json_pack("{s:o}", "frames", bl_render_json_frames(view, group->stack)));
+    json_object_set_new(object, "assembled", make_assembled(view, group));
     json_object_set_new(object, "acquires", json_array());
     json_object_set_new(object, "releases", make_endings(view, group->siblings));
     json_object_set_new(object, "evidence", make_growth_evidence(group));
@@ -290,6 +311,7 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_object_set_new(
         object, "alloc",
         json_pack("{s:o}", "frames", bl_render_json_frames(view, finding->alloc_frame)));
+    json_object_set_new(object, "assembled", make_assembled(view, group));
     json_object_set_new(object, "acquires", make_references(view, finding, true));
     json_object_set_new(object, "releases", make_references(view, finding, false));
     json_object_set_new(object, "evidence", make_evidence(group));

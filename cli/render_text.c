@@ -4,6 +4,7 @@
 #include "pen.h"
 #include "render_parts.h"
 
+#include "assembled.h"
 #include "siblings.h"
 #include "text.h"
 #include "verdict.h"
@@ -96,6 +97,35 @@ static void write_group_title(const struct bl_pen *to, size_t index)
     bl_pen_end(&line);
 }
 
+/* Under a stack: what its reactive chain says of itself. */
+static void write_assembled(const struct bl_pen *pen, const struct bl_group *group)
+{
+    struct bl_assembled assembled[BL_ASSEMBLED_MAX];
+    char text[512];
+    char fitted[512];
+    char asked[2 * BL_TEXT_NUMBER + 32] = "";
+    char number[BL_TEXT_NUMBER];
+    char sum[BL_TEXT_NUMBER];
+    uint64_t all;
+    size_t others;
+    size_t count = bl_assembled_find(pen->view->reader, group->stack, group->stack_count > 1,
+                                     assembled, &all, &others);
+    for (size_t i = 0; i < count; i++) {
+        const char *label = assembled[i].is_of_source ? "assembled behind" : "assembled at";
+        bool is_same = i > 0 && assembled[i].is_of_source == assembled[i - 1].is_of_source;
+        bl_assembled_text(pen->view->reader, &assembled[i], text, sizeof(text));
+        snprintf(asked, sizeof(asked), " (%s of %s events asked)",
+                 bl_text_count(number, assembled[i].count), bl_text_count(sum, all));
+        size_t used = 5 + 22 + 1 + strlen(asked);
+        size_t room = pen->term.width > used ? pen->term.width - used : pen->term.width;
+        bl_text_fit(fitted, sizeof(fitted), text, room > 0 ? room : sizeof(fitted), false);
+        fprintf(pen->out, "     %-22s %s%s%s%s\n", is_same ? "" : label, fitted,
+                bl_pen_style(pen, BL_STYLE_DIM), asked, bl_pen_style(pen, BL_STYLE_PLAIN));
+    }
+    if (others > 0)
+        fprintf(pen->out, "     %-22s and %zu more\n", "", others);
+}
+
 #define DIRECT_CLASS "java-direct"
 
 static void write_group(const struct bl_pen *pen, size_t index)
@@ -115,6 +145,7 @@ static void write_group(const struct bl_pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 bl_pen_style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", bl_pen_style(pen, BL_STYLE_PLAIN));
+    write_assembled(pen, group);
     bl_render_text_growing(pen->out, group->growth);
     bl_render_text_held_by(pen, group);
     if (group->siblings)
@@ -269,6 +300,7 @@ static void write_finding(const struct bl_pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 bl_pen_style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", bl_pen_style(pen, BL_STYLE_PLAIN));
+    write_assembled(pen, group);
     bl_render_text_growing(pen->out, group->growth);
     if (is_judged) {
         write_more(pen, finding);

@@ -43,6 +43,7 @@ struct bl_geometry {
         [BL_SECTION_REACH] = {sizeof(struct bl_reach), 10, 17},                                    \
         [BL_SECTION_REACH_ROOTS] = {sizeof(struct bl_reach_root), 9, 15},                          \
         [BL_SECTION_REACH_RUN] = {sizeof(struct bl_reach_run), 4, 4},                              \
+        [BL_SECTION_ASSEMBLIES] = {sizeof(struct bl_assembly), 8, 12},                             \
     }
 static const struct bl_geometry bl_geometry[BL_SECTION_COUNT] = BL_GEOMETRY;
 

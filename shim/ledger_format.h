@@ -89,7 +89,8 @@ enum bl_section {
     BL_SECTION_REACH = 16,       /* struct bl_reach, the same number as the live buffer */
     BL_SECTION_REACH_ROOTS = 17, /* struct bl_reach_root; number 0 is never used */
     BL_SECTION_REACH_RUN = 18,   /* struct bl_reach_run; number 0, the latest */
-    BL_SECTION_COUNT = 19,
+    BL_SECTION_ASSEMBLIES = 19,  /* struct bl_assembly; number 0 is never used */
+    BL_SECTION_COUNT = 20,
 };
 
 /* Causes of loss: X(name in JSON, what it means to the person who reads the report, after a number:
@@ -149,7 +150,9 @@ enum bl_section {
       "was ready, or without room")                                                                \
     X(profiles_broken, "{profile|profiles} with mistakes, or that could not be read; see hooks")   \
     X(execs_dropped,                                                                               \
-      "{program|programs} started without the shim, whose {name was|names were} not kept")
+      "{program|programs} started without the shim, whose {name was|names were} not kept")         \
+    X(assemblies_dropped,                                                                          \
+      "{place|places} where reactive chains were assembled, not kept: their table is full")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -777,6 +780,21 @@ static inline uint32_t bl_free_path_check(uint32_t alloc_stack, uint32_t free_st
 {
     return alloc_stack * 0x9e3779b1u ^ free_stack;
 }
+
+/* Who put the reactive chain together in which a Java stack was seen, by its own words: a
+ * checkpoint's description, or operator, method and line. A stack was asked a few times. */
+enum bl_assembly_relation {
+    BL_ASSEMBLY_OF_OPERATOR = 1, /* it says this of the operator in which the event happened */
+    BL_ASSEMBLY_OF_SOURCE = 2,   /* of the one before, which handed on to it */
+};
+
+struct bl_assembly {
+    uint32_t stack;
+    uint32_t name;     /*  4 in NAMES */
+    uint32_t relation; /*  8 enum bl_assembly_relation */
+    uint32_t count;    /* 12 how often it said so */
+};
+static_assert(sizeof(struct bl_assembly) == 16, "assembly layout");
 
 /*
  * Reach: what a conservative mark phase found. The program's threads were stopped for the moment of

@@ -7,6 +7,7 @@
 #include "environment.h"
 #include "frees.h"
 #include "helper.h"
+#include "jvm/java_assembly.h"
 #include "jvm/java_visit.h"
 #include "hook_list.h"
 #include "ledger.h"
@@ -652,6 +653,7 @@ static void start_after_unseen_fork(void)
     bl_ledger_forget();
     bl_refs_reset();
     bl_frees_reset();
+    bl_java_assembly_reset();
     bl_live_reset();
     bl_limit_restart(0);
     bl_regions_reset();

@@ -76,6 +76,12 @@ static void see_mark(const void *at)
     bl_stacks_mark(bl_load_relaxed(&m->stack));
 }
 
+static void see_assembly(const void *at)
+{
+    const struct bl_assembly *a = at;
+    bl_stacks_mark(a->stack);
+}
+
 static void see_records(enum bl_section s, void (*see)(const void *record))
 {
     uint64_t count = bl_load_acquire(&bl_header->published[s]);
@@ -107,6 +113,7 @@ static void mark_all(void)
     bl_frees_unlock();
     see_records(BL_SECTION_SERIES, see_series);
     see_records(BL_SECTION_MARKS, see_mark);
+    see_records(BL_SECTION_ASSEMBLIES, see_assembly);
 }
 
 /* ---- phases ---- */

@@ -103,6 +103,8 @@ struct bl_java_known {
     uint32_t value;
 };
 
+struct bl_java_passing; /* jvm/java_assembly.c */
+
 /* Records of a slab that a thread may take without a lock, see slab.h. */
 struct bl_spares {
     uint32_t epoch; /* of the slab */
@@ -134,7 +136,8 @@ struct bl_thread_state {
     uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
     uint64_t java_holder;
     bool java_named;
-    uint64_t java_seed; /* of the hashes in java_frames */
+    struct bl_java_passing *java_passing; /* NULL: nothing was ever asked of the thread */
+    uint64_t java_seed;                   /* of the hashes in java_frames */
     uint32_t java_frame_count;
     uint32_t java_interpreted_count;
     bool may_be_inside; /* (threads lock) not yet seen outside the shim in this grace period */

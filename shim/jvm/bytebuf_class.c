@@ -28,6 +28,7 @@ enum {
 #define ACC_SYNTHETIC 0x1000u
 
 #define PACKAGE  "netty/buffer/"
+#define REACTOR  "reactor/core/publisher/FluxOnAssembly$OnAssembly"
 #define CLEANER  "netty/util/internal/CleanableDirectBuffer" /* since 4.2.2: has a buffer() */
 #define NAME_MAX 256u
 
@@ -60,6 +61,8 @@ static const struct known_class {
     {"netty/handler/codec/http/HttpRequestDecoder", BL_BYTEBUF_SERVING, "createMessage",
      "([Ljava/lang/String;)", SIZE_NONE, 0},
     {"netty/util/internal/OutOfDirectMemoryError", BL_BYTEBUF_FAILING, "<init>", "(", SIZE_NONE, 0},
+    {REACTOR "Subscriber", BL_BYTEBUF_PASSED, NULL, NULL, SIZE_NONE, 0},
+    {REACTOR "ConditionalSubscriber", BL_BYTEBUF_PASSED, NULL, NULL, SIZE_NONE, 0},
 };
 
 struct rewriting {
@@ -201,6 +204,17 @@ static size_t noting_prefix(const struct rewriting *r, uint8_t *out)
     return pad(out, put_op_2(out, 0, INVOKESTATIC, r->told));
 }
 
+/* passed(this), where a signal or a demand goes through it */
+static size_t passing_prefix(const struct rewriting *r, struct bl_classfile_text name, uint8_t *out)
+{
+    static const char *const methods[] = {"onNext",  "onError", "onComplete", "onSubscribe",
+                                          "request", "cancel",  "poll",       "tryOnNext"};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(methods); i++)
+        if (bl_classfile_text_is(name, methods[i]))
+            return pad(out, put_op_2(out, put_op(out, 0, ALOAD_0), INVOKESTATIC, r->told));
+    return 0;
+}
+
 static bool is_given_cleaner(const struct rewriting *r, struct bl_classfile_text type)
 {
     size_t length = strlen(r->cleaner);
@@ -225,6 +239,8 @@ static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text
 {
     const struct known_class *known = r->known;
     uint8_t variable = known->variable;
+    if (known->kind == BL_BYTEBUF_PASSED)
+        return passing_prefix(r, name, out);
     bool is_cleaner = known->size == SIZE_BUFFER && is_given_cleaner(r, type);
     if (!bl_classfile_text_is(name, known->method) ||
         !(is_cleaner || bl_classfile_text_begins(type, known->type)))
@@ -270,10 +286,15 @@ static const struct bl_classfile_member holding_method = {BL_BYTEBUF_HOLDS, BL_B
 static const struct bl_classfile_member noting_method = {BL_BYTEBUF_NOTED, BL_BYTEBUF_NOTED_TYPE,
                                                          NATIVE};
 
+static const struct bl_classfile_member passing_method = {BL_BYTEBUF_PASSES, BL_BYTEBUF_PASSES_TYPE,
+                                                          NATIVE};
+
 static const struct bl_classfile_member *method_to_tell(enum bl_bytebuf_kind kind)
 {
     if (notes(kind))
         return &noting_method;
+    if (kind == BL_BYTEBUF_PASSED)
+        return &passing_method;
     return kind == BL_BYTEBUF_SIZING ? &sizing_method : &holding_method;
 }
 

@@ -28,6 +28,8 @@
 #define BL_BYTEBUF_SIZED_TYPE   "(Ljava/lang/Object;I)V"
 #define BL_BYTEBUF_HOLDS        "bufleak$holds"
 #define BL_BYTEBUF_HOLDS_TYPE   "(Ljava/lang/Object;Ljava/lang/Object;)V"
+#define BL_BYTEBUF_PASSES       "bufleak$passed"
+#define BL_BYTEBUF_PASSES_TYPE  "(Ljava/lang/Object;)V"
 #define BL_BYTEBUF_NOTED        "bufleak$noted"
 #define BL_BYTEBUF_NOTED_TYPE   "()V"
 
@@ -39,6 +41,7 @@ enum bl_bytebuf_kind {
     BL_BYTEBUF_DERIVING, /* a class that holds one other, and tells it before it is born */
     BL_BYTEBUF_SERVING,  /* HttpRequestDecoder, which tells of each request to the server */
     BL_BYTEBUF_FAILING,  /* OutOfDirectMemoryError, which tells that it is made */
+    BL_BYTEBUF_PASSED,   /* Reactor's subscriber that knows its operator; see java_assembly.h */
 };
 
 /* name: io/netty/buffer/PooledByteBuf, or a signature without its L and ; */

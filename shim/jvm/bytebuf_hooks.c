@@ -1,6 +1,7 @@
 #include "bytebuf_hooks.h"
 #include "boundaries.h"
 #include "clock.h"
+#include "java_assembly.h"
 #include "java_stack.h"
 #include "references.h"
 #include "track.h"
@@ -376,6 +377,14 @@ static bool bind_noting(JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
     return (*env)->RegisterNatives(env, class, &noted, 1) == 0;
 }
 
+static bool bind_passing(jvmtiEnv *vm, JNIEnv *env, jclass class)
+{
+    const JNINativeMethod passed = {NAME_OF(BL_BYTEBUF_PASSES), NAME_OF(BL_BYTEBUF_PASSES_TYPE),
+                                    (void *)(uintptr_t)bl_java_assembly_pass};
+    bl_java_assembly_add(vm, class);
+    return (*env)->RegisterNatives(env, class, &passed, 1) == 0;
+}
+
 bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
 {
     static void(JNICALL *const sized[])(JNIEnv *, jclass, jobject,
@@ -392,6 +401,8 @@ bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_byte
         return (*env)->RegisterNatives(env, class, counting, 2) == 0;
     if (kind == BL_BYTEBUF_SERVING || kind == BL_BYTEBUF_FAILING)
         return bind_noting(env, class, kind);
+    if (kind == BL_BYTEBUF_PASSED)
+        return bind_passing(vm, env, class);
     unsigned layout = find_layout(vm, env, class);
     JNINativeMethod telling = {NAME_OF(BL_BYTEBUF_HOLDS), NAME_OF(BL_BYTEBUF_HOLDS_TYPE), NULL};
     if (kind == BL_BYTEBUF_SIZING)

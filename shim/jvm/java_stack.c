@@ -1,5 +1,6 @@
 #include "java_stack.h"
 #include "arena.h"
+#include "java_assembly.h"
 #include "java_code.h"
 #include "java_names.h"
 #include "ledger.h"
@@ -390,10 +391,11 @@ static uint32_t walk(struct bl_thread_state *t, JNIEnv *env, const uint64_t *fra
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
         return 0;
     }
-    if (memo && t->stack_high && is_told_by_chain(t, frame) && !is_virtual(env))
-        keep(hash, value, found);
-    else
+    if (!memo || !t->stack_high || !is_told_by_chain(t, frame) || is_virtual(env))
         bl_add_relaxed(&counts->unkept, 1);
+    else if (!bl_java_assembly_look(t, env, (void *)t->scratch, count, frame,
+                                    value & ~INTERNAL_BIT))
+        keep(hash, value, found);
     return value;
 }
 

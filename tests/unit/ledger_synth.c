@@ -27,6 +27,7 @@ static const size_t record_sizes[BL_SECTION_COUNT] = {
     [BL_SECTION_REACH] = sizeof(struct bl_reach),
     [BL_SECTION_REACH_ROOTS] = sizeof(struct bl_reach_root),
     [BL_SECTION_REACH_RUN] = sizeof(struct bl_reach_run),
+    [BL_SECTION_ASSEMBLIES] = sizeof(struct bl_assembly),
 };
 
 static void die(const char *what)
@@ -420,6 +421,19 @@ uint32_t synth_free_path(struct synth *synth, uint32_t alloc_stack, uint32_t fre
                                 .op = (uint32_t)op,
                                 .check = bl_free_path_check(alloc_stack, free_stack)};
     return append(synth, BL_SECTION_FREE_PATHS, &path, sizeof(path));
+}
+
+uint32_t synth_assembly(struct synth *synth, uint32_t stack, const char *text,
+                        enum bl_assembly_relation relation, uint32_t count)
+{
+    static const struct bl_assembly none;
+    struct bl_assembly assembly = {.stack = stack,
+                                   .name = synth_name(synth, text, strlen(text)),
+                                   .relation = (uint32_t)relation,
+                                   .count = count};
+    if (synth->sections[BL_SECTION_ASSEMBLIES].length == 0)
+        append(synth, BL_SECTION_ASSEMBLIES, &none, sizeof(none));
+    return append(synth, BL_SECTION_ASSEMBLIES, &assembly, sizeof(assembly));
 }
 
 /* Pages of the next extent of a section with `left` bytes to go. */

@@ -78,6 +78,9 @@ uint32_t synth_mark(struct synth *synth, const char *name, enum bl_mark_kind kin
                     uint64_t time_ns);
 /* A request boundary. Returns its record number. */
 uint32_t synth_boundary(struct synth *synth, const char *function, uint64_t completed);
+/* What the reactive chain of a stack said of itself, `count` times. Returns its record number. */
+uint32_t synth_assembly(struct synth *synth, uint32_t stack, const char *text,
+                        enum bl_assembly_relation relation, uint32_t count);
 /* `count` sampled heap blocks of one allocation stack that ended at another one. */
 uint32_t synth_free_path(struct synth *synth, uint32_t alloc_stack, uint32_t free_stack,
                          uint64_t count, enum bl_op op);
