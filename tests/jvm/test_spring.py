@@ -157,12 +157,10 @@ def check_fixed(tap, directory):
 
 
 def check(tap, directory, fixed, wanted, sentence):
-    """The gateway under bufleak check. What the virtual machine's own heap blocks are held by is not
-    known where they are its collector's."""
+    """The gateway under bufleak check."""
     verdict = Path(directory) / f"check-{wanted}"
     gateway = spring.Gateway(CACHE, None, directory, fixed=fixed,
-                             command=(str(CLI), "check", "--allow-unknown", "--output", str(verdict),
-                                      "--"))
+                             command=(str(CLI), "check", "--output", str(verdict), "--"))
     try:
         tap.equal(gateway.send(2000, CONNECTIONS, SIZE).get("right"), 2000,
                   "under bufleak check all is answered rightly")
