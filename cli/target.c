@@ -322,10 +322,34 @@ static int prefer_snapshot(struct bl_target *target, const struct bl_target_choi
     return 0;
 }
 
+/* "4242@1": its snapshot 1. Marks are for comparing only. */
+static int take_moment(const struct bl_target_choice *choice, const char *at,
+                       struct bl_target *ret_target, struct bl_error *error)
+{
+    char argument[PATH_MAX];
+    uint64_t number;
+    size_t length = (size_t)(at - choice->argument);
+    struct bl_target_choice whole = {.argument = length > 0 ? argument : NULL};
+    if (length >= sizeof(argument))
+        return bl_error_set(error, "%s: this is longer than any path", choice->argument);
+    memcpy(argument, choice->argument, length);
+    argument[length] = '\0';
+    if (!bl_text_parse_number(at + 1, UINT32_MAX, &number) || number == 0)
+        return bl_error_set(error,
+                            "%s: after @ goes the number of a snapshot here; a mark is compared "
+                            "with: bufleak diff %s %s",
+                            choice->argument, choice->argument, length > 0 ? argument : "PID");
+    whole.snapshot = (uint32_t)number;
+    return bl_target_open(&whole, ret_target, error);
+}
+
 int bl_target_open(const struct bl_target_choice *choice, struct bl_target *ret_target,
                    struct bl_error *error)
 {
     struct bl_target target = {.fd = -1};
+    const char *at = choice->argument ? strrchr(choice->argument, '@') : NULL;
+    if (at && choice->snapshot == 0 && access(choice->argument, F_OK) != 0)
+        return take_moment(choice, at, ret_target, error);
     uint64_t pid;
     int outcome;
     bool is_path = false;

@@ -3,7 +3,7 @@
  *
  * A PID means the latest snapshot of the running process when there is one, else its live ledger;
  * a process that has ended is shown as it ended. A path means that file. Nothing means the newest
- * of this user's ledgers.
+ * of this user's ledgers. After a PID or a path, @n means its snapshot n.
  */
 #ifndef BL_TARGET_H
 #define BL_TARGET_H

@@ -64,6 +64,26 @@ class Reports(CliTest):
         ledger = path[:-2]
         self.assertEqual(self.group_of(self.report(ledger), 'leak_blocks')['count'], 15)
 
+    def test_a_number_after_an_at_is_that_snapshot(self):
+        victim = self.victim()
+        for n in range(2):
+            victim.do('leak 3 100')
+            self.bufleak('dump', victim.pid)
+        victim.do('leak 3 100')
+        ledger, = self.ledgers.glob('*.ledger')
+        for n in (1, 2):
+            for target in (f'{victim.pid}@{n}', f'{ledger}@{n}'):
+                report = self.report(target)
+                self.assertEqual(report['process']['snapshot'], n)
+                self.assertEqual(self.group_of(report, 'leak_blocks')['count'], 3 * n)
+                self.assertIn(f'snapshot {n} (dump)', self.bufleak('top', '--once', target).stdout)
+        self.refuse('has no snapshot 3', 'report', f'{victim.pid}@3')
+        self.refuse('bufleak diff ', 'report', f'{victim.pid}@warm')
+        self.refuse('is a snapshot', 'mark', f'{victim.pid}@1', 'x')
+        odd = self.home / 'a@1'
+        odd.write_bytes(ledger.read_bytes())
+        self.assertEqual(self.report(odd)['process']['snapshot'], 0)
+
     def test_a_signal_makes_a_snapshot(self):
         victim = self.victim()
         victim.do('leak 10 100')
