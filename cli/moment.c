@@ -203,29 +203,32 @@ static uint64_t reduce(struct builder *builder, uint32_t class_number, int part,
     return over;
 }
 
-/* A place cannot have had more than its class had, which is known exactly: what is too much goes,
- * first of what only an older sample says, then of what was born within a tick of the moment, last
- * of what has changed its size since. */
-static void fit(struct builder *builder, uint32_t class_number, bool is_bytes, uint64_t most)
+static void reduce_to(struct builder *builder, uint32_t class_number, bool is_bytes, uint64_t all,
+                      uint64_t most)
 {
-    struct site *site;
-    struct site *next;
-    uint64_t all = 0;
-    HASH_ITER (hh, builder->sites, site, next)
-        for (int part = 0; part < 3 && site->group.class_number == class_number; part++)
-            all += is_bytes ? part_of(site, part)->bytes : part_of(site, part)->count;
     uint64_t over = more_than(all, most);
     for (int part = 0; part < 3 && over > 0; part++)
         over = reduce(builder, class_number, part, is_bytes, over);
 }
 
+/* A place cannot have had more than its class had, which is known exactly: what is too much goes,
+ * first of what only an older sample says, then of what was born within a tick of the moment, last
+ * of what has changed its size since. */
 static void fit_classes(struct builder *builder, const struct bl_mark *mark)
 {
     static const struct bl_mark_class none;
+    struct amount all[BL_CLASSES_MAX] = {{0, 0}};
+    struct site *site;
+    struct site *next;
+    HASH_ITER (hh, builder->sites, site, next)
+        for (int part = 0; part < 3 && site->group.class_number < BL_CLASSES_MAX; part++) {
+            all[site->group.class_number].count += part_of(site, part)->count;
+            all[site->group.class_number].bytes += part_of(site, part)->bytes;
+        }
     for (uint32_t n = 0; n < BL_CLASSES_MAX; n++) {
         const struct bl_mark_class *then = n < mark->class_count ? &mark->classes[n] : &none;
-        fit(builder, n, false, then->live_count);
-        fit(builder, n, true, then->live_bytes);
+        reduce_to(builder, n, false, all[n].count, then->live_count);
+        reduce_to(builder, n, true, all[n].bytes, then->live_bytes);
     }
 }
 
