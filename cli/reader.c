@@ -116,10 +116,15 @@ static int check_header(const struct bl_header *header, const char *path, struct
     if (header->version > BL_VERSION_FORMAT)
         return bl_error_set(error,
                             "%s was written by a newer bufleak (ledger format %u, this program "
-                            "reads up to %u): upgrade bufleak to read it",
+                            "reads %u): upgrade bufleak to read it",
                             path, header->version, BL_VERSION_FORMAT);
     if (header->version == 0)
         return bl_error_set(error, "%s is damaged: its format version is 0", path);
+    if (header->version < BL_VERSION_FORMAT)
+        return bl_error_set(error,
+                            "%s was written by an older bufleak (ledger format %u, this program "
+                            "reads %u): read it with that one",
+                            path, header->version, BL_VERSION_FORMAT);
     if (header->incompatible_flags & ~BL_INCOMPAT_KNOWN)
         return bl_error_set(error,
                             "%s uses a ledger feature this program does not know (flags 0x%x): "

@@ -292,7 +292,8 @@ void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_eve
     if (!event && outcome == ROOM)
         event = new_event(o, op, e);
     if (!event) {
-        o->event_overflow++;
+        if (o->event_overflow < UINT16_MAX)
+            o->event_overflow++;
         bl_losses_add(outcome == ROOM ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
         return;
     }
@@ -389,11 +390,57 @@ static uint32_t take_lifecycle_locked(void)
     return n;
 }
 
-static uint32_t bucket_of(uint64_t lifetime_ns)
+static uint32_t bucket_of(uint64_t value, uint32_t buckets)
 {
-    uint64_t us = lifetime_ns / 1000;
-    uint32_t bucket = us ? (uint32_t)(64 - __builtin_clzll(us) + 1) / 2 : 0;
-    return bucket < BL_LIFETIME_BUCKETS ? bucket : BL_LIFETIME_BUCKETS - 1;
+    uint32_t bucket = value ? (uint32_t)(64 - __builtin_clzll(value) + 1) / 2 : 0;
+    return bucket < buckets ? bucket : buckets - 1;
+}
+
+/* What ended of those born on one stack, whatever was done with them. A few stacks share a place:
+ * then the last one has it, and the order of its births and ends is known from there on. */
+#define PLACES 4096u
+
+static struct place {
+    uint32_t stack;
+    uint32_t newest; /* birth of the youngest that ended */
+    uint32_t end;    /* births of the process when the latest of them ended */
+} places[PLACES];    /* under lifecycle_lock */
+
+/* Is a birth later than another? There are fewer than 2^31 between them. */
+BL_INLINE bool is_later(uint32_t birth, uint32_t than)
+{
+    return (int32_t)(birth - than) > 0;
+}
+
+static struct place *place_of_locked(uint32_t stack)
+{
+    struct place *p = &places[stack * 0x9E3779B1u >> 20 & (PLACES - 1)];
+    if (p->stack != stack)
+        *p = (struct place){.stack = stack};
+    return p;
+}
+
+static void count_order_locked(struct bl_lifecycle *c, const struct bl_object *o, uint32_t births)
+{
+    struct place *p = place_of_locked(o->stack);
+    bool is_first = p->end == 0;
+    uint32_t lag = !is_first && is_later(p->newest, o->birth) ? p->newest - o->birth : 0;
+    uint32_t lived = births - o->birth;
+    if (c->count == 0 || lived < c->lived_least)
+        c->lived_least = lived;
+    c->lived += lived;
+    c->outlasted += !is_first && !is_later(o->birth, p->end);
+    c->lags[bucket_of(lag, BL_LAG_BUCKETS)]++;
+    if (lag > c->lag_most)
+        c->lag_most = lag;
+    if (c->count == 0 || is_later(o->birth, c->newest)) {
+        c->span += c->count == 0 ? 0 : o->birth - c->newest;
+        c->newest = o->birth;
+        c->newest_ns = o->birth_ns;
+    }
+    if (is_first || is_later(o->birth, p->newest))
+        p->newest = o->birth;
+    p->end = births;
 }
 
 static void count_lifecycle(struct bl_lifecycle *c, uint64_t lifetime_ns, uint64_t size,
@@ -408,7 +455,7 @@ static void count_lifecycle(struct bl_lifecycle *c, uint64_t lifetime_ns, uint64
     c->first_ns = c->count == 0 ? now_ns : c->first_ns;
     c->last_ns = now_ns;
     c->ends_ns += now_ns > c->first_ns ? now_ns - c->first_ns : 0;
-    c->histogram[bucket_of(lifetime_ns)]++;
+    c->histogram[bucket_of(lifetime_ns / 1000, BL_LIFETIME_BUCKETS)]++;
     bl_store_release(&c->count, c->count + 1);
 }
 
@@ -439,7 +486,7 @@ static uint32_t new_lifecycle_locked(const struct bl_object *o, uint8_t class_nu
 }
 
 void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
-                         uint64_t now_ns)
+                         struct bl_moment now)
 {
     uint64_t hash = multiset_hash(o, class_number);
     struct lifecycle_entry *e = NULL;
@@ -449,9 +496,11 @@ void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64
     uint32_t n = e ? e->record : new_lifecycle_locked(o, class_number, hash);
     if (n && !e)
         spare = 0;
-    if (n)
-        count_lifecycle(lifecycle_at(n), now_ns > o->birth_ns ? now_ns - o->birth_ns : 0, size,
-                        now_ns);
+    if (n) {
+        uint64_t lifetime_ns = now.time_ns > o->birth_ns ? now.time_ns - o->birth_ns : 0;
+        count_order_locked(lifecycle_at(n), o, now.births);
+        count_lifecycle(lifecycle_at(n), lifetime_ns, size, now.time_ns);
+    }
     bl_lock_give(&lifecycle_lock);
     bl_history_drop(spare);
 }
@@ -481,6 +530,7 @@ void bl_history_reset(void)
     lifecycles = NULL;
     lifecycle_used = 1;
     lifecycle_hand = 1;
+    memset(places, 0, sizeof places);
     bl_add_relaxed(&lists, 1);
     bl_slab_reset(&events);
 }

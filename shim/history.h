@@ -33,9 +33,15 @@ struct bl_ref_event {
 void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e);
 /* The events from head on are free again. */
 void bl_history_drop(uint32_t head);
+/* When something happened, by the clock and by the births of the process so far, modulo 2^32. */
+struct bl_moment {
+    uint64_t time_ns;
+    uint32_t births;
+};
+
 /* Enters a buffer that ended well. Its events are used up. */
 void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
-                         uint64_t now_ns);
+                         struct bl_moment now);
 
 void bl_history_lock(void);
 void bl_history_unlock(void);

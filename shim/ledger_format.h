@@ -55,7 +55,7 @@
 #include <stdint.h>
 
 #define BL_MAGIC          "BUFLEAK" /* 8 bytes with the NUL */
-#define BL_VERSION_FORMAT 2u
+#define BL_VERSION_FORMAT 3u
 
 #define BL_PAGE         4096u
 #define BL_EXTENTS_MAX  1024u
@@ -541,10 +541,11 @@ struct bl_object {
     uint32_t events;         /* 36 event number, newest; 0 = none */
     uint8_t event_count;     /* 40 distinct events kept */
     uint8_t event_bits[3];   /* 41 for the shim: a bit of each of them, see history.c */
-    uint32_t event_overflow; /* 44 operations that found the history full */
+    uint16_t event_overflow; /* 44 operations that found the history full, UINT16_MAX: or more */
+    uint16_t flags;          /* 46 BL_OBJECT_* */
     uint32_t owner;          /* 48 object that it ends with, 0 = none known */
     uint32_t serial;         /* 52 counts the buffers that the record has stood for */
-    uint32_t flags;          /* 56 BL_OBJECT_* */
+    uint32_t birth;          /* 56 which of the process's births it was, modulo 2^32 */
     /* 60 the object's own count at its latest event, if the profile knows it; or the lower half of
      * the handle of a buffer of its class that holds it */
     int32_t field;
@@ -597,6 +598,7 @@ struct bl_event {
 static_assert(sizeof(struct bl_event) == 32, "event layout");
 
 #define BL_LIFETIME_BUCKETS 16u
+#define BL_LAG_BUCKETS      14u
 
 /* How often buffers of one class lived through the same operations (op, stack, delta and how often,
  * in any order) and ended well. */
@@ -615,12 +617,26 @@ struct bl_lifecycle {
     uint32_t histogram[BL_LIFETIME_BUCKETS]; /* 72 bucket i: lifetimes below 4^i microseconds, the
                                                 last all others */
     uint32_t alloc_stack;
-    uint32_t reserved1;
-    uint64_t first_ns; /* 144 when the first of them ended; 0 unknown */
-    uint64_t ends_ns;  /* 152 sum of the times from there to each end; 0 unknown */
+    uint32_t lived_least; /* 140 see lived */
+    uint64_t first_ns;    /* 144 when the first of them ended; 0 unknown */
+    uint64_t ends_ns;     /* 152 sum of the times from there to each end; 0 unknown */
+    /* The order of births and ends, which no clock tells of a fast program: births are numbered
+     * through the process, modulo 2^32 (struct bl_object.birth). */
+    uint64_t newest_ns; /* 160 when the youngest of them was born */
+    uint64_t span;      /* 168 births of the process from the first of them to the youngest */
+    uint64_t outlasted; /* 176 of those born on the same stack, ended between their birth and
+                               their end */
+    uint32_t newest;    /* 184 birth of the youngest of them */
+    uint32_t lag_most;  /* 188 see lags */
+    /* 192 by how many births of the process the youngest that was born on the same stack, and had
+     * ended before, was younger: bucket 0: none was, bucket i: fewer than 4^i, the last all others
+     */
+    uint32_t lags[BL_LAG_BUCKETS];
+    uint64_t lived; /* 248 sum of the births of the process that each lived through */
 };
 static_assert(offsetof(struct bl_lifecycle, histogram) == 72, "lifecycle layout");
-static_assert(sizeof(struct bl_lifecycle) == 160, "lifecycle layout");
+static_assert(offsetof(struct bl_lifecycle, lags) == 192, "lifecycle layout");
+static_assert(sizeof(struct bl_lifecycle) == 256, "lifecycle layout");
 
 /* bl_series.kind */
 enum bl_series_kind {

@@ -144,10 +144,12 @@ uint32_t bl_ref_take_record(void)
     return bl_slab_take(&bl_ref_objects);
 }
 
+static uint32_t births; /* of the process so far; numbers them, from 1 */
+
 void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
                         uint64_t size, uint32_t flags)
 {
-    static uint32_t generation;
+    uint32_t birth = bl_add_relaxed(&births, 1) + 1;
     bl_store_relaxed(&o->address, e->handle); /* see bl_ref_end_member */
     o->birth_ns = e->time_ns;
     bl_store_relaxed(&o->stack, e->stack);
@@ -158,9 +160,10 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
     memset(o->event_bits, 0, sizeof o->event_bits);
     o->event_overflow = 0;
     o->owner = 0;
-    o->flags = flags;
+    o->flags = (uint16_t)flags;
+    o->birth = birth;
     o->field = flags & BL_OBJECT_FIELD ? e->delta : 0;
-    bl_store_release(&o->word, bl_ref_word_of(class_number, size, bl_add_relaxed(&generation, 1)));
+    bl_store_release(&o->word, bl_ref_word_of(class_number, size, birth));
 }
 
 void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
@@ -183,7 +186,8 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
     if (BL_LIKELY(!ignored))
         bl_counters_end(at->index, at->class_number, size);
     if (how != BL_REF_ILL && !ignored)
-        bl_history_complete(o, at->class_number, size, e->time_ns);
+        bl_history_complete(o, at->class_number, size,
+                            (struct bl_moment){e->time_ns, bl_load_relaxed(&births)});
     else
         bl_history_drop(o->events);
     if (BL_LIKELY(!bl_owners_end(record))) {

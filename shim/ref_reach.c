@@ -5,7 +5,7 @@
 
 static void mark_locked(struct bl_object *o, uint32_t marks)
 {
-    bl_store_relaxed(&o->flags, (o->flags & ~MARKS) | marks);
+    bl_store_relaxed(&o->flags, (uint16_t)((o->flags & ~MARKS) | marks));
 }
 
 static bool is_of(const struct bl_object *o, uint8_t class_number)

@@ -378,7 +378,7 @@ void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
 static void set_flag(uint32_t record, uint32_t flag, bool on)
 {
     struct bl_object *o = bl_ref_object_at(record);
-    o->flags = on ? o->flags | flag : o->flags & ~flag;
+    o->flags = (uint16_t)(on ? o->flags | flag : o->flags & ~flag);
 }
 
 static void begin_locked(enum bl_refs_call call, struct bl_ref_spot *at, struct bl_ref_entry *entry,

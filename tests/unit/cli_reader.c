@@ -205,6 +205,16 @@ START_TEST(foreign_files_are_named_so)
 }
 END_TEST
 
+START_TEST(an_older_version_is_told_and_not_read)
+{
+    struct synth *synth = make_small();
+    synth->header.version = BL_VERSION_FORMAT - 1;
+    ck_assert_ptr_null(open_synth(synth));
+    ck_assert_ptr_nonnull(strstr(error.text, "older"));
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(a_newer_version_asks_for_an_upgrade)
 {
     struct synth *synth = make_small();
@@ -477,6 +487,7 @@ int main(void)
     tcase_add_test(tests, a_cut_inside_the_header_is_one_clear_line);
     tcase_add_test(tests, of_a_file_that_was_cut_what_is_there_is_read);
     tcase_add_test(tests, foreign_files_are_named_so);
+    tcase_add_test(tests, an_older_version_is_told_and_not_read);
     tcase_add_test(tests, a_newer_version_asks_for_an_upgrade);
     tcase_add_test(tests, what_lies_outside_the_file_is_lost_and_the_rest_read);
     tcase_add_test(tests, overlapping_extents_cannot_multiply_the_file);

@@ -239,6 +239,12 @@ static uint32_t append_events(struct synth *synth, const struct synth_op *ops, s
     return newest;
 }
 
+/* A birth each microsecond, somewhere in the process. */
+static uint32_t birth_number(uint64_t birth_ns)
+{
+    return (uint32_t)(birth_ns / 1000);
+}
+
 uint32_t synth_object(struct synth *synth, uint32_t class_number, uint64_t size, uint64_t birth_ns,
                       const struct synth_op *ops, size_t count)
 {
@@ -257,6 +263,7 @@ uint32_t synth_object(struct synth *synth, uint32_t class_number, uint64_t size,
                                        size << BL_LIVE_SIZE_SHIFT,
                                .address = 0x500000 + number * 64ull,
                                .birth_ns = birth_ns,
+                               .birth = birth_number(birth_ns),
                                .stack = count > 0 ? ops[0].stack : 0,
                                .thread = count > 0 ? ops[0].thread : 0,
                                .refs = refs,
@@ -287,6 +294,11 @@ uint32_t synth_lifecycle(struct synth *synth, uint32_t class_number, uint64_t co
                                 .class_number = class_number,
                                 .alloc_stack = births ? ops[0].stack : 0};
     life.histogram[bucket] = (uint32_t)count;
+    /* one request after the other */
+    life.newest_ns = last_ns > lifetime_ns ? last_ns - lifetime_ns : 0;
+    life.newest = birth_number(life.newest_ns);
+    life.span = life.newest - birth_number(synth->header.start_ns);
+    life.lags[0] = (uint32_t)count;
     counter->allocs += count;
     counter->alloc_bytes += life.bytes;
     counter->frees += count;

@@ -280,6 +280,58 @@ START_TEST(the_order_of_operations_makes_no_other_lifecycle)
 }
 END_TEST
 
+static uint32_t sum_of_lags(const struct bl_lifecycle *c)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < BL_LAG_BUCKETS; i++)
+        sum += c->lags[i];
+    return sum;
+}
+
+START_TEST(what_ends_in_the_order_of_births_is_not_overtaken)
+{
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (uint64_t i = 1; i <= 100; i++) {
+        birth(0x1000 + i * 16, 11, 1000);
+        release(0x1000 + (i - 1) * 16, 13);
+    }
+    const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, 1);
+    ck_assert_uint_eq(c->lags[0], 100);
+    ck_assert_uint_eq(c->lag_most, 0);
+    ck_assert_uint_eq(c->outlasted, 99);
+    ck_assert_uint_eq(c->span, 99);
+    ck_assert_uint_eq(c->lived, 100);
+    ck_assert_uint_eq(c->lived_least, 1);
+    ck_assert_uint_eq(find(0x1000 + 1600, false)->birth, c->newest + 1);
+}
+END_TEST
+
+START_TEST(what_ends_after_younger_ones_lags_behind_them_whatever_was_done_with_them)
+{
+    start(counted);
+    for (uint64_t round = 0; round < 10; round++) {
+        birth(0x1000, 11, 1000);
+        retain(0x1000, 12);
+        for (uint64_t i = 1; i <= 20; i++) {
+            birth(0x1000 + i * 16, 11, 1000);
+            release(0x1000 + i * 16, 13);
+        }
+        release(0x1000, 13);
+        release(0x1000, 13);
+    }
+    const struct bl_lifecycle *quick = bl_ledger_at(BL_SECTION_LIFECYCLES, 1);
+    const struct bl_lifecycle *slow = bl_ledger_at(BL_SECTION_LIFECYCLES, 2);
+    ck_assert_uint_eq(quick->lags[0], 200);
+    ck_assert_uint_eq(quick->outlasted, 0);
+    ck_assert_uint_eq(slow->lags[3], 10);
+    ck_assert_uint_eq(slow->lag_most, 20);
+    ck_assert_uint_eq(slow->outlasted, 10);
+    ck_assert_uint_eq(slow->span, 21 * 9);
+    ck_assert_uint_eq(sum_of_lags(slow), 10);
+}
+END_TEST
+
 START_TEST(how_often_an_operation_happened_does_make_another_lifecycle)
 {
     uint64_t buffers;
@@ -887,6 +939,8 @@ int main(void)
     tcase_add_test(tc, references_in_passing_leave_a_full_history_in_pairs);
     tcase_add_test(tc, a_reference_that_is_kept_in_passing_stays_in_a_full_history);
     tcase_add_test(tc, the_order_of_operations_makes_no_other_lifecycle);
+    tcase_add_test(tc, what_ends_in_the_order_of_births_is_not_overtaken);
+    tcase_add_test(tc, what_ends_after_younger_ones_lags_behind_them_whatever_was_done_with_them);
     tcase_add_test(tc, how_often_an_operation_happened_does_make_another_lifecycle);
     tcase_add_test(tc, events_of_ended_buffers_are_used_again);
     tcase_add_test(tc, lifecycles_are_bounded_and_the_rare_ones_go_first);
