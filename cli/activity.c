@@ -1,5 +1,7 @@
 #include "activity.h"
 
+#include "order.h"
+
 static bool is_in(const struct bl_histories *histories, const struct bl_callers *callers,
                   const struct bl_circle *circle, const struct bl_pattern *pattern)
 {
@@ -58,4 +60,16 @@ struct bl_work bl_activity_at(const struct bl_histories *histories,
         work.after += (double)(pattern->object_count - before);
     }
     return work;
+}
+
+double bl_activity_share_by(const struct bl_histories *histories, const struct bl_callers *callers,
+                            const struct bl_circle *circle, uint64_t birth_ns, uint32_t birth)
+{
+    struct bl_order order = {.count = 0};
+    for (size_t i = 0; i < histories->completed_count; i++)
+        if (is_in(histories, callers, circle, &histories->completed[i]))
+            bl_order_add(&order, histories->completed[i].lifecycle);
+    double lag = bl_order_lag(&order, birth_ns, birth);
+    double span = (double)order.span + 1;
+    return lag < span ? 1 - lag / span : 0;
 }

@@ -33,6 +33,11 @@ struct bl_work {
     double completed_before; /* of those, the ones born before */
 };
 
+/* Which share of the births of the process, from the first to the youngest of those that ended, had
+ * been by the time of one birth; 1 where none has ended. Whatever the clock says of bursts. */
+double bl_activity_share_by(const struct bl_histories *histories, const struct bl_callers *callers,
+                            const struct bl_circle *circle, uint64_t birth_ns, uint32_t birth);
+
 struct bl_work bl_activity_at(const struct bl_histories *histories,
                               const struct bl_callers *callers, const struct bl_circle *circle,
                               uint64_t start_ns, uint64_t moment_ns);

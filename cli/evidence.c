@@ -38,7 +38,7 @@ double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
 static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_ACCUSED] = "",
     [BL_GROUND_IN_USE] = "in use: so far the same was done with them as with others that were "
-                         "released, and they are no older than those became",
+                         "released, and as many younger ones had gone before those",
     [BL_GROUND_HANDS] =
         "a thread was still at work at the end, last on them or on what was made by "
         "the same call, which it may hold",
@@ -149,6 +149,11 @@ static void write_note(struct bl_finding *finding, const char *class_name)
     else if (finding->kept < FEW)
         snprintf(finding->note, sizeof(finding->note), "little evidence: only %s buffer%s",
                  bl_text_count(a, finding->leaked), finding->leaked == 1 ? "" : "s");
+    else if (finding->blame_kind == BL_ITEM_RETAIN && finding->kept >= finding->taken && !is_own)
+        snprintf(
+            finding->note, sizeof(finding->note),
+            "no reference taken here was ever given back: always forgotten, or kept by a cache "
+            "that is never emptied; dump --reach tells what holds them");
 }
 
 void bl_evidence_write(struct bl_finding *finding, const char *class_name)

@@ -323,6 +323,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
         pattern->latest_ns = draft->latest_ns;
     all->objects[all->object_count++] = (struct bl_history_object){
         .birth_ns = object->birth_ns,
+        .birth = object->birth,
         .bytes = bytes,
         .index = index,
         .owner = object->owner,

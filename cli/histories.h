@@ -77,6 +77,7 @@ struct bl_pattern {
 
 struct bl_history_object {
     uint64_t birth_ns;
+    uint32_t birth;     /* its number, see struct bl_object */
     uint64_t latest_ns; /* of its events; 0: there is none but the birth */
     uint64_t bytes;
     uint32_t index;  /* in bl_reader_objects */

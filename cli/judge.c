@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESS_MAX   24u                    /* an explanation that costs more explains nothing */
-#define STALE_NS    (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define LATER_SHARE 0.7               /* see is_left_behind: more than a third, less than one */
-#define NOISE_NS    (20 * 1000000ull) /* lifetimes below this say nothing about those at exit */
+#define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
+#define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define IN_USE_SHARE                                                                               \
+    0.05 /* of those that are left behind: most that may be in use all the same                    \
+          */
+#define CHANCE 0.001
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -67,14 +69,14 @@ static uint64_t idle_of(const struct bl_judge *judge, const struct bl_history_ob
 
 /* Moves those of a slice that `is_wanted` to its front, in order; returns how many. */
 static size_t put_first(struct bl_judge *judge, size_t first, size_t count,
-                        bool (*is_wanted)(const struct bl_judge *, const struct bl_history_object *,
-                                          uint64_t),
-                        uint64_t limit_ns)
+                        const struct bl_study *study, uint64_t limit,
+                        bool (*is_wanted)(const struct bl_judge *, const struct bl_study *,
+                                          const struct bl_history_object *, uint64_t))
 {
     struct bl_history_object *objects = judge->histories->objects + first;
     size_t taken = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!is_wanted(judge, &objects[i], limit_ns))
+        if (!is_wanted(judge, study, &objects[i], limit))
             continue;
         struct bl_history_object moved = objects[i];
         memmove(&objects[taken + 1], &objects[taken], (i - taken) * sizeof(moved));
@@ -83,36 +85,25 @@ static size_t put_first(struct bl_judge *judge, size_t first, size_t count,
     return taken;
 }
 
-static bool is_idle(const struct bl_judge *judge, const struct bl_history_object *object,
-                    uint64_t limit_ns)
+static bool is_idle(const struct bl_judge *judge, const struct bl_study *study,
+                    const struct bl_history_object *object, uint64_t limit_ns)
 {
+    (void)study;
     return idle_of(judge, object) > limit_ns;
 }
 
-static bool is_not_busy(const struct bl_judge *judge, const struct bl_history_object *object,
-                        uint64_t limit_ns)
+static bool is_not_busy(const struct bl_judge *judge, const struct bl_study *study,
+                        const struct bl_history_object *object, uint64_t limit_ns)
 {
+    (void)study;
     return age_of(judge, object) > limit_ns || !is_busy_thread(judge, object->thread);
 }
 
-/* At the end of a process, is what is left more than what a cache or the last requests would leave?
- * Yes, if most of it is older than siblings become; or if of those that were born after its median
- * about as many have ended as not. A cache that replaces its oldest entry leaves the youngest; one
- * that replaces any leaves half of the last it took in, and of the later ones fewer than a third
- * have ended. */
-static bool is_left_behind(const struct bl_judge *judge, size_t first, size_t count,
-                           const struct bl_study *study)
+static bool is_lagging(const struct bl_judge *judge, const struct bl_study *study,
+                       const struct bl_history_object *object, uint64_t lag)
 {
-    const struct bl_history_object *objects = judge->histories->objects + first;
-    uint64_t limit_ns = study->p99_ns >= NOISE_NS ? study->p99_ns : 0;
-    size_t old = 0;
-    for (size_t i = 0; i < count; i++)
-        old += age_of(judge, &objects[i]) > limit_ns;
-    if (count == 0 || old * 2 >= count)
-        return true;
-    /* by birth: the median is in the middle */
-    size_t later = count - count / 2;
-    return bl_study_ended_after(study, objects[count / 2].birth_ns) > LATER_SHARE * (double)later;
+    (void)judge;
+    return bl_order_lag(&study->order, object->birth_ns, object->birth) >= lag;
 }
 
 static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern *live)
@@ -294,31 +285,47 @@ static uint32_t find_outstanding(struct bl_judge *judge, uint32_t pattern,
     return BL_JUDGE_NONE;
 }
 
-/* What is not old yet is left in peace; returns how many of the decision's objects are. */
+/* Of those that are left behind, as far as their order tells, what is done with now and then, or
+ * what a thread has in its hands at the end, is not. Returns how many of the objects are; -1
+ * without memory. */
+static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
+                         const struct bl_study *study, uint64_t limit_ns)
+{
+    struct bl_left found;
+    if (bl_left_find(judge, first, count, study, &found) < 0)
+        return -1;
+    size_t left = 0;
+    if (found.count > 0)
+        left = put_first(judge, first, count, study, found.lag, is_lagging);
+    bool are_all = bl_left_are_others(study, &found, count - left);
+    if (!judge->is_final)
+        return (int64_t)put_first(judge, first, are_all ? count : left, study, limit_ns, is_idle);
+    if (are_all)
+        left += put_first(judge, first + left, count - left, study, limit_ns, is_not_busy);
+    return (int64_t)left;
+}
+
+/* What is in use is left in peace; returns how many of the decision's objects are not. */
 static int64_t leave_the_young(struct bl_judge *judge, const struct bl_decision *decision,
                                const struct bl_study *study, uint64_t limit_ns)
 {
     size_t first = decision->first_object;
     size_t count = decision->object_count;
-    size_t old = 0;
-    if (!judge->is_final)
-        old = put_first(judge, first, count, is_idle, limit_ns);
-    else if (is_left_behind(judge, first, count, study))
-        old = put_first(judge, first, count, is_not_busy, limit_ns);
-    if (leave_in_peace(judge, decision->pattern, first + old, count - old, BL_GROUND_IN_USE) < 0)
+    int64_t old = find_left(judge, first, count, study, limit_ns);
+    if (old < 0 || leave_in_peace(judge, decision->pattern, first + (size_t)old,
+                                  count - (size_t)old, BL_GROUND_IN_USE) < 0)
         return -1;
-    if (old < count)
+    if ((size_t)old < count)
         judge->decisions[judge->decision_count - 1].expected =
             find_outstanding(judge, decision->pattern, study);
-    return (int64_t)old;
+    return old;
 }
 
 /* The objects began as siblings did that ended well. */
 static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
                            const struct bl_study *study)
 {
-    uint64_t limit_ns =
-        study->lifetimes.longest_ns + study->lifetimes.longest_ns / 2 + BL_JUDGE_TICK_NS;
+    uint64_t limit_ns = study->p99_ns + study->p99_ns / 2 + BL_JUDGE_TICK_NS;
     size_t first = decision.first_object;
     int64_t old = leave_the_young(judge, &decision, study, limit_ns);
     if (old < 0)
@@ -329,7 +336,7 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
         uint64_t far_ns = 10 * study->p99_ns;
         far_ns = far_ns > STALE_NS ? far_ns : STALE_NS;
         far_ns = far_ns > limit_ns ? far_ns : limit_ns;
-        size_t stale = put_first(judge, first, (size_t)old, is_idle, far_ns);
+        size_t stale = put_first(judge, first, (size_t)old, study, far_ns, is_idle);
         if (leave_in_peace(judge, decision.pattern, first + stale, (size_t)old - stale,
                            BL_GROUND_OLD) < 0)
             return -1;
@@ -395,6 +402,7 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_stud
                                    .sibling_p99_ns = study->p99_ns,
                                    .sibling_longest_ns = study->longest_ns,
                                    .likeness = likeness_of(study),
+                                   .is_unmatched = study->sibling_count == 0,
                                    .owner = BL_JUDGE_NONE};
     if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)
         return judge_beginning(judge, decision, study);

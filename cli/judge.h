@@ -2,6 +2,7 @@
  * What the parts of the verdict share: the case file.
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
+ * left.c tells it which of them are in use;
  * agree.c compares the guesses among them.
  * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
  * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
@@ -18,6 +19,7 @@
 #include "histories.h"
 #include "lasting.h"
 #include "model.h"
+#include "order.h"
 #include "reader.h"
 #include "verdict.h"
 
@@ -48,6 +50,7 @@ struct bl_study {
     uint32_t part_cost;
     bool is_beginning;
     struct bl_lifetimes lifetimes; /* of those */
+    struct bl_order order;
     uint64_t p99_ns;
     uint64_t longest_ns; /* of all siblings */
     bool is_cut;         /* too much work */
@@ -71,7 +74,8 @@ struct bl_decision {
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
-    bool is_repeated; /* its objects are in another decision that counts more */
+    bool is_unmatched; /* nothing that was born at its site has ended yet */
+    bool is_repeated;  /* its objects are in another decision that counts more */
 };
 
 struct bl_judge {
@@ -149,9 +153,18 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
 
 void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
                        struct bl_study *study);
-/* About how many of the siblings on the most similar path were born after a moment and have ended.
- */
-double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns);
+
+/* Of some objects, those that siblings left behind, by the order of births and ends: see left.c. */
+struct bl_left {
+    uint32_t lag;    /* all that lag as much or more are left behind */
+    size_t count;    /* of them; 0: none is */
+    size_t together; /* of them, born within as many births as all the others were */
+};
+
+int bl_left_find(const struct bl_judge *judge, size_t first, size_t count,
+                 const struct bl_study *study, struct bl_left *ret_left);
+/* Are the others, which are not far behind, left over as well? */
+bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left, size_t others);
 
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);

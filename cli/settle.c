@@ -43,6 +43,36 @@ static uint64_t find_youngest(const struct bl_judge *judge, size_t first, size_t
     return youngest_ns;
 }
 
+static const struct bl_history_object *find_youngest_object(const struct bl_judge *judge,
+                                                            size_t first, size_t end)
+{
+    const struct bl_history_object *youngest = NULL;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        for (size_t k = 0; k < decision->object_count; k++) {
+            const struct bl_history_object *object =
+                &judge->histories->objects[decision->first_object + k];
+            if (!youngest || object->birth_ns > youngest->birth_ns ||
+                (object->birth_ns == youngest->birth_ns &&
+                 (int32_t)(object->birth - youngest->birth) > 0))
+                youngest = object;
+        }
+    }
+    return youngest;
+}
+
+/* The same share by the numbers of births, which a burst of work does not deceive; 0 where it is
+ * not a birth that is asked for. */
+static double share_of_births(const struct bl_judge *judge, size_t first, size_t end,
+                              const struct bl_circle *circle, uint64_t youngest_ns)
+{
+    const struct bl_history_object *youngest = find_youngest_object(judge, first, end);
+    if (!youngest || youngest->birth_ns != youngest_ns)
+        return 0;
+    return bl_activity_share_by(judge->histories, judge->callers, circle, youngest->birth_ns,
+                                youngest->birth);
+}
+
 /* Which share of the work was done when the youngest of a group came: of what was born on the same
  * path, if enough ended there, else of the class, else of all. Without any, of the time until the
  * last thing happened that was seen. 1 when there is nothing to measure by. */
@@ -61,8 +91,11 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
         circle.is_of_class &= wider < 2;
         struct bl_work work =
             bl_activity_at(judge->histories, judge->callers, &circle, start_ns, youngest_ns);
+        if (work.completed >= WORK_LEAST && work.after < WORK_LEAST)
+            return 1;
         if (work.completed >= WORK_LEAST)
-            return work.after >= WORK_LEAST ? work.before / (work.before + work.after) : 1;
+            return fmax(work.before / (work.before + work.after),
+                        share_of_births(judge, first, end, &circle, youngest_ns));
     }
     if (youngest_ns < start_ns || judge->activity_end_ns - start_ns < TIME_LEAST)
         return 1;
@@ -74,16 +107,7 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
  * over: one that ended soon after could make no more of them. 0: it lives. */
 static double share_of_thread(const struct bl_judge *judge, size_t first, size_t end)
 {
-    const struct bl_history_object *youngest = NULL;
-    for (size_t i = first; i < end; i++) {
-        const struct bl_decision *decision = &judge->decisions[i];
-        for (size_t k = 0; k < decision->object_count; k++) {
-            const struct bl_history_object *object =
-                &judge->histories->objects[decision->first_object + k];
-            if (!youngest || object->birth_ns > youngest->birth_ns)
-                youngest = object;
-        }
-    }
+    const struct bl_history_object *youngest = find_youngest_object(judge, first, end);
     const struct bl_thread *thread =
         youngest ? bl_reader_thread(judge->reader, youngest->thread) : NULL;
     if (!thread || !(thread->flags & BL_THREAD_ENDED) || thread->end_ns <= thread->start_ns ||
@@ -206,6 +230,15 @@ static bool are_few_and_young(const struct bl_judge *judge, size_t first, size_t
     return true;
 }
 
+/* Has nothing that was born where they were ever ended? */
+static bool are_unmatched(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (!judge->decisions[i].is_unmatched)
+            return false;
+    return true;
+}
+
 static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end,
                                 double *ret_steadiness)
 {
@@ -229,7 +262,7 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return BL_GROUND_IN_USE;
     if (bl_hands_hold(judge, first, end))
         return BL_GROUND_HANDS;
-    if (verdict == BL_VERDICT_NEVER_RELEASED)
+    if (verdict == BL_VERDICT_NEVER_RELEASED || are_unmatched(judge, first, end))
         ground = course_of(judge, first, end, growth);
     if (ground == BL_GROUND_STEADY)
         *ret_steadiness = growth->confidence;

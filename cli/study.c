@@ -21,6 +21,7 @@ static void restart_parts(struct bl_study *study, uint32_t cost)
     study->part_count = 0;
     study->part_cost = cost;
     study->is_beginning = false;
+    study->order = (struct bl_order){.count = 0};
     study->lifetimes = (struct bl_lifetimes){.shortest_ns = UINT64_MAX, .first_end_ns = UINT64_MAX};
 }
 
@@ -34,6 +35,7 @@ static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
     if (study->part_count == 0 || d->match_cost < study->part_cost)
         restart_parts(study, d->match_cost);
     study->part_count += sibling->count;
+    bl_order_add(&study->order, sibling->lifecycle);
     all->count += its.count;
     all->mean_end_ns +=
         (its.mean_end_ns - all->mean_end_ns) * (double)its.count / (double)all->count;
@@ -84,9 +86,4 @@ void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
         }
     }
     study->p99_ns = bl_lifetimes_p99(study->lifetimes.histogram, study->lifetimes.longest_ns);
-}
-
-double bl_study_ended_after(const struct bl_study *study, uint64_t birth_ns)
-{
-    return (double)study->part_count * bl_lifetimes_born_after(&study->lifetimes, birth_ns);
 }

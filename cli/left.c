@@ -1,0 +1,125 @@
+/*
+ * What is left behind, and what is in use, of objects that began as siblings did that have ended.
+ *
+ * Left behind are those that lag farthest, as many as cannot be in use (order.h). What a thread had
+ * in a ring or a cache of its own when it ran out of work lags as well, but is no more than is in
+ * use at any time, and all of about one moment.
+ *
+ * Of the others it is asked whether they are of the same kind. Where siblings end before the next
+ * is born only the last one may be in use. Else a ring, a cache or a queue has them, unless as many
+ * were left behind together before; of which one that is always there says nothing.
+ */
+#include "judge.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define IN_USE_SHARE                                                                               \
+    0.05 /* of those that are left behind: most that may be in use all the same                    \
+          */
+#define CHANCE       0.001
+#define MOMENT_LIVES 2   /* mean lives */
+#define MOMENT_SHARE 0.1 /* of all births */
+#define CROWD        1.5 /* times the mean: no more than these are in use at once */
+
+struct lagging {
+    uint32_t lag;
+    uint32_t thread;
+};
+
+static int compare_lags(const void *left, const void *right)
+{
+    const struct lagging *a = left;
+    const struct lagging *b = right;
+    return a->lag > b->lag ? -1 : a->lag < b->lag;
+}
+
+static int compare_threads(const void *left, const void *right)
+{
+    const struct lagging *a = left;
+    const struct lagging *b = right;
+    if (a->thread != b->thread)
+        return a->thread < b->thread ? -1 : 1;
+    return compare_lags(left, right);
+}
+
+/* Can those that are in use explain hardly any of so many? */
+static bool are_too_many(uint64_t count, double in_use)
+{
+    return in_use <= IN_USE_SHARE * (double)count && bl_order_chance(count, in_use) <= CHANCE;
+}
+
+static size_t most_within(const struct lagging *all, size_t count, uint64_t births)
+{
+    size_t most = 0;
+    size_t first = 0;
+    for (size_t i = 0; i < count; i++) {
+        while (all[first].lag - all[i].lag >= births && first < i)
+            first++;
+        most = i - first + 1 > most ? i - first + 1 : most;
+    }
+    return most;
+}
+
+/* Has each thread left no more than is in use at any time, from one moment? Sorts by thread. */
+static bool are_of_moments(struct lagging *all, size_t count, const struct bl_order *order)
+{
+    double births =
+        fmin(MOMENT_LIVES * bl_order_mean_life(order), MOMENT_SHARE * (double)order->span);
+    double most = CROWD * bl_order_at_once(order) + 0.5;
+    size_t first = 0;
+    if (!bl_order_is_overlapping(order))
+        return false;
+    if (count > 1)
+        qsort(all, count, sizeof(*all), compare_threads);
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].thread != all[first].thread)
+            first = i;
+        if (all[first].lag - all[i].lag > births || (double)(i - first + 1) > most)
+            return false;
+    }
+    return true;
+}
+
+static void find(struct lagging *all, size_t count, const struct bl_study *study, uint32_t lead,
+                 struct bl_left *left)
+{
+    const struct bl_order *order = &study->order;
+    for (size_t i = count; i > 0 && left->count == 0; i--)
+        if (all[i - 1].lag > 0 && are_too_many(i, bl_order_in_use(order, all[i - 1].lag)))
+            *left = (struct bl_left){.lag = all[i - 1].lag, .count = i};
+    left->together = most_within(all, left->count, (uint64_t)all[left->count].lag + lead);
+    if (left->count > 0 && are_of_moments(all, left->count, order))
+        *left = (struct bl_left){.count = 0};
+}
+
+int bl_left_find(const struct bl_judge *judge, size_t first, size_t count,
+                 const struct bl_study *study, struct bl_left *ret_left)
+{
+    struct lagging *all = calloc(count + 1, sizeof(*all));
+    uint32_t lead = 0;
+    *ret_left = (struct bl_left){.count = 0};
+    if (!all)
+        return bl_error_set(judge->error, "not enough memory for the verdict");
+    for (size_t i = 0; i < count; i++) {
+        const struct bl_history_object *object = &judge->histories->objects[first + i];
+        uint32_t its = bl_order_lead(&study->order, object->birth_ns, object->birth);
+        lead = its > lead ? its : lead;
+        all[i] = (struct lagging){bl_order_lag(&study->order, object->birth_ns, object->birth),
+                                  object->thread};
+    }
+    if (count > 1)
+        qsort(all, count, sizeof(*all), compare_lags);
+    find(all, count, study, lead, ret_left);
+    free(all);
+    return 0;
+}
+
+bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left, size_t others)
+{
+    if (!bl_order_is_overlapping(&study->order))
+        return true;
+    if (others == 1 && bl_order_is_steady(&study->order, left->count))
+        return false;
+    return left->together >= others;
+}

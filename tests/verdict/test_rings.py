@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""Verdicts on what is in use whenever one looks, by the order of births and ends: the programs take
+some milliseconds each, unless they wait."""
+import sys
+
+from corpus import Asked, Case, Leak, main
+
+
+def held(count, of=None, verdict='missing-release', **more):
+    """So many that the ring forgot when it replaced them."""
+    return Leak(verdict, 'g-bytes', 'hold', count, of=of, release='drop', **more)
+
+
+def clean(claim, name, left, requests=5000, **more):
+    return Case('clean: ' + claim, name, requests, unreleased={'g-bytes': left}, **more)
+
+
+CASES = [
+    clean('the last of a ring of one', 'ring_of_1', 1),
+    clean('the last of a ring of one, of few', 'ring_of_1', 1, 300),
+    clean('a ring', 'ring_of_8', 8),
+    clean('a ring, of few', 'ring_of_8', 8, 300),
+    clean('a ring that four threads fill', 'ring_of_8', 8, threads=4),
+    clean('a large ring', 'ring_of_1000', 1000, 20000),
+    clean('a large ring that was filled three times', 'ring_of_1000', 1000, 3000),
+    clean('a ring of one that has the only reference', 'owning_ring_of_1', 1),
+    clean('a ring that has the only reference', 'owning_ring_of_8', 8),
+    clean('a ring that is filled slowly', 'slow_ring_of_8', 8, 300),
+    Case('clean: a ring, long after the work', 'idle_ring_of_8', 5000,
+         asked=[Asked(unreleased={'g-bytes': 8})], unreleased={'g-bytes': 8}),
+    Case('clean: a ring, in the middle of the work', 'busy_ring_of_8', 1000,
+         asked=[Asked(unreleased={'g-bytes': 8})] * 5, unreleased={'g-bytes': 8}),
+    clean('a cache that replaces any', 'any_of_8', 8),
+    clean('a cache that replaces any, of few', 'any_of_8', 8, 300),
+    clean('a large cache that replaces any', 'any_of_1000', 1000, 20000),
+    clean('a cache that replaces any, and is emptied', 'any_of_8_emptied', 0),
+    clean('a cache that replaces any, slowly', 'slow_any_of_8', 8, 300),
+    Case('clean: a cache that replaces any, long after the work', 'idle_any_of_8', 5000,
+         asked=[Asked(unreleased={'g-bytes': 8})], unreleased={'g-bytes': 8}),
+    clean('a cache that replaces what is not looked up', 'lru_of_32', 32, 20000),
+    # some are steady, as they were there from the beginning
+    Case('clean: a cache of which some are looked up all the time', 'popular_of_32', 20000),
+    clean('a ring for each of four threads, of which one has the most to do',
+          'ring_for_each_thread', 32, 20000, threads=4),
+    clean('the last batch, half full', 'batches', 50, 5050),
+    clean('what is in a queue to another thread', 'handed_over', 20),
+    clean('rounds of buffers that four threads share', 'rounds', 0, threads=4),
+    Case('clean: a global that is replaced', 'replaced_global', 2000,
+         unreleased={'g-object': 1}),
+
+    # the last that is forgotten would be one more of the ring: the requests after it tell
+    Case('a ring of one forgets what it replaces', 'ring_of_1', 5020, 50,
+         leaks=[held(100, 5019)], unreleased={'g-bytes': 1}),
+    Case('a ring forgets what it replaces', 'ring_of_8', 5020, 50,
+         leaks=[held(100, 5012)], unreleased={'g-bytes': 8}),
+    Case('a ring that four threads fill forgets what it replaces', 'ring_of_8', 5020, 49, 4,
+         leaks=[held(102, 5012)], unreleased={'g-bytes': 8}),
+    Case('a large ring forgets what it replaces', 'ring_of_1000', 20020, 50,
+         leaks=[held(380, 19020)], unreleased={'g-bytes': 1000}),
+    Case('a ring that has the only reference forgets what it replaces', 'owning_ring_of_8', 5020,
+         50, leaks=[Leak('missing-release', 'g-bytes', 'body', 100, of=5012, release='drop')],
+         unreleased={'g-bytes': 8}),
+    Case('a ring that is filled slowly forgets what it replaces', 'slow_ring_of_8', 420, 40,
+         leaks=[held(10, 412)], unreleased={'g-bytes': 8}),
+    Case('what a ring forgot is stale long after the work', 'idle_ring_of_8', 5020, 50,
+         asked=[Asked(leaks=[held(100, verdict='stale')], unreleased={'g-bytes': 8})],
+         leaks=[held(100, 5012)], unreleased={'g-bytes': 8}),
+    Case('a cache that replaces any forgets what it replaces', 'any_of_8_emptied', 5020, 50,
+         leaks=[held(100, 5020)], unreleased={'g-bytes': 0}),
+    Case('a batch forgets one in fifty', 'batches', 5050, 70,
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 71, of=5000, release='drop')],
+         unreleased={'g-bytes': 50}),
+    Case('another thread forgets one in fifty', 'handed_over', 5000, 50,
+         leaks=[held(99, 4980)], unreleased={'g-bytes': 20}),
+    Case('of each round that four threads share, eight are lost', 'rounds', 1, 8, 4,
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 400, of=3200, release='end')],
+         unreleased={'g-bytes': 0}),
+    Case('a global that is replaced is forgotten', 'replaced_global', 2020, 50,
+         leaks=[Leak('missing-release', 'g-object', 'set', 40, of=2019)],
+         unreleased={'g-object': 1}),
+]
+
+if __name__ == '__main__':
+    sys.exit(main('rings', CASES))
