@@ -262,6 +262,51 @@ static void ring_for_each_thread(void)
     corpus_serve(request_to_own_ring);
 }
 
+/* ---- nothing is ever taken out ---- */
+
+static GPtrArray *kept;
+
+CORPUS_FUNCTION static void keep(GBytes *body)
+{
+    g_ptr_array_add(kept, g_bytes_ref(body)); /* @keep */
+}
+
+static void request_that_keeps_all(long number)
+{
+    GBytes *body = read_body(number);
+    keep(body);
+    end_request(body);
+}
+
+/* A cache that fills: the program asks in the middle of each burst. */
+static void filling(void)
+{
+    kept = g_ptr_array_new();
+    for (int i = 0; i < 4; i++) {
+        corpus_serve(request_that_keeps_all);
+        corpus_ask();
+        corpus_pass_ms(200);
+    }
+}
+
+static void request_that_keeps_some(long number)
+{
+    GBytes *body = read_body(number);
+    if (corpus_is_unlucky(number))
+        keep(body);
+    end_request(body);
+}
+
+static void keeping_some(void)
+{
+    kept = g_ptr_array_new();
+    for (int i = 0; i < 4; i++) {
+        corpus_serve(request_that_keeps_some);
+        corpus_ask();
+        corpus_pass_ms(200);
+    }
+}
+
 /* ---- many at once ---- */
 
 static void request_to_batch(long number)
@@ -359,6 +404,33 @@ static void rounds(void)
         CORPUS_NEED(pthread_join(threads[i], NULL) == 0);
 }
 
+/* The same with the threads of a pool, which are there to the end; each has a reference of each. */
+static GAsyncQueue *done;
+
+static void work_on(gpointer body, gpointer unused)
+{
+    (void)unused;
+    drop(body);
+    g_async_queue_push(done, &done);
+}
+
+static void rounds_in_pool(void)
+{
+    GThreadPool *pool = g_thread_pool_new(work_on, NULL, (gint)corpus.threads, FALSE, NULL);
+    done = g_async_queue_new();
+    for (long round = 0; round < ROUNDS; round++) {
+        for (long i = 0; i < ROUND; i++) {
+            GBytes *body = read_body(i);
+            for (long k = 0; k < corpus.threads; k++)
+                CORPUS_NEED(g_thread_pool_push(pool, hold(body), NULL));
+            if (corpus.every == 0 || i % (ROUND / corpus.every) != 5)
+                end_request(body);
+        }
+        for (long i = 0; i < ROUND * corpus.threads; i++)
+            g_async_queue_pop(done);
+    }
+}
+
 /* ---- a global that is replaced ---- */
 
 static GObject *current;
@@ -404,9 +476,12 @@ static const struct corpus_case cases[] = {
     {"lru_of_32", lru_of_32},
     {"popular_of_32", popular_of_32},
     {"ring_for_each_thread", ring_for_each_thread},
+    {"filling", filling},
+    {"keeping_some", keeping_some},
     {"batches", batches},
     {"handed_over", handed_over},
     {"rounds", rounds},
+    {"rounds_in_pool", rounds_in_pool},
     {"replaced_global", replaced_global},
 };
 
