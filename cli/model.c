@@ -36,8 +36,6 @@ struct sum_table {
     size_t slot_count; /* a power of two */
 };
 
-#define JAVA_PACKAGES "java.* javax.* jdk.* sun.* com.sun.*"
-
 enum module_kind {
     MODULE_PLAIN,   /* somebody's code */
     MODULE_OWN,     /* asked for with --own */
@@ -193,7 +191,7 @@ uint32_t bl_model_first_same_module(const struct bl_reader *reader, uint32_t num
 static enum module_kind kind_of_package(const struct builder *builder, const char *name)
 {
     uint32_t count = bl_reader_count(builder->reader, BL_SECTION_CLASSES);
-    if (bl_profile_matches(JAVA_PACKAGES, name))
+    if (bl_profile_matches(BL_JAVA_PACKAGES, name))
         return MODULE_JAVA;
     for (uint32_t i = 0; i < count; i++) {
         const struct bl_class *class = bl_reader_class(builder->reader, i);

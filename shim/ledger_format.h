@@ -665,7 +665,10 @@ enum bl_series_kind {
 #define BL_SAMPLE_BLOCKS_MAX 24576u
 
 /* A site is the innermost frame of a stack that is in no runtime library (BL_RUNTIME_MODULES) and
- * not in its class's own, by module and offset; `stack` is one of the stacks that pass it. */
+ * not in its class's own, by module and offset; `stack` is one of the stacks that pass it. Of a
+ * stack of Java methods that are all its class's own it is the innermost of another package than
+ * the first, where the class is reference-counted, else the innermost that is not in
+ * BL_JAVA_PACKAGES; else it is the innermost there is. */
 struct bl_series {
     uint32_t kind;         /*  0 release: the rest is filled in before */
     uint32_t class_number; /*  4 of a class, a site */
@@ -773,6 +776,9 @@ static_assert(sizeof(struct bl_boundary) == 64, "boundary layout");
     "libc.so* libc-*.so* ld-linux* ld-2*.so* ld-musl* libstdc++.so* libc++.so* libc++abi* "        \
     "libpthread* libjemalloc* libtcmalloc* libmimalloc* libgcc_s* libm.so* libdl.so* libdl-*.so* " \
     "linux-vdso.so* [vdso]"
+
+/* Packages of the Java platform. */
+#define BL_JAVA_PACKAGES "java.* javax.* jdk.* sun.* com.sun.*"
 
 /* Where heap blocks of one allocation stack are freed. Of the blocks of each stack a sample is
  * chosen at random when they are born: in each thread the first ones, then ever fewer, down to one

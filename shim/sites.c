@@ -142,7 +142,28 @@ static bool is_callers(uint32_t module, const char *own_modules)
            !(*own_modules && bl_profile_matches(own_modules, file_name_of(module)));
 }
 
-/* The innermost frame of the caller's own code, else the innermost. */
+/* Of a stack of Java methods without the caller's own code, as reports have it: of counted buffers
+ * the innermost frame of another package than the first, of blocks the innermost that is not the
+ * platform's. 0: there is none. */
+static uint32_t framework_frame(uint32_t stack, bool is_counted)
+{
+    const struct bl_frame *f = frame_at(stack);
+    uint32_t package = f ? f->module & BL_FRAME_MODULE_MASK : 0;
+    uint32_t n = stack;
+    for (uint32_t depth = 0; n && depth < WALK_MAX; depth++) {
+        f = frame_at(n);
+        if (!f || f->parent >= n || !(f->module & BL_FRAME_MANAGED))
+            break;
+        uint32_t module = f->module & BL_FRAME_MODULE_MASK;
+        if (is_counted ? module != package
+                       : !bl_profile_matches(BL_JAVA_PACKAGES, file_name_of(module)))
+            return n;
+        n = f->parent;
+    }
+    return 0;
+}
+
+/* The innermost frame of the caller's own code, else what stands for it. */
 static uint32_t site_frame(uint32_t stack, uint32_t class_number)
 {
     const struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);
@@ -156,7 +177,8 @@ static uint32_t site_frame(uint32_t stack, uint32_t class_number)
             return n;
         n = f->parent;
     }
-    return stack;
+    n = framework_frame(stack, class->flags & BL_CLASS_REFCOUNTED);
+    return n ? n : stack;
 }
 
 static uint32_t hash_of(const struct site *key)

@@ -86,15 +86,19 @@ def tells_growth(tap, found, moment):
 
 
 def grown(directory, gateway, wait):
-    """SIGUSR1 under load, once the growth can be told. Returns the report, and the answers."""
+    """SIGUSR1 under load, once the growth can be told and most requests are through: what is in use
+    while there is load counts as growth since before. Returns the report, and the answers."""
     answers = []
     loading = threading.Thread(target=lambda: answers.append(wait()))
     loading.start()
     found = snapshot(directory, gateway.pid)
     while loading.is_alive():
-        found = snapshot(directory, gateway.pid)
-        if class_of(found, "netty-bytebuf")["growth"]["to_limit_s"] is not None:
-            break
+        latest = snapshot(directory, gateway.pid)
+        table = class_of(latest, "netty-bytebuf")
+        if loading.is_alive() and table["growth"]["to_limit_s"] is not None:
+            found = latest
+            if table["allocs"] > 3 * REQUESTS: # some four for each
+                break
     loading.join()
     return found, answers[0]
 
@@ -110,6 +114,34 @@ def limit_report(directory, pid):
     return None
 
 
+def watched_once(tap, directory, pid):
+    """Every buffer of the class is at one place of the live view: at its verdict's, or where it was
+    allocated; also on a screen."""
+    env = {**os.environ, "BUFLEAK_DIR": str(directory), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run([str(CLI), "top", "--once", "--format", "json", "--class", "netty-bytebuf",
+                           str(pid)], env=env, capture_output=True, text=True, timeout=60)
+    found = json.loads(done.stdout)
+    live = found["classes"][0]["live_count"]
+    listed = sum(site["count"] for site in found["sites"])
+    tap.claim(0.9 * live < listed < 1.1 * live, "top: every buffer is at one place",
+              (live, found["sites"]))
+    tmux = ["tmux", "-S", f"{directory}/tmux", "-f", "/dev/null"]
+    subprocess.run([*tmux, "new-session", "-d", "-x", "240", "-y", "40",
+                    f"{CLI} top --class netty-bytebuf {pid}; exec cat"], env=env, check=True, timeout=60)
+    try:
+        line = f"{spring.FILTER}:{spring.line_of('cached here')}"
+
+        def screen():
+            shown = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True,
+                                   check=True, timeout=60).stdout
+            return shown if line in shown and "missing release" in shown else None
+        shown = wait_for(screen, "the verdict on the screen", 30)
+        tap.claim("resetRefCnt" not in shown and "<init>" not in shown,
+                  "top: on the screen as well, and not where Netty begins every life", shown)
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False, timeout=60)
+
+
 def check_leaking(tap, directory):
     gateway = spring.Gateway(CACHE, SHIM, directory, fixed=False, settings=":interval=50ms")
     try:
@@ -121,6 +153,7 @@ def check_leaking(tap, directory):
         after = snapshot(directory, gateway.pid)
         names_the_filter(tap, after, REQUESTS - CONNECTIONS, REQUESTS, "SIGUSR1 after the load")
         tells_growth(tap, under_load, "SIGUSR1 under load")
+        watched_once(tap, directory, gateway.pid)
         for _ in range(40): # of direct memory, less than half is left
             gateway.send(400, CONNECTIONS, SIZE)
             if gateway.is_out_of_memory():
