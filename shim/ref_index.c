@@ -103,18 +103,9 @@ static struct bl_ref_tombstone tombstones[SHARDS][TOMBSTONES / SHARDS];
 
 BL_INLINE struct bl_ref_tombstone *tombstone_place(const struct bl_ref_spot *at)
 {
-    uint64_t neighbour = at->handle & ((1u << BL_REF_NEIGHBOURS) - 1);
-    uint64_t row = at->handle / (SHARDS << BL_REF_NEIGHBOURS);
-    uint64_t place = bl_ref_is_number(at->handle) ? row << BL_REF_NEIGHBOURS | neighbour
-                                                  : bl_table_hash(&at->handle, sizeof at->handle);
-    place &= TOMBSTONES / SHARDS - 1;
-    return &tombstones[at->index][place];
-}
-
-void bl_ref_prefetch(uint64_t handle)
-{
-    struct bl_ref_spot at = bl_ref_spot_of(handle, 0);
-    __builtin_prefetch(tombstone_place(&at), 1);
+    uint64_t place =
+        bl_ref_is_number(at->handle) ? at->handle : bl_table_hash(&at->handle, sizeof at->handle);
+    return &tombstones[at->index][place & (TOMBSTONES / SHARDS - 1)];
 }
 
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
@@ -210,6 +201,10 @@ void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
 void bl_ref_end_record_locked(struct bl_ref_spot *at, uint32_t record, const struct bl_ref_event *e,
                               enum bl_ref_end how)
 {
+    if (bl_ref_is_number(at->handle)) {
+        bl_ref_bury_locked(at, record, e, how);
+        return;
+    }
     struct bl_ref_entry *entry = bl_ref_find_any_locked(at);
     while (entry && entry->record != record)
         entry = entry->more;

@@ -87,18 +87,32 @@ struct bl_ref_spot {
         class_number; /* of the function called, until the buffer that is found tells the kind */
 };
 
-/* Handles that are numbers, not addresses (jvm/), are given out in turn, so that those of a
- * thread's latest buffers are close to each other: kept together, they stay in its cache. */
-#define BL_REF_NEIGHBOURS 5u /* log2 */
+/* Handles that are numbers, not addresses, tell the record: there is no entry for them. A record
+ * serves one buffer after the other, whose numbers differ in `serial`.
+ *   63..56 BL_REF_NUMBER   55..32 record   31..0 serial */
+#define BL_REF_NUMBER       0xb1ull
+#define BL_REF_NUMBER_SHIFT 56
+#define BL_REF_RECORD_SHIFT 32
+#define BL_REF_RECORD_MASK  0xffffffu
 BL_INLINE bool bl_ref_is_number(uint64_t handle)
 {
-    return handle >> 47 != 0;
+    return handle >> BL_REF_NUMBER_SHIFT == BL_REF_NUMBER;
+}
+
+BL_INLINE uint64_t bl_ref_number_of(uint32_t record, uint32_t serial)
+{
+    return BL_REF_NUMBER << BL_REF_NUMBER_SHIFT | (uint64_t)record << BL_REF_RECORD_SHIFT | serial;
+}
+
+BL_INLINE uint32_t bl_ref_record_in(uint64_t number)
+{
+    return (uint32_t)(number >> BL_REF_RECORD_SHIFT) & BL_REF_RECORD_MASK;
 }
 
 BL_INLINE uint32_t bl_ref_index_of(uint64_t handle)
 {
     if (bl_ref_is_number(handle))
-        return (uint32_t)(handle >> BL_REF_NEIGHBOURS) & (BL_REF_SHARDS - 1);
+        return bl_ref_record_in(handle) & (BL_REF_SHARDS - 1);
     return bl_table_hash(&handle, sizeof handle) >> 27 & (BL_REF_SHARDS - 1);
 }
 
@@ -131,27 +145,32 @@ BL_INLINE struct bl_ref_entry *bl_ref_find_locked(struct bl_ref_spot *at)
 
 extern struct bl_slab bl_ref_objects;
 
-/* Is the record what the index leads to from f's handle? Its shard is that of the handle as long as
- * this is its address. */
-BL_INLINE bool bl_ref_is_found_locked(const struct bl_found *f)
+/* Is the record the handle's buffer? Its shard is that of the handle as long as this is its
+ * address. Without the lock this is true only of a buffer that nobody else can end. */
+BL_INLINE bool bl_ref_is_of(uint32_t record, uint64_t handle, uint8_t class_number)
 {
-    const struct bl_object *o = bl_ref_object_at(f->record);
+    if (record >= bl_load_relaxed(&bl_ref_objects.used))
+        return false;
+    const struct bl_object *o = bl_ref_object_at(record);
     uint64_t word = bl_load_acquire(&o->word);
-    return bl_load_relaxed(&o->address) == f->handle && word & BL_LIVE_BIT &&
-           (word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) == f->class_number &&
+    return bl_load_relaxed(&o->address) == handle && word & BL_LIVE_BIT &&
+           (word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) == class_number &&
            !(bl_load_relaxed(&o->flags) & (BL_OBJECT_GHOST | BL_OBJECT_MOVING));
 }
 
-/* The record of bl_ref_find_locked's entry, 0: none. A thread remembers those of its latest
- * buffers, because the way through the table costs more than the operation. */
+/* The record of the handle's buffer, 0: none. A thread remembers those of its latest buffers,
+ * because the way through the table costs more than the operation. */
 BL_INLINE uint32_t bl_ref_find_record_locked(struct bl_ref_spot *at)
 {
+    if (bl_ref_is_number(at->handle)) {
+        uint32_t record = bl_ref_record_in(at->handle);
+        return bl_ref_is_of(record, at->handle, at->class_number) ? record : 0;
+    }
     struct bl_thread_state *t = bl_tls.thread;
     uint64_t key = (at->handle ^ at->class_number) * 0x9E3779B97F4A7C15u;
     struct bl_found *f = t ? &t->found[key >> 57 & (BL_FOUND - 1)] : NULL;
-    if (BL_LIKELY(f && f->handle == at->handle && f->asked_class == at->class_number &&
-                  f->record < bl_load_relaxed(&bl_ref_objects.used)) &&
-        BL_LIKELY(bl_ref_is_found_locked(f))) {
+    if (BL_LIKELY(f && f->handle == at->handle && f->asked_class == at->class_number) &&
+        BL_LIKELY(bl_ref_is_of(f->record, f->handle, f->class_number))) {
         at->class_number = f->class_number;
         return f->record;
     }
@@ -196,7 +215,6 @@ struct bl_ref_tombstone {
 
 /* Calls `see` for the stacks of all of them. */
 void bl_ref_see_tombstones(void (*see)(uint32_t stack));
-void bl_ref_prefetch(uint64_t handle);
 /* NULL: no such buffer has ended lately. */
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at);
 
@@ -216,7 +234,7 @@ BL_INLINE uint64_t bl_ref_word_of(uint8_t class_number, uint64_t size, uint64_t 
 uint32_t bl_ref_take_record(void); /* 0: none */
 void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
                         uint64_t size, uint32_t flags);
-/* The class is at's. Returns the record, 0: there is no room. */
+/* The class is at's; the handle is no number. Returns the record, 0: there is no room. */
 uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e,
                              uint64_t size);
 enum bl_ref_end {

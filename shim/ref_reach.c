@@ -48,9 +48,9 @@ void bl_ref_reach_hold(uint64_t handle, uint8_t class_number)
 {
     struct bl_ref_spot at = bl_ref_spot_of(handle, class_number);
     bl_lock_take(&at.shard->lock);
-    const struct bl_ref_entry *e = bl_ref_find_locked(&at);
-    if (e)
-        mark_locked(bl_ref_object_at(e->record), BL_OBJECT_REACHED);
+    uint32_t record = bl_ref_find_record_locked(&at);
+    if (record)
+        mark_locked(bl_ref_object_at(record), BL_OBJECT_REACHED);
     bl_lock_give(&at.shard->lock);
 }
 

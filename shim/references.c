@@ -87,6 +87,60 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
     bl_ref_leave(&at, e);
 }
 
+/* Told twice, by the constructor and when it is made ready, or taken into use again without an end.
+ * Nobody else has a buffer that is being born. */
+static bool is_renewed(const struct bl_ref_event *e, uint64_t former)
+{
+    struct bl_ref_spot at;
+    bool told_again = false;
+    uint32_t record = bl_ref_record_in(former);
+    if (BL_LIKELY(!bl_ref_is_number(former) || !bl_ref_is_of(record, former, e->class_number)))
+        return false;
+    struct bl_ref_event again = *e;
+    again.handle = former;
+    bl_ref_enter(&at, &again);
+    if (bl_ref_find_record_locked(&at)) {
+        struct bl_object *o = bl_ref_object_at(record);
+        told_again = is_told_again(o, e, bl_ref_policy_of(at.class_number));
+        if (told_again) {
+            bl_store_relaxed(&o->stack, e->stack);
+        } else {
+            bl_losses_add(BL_LOSS_buffers_replaced, 1);
+            bl_ref_end_record_locked(&at, record, e, BL_REF_ILL);
+        }
+    }
+    bl_ref_leave(&at, &again);
+    return told_again;
+}
+
+uint64_t bl_refs_birth_numbered(struct bl_ref_event *e, uint64_t former, uint32_t serial)
+{
+    struct bl_ref_spot at;
+    if (is_renewed(e, former))
+        return former;
+    uint32_t record = bl_ref_take_record();
+    if (BL_UNLIKELY(!record)) {
+        bl_losses_add(BL_LOSS_objects_dropped, 1);
+        return 0;
+    }
+    e->handle = bl_ref_number_of(record, serial);
+    bool ignored = bl_ref_policy_of(e->class_number)->uncounted || bl_tls.ignoring;
+    bl_ref_enter(&at, e);
+    struct bl_object *o = bl_ref_object_at(record);
+    bl_ref_fill_object(o, at.class_number, e, 0, 0);
+    if (BL_UNLIKELY(ignored))
+        bl_store_release(&o->word, o->word | BL_LIVE_IGNORED);
+    else
+        bl_counters_add(&bl_counters_of(at.class_number, at.index)->allocs, 1);
+    bl_ref_leave(&at, e);
+    return e->handle;
+}
+
+bool bl_refs_is_number(uint64_t handle)
+{
+    return bl_ref_is_number(handle);
+}
+
 /* ---- retains and releases ---- */
 
 /* One more operation of a live object, of at's class. */
@@ -119,11 +173,6 @@ static void revive_locked(const struct bl_ref_spot *at, const struct bl_ref_even
         birth.delta = own.known ? own.after - e->delta : 0;
         bl_ref_birth_locked(at, &birth, BL_REF_SIZE_OF_BLOCK);
     }
-}
-
-void bl_refs_prefetch(uint64_t handle)
-{
-    bl_ref_prefetch(handle);
 }
 
 bool bl_refs_known(uint64_t handle, uint8_t class_number)
@@ -493,9 +542,9 @@ void bl_refs_resize(const struct bl_ref_event *e, uint64_t size)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
-    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
-    if (entry)
-        resize_locked(&at, bl_ref_object_at(entry->record), size);
+    uint32_t record = bl_ref_find_record_locked(&at);
+    if (record)
+        resize_locked(&at, bl_ref_object_at(record), size);
     bl_ref_leave(&at, e);
 }
 
@@ -503,9 +552,9 @@ void bl_refs_note_holder(const struct bl_ref_event *e, uint64_t holder)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
-    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
-    if (entry) {
-        struct bl_object *o = bl_ref_object_at(entry->record);
+    uint32_t record = bl_ref_find_record_locked(&at);
+    if (record) {
+        struct bl_object *o = bl_ref_object_at(record);
         o->field = (int32_t)(uint32_t)holder;
         o->flags |= BL_OBJECT_HOLDER;
     }

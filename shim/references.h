@@ -26,9 +26,13 @@ struct bl_ref_birth {
  * twice, the outermost wins; unless the class recycles, then it is another one. An owner that is
  * not known is counted, and the buffer marked. */
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth);
-/* Starts loading what the birth of this handle will touch. */
-void bl_refs_prefetch(uint64_t handle);
-/* Is the handle live? */
+/* A buffer that is to keep its handle for us: a number, which is returned, and set in e. former:
+ * the one that its memory has, of an earlier buffer or of this one; 0: none. serial: another one
+ * each time. Returns 0 if there is no room. */
+uint64_t bl_refs_birth_numbered(struct bl_ref_event *e, uint64_t former, uint32_t serial);
+/* May this be such a number? */
+bool bl_refs_is_number(uint64_t handle);
+/* Is the handle, which is no number, live? */
 bool bl_refs_known(uint64_t handle, uint8_t class_number);
 void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);

@@ -130,8 +130,8 @@ struct bl_thread_state {
     uint64_t event_ns;   /* of its latest, see bl_threads_event_ns */
     int64_t sample_left; /* bytes until the next sampled block */
     uint64_t random;
-    uint64_t java_id; /* jvm/: the next of the ids set aside for this thread */
-    uint64_t java_id_end;
+    uint32_t java_serial; /* jvm/: the next of the numbers set aside for this thread */
+    uint32_t java_serials_left;
     uint32_t java_hits; /* stacks recognised since the last check */
     uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
     uint64_t java_holder;

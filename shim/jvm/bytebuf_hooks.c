@@ -9,18 +9,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* The upper 16 bits of a number: no address of anything. */
-#define ID_MAGIC       0xb1f0ull
-#define ID_SHIFT       48
-#define IDS_AT_ONCE    1024u
-#define LAYOUTS_MAX    4u
-#define WRAPPERS_MAX   8u
-#define TYPE_MAX       256u
-#define REQUEST_NAME   "HTTP request" /* as a boundary is called */
-#define REQUEST_MODULE "io.netty.handler.codec.http"
-#define NAME_OF(x)     ((char *)(uintptr_t)(x))
+#define SERIALS_AT_ONCE 1024u
+#define LAYOUTS_MAX     4u
+#define WRAPPERS_MAX    8u
+#define TYPE_MAX        256u
+#define REQUEST_NAME    "HTTP request" /* as a boundary is called */
+#define REQUEST_MODULE  "io.netty.handler.codec.http"
+#define NAME_OF(x)      ((char *)(uintptr_t)(x))
 
-static uint64_t next_ids = ID_MAGIC << ID_SHIFT | 1; /* relaxed atomic */
+static uint32_t next_serials = 1; /* relaxed atomic */
 static uint8_t class_number;
 static uint32_t request_boundary = BL_BOUNDARY_NONE; /* of all copies of Netty */
 static void (*on_failure)(void);
@@ -44,7 +41,7 @@ void bl_bytebuf_hooks_tell_failure(void (*failed)(void))
 
 BL_INLINE bool is_id(jlong id)
 {
-    return (uint64_t)id >> ID_SHIFT == ID_MAGIC;
+    return bl_refs_is_number((uint64_t)id);
 }
 
 bool bl_bytebuf_hooks_is_id(int64_t id)
@@ -65,13 +62,14 @@ bool bl_bytebuf_hooks_counts(JNIEnv *env, jclass class)
     return counts;
 }
 
-static uint64_t take_id(struct bl_thread_state *t)
+static uint32_t take_serial(struct bl_thread_state *t)
 {
-    if (t->java_id == t->java_id_end) {
-        t->java_id = bl_add_relaxed(&next_ids, IDS_AT_ONCE);
-        t->java_id_end = t->java_id + IDS_AT_ONCE;
+    if (t->java_serials_left == 0) {
+        t->java_serial = bl_add_relaxed(&next_serials, SERIALS_AT_ONCE);
+        t->java_serials_left = SERIALS_AT_ONCE;
     }
-    return t->java_id++;
+    t->java_serials_left--;
+    return t->java_serial++;
 }
 
 /* The event's stack, thread and time. False: it is not one to record. */
@@ -116,16 +114,11 @@ BL_NOINLINE static jlong JNICALL born(JNIEnv *env, jclass class, jlong former)
     if (!bl_track_enter())
         return 0;
     int saved = errno;
-    if (BL_LIKELY(bl_tls.thread != NULL))
-        bl_refs_prefetch(bl_tls.thread->java_id);
     if (describe(&e, env, frame, &is_internal) && !is_internal) {
-        /* a new object is told twice: by its constructor, and when it is made ready */
-        bool again = is_id(former) && bl_refs_known((uint64_t)former, class_number);
-        e.handle = again ? (uint64_t)former : take_id(bl_tls.thread);
         e.delta = 1;
-        bl_refs_birth(&e, &(struct bl_ref_birth){.size = 0});
-        id = (jlong)e.handle;
-        note_announced(bl_tls.thread, (uint64_t)former, e.handle);
+        uint64_t number = bl_refs_birth_numbered(&e, (uint64_t)former, take_serial(bl_tls.thread));
+        id = (jlong)number;
+        note_announced(bl_tls.thread, (uint64_t)former, number);
     }
     errno = saved;
     bl_track_leave();
@@ -200,16 +193,17 @@ static jobject unwrap(JNIEnv *env, struct layout *l, jobject buffer)
 static uint64_t id_behind(JNIEnv *env, jobject buffer, unsigned layout)
 {
     struct layout *l = &layouts[layout];
-    jobject at = buffer ? (*env)->NewLocalRef(env, buffer) : NULL;
+    jobject at = buffer;
     jlong id = 0;
     for (unsigned i = 0; at && i < WRAPPERS_MAX; i++) {
         if ((*env)->IsInstanceOf(env, at, l->counting))
             id = (*env)->GetLongField(env, at, l->id);
         jobject inner = is_id(id) ? NULL : unwrap(env, l, at);
-        (*env)->DeleteLocalRef(env, at);
+        if (at != buffer)
+            (*env)->DeleteLocalRef(env, at);
         at = inner;
     }
-    if (at)
+    if (at && at != buffer)
         (*env)->DeleteLocalRef(env, at);
     return is_id(id) ? (uint64_t)id : 0;
 }

@@ -819,6 +819,74 @@ START_TEST(a_buffer_that_moves_keeps_its_history_and_owner)
 }
 END_TEST
 
+static uint64_t birth_numbered(uint64_t former, uint32_t stack, uint32_t serial)
+{
+    struct bl_ref_event e = event(0, stack, 1, 1000);
+    return bl_refs_birth_numbered(&e, former, serial);
+}
+
+START_TEST(a_number_is_good_for_one_buffer_of_its_record)
+{
+    start(counted);
+    uint64_t first = birth_numbered(0, 11, 1);
+    const struct bl_object *o = find(first, false);
+    ck_assert_ptr_nonnull(o);
+    retain(first, 12);
+    release(first, 13);
+    release(first, 14);
+    ck_assert_uint_eq(live_count(), 0);
+    uint64_t second = birth_numbered(first, 15, 2);
+    ck_assert_uint_ne(second, first);
+    ck_assert_ptr_eq(find(second, false), o);
+    retain(first, 16);
+    ck_assert_uint_eq(loss(BL_LOSS_events_unknown), 1);
+    ck_assert_int_eq(o->refs, 1);
+    ck_assert_uint_eq(o->stack, 15);
+}
+END_TEST
+
+START_TEST(a_number_that_ended_is_released_once_more)
+{
+    start(counted);
+    uint64_t number = birth_numbered(0, 11, 1);
+    release(number, 12);
+    birth_numbered(0, 13, 2); /* in the same record */
+    release(number, 14);
+    const struct bl_object *ghost = find(number, true);
+    ck_assert_ptr_nonnull(ghost);
+    ck_assert_uint_eq(ghost->stack, 11);
+    ck_assert_uint_eq(live_count(), 1);
+}
+END_TEST
+
+START_TEST(a_numbered_buffer_told_twice_is_one_and_renewed_is_another)
+{
+    start(counted);
+    uint64_t number = birth_numbered(0, 11, 1);
+    ck_assert_uint_eq(birth_numbered(number, 12, 2), number);
+    ck_assert_uint_eq(find(number, false)->stack, 12);
+    retain(number, 13);
+    uint64_t renewed = birth_numbered(number, 14, 3);
+    ck_assert_uint_ne(renewed, number);
+    ck_assert_ptr_null(find(number, false));
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_uint_eq(loss(BL_LOSS_buffers_replaced), 1);
+}
+END_TEST
+
+START_TEST(numbers_of_no_record_and_of_another_class_lead_nowhere)
+{
+    start(counted);
+    uint64_t number = birth_numbered(0, 11, 1);
+    release(number | 0xffffffull << 32, 12);
+    struct bl_ref_event e = event(number, 13, -1, 9000);
+    e.class_number++;
+    bl_refs_release(&e);
+    ck_assert_uint_eq(loss(BL_LOSS_events_unknown), 2);
+    ck_assert_uint_eq(live_count(), 1);
+}
+END_TEST
+
 START_TEST(what_a_thread_has_found_it_does_not_find_once_it_is_gone)
 {
     struct bl_token token;
@@ -967,6 +1035,10 @@ int main(void)
     tcase_add_test(tc, a_chain_link_that_is_handed_out_again_had_ended);
     tcase_add_test(tc, a_replaced_buffer_lost_a_reference_and_one_that_stayed_did_not);
     tcase_add_test(tc, a_buffer_that_moves_keeps_its_history_and_owner);
+    tcase_add_test(tc, a_number_is_good_for_one_buffer_of_its_record);
+    tcase_add_test(tc, a_number_that_ended_is_released_once_more);
+    tcase_add_test(tc, a_numbered_buffer_told_twice_is_one_and_renewed_is_another);
+    tcase_add_test(tc, numbers_of_no_record_and_of_another_class_lead_nowhere);
     tcase_add_test(tc, what_a_thread_has_found_it_does_not_find_once_it_is_gone);
     tcase_add_test(tc, threads_may_own_and_end_at_once);
     tcase_add_loop_test(tc, without_memory_operations_are_counted_and_nothing_else_happens, 1, 8);
