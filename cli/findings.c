@@ -97,13 +97,21 @@ static void count_evidence(const struct bl_judge *judge, const struct bl_decisio
                                 : 0;
 }
 
+/* Is a decision about the same objects as the one before it? What was left in peace first, and what
+ * was settled, may be different ones of one pattern. */
+static bool is_about_same(const struct bl_judge *judge, size_t first, size_t i)
+{
+    const struct bl_decision *a = &judge->decisions[i];
+    return i > first && a[-1].pattern == a->pattern && a[-1].first_object == a->first_object;
+}
+
 static void collect_references(const struct bl_judge *judge, size_t first, size_t end,
                                struct bl_finding *finding)
 {
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         const struct bl_pattern *live = &judge->histories->live[decision->pattern];
-        bool is_repeated = i > first && judge->decisions[i - 1].pattern == decision->pattern;
+        bool is_repeated = is_about_same(judge, first, i);
         for (uint32_t k = 0; k < live->item_count; k++) {
             uint32_t number = live->first_item + k;
             const struct bl_item *item = &judge->histories->items[number];
@@ -148,8 +156,8 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         uint64_t units = decision->units;
-        bool is_repeated = i > first && judge->decisions[i - 1].pattern == decision->pattern;
-        for (size_t k = i + 1; k < end && judge->decisions[k].pattern == decision->pattern; k++)
+        bool is_repeated = is_about_same(judge, first, i);
+        for (size_t k = i + 1; k < end && is_about_same(judge, first, k); k++)
             units += judge->decisions[k].units;
         if (is_repeated)
             continue;

@@ -9,6 +9,8 @@ static int compare_patterns(const void *left, const void *right)
     const struct bl_decision *b = right;
     if (a->pattern != b->pattern)
         return a->pattern < b->pattern ? -1 : 1;
+    if (a->first_object != b->first_object)
+        return a->first_object < b->first_object ? -1 : 1;
     return a->item < b->item ? -1 : a->item > b->item;
 }
 

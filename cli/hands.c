@@ -3,7 +3,8 @@
  *
  * A process ends without waiting for all of its threads. What one of them was working on then is
  * left behind and no leak. Two things show it. The buffers of a group are few, no older than
- * siblings became, and such a thread did something with each. Or a thread that had not ended did
+ * siblings became, and such a thread did something with each; it had not ended, if younger siblings
+ * left them behind. Or a thread that had not ended did
  * the last thing that was seen of it with some buffers, and those are all that were ever made at
  * their place: then the call that made them has made nothing that was leaked before, and what else
  * it made hangs on them. A thread that leaks again and again has only the last one in its hands.
@@ -58,16 +59,22 @@ static const struct bl_object *record_of(const struct bl_judge *judge,
 
 /* ---- as siblings do ---- */
 
-static bool is_touched_by_worker(const struct bl_judge *judge,
-                                 const struct bl_history_object *object)
+static bool is_at_work(const struct bl_judge *judge, uint32_t number)
+{
+    const struct bl_thread *thread = bl_reader_thread(judge->reader, number);
+    return thread && is_of_worker(judge, number) && !(thread->flags & BL_THREAD_ENDED);
+}
+
+static bool is_touched_by(const struct bl_judge *judge, const struct bl_history_object *object,
+                          bool (*is_wanted)(const struct bl_judge *, uint32_t))
 {
     struct bl_event events[HISTORY_MAX];
     const struct bl_object *record = record_of(judge, object);
     size_t kept = read_events(judge, record, events);
     for (size_t i = 0; i < kept; i++)
-        if (is_of_worker(judge, events[i].thread))
+        if (is_wanted(judge, events[i].thread))
             return true;
-    return is_of_worker(judge, record->thread) || is_of_worker(judge, object->thread);
+    return is_wanted(judge, record->thread) || is_wanted(judge, object->thread);
 }
 
 /* Threads other than the main one that were there at a moment or later. */
@@ -95,7 +102,7 @@ bool bl_hands_may_hold(const struct bl_judge *judge, size_t first, size_t end)
             const struct bl_history_object *object =
                 &judge->histories->objects[decision->first_object + k];
             if (judge->model->now_ns > object->birth_ns + limit_ns ||
-                !is_touched_by_worker(judge, object))
+                !is_touched_by(judge, object, decision->is_left_behind ? is_at_work : is_of_worker))
                 return false;
         }
     }
@@ -103,12 +110,6 @@ bool bl_hands_may_hold(const struct bl_judge *judge, size_t first, size_t end)
 }
 
 /* ---- the last that was seen of a thread ---- */
-
-static bool is_at_work(const struct bl_judge *judge, uint32_t number)
-{
-    const struct bl_thread *thread = bl_reader_thread(judge->reader, number);
-    return thread && is_of_worker(judge, number) && !(thread->flags & BL_THREAD_ENDED);
-}
 
 static void note_latest(struct bl_hands *hands, uint32_t thread, uint64_t time_ns)
 {

@@ -85,6 +85,11 @@ static size_t put_first(struct bl_judge *judge, size_t first, size_t count,
     return taken;
 }
 
+static uint64_t limit_of(uint64_t lifetime_ns)
+{
+    return lifetime_ns + lifetime_ns / 2 + BL_JUDGE_TICK_NS;
+}
+
 static bool is_idle(const struct bl_judge *judge, const struct bl_study *study,
                     const struct bl_history_object *object, uint64_t limit_ns)
 {
@@ -289,29 +294,33 @@ static uint32_t find_outstanding(struct bl_judge *judge, uint32_t pattern,
  * what a thread has in its hands at the end, is not. Returns how many of the objects are; -1
  * without memory. */
 static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
-                         const struct bl_study *study, uint64_t limit_ns)
+                         const struct bl_study *study, bool *ret_is_behind)
 {
+    uint64_t often_ns = limit_of(study->p99_ns);
+    uint64_t most_ns = limit_of(study->lifetimes.longest_ns);
     struct bl_left found;
     if (bl_left_find(judge, first, count, study, &found) < 0)
         return -1;
     size_t left = 0;
+    *ret_is_behind = found.count > 0;
     if (found.count > 0)
         left = put_first(judge, first, count, study, found.lag, is_lagging);
     bool are_all = bl_left_are_others(study, &found, count - left);
     if (!judge->is_final)
-        return (int64_t)put_first(judge, first, are_all ? count : left, study, limit_ns, is_idle);
+        left = put_first(judge, first, left, study, often_ns, is_idle);
     if (are_all)
-        left += put_first(judge, first + left, count - left, study, limit_ns, is_not_busy);
+        left += put_first(judge, first + left, count - left, study, most_ns,
+                          judge->is_final ? is_not_busy : is_idle);
     return (int64_t)left;
 }
 
 /* What is in use is left in peace; returns how many of the decision's objects are not. */
-static int64_t leave_the_young(struct bl_judge *judge, const struct bl_decision *decision,
-                               const struct bl_study *study, uint64_t limit_ns)
+static int64_t leave_the_young(struct bl_judge *judge, struct bl_decision *decision,
+                               const struct bl_study *study)
 {
     size_t first = decision->first_object;
     size_t count = decision->object_count;
-    int64_t old = find_left(judge, first, count, study, limit_ns);
+    int64_t old = find_left(judge, first, count, study, &decision->is_left_behind);
     if (old < 0 || leave_in_peace(judge, decision->pattern, first + (size_t)old,
                                   count - (size_t)old, BL_GROUND_IN_USE) < 0)
         return -1;
@@ -325,9 +334,8 @@ static int64_t leave_the_young(struct bl_judge *judge, const struct bl_decision 
 static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
                            const struct bl_study *study)
 {
-    uint64_t limit_ns = study->p99_ns + study->p99_ns / 2 + BL_JUDGE_TICK_NS;
     size_t first = decision.first_object;
-    int64_t old = leave_the_young(judge, &decision, study, limit_ns);
+    int64_t old = leave_the_young(judge, &decision, study);
     if (old < 0)
         return -1;
     decision.object_count = (size_t)old;
@@ -335,7 +343,6 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
     if (!judge->is_final && study->is_beginning && study->part_cost == 0) {
         uint64_t far_ns = 10 * study->p99_ns;
         far_ns = far_ns > STALE_NS ? far_ns : STALE_NS;
-        far_ns = far_ns > limit_ns ? far_ns : limit_ns;
         size_t stale = put_first(judge, first, (size_t)old, study, far_ns, is_idle);
         if (leave_in_peace(judge, decision.pattern, first + stale, (size_t)old - stale,
                            BL_GROUND_OLD) < 0)
