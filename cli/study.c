@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define SIBLINGS_MAX 512 /* the most common ones of a birth site are compared with */
+#define FEW_SHARE    20  /* see choose_order */
 
 static bool is_better(const struct bl_difference *d, const struct bl_difference *best)
 {
@@ -25,11 +26,20 @@ static void restart_parts(struct bl_study *study, uint32_t cost)
     study->lifetimes = (struct bl_lifetimes){.shortest_ns = UINT64_MAX, .first_end_ns = UINT64_MAX};
 }
 
+/* A path that few took, as the first requests of a virtual machine do, hardly tells an order: then
+ * all that were born at the site and ended the same way do. */
+static void choose_order(struct bl_study *study, const struct bl_order *at_site)
+{
+    if (study->order.count * FEW_SHARE < at_site->count)
+        study->order = *at_site;
+}
+
 static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
-                      const struct bl_difference *d)
+                      const struct bl_difference *d, struct bl_order *at_site)
 {
     struct bl_lifetimes *all = &study->lifetimes;
     struct bl_lifetimes its = bl_lifetimes_of(sibling->lifecycle, sibling->latest_ns);
+    bl_order_add(at_site, sibling->lifecycle);
     if (study->part_count > 0 && d->match_cost > study->part_cost)
         return;
     if (study->part_count == 0 || d->match_cost < study->part_cost)
@@ -57,6 +67,7 @@ void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
 {
     const struct bl_histories *all = judge->histories;
     const struct bl_item *birth = bl_pattern_birth(all, live);
+    struct bl_order at_site = {.count = 0};
     struct bl_difference d;
     size_t count;
     memset(study, 0, sizeof(*study));
@@ -79,11 +90,12 @@ void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
         bl_compare_patterns(judge->compare, live, sibling,
                             study->best ? study->difference.cost : UINT32_MAX, &d);
         if (d.is_part)
-            note_part(study, sibling, &d);
+            note_part(study, sibling, &d, &at_site);
         if (!study->best || is_better(&d, &study->difference)) {
             study->best = sibling;
             study->difference = d;
         }
     }
+    choose_order(study, &at_site);
     study->p99_ns = bl_lifetimes_p99(study->lifetimes.histogram, study->lifetimes.longest_ns);
 }
