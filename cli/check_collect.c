@@ -197,12 +197,17 @@ static struct bl_leak *add_leak(struct bl_leaks *leaks, struct bl_leak *leak,
 
 /* ---- counted buffers ---- */
 
+/* What is held, and where others speak against the accusation more than for it, may belong there:
+ * as what a table keeps that was filled once, and of which some was taken out again. */
+#define HELD_CONFIDENCE 0.5
+
 /* A cache that is never emptied at exit looks like one that never releases: what is held, and of
  * which no sibling shows that it should not be, is only told. */
 static enum bl_leak_fate fate_of(const struct collect *collect, const struct bl_finding *finding,
                                  enum bl_leak_reach reach)
 {
-    bool is_certain = finding->verdict == BL_VERDICT_MISSING_RELEASE ||
+    bool is_certain = (finding->verdict == BL_VERDICT_MISSING_RELEASE &&
+                       finding->confidence >= HELD_CONFIDENCE) ||
                       finding->verdict == BL_VERDICT_OVER_RELEASE;
     return is_certain || reach != BL_LEAK_HELD || collect->check->counts_held ? BL_LEAK_FAILS
                                                                               : BL_LEAK_NOTED;
