@@ -552,7 +552,8 @@ static void take_defaults(struct bl_check *check, const char *exe, const char *c
 static int judge(struct collect *collect, const struct bl_target *target,
                  const struct bl_collect_options *options, struct bl_error *error)
 {
-    struct bl_inspect_options inspect_options = {.judges = true};
+    struct bl_inspect_options inspect_options = {
+        .judges = true, .no_siblings = true, .store = options->store};
     struct bl_inspection inspection;
     inspect_options.model.own_count = options->own_count;
     memcpy(inspect_options.model.own, options->own, sizeof(options->own));

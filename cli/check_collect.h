@@ -19,7 +19,8 @@ struct bl_collect_options {
     size_t own_count;
     const char *symbol_paths[16];
     size_t symbol_path_count;
-    bool still_runs; /* it was not waited for */
+    struct bl_symbols_store *store; /* for the processes of one check; NULL: none */
+    bool still_runs;                /* it was not waited for */
 };
 
 /* Adds the process, and what it leaked. A ledger that cannot be read is a process that is unknown:

@@ -9,6 +9,7 @@
 #include "profile_file.h"
 #include "run_options.h"
 #include "session.h"
+#include "symbols.h"
 #include "text.h"
 
 #include <errno.h>
@@ -775,6 +776,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
         fputs(help, stdout);
         return 0;
     }
+    request.collect.store = bl_symbols_store_create();
     if (code == 0 && read_files(&request, error) < 0)
         code = BL_CODE_FAILED;
     see_environment(&request);
@@ -794,5 +796,6 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     bl_baseline_deinit(&request.check.baseline);
     bl_suppressions_destroy(request.check.suppressions);
     bl_leaks_destroy(request.check.leaks);
+    bl_symbols_store_destroy(request.collect.store);
     return code;
 }

@@ -59,7 +59,7 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
                                     inspection->model, &model_options, error);
     if (outcome == 0)
         outcome = bl_growth_apply(inspection->growth, inspection->model, &model_options, error);
-    if (outcome == 0 && options->judges)
+    if (outcome == 0 && options->judges && !options->no_siblings)
         outcome = bl_siblings_create(&inspection->siblings, inspection->reader, inspection->symbols,
                                      inspection->model, &model_options, error);
     if (outcome == 0 && options->balances)
@@ -101,6 +101,8 @@ int bl_inspect(struct bl_inspection *ret_inspection, const struct bl_target *tar
         outcome = bl_symbols_create(&inspection.symbols, inspection.reader, process, error);
     for (size_t i = 0; outcome == 0 && i < options->symbol_path_count; i++)
         bl_symbols_look_in(inspection.symbols, options->symbol_paths[i]);
+    if (outcome == 0 && options->store)
+        bl_symbols_share(inspection.symbols, options->store);
     if (outcome == 0)
         outcome = make_model(&inspection, target->is_running, options, error);
     if (outcome < 0) {

@@ -25,11 +25,13 @@
 struct bl_inspect_options {
     struct bl_model_options model;
     const char *match; /* only stacks with a function, file or module like this; NULL: all */
-    bool judges;     /* by site, buffers with a history get verdicts; heap blocks their siblings */
-    bool balances;   /* by call path */
-    const char *per; /* the function that ends a request; NULL: the one that is counted */
+    bool judges;      /* by site, buffers with a history get verdicts; heap blocks their siblings */
+    bool no_siblings; /* where those of heap blocks end is not asked: what costs most */
+    bool balances;    /* by call path */
+    const char *per;  /* the function that ends a request; NULL: the one that is counted */
     const char *symbol_paths[BL_SYMBOLS_PATHS_MAX];
     size_t symbol_path_count;
+    struct bl_symbols_store *store; /* NULL: symbols are not kept */
 };
 
 struct bl_inspection {

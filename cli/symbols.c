@@ -1,6 +1,7 @@
 #include "symbols.h"
 
 #include "hash.h"
+#include "readable.h"
 #include "text.h"
 
 #include <dwarf.h>
@@ -16,10 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* From the C++ runtime this program is linked with. */
-extern char *__cxa_demangle(const char *mangled, char *out, size_t *length, int *status);
-
 #define SCOPES_MAX 64
+
+#define STORE_MAX 96 /* modules; those that nobody uses go, the longest unused first */
 
 struct unit_range {
     Dwarf_Addr start;
@@ -39,6 +39,16 @@ struct module {
     bool has_ranges;
     struct unit_range *ranges;
     size_t range_count;
+    struct entry *entries; /* looked up in it */
+    bool is_stored;        /* in a store, which owns it */
+    uint64_t used;         /* the store's turn that it was last used in */
+    struct module *next;   /* in the store */
+};
+
+struct bl_symbols_store {
+    struct module *first;
+    size_t count;
+    uint64_t turn;
 };
 
 /* Frames of many stacks share few places; the exact flag decides which instruction is meant. */
@@ -59,9 +69,9 @@ struct entry {
 struct bl_symbols {
     const struct bl_reader *reader;
     pid_t process;
-    struct module *modules;
+    struct module **modules;
     uint32_t module_count;
-    struct entry *entries;
+    struct bl_symbols_store *store; /* NULL: none */
     struct timespec started;
     bool was_announced;
     bool is_quiet;
@@ -105,14 +115,17 @@ int bl_symbols_follow(struct bl_symbols *symbols, const struct bl_reader *reader
     symbols->reader = reader;
     if (count <= symbols->module_count)
         return 0;
-    struct module *grown = realloc(symbols->modules, count * sizeof(*grown));
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it has
+    struct module **grown = realloc(symbols->modules, count * sizeof(*grown));
     if (!grown)
         return bl_error_set(error, "not enough memory for symbols");
     symbols->modules = grown;
     for (uint32_t i = symbols->module_count; i < count; i++) {
-        symbols->modules[i] = (struct module){.path = NULL};
+        grown[i] = calloc(1, sizeof(**grown));
+        if (!grown[i])
+            return bl_error_set(error, "not enough memory for symbols");
         symbols->module_count = i + 1;
-        if (name_module(&symbols->modules[i], reader, bl_reader_module(reader, i)) < 0)
+        if (name_module(grown[i], reader, bl_reader_module(reader, i)) < 0)
             return bl_error_set(error, "not enough memory for symbols");
     }
     return 0;
@@ -156,24 +169,113 @@ static void free_symbols(struct bl_symbol *list, size_t count)
     free(list);
 }
 
+static void free_module(struct module *module)
+{
+    struct entry *entry;
+    struct entry *next;
+    HASH_ITER (hh, module->entries, entry, next) {
+        HASH_DEL(module->entries, entry); // NOLINT(clang-analyzer-unix.Malloc): the next is known
+        free_symbols(entry->symbols, entry->count);
+        free(entry);
+    }
+    free(module->path);
+    free(module->build_id);
+    free(module->ranges);
+    if (module->dwfl)
+        dwfl_end(module->dwfl);
+    free(module);
+}
+
+/* ---- what one hands on to the next ---- */
+
+struct bl_symbols_store *bl_symbols_store_create(void)
+{
+    return calloc(1, sizeof(struct bl_symbols_store));
+}
+
+static void drop_stored(struct bl_symbols_store *store, struct module **at)
+{
+    struct module *module = *at;
+    *at = module->next;
+    store->count--;
+    free_module(module);
+}
+
+/* Takes out those whose file was not found, as it may be there for the next, and then those that
+ * were not used for longest while there are too many. */
+static void trim_store(struct bl_symbols_store *store)
+{
+    for (struct module **at = &store->first; *at;) {
+        if ((*at)->was_opened && !(*at)->file)
+            drop_stored(store, at);
+        else
+            at = &(*at)->next;
+    }
+    while (store->count > STORE_MAX) {
+        struct module **oldest = &store->first;
+        for (struct module **at = &store->first; *at; at = &(*at)->next)
+            if ((*at)->used < (*oldest)->used)
+                oldest = at;
+        drop_stored(store, oldest);
+    }
+}
+
+size_t bl_symbols_store_count(const struct bl_symbols_store *store)
+{
+    return store->count;
+}
+
+void bl_symbols_store_destroy(struct bl_symbols_store *store)
+{
+    for (struct module *module = store ? store->first : NULL; module;) {
+        struct module *next = module->next;
+        free_module(module);
+        module = next;
+    }
+    free(store);
+}
+
+/* The build-id says that it is the same file, wherever the process had it from. */
+static struct module *find_stored(const struct bl_symbols_store *store, const struct module *module)
+{
+    struct module *found = store->first;
+    while (found && (strcmp(found->build_id, module->build_id) != 0 ||
+                     strcmp(found->path, module->path) != 0))
+        found = found->next;
+    return found;
+}
+
+void bl_symbols_share(struct bl_symbols *symbols, struct bl_symbols_store *store)
+{
+    symbols->store = store;
+    store->turn++;
+    for (uint32_t i = 0; i < symbols->module_count; i++) {
+        struct module *module = symbols->modules[i];
+        if (!*module->build_id)
+            continue;
+        struct module *stored = find_stored(store, module);
+        if (stored) {
+            free_module(module);
+            symbols->modules[i] = stored;
+        } else {
+            module->is_stored = true;
+            module->next = store->first;
+            store->first = module;
+            store->count++;
+        }
+        symbols->modules[i]->used = store->turn;
+    }
+}
+
 void bl_symbols_destroy(struct bl_symbols *symbols)
 {
     if (!symbols)
         return;
-    struct entry *entry;
-    struct entry *next;
-    HASH_ITER (hh, symbols->entries, entry, next) {
-        HASH_DEL(symbols->entries, entry); // NOLINT(clang-analyzer-unix.Malloc): the next is known
-        free_symbols(entry->symbols, entry->count);
-        free(entry);
-    }
-    for (uint32_t i = 0; symbols->modules && i < symbols->module_count; i++) {
-        free(symbols->modules[i].path);
-        free(symbols->modules[i].build_id);
-        free(symbols->modules[i].ranges);
-        if (symbols->modules[i].dwfl)
-            dwfl_end(symbols->modules[i].dwfl);
-    }
+    for (uint32_t i = 0; symbols->modules && i < symbols->module_count; i++)
+        if (!symbols->modules[i]->is_stored)
+            free_module(symbols->modules[i]);
+    if (symbols->store)
+        trim_store(symbols->store);
     free(symbols->modules);
     free(symbols);
 }
@@ -292,7 +394,7 @@ static bool try_given(struct bl_symbols *symbols, struct module *module,
 
 static void open_module(struct bl_symbols *symbols, uint32_t number)
 {
-    struct module *module = &symbols->modules[number];
+    struct module *module = symbols->modules[number];
     const struct bl_module *record = bl_reader_module(symbols->reader, number);
     size_t length = 0;
     const char *raw = record ? bl_reader_name(symbols->reader, record->path_name, &length) : NULL;
@@ -382,46 +484,6 @@ static Dwarf_Die *find_unit(struct module *module, Dwarf_Addr address, Dwarf_Add
     return dwarf_offdie(dwarf, module->ranges[low - 1].unit, storage);
 }
 
-static char *printable_bytes(const char *raw, size_t length)
-{
-    char *copy = malloc(length * 3 + 1);
-    if (copy)
-        bl_text_printable(copy, length * 3 + 1, raw, length);
-    return copy;
-}
-
-static char *printable_copy(const char *raw)
-{
-    return printable_bytes(raw, strlen(raw));
-}
-
-static char *readable_name(const char *raw)
-{
-    /* glibc's internal aliases: __GI___strdup is strdup to everybody else */
-    if (strncmp(raw, "__GI_", 5) == 0)
-        raw += 5;
-    int status = -1;
-    char *demangled = strncmp(raw, "_Z", 2) == 0 ? __cxa_demangle(raw, NULL, NULL, &status) : NULL;
-    char *copy = printable_copy(demangled && status == 0 ? demangled : raw);
-    free(demangled);
-    return copy;
-}
-
-/* A path below the directory of the compilation is shown from there, as people know it. */
-static char *readable_file(Dwarf_Die *unit, const char *raw)
-{
-    Dwarf_Attribute attribute;
-    const char *home = dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute));
-    size_t length = home ? strlen(home) : 0;
-    if (length > 1 && strncmp(raw, home, length) == 0 && raw[length] == '/')
-        raw += length + 1;
-    while (strncmp(raw, "./", 2) == 0)
-        raw += 2;
-    while (strncmp(raw, "../", 3) == 0)
-        raw += 3;
-    return printable_copy(raw);
-}
-
 static const char *die_name(Dwarf_Die *die)
 {
     Dwarf_Attribute attribute;
@@ -445,7 +507,7 @@ static void place_of_call(Dwarf_Die *unit, Dwarf_Die *inlined, struct bl_symbol 
         return;
     const char *name = dwarf_filesrc(files, file, NULL, NULL);
     if (name)
-        caller->file = readable_file(unit, name);
+        caller->file = bl_readable_file(unit, name);
     caller->line = line <= INT_MAX ? (int)line : 0;
 }
 
@@ -489,7 +551,7 @@ static char *elf_symbol(struct module *module, Dwarf_Addr address)
     const char *name =
         dwfl_module_addrinfo(module->file, address, &offset, &symbol, NULL, NULL, NULL);
     bool covers = name && *name && (symbol.st_size == 0 || offset < symbol.st_size);
-    return covers ? readable_name(name) : NULL;
+    return covers ? bl_readable_name(name) : NULL;
 }
 
 static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct entry *entry)
@@ -503,7 +565,7 @@ static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct en
     Dwarf_Line *line = dwarf_getsrc_die(unit, address - bias);
     const char *file = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
     if (file) {
-        entry->symbols[0].file = readable_file(unit, file);
+        entry->symbols[0].file = bl_readable_file(unit, file);
         dwarf_lineno(line, &entry->symbols[0].line);
     }
     size_t count = find_functions(unit, address - bias, functions, SCOPES_MAX);
@@ -520,7 +582,7 @@ static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct en
     entry->count = count;
     for (size_t i = 0; i < count; i++) {
         const char *name = die_name(&functions[i]);
-        grown[i].function = name ? readable_name(name) : NULL;
+        grown[i].function = name ? bl_readable_name(name) : NULL;
         grown[i].inlined = i + 1 < count;
         if (i + 1 < count)
             place_of_call(unit, &functions[i], &grown[i + 1]);
@@ -538,9 +600,9 @@ static void fill_managed(struct bl_symbols *symbols, const struct place *place,
     symbol->is_managed = true;
     if (!name || length == 0)
         return;
-    symbol->function = printable_bytes(name, end ? (size_t)(end - name) : length);
+    symbol->function = bl_readable_bytes(name, end ? (size_t)(end - name) : length);
     if (end && end + 1 < name + length)
-        symbol->file = printable_bytes(end + 1, (size_t)(name + length - end - 1));
+        symbol->file = bl_readable_bytes(end + 1, (size_t)(name + length - end - 1));
     symbol->line = (int)(place->offset >> 32 & INT_MAX);
 }
 
@@ -569,7 +631,7 @@ static void drop_system_headers(struct entry *entry)
 
 static struct entry *look_up(struct bl_symbols *symbols, struct place place)
 {
-    struct module *module = &symbols->modules[place.module];
+    struct module *module = symbols->modules[place.module];
     struct entry *entry = calloc(1, sizeof(*entry));
     struct bl_symbol *first = calloc(1, sizeof(*first));
     if (!entry || !first) {
@@ -603,13 +665,19 @@ static struct entry *look_up(struct bl_symbols *symbols, struct place place)
 static const struct bl_symbol *symbols_at(struct bl_symbols *symbols, const struct place *place,
                                           size_t *ret_count)
 {
+    /* names of Java methods are numbers of this ledger */
+    struct module *module = symbols->modules[place->is_managed ? 0 : place->module];
+    struct place key = *place;
     struct entry *entry;
-    HASH_FIND(hh, symbols->entries, place, sizeof(*place), entry);
+    if (module->is_stored)
+        key.module = 0; /* it has another number in each ledger */
+    HASH_FIND(hh, module->entries, &key, sizeof(key), entry);
     if (!entry) {
         entry = look_up(symbols, *place);
         if (!entry)
             return NULL;
-        HASH_ADD(hh, symbols->entries, place, sizeof(*place), entry);
+        entry->place = key;
+        HASH_ADD(hh, module->entries, place, sizeof(entry->place), entry);
     }
     *ret_count = entry->count;
     return entry->symbols;
@@ -672,7 +740,7 @@ static void place_variable(struct module *module, Dwarf_Addr address, struct bl_
             dwarf_formref_die(dwarf_attr(&die, DW_AT_specification, &attribute), &origin))
             die = origin;
         const char *file = dwarf_decl_file(&die);
-        char *readable = file ? readable_file(&unit, file) : NULL;
+        char *readable = file ? bl_readable_file(&unit, file) : NULL;
         if (readable)
             snprintf(variable->file, sizeof(variable->file), "%s", readable);
         free(readable);
@@ -688,7 +756,7 @@ static const char *find_symbol(struct bl_symbols *symbols, uint32_t number, uint
 {
     if (number == 0 || number >= symbols->module_count)
         return NULL;
-    struct module *module = &symbols->modules[number];
+    struct module *module = symbols->modules[number];
     if (!module->was_opened)
         open_module(symbols, number);
     if (!module->file)
@@ -719,11 +787,11 @@ bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t number, uint64_t o
     const char *raw = find_symbol(symbols, number, offset, &symbol, &inside);
     if (!raw)
         return false;
-    char *name = readable_name(raw);
+    char *name = bl_readable_name(raw);
     snprintf(ret_variable->name, sizeof(ret_variable->name), "%s", name ? name : "");
     free(name);
     ret_variable->inside = inside;
-    struct module *module = &symbols->modules[number];
+    struct module *module = symbols->modules[number];
     place_variable(module, offset + module->bias - inside, ret_variable);
     return *ret_variable->name != '\0';
 }
@@ -746,13 +814,13 @@ const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t nu
 
 const char *bl_symbols_module(struct bl_symbols *symbols, uint32_t module)
 {
-    return symbols->modules[module < symbols->module_count ? module : 0].name;
+    return symbols->modules[module < symbols->module_count ? module : 0]->name;
 }
 
 const char *bl_symbols_mismatch(const struct bl_symbols *symbols, size_t n)
 {
     for (uint32_t i = 0; i < symbols->module_count; i++)
-        if (symbols->modules[i].is_mismatch && n-- == 0)
-            return symbols->modules[i].path;
+        if (symbols->modules[i]->is_mismatch && n-- == 0)
+            return symbols->modules[i]->path;
     return NULL;
 }

@@ -44,6 +44,18 @@ void bl_symbols_destroy(struct bl_symbols *symbols);
 int bl_symbols_follow(struct bl_symbols *symbols, const struct bl_reader *reader,
                       struct bl_error *error);
 
+/* Modules that were opened and frames that were looked up, kept for the next process that has the
+ * same files: those with a build-id, some 100 of them. One bl_symbols at a time may use it. */
+struct bl_symbols_store;
+struct bl_symbols_store *bl_symbols_store_create(void); /* NULL without memory */
+/* Modules that are kept now. */
+size_t bl_symbols_store_count(const struct bl_symbols_store *store);
+/* After every bl_symbols that used it. */
+void bl_symbols_store_destroy(struct bl_symbols_store *store);
+/* Before the first frame is asked for. What bl_symbols_look_in was told must be the same for all.
+ */
+void bl_symbols_share(struct bl_symbols *symbols, struct bl_symbols_store *store);
+
 /* Says nothing on stderr about symbols that take their time: somebody has drawn there. */
 void bl_symbols_be_quiet(struct bl_symbols *symbols);
 

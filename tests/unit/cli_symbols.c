@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -128,6 +129,101 @@ START_TEST(a_return_address_belongs_to_the_call_before_it)
 }
 END_TEST
 
+/* A ledger in which this program has another number than in others, and one frame of it. */
+static struct synth *synth_with(const char *path, const struct self *self, uint32_t others,
+                                uint32_t *ret_frame)
+{
+    struct synth *synth = synth_create();
+    for (uint32_t i = 0; i < others; i++)
+        synth_module(synth, "/nonexistent", (const uint8_t *)"other", 5, 0);
+    uint32_t module =
+        synth_module(synth, path, self->build_id, self->build_id_length, BL_MODULE_MAIN);
+    *ret_frame = synth_frame(synth, 0, module, (uintptr_t)function_with_inlined - self->bias + 1);
+    return synth;
+}
+
+START_TEST(what_was_looked_up_is_handed_on_under_another_number)
+{
+    struct self self = this_program();
+    struct bl_symbols_store *store = bl_symbols_store_create();
+    const struct bl_symbol *first = NULL;
+    for (uint32_t turn = 0; turn < 3; turn++) {
+        uint32_t frame;
+        struct synth *synth = synth_with(self.path, &self, turn, &frame);
+        struct bl_reader *reader = NULL;
+        struct bl_symbols *symbols = symbols_of(synth, &reader);
+        size_t count;
+        bl_symbols_share(symbols, store);
+        const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+        ck_assert_str_eq(found[count - 1].function, "function_with_inlined");
+        ck_assert(!first || found == first);
+        first = found;
+        bl_symbols_destroy(symbols);
+        bl_reader_destroy(reader);
+        synth_destroy(synth);
+    }
+    bl_symbols_store_destroy(store);
+}
+END_TEST
+
+START_TEST(a_file_that_was_not_there_is_looked_for_again)
+{
+    struct self self = this_program();
+    struct bl_symbols_store *store = bl_symbols_store_create();
+    char path[] = "/tmp/cli_symbols.XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    unlink(path);
+    for (int is_there = 0; is_there < 2; is_there++) {
+        uint32_t frame;
+        struct synth *synth = synth_with(path, &self, 0, &frame);
+        struct bl_reader *reader = NULL;
+        struct bl_symbols *symbols = symbols_of(synth, &reader);
+        size_t count;
+        bl_symbols_share(symbols, store);
+        if (is_there)
+            ck_assert_int_eq(symlink(self.path, path), 0);
+        const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+        ck_assert(is_there == (found[count - 1].function != NULL));
+        bl_symbols_destroy(symbols);
+        bl_reader_destroy(reader);
+        synth_destroy(synth);
+    }
+    unlink(path);
+    bl_symbols_store_destroy(store);
+}
+END_TEST
+
+START_TEST(of_many_files_the_latest_are_kept)
+{
+    struct self self = this_program();
+    struct bl_symbols_store *store = bl_symbols_store_create();
+    char directory[] = "/tmp/cli_symbols.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    for (uint32_t turn = 0; turn < 300; turn++) {
+        uint32_t frame;
+        char path[64];
+        snprintf(path, sizeof(path), "%s/%u", directory, turn);
+        ck_assert_int_eq(symlink(self.path, path), 0);
+        struct synth *synth = synth_with(path, &self, 0, &frame);
+        struct bl_reader *reader = NULL;
+        struct bl_symbols *symbols = symbols_of(synth, &reader);
+        size_t count;
+        bl_symbols_share(symbols, store);
+        const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+        ck_assert_str_eq(found[count - 1].function, "function_with_inlined");
+        bl_symbols_destroy(symbols);
+        bl_reader_destroy(reader);
+        synth_destroy(synth);
+        unlink(path);
+        ck_assert_uint_eq(bl_symbols_store_count(store), turn < 96 ? turn + 1 : 96);
+    }
+    rmdir(directory);
+    bl_symbols_store_destroy(store);
+}
+END_TEST
+
 START_TEST(another_build_gives_no_names)
 {
     struct self self = this_program();
@@ -224,6 +320,9 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, inlined_frames_have_function_file_and_line);
     tcase_add_test(tests, a_return_address_belongs_to_the_call_before_it);
+    tcase_add_test(tests, what_was_looked_up_is_handed_on_under_another_number);
+    tcase_add_test(tests, a_file_that_was_not_there_is_looked_for_again);
+    tcase_add_test(tests, of_many_files_the_latest_are_kept);
     tcase_add_test(tests, another_build_gives_no_names);
     tcase_add_test(tests, a_library_without_debug_information_gives_its_exported_names);
     tcase_add_test(tests, cxx_names_are_demangled);
