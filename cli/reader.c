@@ -12,13 +12,13 @@
 #define CHUNK_BYTES (1u << 20)
 #define FREES_MAX   (1ull << 40) /* of one path: sums of them cannot overflow */
 
-/* One extent's share of a section, or what of it lies in the file and what does not. */
+/* One extent's share of a section. */
 struct part {
     uint64_t first;
     uint64_t count;
     uint64_t offset; /* in the file */
-    bool is_absent;  /* in the target's private memory, or beyond the end of a file that was cut */
-    uint8_t *data;   /* NULL: absent */
+    bool is_private; /* in the target's memory instead */
+    uint8_t *data;   /* NULL: private */
 };
 
 struct section {
@@ -51,7 +51,7 @@ struct source {
     uint64_t size;
     struct bl_header header;
     struct bl_extent extents[BL_EXTENTS_MAX];
-    uint32_t extent_count;
+    uint32_t extent_count;  /* up to the first that was lost */
     uint64_t bytes_planned; /* over all sections, at most the file's size: bounds overlaps */
     uint64_t bytes_loaded;  /* at most the machine's memory: a sparse file can claim anything */
 };
@@ -182,6 +182,9 @@ static int refresh(struct source *source)
     if (fstat(source->fd, &status) < 0)
         return bl_error_set(source->error, "cannot read %s: %s", source->path, strerror(errno));
     source->size = (uint64_t)status.st_size;
+    for (uint32_t i = 0; i < source->extent_count; i++)
+        if (source->extents[i].pages == 0)
+            source->extent_count = i;
     return 0;
 }
 
@@ -205,19 +208,35 @@ static int check_extent(struct source *source, uint32_t number)
     return 0;
 }
 
-/* How many records of a section its extents can hold. */
+/* How many records of a section an extent holds. After one that is not whole the section has no
+ * more: what was published later is lost with it. */
+static uint64_t records_in(const struct source *source, const struct bl_extent *extent,
+                           enum bl_section section, bool *ret_whole)
+{
+    uint64_t length = (uint64_t)extent->pages * BL_PAGE;
+    uint64_t present = extent->flags & BL_EXTENT_PRIVATE ? length : present_bytes(source, extent);
+    *ret_whole = present == length;
+    return present / record_sizes[section];
+}
+
+/* How many records of a section its extents hold. */
 static int measure(struct source *source, enum bl_section section, uint64_t *ret_capacity,
-                   size_t *ret_parts)
+                   size_t *ret_parts, bool *ret_whole)
 {
     uint64_t capacity = 0;
     size_t parts = 0;
+    *ret_whole = source->extent_count == source->header.extents_used;
     for (uint32_t i = 0; i < source->extent_count; i++) {
+        bool is_whole;
         if (source->extents[i].section != (uint16_t)section)
             continue;
         if (check_extent(source, i) < 0)
             return -1;
-        capacity += (uint64_t)source->extents[i].pages * BL_PAGE / record_sizes[section];
+        capacity += records_in(source, &source->extents[i], section, &is_whole);
         parts++;
+        *ret_whole = *ret_whole && is_whole;
+        if (!is_whole)
+            break;
     }
     *ret_capacity = capacity;
     *ret_parts = parts;
@@ -232,17 +251,18 @@ static int settle(struct source *source, enum bl_section section, uint64_t *ret_
     uint64_t planned_before = source->bytes_planned;
     for (int attempt = 0;; attempt++) {
         uint64_t capacity;
+        bool is_whole;
         source->bytes_planned = planned_before;
-        if (refresh(source) < 0 || measure(source, section, &capacity, ret_parts) < 0)
+        if (refresh(source) < 0 || measure(source, section, &capacity, ret_parts, &is_whole) < 0)
             return -1;
         uint64_t published = source->header.published[section];
         if (published <= capacity && published < UINT32_MAX) {
             *ret_count = published;
             return 0;
         }
-        if (attempt == 3) {
+        if (attempt == 3 || !is_whole) {
             *ret_count = capacity < UINT32_MAX ? capacity : UINT32_MAX - 1;
-            ++*damage;
+            *damage += is_whole;
             return 0;
         }
     }
@@ -255,29 +275,25 @@ static int plan(struct source *source, enum bl_section which, struct section *se
     size_t parts;
     if (settle(source, which, &section->count, &parts, damage) < 0)
         return -1;
-    section->parts = calloc(2 * parts + 1, sizeof(struct part));
+    section->parts = calloc(parts + 1, sizeof(struct part));
     if (!section->parts)
         return bl_error_set(source->error, "not enough memory to read %s", source->path);
     uint64_t first = 0;
-    for (uint32_t i = 0; i < source->extent_count; i++) {
+    for (uint32_t i = 0; i < source->extent_count && section->part_count < parts; i++) {
         const struct bl_extent *extent = &source->extents[i];
+        bool is_whole;
         if (extent->section != (uint16_t)which)
             continue;
-        uint64_t room = (uint64_t)extent->pages * BL_PAGE / record_sizes[which];
+        uint64_t room = records_in(source, extent, which, &is_whole);
         uint64_t left = section->count - first;
-        uint64_t count = left < room ? left : room;
-        uint64_t present = present_bytes(source, extent) / record_sizes[which];
-        if (present > count)
-            present = count;
-        if (present > 0)
-            section->parts[section->part_count++] =
-                (struct part){.first = first, .count = present, .offset = extent->offset};
-        if (present < count)
-            section->parts[section->part_count++] = (struct part){
-                .first = first + present, .count = count - present, .is_absent = true};
-        if (extent->flags & BL_EXTENT_PRIVATE)
-            section->private_count += count;
-        first += count;
+        struct part *part = &section->parts[section->part_count++];
+        *part = (struct part){.first = first,
+                              .count = left < room ? left : room,
+                              .offset = extent->offset,
+                              .is_private = extent->flags & BL_EXTENT_PRIVATE};
+        if (part->is_private)
+            section->private_count += part->count;
+        first += part->count;
     }
     return 0;
 }
@@ -291,7 +307,7 @@ static int load(struct source *source, struct bl_reader *reader, enum bl_section
     for (size_t i = 0; i < section->part_count; i++) {
         struct part *part = &section->parts[i];
         uint64_t length = part->count * record_sizes[which];
-        if (part->is_absent || length == 0)
+        if (part->is_private || length == 0)
             continue;
         source->bytes_loaded += length;
         part->data = source->bytes_loaded <= memory ? malloc(length) : NULL;
@@ -380,7 +396,7 @@ static int load_live(struct source *source, struct bl_reader *reader)
         const struct part *part = &section->parts[i];
         /* record 0 is never used */
         uint64_t at = i == 0 ? 1 : 0;
-        while (!part->is_absent && outcome == 0 && at < part->count) {
+        while (!part->is_private && outcome == 0 && at < part->count) {
             uint64_t left = part->count - at;
             size_t count = left < per_chunk ? (size_t)left : per_chunk;
             outcome = scan_chunk(source, reader, copies, count, part->offset + at * sizeof(*copies),
@@ -488,7 +504,7 @@ static int scan_objects(struct source *source, struct bl_reader *reader, take_ob
     for (size_t i = 0; i < section->part_count && outcome == 0; i++) {
         const struct part *part = &section->parts[i];
         /* record 0 is never used */
-        for (uint64_t at = i == 0; !part->is_absent && outcome == 0 && at < part->count;) {
+        for (uint64_t at = i == 0; !part->is_private && outcome == 0 && at < part->count;) {
             uint64_t left = part->count - at;
             size_t count = left < per_chunk ? (size_t)left : per_chunk;
             uint64_t from = part->offset + at * sizeof(*copies);
@@ -858,16 +874,15 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     return 0;
 }
 
-/* What the directory says the file has, and it has not. An entry of the directory that was lost
- * says nothing: one page at least. */
+/* What the directory says the file has, and it has not. An entry that was lost says nothing: one
+ * page at least. */
 static uint64_t count_lost(const struct source *source)
 {
-    uint64_t lost = 0;
+    uint64_t lost = (uint64_t)(source->header.extents_used - source->extent_count) * BL_PAGE;
     for (uint32_t i = 0; i < source->extent_count; i++) {
         const struct bl_extent *extent = &source->extents[i];
-        uint64_t length = (uint64_t)(extent->pages > 0 ? extent->pages : 1) * BL_PAGE;
         if (!(extent->flags & BL_EXTENT_PRIVATE))
-            lost += length - present_bytes(source, extent);
+            lost += (uint64_t)extent->pages * BL_PAGE - present_bytes(source, extent);
     }
     return lost;
 }

@@ -52,7 +52,8 @@ uint64_t bl_reader_private_records(const struct bl_reader *reader, enum bl_secti
 uint64_t bl_reader_damage(const struct bl_reader *reader);
 
 /* Of what the file had, how much is not in it any more: it was cut short, or its directory was
- * lost, as when the power went. The records there are as if they had not been published. */
+ * lost, as when the power went. The records there, and later ones of the same section, are as if
+ * they had not been published. */
 uint64_t bl_reader_lost_bytes(const struct bl_reader *reader);
 
 /* The live buffers that were whole when they were read, in no order. Those that the program asked
