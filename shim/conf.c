@@ -18,6 +18,7 @@ void bl_conf_defaults(struct bl_conf *conf)
         .signal = SIGUSR1,
         .follow = true,
         .at_exit = true,
+        .java_blocks = 64u << 10,
         .java_check = 4096,
         .reach_signal = SIGRTMAX - 3,
     };
@@ -230,6 +231,11 @@ static const char *set_option(struct bl_conf *conf, struct value key, struct val
         return parse_real_time_signal(v, &conf->reach_signal)
                    ? NULL
                    : "a real-time signal such as RTMAX-3, or none";
+    if (equals(key, "java_blocks")) {
+        bool ok = parse_size(v, &number) && number >= 1 && number <= 1ull << 60;
+        conf->java_blocks = ok ? number : conf->java_blocks;
+        return ok ? NULL : "a size, for example 64K";
+    }
     if (equals(key, "java_check"))
         return parse_count(v, 1, 1000000000, &conf->java_check) ? NULL : "a count from 1";
     if (equals(key, "fault_arena"))

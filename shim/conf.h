@@ -30,6 +30,7 @@ struct bl_conf {
     size_t per_length;
     uint64_t limit_bytes; /* 0 = none */
     bool limit_fails;
+    uint64_t java_blocks; /* the smallest block taken below Java code whose Java stack is taken */
     uint32_t java_check;  /* one in so many recognised Java stacks is compared with the true one */
     uint32_t fault_arena; /* for tests: every n-th mapping of private memory fails; 0 = none */
 };

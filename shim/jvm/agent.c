@@ -327,7 +327,7 @@ static void follow_direct_memory(void)
         !bl_java_direct_start(the_machine, call_trace, (uint8_t)number, bl_java_visit_want))
         return;
     bl_java_visit_follow((uint8_t)number);
-    bl_hook_list_add(&(struct bl_hook_note){.function = "malloc, of 64 KiB and more",
+    bl_hook_list_add(&(struct bl_hook_note){.function = "malloc, of java_blocks= (64K) and more",
                                             .class_number = (uint32_t)number,
                                             .method = BL_HOOK_SYMBOL,
                                             .module = identity.libjvm});

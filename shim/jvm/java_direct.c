@@ -397,7 +397,7 @@ bool bl_java_direct_start(JavaVM *the_machine, void *call_trace, uint8_t class_n
     direct_class = class_number;
     on_taken = taken;
     bl_track_large = record;
-    bl_store_release(&bl_track_large_bytes, (size_t)BL_JAVA_DIRECT_MIN_BYTES);
+    bl_store_release(&bl_track_large_bytes, (size_t)bl_track_conf.java_blocks);
     return true;
 }
 

@@ -5,7 +5,8 @@
  * uses Unsafe or calls malloc itself (java.lang.foreign) are class java-direct, with the Java stack
  * alone. Other large blocks that are taken below Java code, by a library of the program or by the
  * virtual machine, stay in class heap; their stacks are the native frames and the Java frames that
- * called them. Below BL_JAVA_DIRECT_MIN_BYTES a block is in class heap and no stack of Java's is
+ * called them: of code that calls back into Java, and is called by it again, the innermost native
+ * frames and all Java frames. Below java_blocks= a block is in class heap and no stack of Java's is
  * asked for.
  *
  * A stack tells who made a pool grow, not who keeps what is in the pool.
@@ -25,8 +26,7 @@
 
 #include <jvmti.h>
 
-#define BL_JAVA_DIRECT_CLASS     "java-direct"
-#define BL_JAVA_DIRECT_MIN_BYTES (64u << 10)
+#define BL_JAVA_DIRECT_CLASS "java-direct"
 
 /* A native method that takes memory for Java code; before start. */
 void bl_java_direct_add_taker(jmethodID method);

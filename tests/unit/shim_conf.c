@@ -38,6 +38,7 @@ static void check_same(const struct bl_conf *a, const struct bl_conf *b)
     ck_assert_int_eq(a->limit_fails, b->limit_fails);
     ck_assert_int_eq(a->quiet, b->quiet);
     ck_assert_int_eq(a->mmap, b->mmap);
+    ck_assert_uint_eq(a->java_blocks, b->java_blocks);
     ck_assert_uint_eq(a->java_check, b->java_check);
     ck_assert_uint_eq(a->fault_arena, b->fault_arena);
 }
@@ -52,6 +53,7 @@ START_TEST(defaults_are_the_documented_ones)
                                        .signal = SIGUSR1,
                                        .follow = true,
                                        .at_exit = true,
+                                       .java_blocks = 65536,
                                        .java_check = 4096};
     check_same(&conf, &documented);
 }
@@ -69,6 +71,16 @@ START_TEST(limit_is_a_size_and_its_action_report_or_fail)
     conf = parse("limit=0:limit_action=abort", &c);
     ck_assert(c.count == 2 && !conf.limit_fails && conf.limit_bytes == 0);
     ck_assert_str_eq(c.accepted, "report or fail");
+}
+END_TEST
+
+START_TEST(java_blocks_is_a_size_of_at_least_one_byte)
+{
+    struct complaint c;
+    struct bl_conf conf = parse("java_blocks=4K", &c);
+    ck_assert(c.count == 0 && conf.java_blocks == 4096);
+    conf = parse("java_blocks=0", &c);
+    ck_assert(c.count == 1 && conf.java_blocks == 65536);
 }
 END_TEST
 
@@ -303,7 +315,7 @@ START_TEST(the_last_of_two_values_counts)
 }
 END_TEST
 
-RUN_SUITE("shim conf", defaults_are_the_documented_ones,
+RUN_SUITE("shim conf", defaults_are_the_documented_ones, java_blocks_is_a_size_of_at_least_one_byte,
           limit_is_a_size_and_its_action_report_or_fail, depth_takes_1_to_512,
           no_options_leave_the_defaults_without_complaint, depth_takes_1_to_512,
           sample_takes_sizes_with_units, interval_takes_times_with_units, per_takes_one_function,
