@@ -365,6 +365,46 @@ static void handed_over(void)
     g_async_queue_pop(answers);
 }
 
+/* ---- a pipeline of threads, that the end of the program cuts ---- */
+
+#define STAGES 3
+
+static GAsyncQueue *stages[STAGES];
+
+/* Each has a reference of its own while it works. */
+static gpointer run_stage(gpointer data)
+{
+    GAsyncQueue **stage = data;
+    for (;;) {
+        GBytes *body = g_async_queue_pop(*stage);
+        GBytes *own = hold(body);
+        if (stage + 1 < stages + STAGES)
+            g_async_queue_push(stage[1], hold(body));
+        drop(body);
+        end_request(own);
+    }
+    return NULL;
+}
+
+static void request_to_pipeline(long number)
+{
+    GBytes *body = read_body(number);
+    if (corpus_is_unlucky(number))
+        hold(body);
+    g_async_queue_push(stages[0], body);
+    while (g_async_queue_length(stages[0]) > 16)
+        g_thread_yield();
+}
+
+static void cut_pipeline(void)
+{
+    for (int i = 0; i < STAGES; i++)
+        stages[i] = g_async_queue_new();
+    for (int i = 0; i < STAGES; i++)
+        g_thread_unref(g_thread_new("stage", run_stage, &stages[i]));
+    corpus_serve(request_to_pipeline);
+}
+
 /* ---- rounds of buffers that threads share; some of each round are lost ---- */
 
 static GBytes *shared[ROUND];
@@ -480,6 +520,7 @@ static const struct corpus_case cases[] = {
     {"keeping_some", keeping_some},
     {"batches", batches},
     {"handed_over", handed_over},
+    {"cut_pipeline", cut_pipeline},
     {"rounds", rounds},
     {"rounds_in_pool", rounds_in_pool},
     {"replaced_global", replaced_global},

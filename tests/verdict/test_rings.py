@@ -44,6 +44,7 @@ CASES = [
           'ring_for_each_thread', 32, 20000, threads=4),
     clean('the last batch, half full', 'batches', 50, 5050),
     clean('what is in a queue to another thread', 'handed_over', 20),
+    Case('clean: a pipeline of threads that the end of the program cuts', 'cut_pipeline', 5000),
     clean('rounds of buffers that four threads share', 'rounds', 0, threads=4),
     clean('rounds of buffers for the threads of a pool', 'rounds_in_pool', 0, threads=4),
     Case('clean: a global that is replaced', 'replaced_global', 2000,
