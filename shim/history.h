@@ -5,8 +5,9 @@
  * Operations are records in EVENTS, listed from the buffer's object; equal ones (op, stack, delta)
  * fold. When the buffer ends well, the multiset of its operations is looked up among the
  * LIFECYCLES: known, it is counted and the events are free again; new, its events become the
- * exemplar. Both are bounded. In a history that is full, retains and releases within one call
- * cancel each other, down to a count of such pairs; what then finds no room is counted. Of the
+ * exemplar. In which order births and ends came is counted with it, see struct bl_lifecycle. Both
+ * are bounded. In a history that is full, retains and releases within one call cancel each other,
+ * down to a count of such pairs; what then finds no room is counted. Of the
  * lifecycles the least useful is evicted.
  *
  * Threads: an object's history is its caller's, who holds what guards the object; the lock of the
