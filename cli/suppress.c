@@ -617,10 +617,8 @@ void bl_suppressions_write(FILE *out, const struct bl_leak *leak)
 static const char builtin[] =
     "# Each holds only for what the library allocates itself: a constructor that the loader runs,\n"
     "# a class_init, a callback or a native method that leaks is the user's.\n"
-    "# glibc: the tables of locales, converters and the name service stay until the process ends;\n"
+    "# glibc: the tables of locales and the name service stay until the process ends;\n"
     "# its own __libc_freeres gives them back for valgrind only.\n"
-    "leak[class=heap,within=libc.so*]:^__libc_freeres_fn$\n"
-    "leak[class=heap,within=libc.so*]:^__gconv_\n"
     "leak[class=heap,within=libc.so*]:^_nl_load_locale\n"
     "leak[class=heap,within=libc.so*]:^__nss_module_\n"
     "leak[class=heap,within=libc.so*]:^__nss_configure_lookup\n"
