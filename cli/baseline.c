@@ -124,6 +124,24 @@ int bl_baseline_parse(struct bl_baseline *baseline, const char *name, const char
     return take_root(baseline, root, &why, name, error);
 }
 
+/* Where a merge left both sides; 0: nowhere. */
+static size_t find_conflict(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+    size_t number = 0;
+    bool found = false;
+    while (file && !found && getline(&line, &size, file) > 0) {
+        number++;
+        found = strncmp(line, "<<<<<<< ", 8) == 0;
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return found ? number : 0;
+}
+
 int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be_missing,
                      struct bl_error *error)
 {
@@ -131,10 +149,19 @@ int bl_baseline_read(struct bl_baseline *baseline, const char *path, bool may_be
     *baseline = (struct bl_baseline){.entries = NULL};
     if (access(path, F_OK) < 0 && errno == ENOENT && may_be_missing)
         return 0;
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        return bl_error_set(error, "cannot read the baseline %s: it is a directory", path);
     if (access(path, R_OK) < 0)
         return bl_error_set(error, "cannot read the baseline %s: %s; --update-baseline makes one",
                             path, strerror(errno));
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    size_t conflict = root ? 0 : find_conflict(path);
+    if (conflict > 0)
+        return bl_error_set(error,
+                            "%s:%zu: no baseline: a merge left a conflict in it; keep the leaks of "
+                            "both sides",
+                            path, conflict);
     return take_root(baseline, root, &why, path, error);
 }
 

@@ -446,10 +446,38 @@ static int read_sanitizers(struct bl_check *check, struct bl_error *error)
     return 0;
 }
 
+/* The file, or where it would be made. */
+static bool may_write(const char *path)
+{
+    char copy[PATH_MAX];
+    if (access(path, F_OK) == 0 || snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
+        return access(path, W_OK) == 0;
+    char *slash = strrchr(copy, '/');
+    if (slash)
+        slash[slash == copy] = '\0';
+    return access(slash ? copy : ".", W_OK) == 0;
+}
+
+static int look_at_outputs(const struct request *request, struct bl_error *error)
+{
+    const struct bl_check *check = &request->check;
+    const char *const paths[] = {
+        request->output_path,   request->json_path,
+        request->junit_path,    request->sarif_path,
+        request->markdown_path, request->gitlab_path,
+        request->generate_path, check->updates_baseline ? check->baseline_path : NULL};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (paths[i] && !may_write(paths[i]))
+            return bl_error_set(error, "cannot write %s: %s", paths[i], strerror(errno));
+    return 0;
+}
+
 /* Before anything is run, so that a mistake in a file does not cost the run. */
 static int read_files(struct request *request, struct bl_error *error)
 {
     struct bl_check *check = &request->check;
+    if (look_at_outputs(request, error) < 0)
+        return -1;
     if (bl_leaks_create(&check->leaks, error) < 0 ||
         bl_suppressions_create(&check->suppressions, error) < 0)
         return -1;
@@ -730,9 +758,11 @@ static int write_report(const struct request *request, struct bl_error *error)
     if (!out)
         return bl_error_set(error, "cannot write to %s: %s",
                             is_file ? request->output_path : "stderr", strerror(errno));
-    int outcome = write(out, &request->check, error);
-    if (outcome == 0 && request->generates && !request->generate_path)
+    int outcome = 0;
+    if (request->generates && !request->generate_path)
         outcome = bl_check_write_suppressions(out, &request->check, error);
+    if (outcome == 0)
+        outcome = write(out, &request->check, error);
     if (fclose(out) != 0 && outcome == 0)
         outcome = bl_error_set(error, "cannot write the report: %s", strerror(errno));
     return outcome;
@@ -747,7 +777,10 @@ static int conclude(struct request *request, struct bl_error *error)
         return BL_CODE_FAILED;
     if (check->updates_baseline)
         bl_say("the baseline was written to %s", check->baseline_path);
-    if (write_files(request, error) < 0 || write_report(request, error) < 0)
+    /* what was found is told all the same */
+    struct bl_error ignored;
+    bool is_written = write_files(request, error) == 0;
+    if (write_report(request, is_written ? error : &ignored) < 0 || !is_written)
         return BL_CODE_FAILED;
     return bl_check_code(check, request->leaks_code);
 }

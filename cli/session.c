@@ -374,9 +374,13 @@ static void take_signals(struct bl_session *session)
     }
 }
 
-static void say_child_end(const struct bl_session *session, size_t tracked)
+static void say_child_end(struct bl_session *session, size_t tracked)
 {
     char signal[BL_TEXT_NUMBER];
+    bool was_said = session->is_end_said;
+    session->is_end_said = true;
+    if (was_said)
+        return;
     if (WIFSIGNALED(session->child_status))
         bl_say("%s[%d] was killed by %s", session->child_name, (int)session->child,
                bl_text_signal(signal, WTERMSIG(session->child_status)));
@@ -536,6 +540,7 @@ int bl_session_run(struct bl_session *session, struct bl_error *error)
     snprintf(session->child_name, sizeof(session->child_name), "%s",
              slash ? slash + 1 : session->command[0]);
     session->child_ended = false;
+    session->is_end_said = false;
     int code = start_program(session, error);
     if (code != 0)
         return code;

@@ -61,6 +61,7 @@ struct bl_session {
     size_t suspect_count;
 
     bool child_ended;
+    bool is_end_said;
     bool is_interrupted; /* asked to end: INT, TERM, HUP or QUIT came */
     sigset_t old_mask;
     int signal_fd;

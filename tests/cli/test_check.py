@@ -49,6 +49,32 @@ class Running(CheckTest):
         self.check('--', '/nonexistent', code=127)
         self.check('--', '/etc/passwd', code=126)
 
+    def test_files_that_cannot_be_written_are_told_before_the_run_or_cost_no_report(self):
+        ran = self.home / 'ran'
+        for option in ('--json', '--junit', '--sarif', '--markdown', '--gitlab', '--output'):
+            self.refuse('cannot write /nonexistent/file: ', 'check', option, '/nonexistent/file', '--', 'touch', ran)
+        self.refuse('cannot write /nonexistent/file: ', 'check', '--baseline', '/nonexistent/file',
+                    '--update-baseline', '--', 'touch', ran)
+        self.refuse('cannot write /nonexistent/file: ', 'check', '--gen-suppressions=/nonexistent/file', '--',
+                    'touch', ran)
+        self.assertFalse(ran.exists())
+        said = self.check('--sarif', '/dev/full', '--', PROGRAMS / 'check_before', 'lose', '1', '50', code=1)
+        self.assertEqual(said['outcome'], 'leaks')
+        self.assertIn('lose_blocks', self.done.stderr)
+        self.assertIn('cannot write /dev/full', self.done.stderr)
+
+    def test_the_summary_is_the_last_line_and_an_end_is_told_once(self):
+        self.check('--gen-suppressions', '--', PROGRAMS / 'check_before', 'lose', '1', '50', code=23)
+        self.assertIn('\nleak:^', '\n' + self.done.stderr)
+        self.assertRegex(self.done.stderr.splitlines()[-1], '^bufleak check: leaks, ')
+        with subprocess.Popen([str(CLI), 'check', '--', 'sh', '-c', 'echo here; exec sleep 60'], env=self.env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+            running.stdout.readline()
+            running.terminate()
+            _, said = running.communicate(timeout=LIMIT)
+        self.assertEqual(running.returncode, 128 + signal.SIGTERM)
+        self.assertEqual(said.count('was killed by SIGTERM'), 1, said)
+
     def test_nothing_tracked_is_an_error(self):
         program = self.home / 'static'
         subprocess.run(['gcc', '-static', '-x', 'c', '-', '-o', program], check=True, text=True,
@@ -121,6 +147,10 @@ class Running(CheckTest):
         bad.write_text('{"leaks": [}')
         said = self.bufleak('check', '--baseline', bad, 'true', code=1).stderr
         self.assertRegex(said, f'{bad}:1:[0-9]+: no baseline: ')
+        bad.write_text('{"schema": 1, "leaks": [\n<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> topic\n]}\n')
+        self.assertIn(f'{bad}:2: no baseline: a merge left a conflict', self.bufleak(
+            'check', '--baseline', bad, 'true', code=1).stderr)
+        self.refuse('it is a directory', 'check', '--baseline', self.home, 'true')
         for arguments in (['--allow', 'heap:count=x'], ['--tolerance', 'much'], ['--repeat', '0'],
                           ['--error-exitcode', '256'], ['--update-baseline'], []):
             self.bufleak('check', *arguments, *(['true'] if arguments else []), code=2)
