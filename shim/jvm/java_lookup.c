@@ -57,8 +57,8 @@ void bl_java_lookup_arm(const char *libjvm, const char *no_hooks_why)
     uint64_t lookup = bl_hook_entry_find(libjvm, LOOKUP, &size);
     if (!why && !lookup)
         why = "the library has no function of this name";
-    if (!why)
-        bl_hook_entry_install(lookup, size, &spec, &why);
+    if (!why && bl_hook_entry_install(lookup, size, &spec, &why) == 0)
+        why = NULL;
     bl_hook_list_add(&(struct bl_hook_note){.function = NOTE,
                                             .class_number = CLASS_HEAP,
                                             .method = why ? BL_HOOK_NONE : BL_HOOK_ENTRY,

@@ -118,6 +118,9 @@ def check_clean(tap, directory):
     tap.equal(reached["java_reach"]["collected"], 0, "of the correct proxy's none was collected unreleased")
     tap.equal([place(g["blame"]) for g in accusations(found)
                if g["class"] == "netty-bytebuf"], [], "the correct proxy is not accused")
+    tap.equal((found["losses"]["hooks_refused"],
+               [h["function"] for h in found["hooks"] if h["method"] == "none"]), (0, []),
+              "everything that is to be seen of it is seen")
     table = class_of(found, "netty-bytebuf")
     tap.claim(table["allocs"] > 5 * REQUESTS and table["over_releases"] == 0,
               "all its buffers were followed, and none was released too often", table)
