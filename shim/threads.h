@@ -22,7 +22,7 @@
 #define BL_NOTED       128u
 #define BL_FOUND       128u
 #define BL_JAVA_FRAMES 256u
-#define BL_JAVA_MEMO   256u
+#define BL_JAVA_MEMO   512u
 #define BL_SPARES      16u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
@@ -94,6 +94,7 @@ struct bl_java_frame {
 /* Of one that returns into the interpreter: what its caller executes. */
 struct bl_java_interpreted {
     uint32_t frame;
+    const uint64_t *base; /* of the caller's frame */
     uint64_t method;
     uint64_t variables;
     uint64_t position;

@@ -153,12 +153,14 @@ BL_INLINE uint64_t mix(uint64_t h, uint64_t value)
     return h ^ h >> 32;
 }
 
-/* The same with every bit of both in every bit of the result: of a chain the hash is all that is
- * compared. */
+/* Of a chain the hash is all that is compared. A value is scrambled, every bit into every bit, and
+ * enters with a factor of its position: sum of s(value) * odd^n. The values of several frames are
+ * scrambled side by side, and wait for one another only for a sum and a product. */
 BL_INLINE uint64_t mix_well(uint64_t h, uint64_t value)
 {
-    h = mix(h, value) * 0xc4ceb9fe1a85ec53u;
-    return h ^ h >> 29;
+    value = (value ^ value >> 32) * 0xff51afd7ed558ccdu;
+    value = (value ^ value >> 29) * 0xc4ceb9fe1a85ec53u;
+    return (h + (value ^ value >> 32)) * 0x9fb21c651e98df25u;
 }
 
 /* What hashes depend on besides the chain. */
@@ -175,30 +177,38 @@ BL_INLINE uint64_t mix_interpreted(uint64_t h, const uint64_t *outer)
                     outer[WORD_POSITION]);
 }
 
-BL_INLINE bool stands(const struct bl_thread_state *t, const struct bl_java_interpreted *i)
+/* What differs; 0: nothing. */
+BL_INLINE uint64_t change_of(const struct bl_java_frame *f)
 {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    const uint64_t *outer = (const uint64_t *)(uintptr_t)t->java_frames[i->frame].outer;
-    return outer[WORD_METHOD] == i->method && outer[WORD_VARIABLES] == i->variables &&
-           outer[WORD_POSITION] == i->position;
+    return (f->at[0] ^ f->outer) | (f->at[1] ^ f->pc);
+}
+
+BL_INLINE uint64_t change_of_interpreted(const struct bl_java_interpreted *i)
+{
+    return (i->base[WORD_METHOD] ^ i->method) | (i->base[WORD_VARIABLES] ^ i->variables) |
+           (i->base[WORD_POSITION] ^ i->position);
 }
 
 /* How many frames of the latest chain, outermost first, are as they were: what they hold is looked
- * at, all of it. The memory above the innermost frame is the thread's stack. */
+ * at, all of it. The memory above the innermost frame is the thread's stack. Four at a time, which
+ * costs one branch that is foreseen. */
 BL_INLINE uint32_t count_standing(const struct bl_thread_state *t, const uint64_t *innermost)
 {
+    const struct bl_java_frame *f = t->java_frames;
+    uint32_t limit = t->java_frame_count;
     uint32_t count = 0;
-    while (count < t->java_frame_count) {
-        const struct bl_java_frame *f = &t->java_frames[count];
-        if (f->at < innermost || f->at[0] != f->outer || f->at[1] != f->pc)
-            break;
+    while (limit > 0 && f[limit - 1].at < innermost)
+        limit--;
+    while (count + 4 <= limit && !(change_of(&f[count]) | change_of(&f[count + 1]) |
+                                   change_of(&f[count + 2]) | change_of(&f[count + 3])))
+        count += 4;
+    while (count < limit && !change_of(&f[count]))
         count++;
-    }
     for (uint32_t i = 0; i < t->java_interpreted_count; i++) {
         const struct bl_java_interpreted *interpreted = &t->java_interpreted[i];
         if (interpreted->frame >= count)
             break;
-        if (!stands(t, interpreted))
+        if (change_of_interpreted(interpreted))
             return interpreted->frame;
     }
     return count;
@@ -228,7 +238,7 @@ BL_INLINE uint64_t add_frame(struct bl_thread_state *t, const uint64_t *frame, u
     h = mix_well(h, frame[1]);
     if (frame[1] - start < length && outer) {
         t->java_interpreted[t->java_interpreted_count++] = (struct bl_java_interpreted){
-            n, outer[WORD_METHOD], outer[WORD_VARIABLES], outer[WORD_POSITION]};
+            n, outer, outer[WORD_METHOD], outer[WORD_VARIABLES], outer[WORD_POSITION]};
         h = mix_interpreted(h, outer);
     }
     t->java_frames[n] = (struct bl_java_frame){frame, frame[0], frame[1], h};
