@@ -485,16 +485,35 @@ static uint32_t new_lifecycle_locked(const struct bl_object *o, uint8_t class_nu
     return n;
 }
 
+/* 0: it is not known. A thread remembers the records of its latest: one that has been evicted, and
+ * is another's since, shows it. */
+static uint32_t find_lifecycle_locked(uint64_t hash)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    struct bl_lived *lived = t ? &t->lived[hash >> 32 & (BL_LIVED - 1)] : NULL;
+    if (BL_LIKELY(lived && lived->hash == hash && lived->record < lifecycle_used)) {
+        const struct bl_lifecycle *c = lifecycle_at(lived->record);
+        if (BL_LIKELY(c->hash == hash && c->count > 0))
+            return lived->record;
+    }
+    struct lifecycle_entry *e = NULL;
+    HASH_FIND(hh, lifecycles, &hash, sizeof hash, e);
+    if (e && lived)
+        *lived = (struct bl_lived){.hash = hash, .record = e->record};
+    return e ? e->record : 0;
+}
+
 void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
                          struct bl_moment now)
 {
     uint64_t hash = multiset_hash(o, class_number);
-    struct lifecycle_entry *e = NULL;
     uint32_t spare = o->events;
     bl_lock_take(&lifecycle_lock);
-    HASH_FIND(hh, lifecycles, &hash, sizeof hash, e);
-    uint32_t n = e ? e->record : new_lifecycle_locked(o, class_number, hash);
-    if (n && !e)
+    uint32_t n = find_lifecycle_locked(hash);
+    bool known = n != 0;
+    if (BL_UNLIKELY(!known))
+        n = new_lifecycle_locked(o, class_number, hash);
+    if (n && !known)
         spare = 0;
     if (n) {
         uint64_t lifetime_ns = now.time_ns > o->birth_ns ? now.time_ns - o->birth_ns : 0;

@@ -69,7 +69,7 @@ BL_INLINE struct bl_spares *spares_of(const struct bl_slab *slab)
     return spares;
 }
 
-uint32_t bl_slab_take(struct bl_slab *slab)
+uint32_t bl_slab_take_slow(struct bl_slab *slab)
 {
     struct bl_spares *spares = spares_of(slab);
     if (BL_LIKELY(spares != NULL)) {
@@ -83,7 +83,7 @@ uint32_t bl_slab_take(struct bl_slab *slab)
     return n;
 }
 
-void bl_slab_give(struct bl_slab *slab, uint32_t n)
+void bl_slab_give_slow(struct bl_slab *slab, uint32_t n)
 {
     struct bl_spares *spares = spares_of(slab);
     if (BL_LIKELY(spares != NULL)) {

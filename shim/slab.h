@@ -26,8 +26,28 @@ struct bl_slab {
     uint32_t free_head; /* (lock) */
 };
 
-uint32_t bl_slab_take(struct bl_slab *slab);
-void bl_slab_give(struct bl_slab *slab, uint32_t n);
+/* For what the thread has not at hand, or no place for. */
+uint32_t bl_slab_take_slow(struct bl_slab *slab);
+void bl_slab_give_slow(struct bl_slab *slab, uint32_t n);
+
+BL_INLINE uint32_t bl_slab_take(struct bl_slab *slab)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    struct bl_spares *spares = t ? &t->spares[slab->spares] : NULL;
+    if (BL_LIKELY(spares && spares->epoch == slab->epoch && spares->count > 0))
+        return spares->records[--spares->count];
+    return bl_slab_take_slow(slab);
+}
+
+BL_INLINE void bl_slab_give(struct bl_slab *slab, uint32_t n)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    struct bl_spares *spares = t ? &t->spares[slab->spares] : NULL;
+    if (BL_LIKELY(spares && spares->epoch == slab->epoch && spares->count < BL_SPARES))
+        spares->records[spares->count++] = n;
+    else
+        bl_slab_give_slow(slab, n);
+}
 /* In a child whose ledger starts empty. */
 void bl_slab_reset(struct bl_slab *slab);
 

@@ -21,6 +21,7 @@
 #define BL_FLIGHTS     16u
 #define BL_NOTED       128u
 #define BL_FOUND       128u
+#define BL_LIVED       64u
 #define BL_JAVA_FRAMES 256u
 #define BL_JAVA_MEMO   512u
 #define BL_SPARES      16u
@@ -73,6 +74,12 @@ struct bl_noted {
     uint32_t event;
     int32_t delta;
     uint16_t op;
+};
+
+/* The record of a lifecycle that a buffer of this thread's ended with, see history.c. */
+struct bl_lived {
+    uint64_t hash;
+    uint32_t record; /* 0: unused */
 };
 
 /* Where the index of references last led this thread, see ref_index.h. */
@@ -154,6 +161,7 @@ struct bl_thread_state {
     struct bl_memo memo[BL_MEMO_SIZE];
     struct bl_noted noted[BL_NOTED];
     struct bl_found found[BL_FOUND];
+    struct bl_lived lived[BL_LIVED];
     struct bl_java_frame java_frames[BL_JAVA_FRAMES];
     struct bl_java_interpreted java_interpreted[BL_JAVA_FRAMES]; /* in the order of java_frames */
     struct bl_java_known java_known[BL_JAVA_MEMO];
