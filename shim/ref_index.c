@@ -161,19 +161,14 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
                         enum bl_ref_end how)
 {
     struct bl_object *o = bl_ref_object_at(record);
+    struct bl_ref_tombstone *tombstone = tombstone_place(at);
     uint64_t size = bl_ref_size_in(o);
     bool ignored = o->word & BL_LIVE_IGNORED;
+    uint32_t birth_stack = bl_stacks_keep(o->stack);
+    __builtin_prefetch(tombstone, 1);
     if (how == BL_REF_WELL && o->flags & BL_OBJECT_DRIFTED)
         how = BL_REF_ILL;
-    bl_stacks_keep(o->stack);
     bl_store_release(&o->word, 0);
-    *tombstone_place(at) = (struct bl_ref_tombstone){.handle = at->handle,
-                                                     .time_ns = e->time_ns,
-                                                     .size = size,
-                                                     .birth_stack = o->stack,
-                                                     .end_stack = e->stack,
-                                                     .end_thread = e->thread,
-                                                     .class_number = at->class_number};
     if (BL_LIKELY(!ignored))
         bl_counters_end(at->index, at->class_number, size);
     if (how != BL_REF_ILL && !ignored)
@@ -183,10 +178,19 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
         bl_history_drop(o->events);
     if (BL_LIKELY(!bl_owners_end(record))) {
         bl_slab_give(&bl_ref_objects, record);
-        return;
+    } else {
+        bl_owners_push_ended(&at->ended, record);
+        at->ended_ill |= how != BL_REF_WELL;
     }
-    bl_owners_push_ended(&at->ended, record);
-    at->ended_ill |= how != BL_REF_WELL;
+    /* Last: its place has left the cache since it was used, and an atomic operation waits for the
+     * stores before it. */
+    *tombstone = (struct bl_ref_tombstone){.handle = at->handle,
+                                           .time_ns = e->time_ns,
+                                           .size = size,
+                                           .birth_stack = birth_stack,
+                                           .end_stack = e->stack,
+                                           .end_thread = e->thread,
+                                           .class_number = at->class_number};
 }
 
 void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,

@@ -211,7 +211,7 @@ struct bl_ref_tombstone {
     uint32_t end_stack;
     uint32_t end_thread;
     uint8_t class_number; /* 0: none */
-};
+} BL_ALIGNED(64);         /* a cache line, that is loaded for it when a buffer ends */
 
 /* Calls `see` for the stacks of all of them. */
 void bl_ref_see_tombstones(void (*see)(uint32_t stack));
