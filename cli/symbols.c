@@ -211,7 +211,7 @@ static void trim_store(struct bl_symbols_store *store)
         else
             at = &(*at)->next;
     }
-    while (store->count > STORE_MAX) {
+    while (store->first && store->count > STORE_MAX) {
         struct module **oldest = &store->first;
         for (struct module **at = &store->first; *at; at = &(*at)->next)
             if ((*at)->used < (*oldest)->used)
