@@ -630,6 +630,8 @@ static bool settle_moment(struct parser *p, struct span name, const struct said 
     if (said->pre && (needs_result(f) || compares))
         return refuse(p, name, "", " cannot be `pre`: what it returns or leaves is needed");
     f->pre = said->pre || (!said->post && !is_observed_after(f->role) && !needs_result(f));
+    /* what is given a pointer to the pointer mostly calls the release that is given the pointer */
+    f->wraps |= f->role == BL_ROLE_RELEASE && f->pre && f->handle.derefs == 1;
     if (f->wraps && !f->pre && (f->role != BL_ROLE_DESTROY || needs_result(f)))
         return refuse(p, name, "", " `wraps` calls inside it, so it cannot be observed after them");
     return true;

@@ -183,13 +183,13 @@ CLAIMS = [
         release $_unref''',
      'f.outermost(10); f.outer(20); f.unref(f.outermost(30))',
      dict(allocs=3, releases=1, live_count=2)),
-    ('x', 'inner calls belong to what wraps them', '''
+    ('x', 'inner calls belong to what wraps them, and to a release by pointer without a word', '''
         count field:16:8
         alloc $_new
         retain $_ref
         retain $_hold wraps
         release $_unref
-        release $_put handle=*arg1 wraps''',
+        release $_put handle=*arg1''',
      't = f.new(1); f.hold(t); f.ref(t); p = place(t); f.put(at(p)); f.unref(t)',
      dict(allocs=1, retains=2, releases=2, live_count=1)),
     ('y', 'a destroy that wraps', '''
