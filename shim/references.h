@@ -2,9 +2,10 @@
  * References: the live buffers of reference-counted classes, by their handles.
  *
  * Each live buffer has a record in OBJECTS, and a history (history.h). An index leads from handle
- * to record; classes that are kinds of one another share their functions, and the buffer that a
- * handle stands for tells its class. The buffer's own count, where it has one, is compared with the
- * one that was seen (own_count.h). It may have an owner, with which it ends (owners.h).
+ * to record, if the handle is no number that tells it; classes that are kinds of one another share
+ * their functions, and the buffer that a handle stands for tells its class. The buffer's own count,
+ * where it has one, is compared with the one that was seen (own_count.h). It may have an owner,
+ * with which it ends (owners.h).
  *
  * Owns: the index, uthash sharded by handle, in the arena; the handles that ended last. Threads:
  * any; BL_RANK_REFS inside. Needs the guard. Signal context: safe under the guard. Errors: counted

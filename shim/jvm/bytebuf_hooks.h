@@ -2,8 +2,8 @@
  * What the rewritten classes of Netty call: events of class netty-bytebuf, and requests.
  *
  * A buffer's handle is a number that its object carries from one birth to its end. Owns the
- * numbers; nothing else. Threads: Java's own; bind once at a time. Errors: a buffer that is not
- * recorded has number 0.
+ * serials in them; nothing else. Threads: Java's own; bind once at a time. Errors: a buffer that is
+ * not recorded has number 0.
  */
 #ifndef BL_BYTEBUF_HOOKS_H
 #define BL_BYTEBUF_HOOKS_H
