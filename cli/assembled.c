@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DISTINCT_MAX 64       /* of one place; the rest is counted */
+#define DISTINCT_MAX 64 /* of one place; the rest is counted */
+#define OPERATORS    "reactor.core.publisher"
 #define ARROW        " ⇢ at " /* as Reactor writes between an operator and where it was assembled */
 
 static bool is_same_place(const struct bl_frame *a, const struct bl_frame *b)
@@ -14,7 +15,16 @@ static bool is_same_place(const struct bl_frame *a, const struct bl_frame *b)
            (a->module & BL_FRAME_MODULE_MASK) == (b->module & BL_FRAME_MODULE_MASK);
 }
 
-/* any_caller: another frame of the same place will do. */
+static bool is_operators(const struct bl_reader *reader, const struct bl_frame *frame)
+{
+    const struct bl_module *module = bl_reader_module(reader, frame->module & BL_FRAME_MODULE_MASK);
+    char package[256];
+    return module && bl_reader_name_text(reader, module->path_name, package, sizeof(package)) &&
+           strstr(package, OPERATORS);
+}
+
+/* Without another operator in between, which is the one that was asked then. any_caller: another
+ * frame of the same place will do. */
 static bool leads_through(const struct bl_reader *reader, uint32_t stack, uint32_t frame,
                           bool any_caller)
 {
@@ -24,7 +34,7 @@ static bool leads_through(const struct bl_reader *reader, uint32_t stack, uint32
         const struct bl_frame *record = bl_reader_frame(reader, stack);
         if (any_caller && is_same_place(record, wanted))
             return true;
-        if (!record || record->parent >= stack)
+        if (!record || record->parent >= stack || is_operators(reader, record))
             return false;
         stack = record->parent;
     }

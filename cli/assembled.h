@@ -17,9 +17,10 @@ struct bl_assembled {
     uint64_t count;    /* events that gave this answer */
 };
 
-/* The answers for a frame of a stack, with all that called it, most frequent first; any_caller: for
- * its place in the code, whoever called it. Returns how many were stored.
- * ret_all: how many events were asked in all, ret_others: how many different answers are left out.
+/* The answers for a frame of a stack, that is for the operator that called it or is it, with all
+ * that called that, most frequent first; any_caller: for its place in the code, whoever called it.
+ * Returns how many were stored. ret_all: how many events were asked in all, ret_others: how many
+ * different answers are left out.
  */
 size_t bl_assembled_find(const struct bl_reader *reader, uint32_t frame, bool any_caller,
                          struct bl_assembled out[BL_ASSEMBLED_MAX], uint64_t *ret_all,

@@ -26,7 +26,8 @@
 
 struct method {
     jmethodID id;
-    bool goes_up; /* called by what is further down the chain */
+    bool goes_up;  /* called by what is further down the chain */
+    bool hands_on; /* called by an operator with what it makes of its input */
 };
 
 /* One frame of a subscriber. The latter two tell it from a later one in its place. */
@@ -77,6 +78,13 @@ static bool goes_up(const char *name)
     return strcmp(name, "request") == 0 || strcmp(name, "cancel") == 0 || strcmp(name, "poll") == 0;
 }
 
+/* A subscription may be to a chain that the operator makes of its input: flatMap's. */
+static bool hands_on(const char *name)
+{
+    return strcmp(name, "onNext") == 0 || strcmp(name, "tryOnNext") == 0 ||
+           strcmp(name, "onComplete") == 0 || strcmp(name, "onError") == 0;
+}
+
 static void add_method(jmethodID id)
 {
     char *name = NULL;
@@ -86,7 +94,8 @@ static void add_method(jmethodID id)
         return;
     bl_lock_take(&lock);
     if (method_count < METHODS_MAX && name[0] != '<') {
-        methods[method_count] = (struct method){.id = id, .goes_up = goes_up(name)};
+        methods[method_count] =
+            (struct method){.id = id, .goes_up = goes_up(name), .hands_on = hands_on(name)};
         bl_store_release(&method_count, method_count + 1);
     }
     bl_lock_give(&lock);
@@ -370,6 +379,9 @@ static bool is_called_by(JNIEnv *env, const struct pending *pending)
     jvmtiFrameInfo frames[DEPTH_MAX];
     jint count = 0;
     if ((*vm)->GetStackTrace(vm, NULL, 1, DEPTH_MAX, frames, &count) != JVMTI_ERROR_NONE)
+        return false;
+    const struct method *called = count > 0 ? method_of(frames[0].method) : NULL;
+    if (!called || !called->hands_on)
         return false;
     jint at = count - 1 - (jint)pending->outer;
     if (at < 1 || frames[at].method != pending->origin ||

@@ -15,7 +15,7 @@
  * operator:
  *   - from now on the thread remembers, weakly, whom it passed and in which frame. When the stack
  * is met again, the innermost of them that is still standing leads down the chain;
- *   - the next that is passed, if it is the operator that calls it.
+ *   - the next that is passed, if it is the operator that calls it, with a signal.
  * A stack is asked for a few times before it is kept under its chain (java_stack.h), as several
  * pipelines may share it.
  *

@@ -94,6 +94,22 @@ START_TEST(whoever_called_it_is_asked_for_by_the_place)
 }
 END_TEST
 
+START_TEST(an_operator_further_in_is_another_one)
+{
+    struct scene s = make_scene();
+    uint32_t module = synth_module(s.synth, "reactor.core.publisher", "\x02", 1, BL_MODULE_MANAGED);
+    uint32_t operator_frame = synth_frame(s.synth, s.first, module, 0x40);
+    uint32_t leaf = synth_frame(s.synth, operator_frame, s.module, 0x50);
+    synth_assembly(s.synth, leaf, "checkpoint(\"inner\")", BL_ASSEMBLY_OF_OPERATOR, 2);
+    look(&s);
+    ck_assert_uint_eq(find(&s, s.first, false), 0);
+    ck_assert_uint_eq(find(&s, s.first, true), 0);
+    ck_assert_uint_eq(find(&s, operator_frame, false), 1);
+    ck_assert_uint_eq(find(&s, leaf, false), 1);
+    end_scene(&s);
+}
+END_TEST
+
 START_TEST(an_operators_line_is_written_like_other_lines)
 {
     struct scene s = make_scene();
@@ -139,6 +155,7 @@ int main(void)
     TCase *tests = tcase_create("assembled");
     tcase_add_test(tests, a_place_has_the_answers_of_all_stacks_through_it_most_frequent_first);
     tcase_add_test(tests, whoever_called_it_is_asked_for_by_the_place);
+    tcase_add_test(tests, an_operator_further_in_is_another_one);
     tcase_add_test(tests, an_operators_line_is_written_like_other_lines);
     tcase_add_test(tests, more_answers_than_are_shown_are_counted);
     tcase_add_test(tests, an_answer_of_a_stack_that_is_not_there_is_left_out);
