@@ -155,7 +155,7 @@ TOOLS = {
     "javac": ["javac", "-version"],
     "javac, with an error": ["javac", "/nowhere/Nothing.java"],
     "jps": ["jps", "-q", "nowhere:1"],
-    "jcmd": ["jcmd", "0", "help"],
+    "jcmd": ["jcmd", "PID", "help"],
     "jar": ["jar", "--version"],
     "mvn": ["mvn", "-v"],
     "mvn, with an error": ["mvn", "-q", "-B", "-o", "-f", "/nowhere/pom.xml", "compile"],
@@ -163,7 +163,20 @@ TOOLS = {
 
 
 def tools(tap):
-    for what, command in TOOLS.items():
+    """PID is a virtual machine of ours: there may be others, which come and go."""
+    waiting = subprocess.Popen(["java", "-Xmx32m", "-cp", maven.compiled(HERE / "direct", CACHE, CACHE, 8),
+                                "Direct"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        waiting.stdout.readline()
+        use(tap, str(waiting.pid))
+    finally:
+        waiting.kill()
+        waiting.wait()
+
+
+def use(tap, pid):
+    for what, words in TOOLS.items():
+        command = [pid if word == "PID" else word for word in words]
         with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
             plain = run(command, environment(directory, None))
             shimmed = run(command, environment(directory))
