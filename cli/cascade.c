@@ -66,19 +66,28 @@ static uint64_t count_holdable(const struct search *search, const struct bl_deci
     return owners ? (parts + owners - 1) / owners * SLACK * owner->object_count : 0;
 }
 
+/* What is made at one place is of one kind, and holds no other of it. */
+static bool are_made_alike(const struct bl_judge *judge, uint32_t part, uint32_t owner)
+{
+    const struct bl_item *a = bl_decision_birth(judge, &judge->decisions[part]);
+    const struct bl_item *b = bl_decision_birth(judge, &judge->decisions[owner]);
+    return a && b && a->site == b->site;
+}
+
 /* Leaked buffers with different histories can all be owners: the most numerous stand for them. One
  * in use counts, but excuses nobody by itself: where it was released by a call that ended in a
  * jump, its release seems to be its caller's, an event loop's for one, and everything to happen
  * inside. */
 static uint32_t find_releaser_at(const struct search *search, uint32_t number, uint32_t stack,
-                                 uint64_t *ret_holdable)
+                                 bool is_same_place, uint64_t *ret_holdable)
 {
     const struct bl_decision *decisions = search->judge->decisions;
     bool is_accused = bl_decision_is_accused(&decisions[number]);
     uint64_t most = 0;
     uint32_t owner = BL_JUDGE_NONE;
     for (uint32_t j = 0; j < search->count; j++) {
-        if (!may_own(search->judge, number, j))
+        if (!may_own(search->judge, number, j) ||
+            (is_same_place && are_made_alike(search->judge, number, j)))
             continue;
         uint64_t more = count_holdable(search, &decisions[number], &decisions[j], stack);
         *ret_holdable += more;
@@ -106,7 +115,7 @@ static uint32_t find_releaser(const struct search *search, uint32_t number)
         1 + bl_releases_enclosing(search->releases, stacks[0], stacks + 1, ENCLOSING_MAX);
     for (size_t i = part->units > 1 ? 0 : 1; i < count; i++) {
         uint64_t holdable = 0;
-        uint32_t owner = find_releaser_at(search, number, stacks[i], &holdable);
+        uint32_t owner = find_releaser_at(search, number, stacks[i], i == 0, &holdable);
         if (owner != BL_JUDGE_NONE)
             return part->object_count * part->units <= holdable ? owner : BL_JUDGE_NONE;
     }

@@ -20,6 +20,7 @@
 #define LATE_SHARE        0.5
 #define SET_UP_NS         (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
 #define FEW               3u
+#define USES_LEAST        6u /* of a pool's buffer, to tell it by them */
 #define DEEP_INSIDE       5u /* frames of the library between the user's call and the birth */
 
 /* Does the blamed acquire take references again and again, and keep more of them than the one that
@@ -166,6 +167,28 @@ static bool are_singletons(const struct bl_judge *judge, size_t first, size_t en
     return span.count < SINGLETONS_MANY || share_at_youngest(judge, first, end) < LATE_SHARE;
 }
 
+/* Was each of them retained and given back again and again since the last of them was made? So a
+ * pool is filled and then used; what is forgotten after its use was made among the uses of others.
+ */
+static bool are_made_before_use(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint64_t youngest_ns = bl_grouping_span(judge, first, end).youngest_birth_ns;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        const struct bl_pattern *live = &judge->histories->live[decision->pattern];
+        const struct bl_item *items = bl_pattern_items(judge->histories, live);
+        uint64_t given = 0;
+        for (uint32_t k = 0; k < live->item_count; k++)
+            given += items[k].kind == BL_ITEM_RELEASE ? items[k].units : 0;
+        if (given < USES_LEAST)
+            return false;
+        for (size_t k = 0; k < decision->object_count; k++)
+            if (judge->histories->objects[decision->first_object + k].latest_ns <= youngest_ns)
+                return false;
+    }
+    return true;
+}
+
 /* Were a few of them made at one moment deep inside the library, by one call of its user, as what
  * it sets up for itself is? Its users cannot release that. */
 static bool are_set_up_inside(const struct bl_judge *judge, size_t first, size_t end)
@@ -262,6 +285,8 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return BL_GROUND_IN_USE;
     if (bl_hands_hold(judge, first, end))
         return BL_GROUND_HANDS;
+    if (verdict == BL_VERDICT_NEVER_RELEASED && are_made_before_use(judge, first, end))
+        return BL_GROUND_STEADY;
     if (verdict == BL_VERDICT_NEVER_RELEASED || are_unmatched(judge, first, end))
         ground = course_of(judge, first, end, growth);
     if (ground == BL_GROUND_STEADY)
