@@ -5,10 +5,6 @@
 
 #define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
 #define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define IN_USE_SHARE                                                                               \
-    0.05 /* of those that are left behind: most that may be in use all the same                    \
-          */
-#define CHANCE 0.001
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
 {

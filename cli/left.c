@@ -14,9 +14,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define IN_USE_SHARE                                                                               \
-    0.05 /* of those that are left behind: most that may be in use all the same                    \
-          */
+/* Of those that are left behind: the most that may be in use all the same. */
+#define IN_USE_SHARE 0.05
 #define CHANCE       0.001
 #define MOMENT_LIVES 2   /* mean lives */
 #define MOMENT_SHARE 0.1 /* of all births */
