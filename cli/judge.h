@@ -87,9 +87,10 @@ struct bl_judge {
     const struct bl_reader *reader;
     struct bl_model *model;
     const struct bl_model_options *options;
-    const struct bl_growth_set *growth; /* NULL: none */
-    struct bl_callers *site_callers;    /* whose sites are those that growth was followed at */
-    uint32_t *growth_chains;            /* by growth->sites: chain of the site */
+    const struct bl_growth_set *growth;   /* NULL: none */
+    struct bl_model_options site_options; /* of site_callers, which borrows them */
+    struct bl_callers *site_callers;      /* whose sites are those that growth was followed at */
+    uint32_t *growth_chains;              /* by growth->sites: chain of the site */
     struct bl_error *error;
     bool is_final;     /* nothing will be released any more */
     uint64_t guard_ns; /* younger ones without siblings are not judged */

@@ -58,14 +58,15 @@ static bool is_final(const struct bl_judge *judge)
  * one's own. */
 static int prepare_growth(struct bl_judge *judge)
 {
-    struct bl_model_options options = *judge->options;
-    options.own_count = 0;
+    judge->site_options = *judge->options;
+    judge->site_options.own_count = 0;
     if (!judge->growth || judge->growth->site_count == 0)
         return 0;
     judge->growth_chains = calloc(judge->growth->site_count, sizeof(*judge->growth_chains));
     if (!judge->growth_chains)
         return bl_judge_out_of_memory(judge);
-    if (bl_callers_create(&judge->site_callers, judge->reader, &options, judge->error) < 0)
+    if (bl_callers_create(&judge->site_callers, judge->reader, &judge->site_options, judge->error) <
+        0)
         return -1;
     for (size_t i = 0; i < judge->growth->site_count; i++) {
         const struct bl_line *line = judge->growth->sites[i].line;
