@@ -42,6 +42,7 @@ struct bl_tls {
     uint32_t ignoring;        /* how deep in scopes whose births are to be ignored (annotate.h) */
     void *detached;           /* address whose record an outer wrapper (delete) has already ended */
     uint32_t moved_stack;     /* of the block that realloc has in hand; see sweep.h */
+    uint32_t moved_thread;    /* who made it */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
     /* A block that realloc has taken out of the table and not yet put back, 0: none. Written by the

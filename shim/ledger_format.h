@@ -354,7 +354,8 @@ struct bl_header {
     uint64_t limit_refused_bytes; /* 1352 relaxed adds */
     uint64_t limit_first_bytes;   /* 1360 what the first of those asked for */
 
-    /* Frames that nothing refers to any more are given another meaning: see struct bl_frame */
+    /* Frames and threads that nothing refers to any more are given another meaning: see struct
+     * bl_frame and struct bl_thread */
     uint32_t frame_reuse;      /* 1368 counts the times that some became free for it, release */
     uint32_t frame_sweeps;     /* 1372 */
     uint64_t frames_reclaimed; /* 1376 */
@@ -448,6 +449,8 @@ static_assert(sizeof(struct bl_frame) == 16, "frame layout");
  * has this number */
 #define BL_THREAD_TEST 0x2u
 
+/* The number of one that has ended and that no record names is given to another thread:
+ * header.frame_reuse counts the times that some became free for it. */
 struct bl_thread {
     uint32_t tid;       /*  0 */
     uint32_t flags;     /*  4 */

@@ -116,14 +116,12 @@ struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
     return is_its ? t : NULL;
 }
 
-void bl_ref_see_tombstones(void (*see)(uint32_t stack))
+void bl_ref_see_tombstones(void (*see)(const struct bl_ref_tombstone *tombstone))
 {
     for (uint32_t i = 0; i < SHARDS; i++) {
         bl_lock_take(&bl_ref_shards[i].lock);
-        for (uint32_t k = 0; k < TOMBSTONES / SHARDS; k++) {
-            see(tombstones[i][k].birth_stack);
-            see(tombstones[i][k].end_stack);
-        }
+        for (uint32_t k = 0; k < TOMBSTONES / SHARDS; k++)
+            see(&tombstones[i][k]);
         bl_lock_give(&bl_ref_shards[i].lock);
     }
 }

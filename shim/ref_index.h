@@ -213,8 +213,8 @@ struct bl_ref_tombstone {
     uint8_t class_number; /* 0: none */
 } BL_ALIGNED(64);         /* a cache line, that is loaded for it when a buffer ends */
 
-/* Calls `see` for the stacks of all of them. */
-void bl_ref_see_tombstones(void (*see)(uint32_t stack));
+/* Calls `see` for all of them, under their locks. */
+void bl_ref_see_tombstones(void (*see)(const struct bl_ref_tombstone *tombstone));
 /* NULL: no such buffer has ended lately. */
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at);
 

@@ -3,6 +3,7 @@
 #include "live.h"
 #include "losses.h"
 #include "stacks.h"
+#include "thread_numbers.h"
 
 /* ---- births ---- */
 
@@ -224,7 +225,7 @@ static void leave_ghost(const struct bl_ref_spot *at, const struct bl_ref_event 
     bl_ref_fill_object(o, class_number, &birth, 0, BL_OBJECT_GHOST);
     if (t) {
         end.stack = bl_stacks_keep(t->end_stack);
-        end.thread = t->end_thread;
+        end.thread = bl_thread_numbers_keep(t->end_thread);
         end.time_ns = t->time_ns;
         bl_history_note(o, BL_OP_RELEASE, &end);
     }

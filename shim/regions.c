@@ -3,6 +3,7 @@
 #include "lock.h"
 #include "losses.h"
 #include "stacks.h"
+#include "thread_numbers.h"
 
 #include <string.h>
 
@@ -81,6 +82,7 @@ static void add_part(const struct bl_buffer *whole, uint64_t start, uint64_t end
     bool ok = insert_locked(start, end);
     bl_lock_give(&lock);
     bl_stacks_keep(part.stack);
+    bl_thread_numbers_keep(part.thread);
     if (ok)
         bl_live_insert(&part);
     else

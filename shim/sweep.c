@@ -7,6 +7,7 @@
 #include "sigsafe.h"
 #include "sites.h"
 #include "stacks.h"
+#include "thread_numbers.h"
 #include "threads.h"
 
 #include <string.h>
@@ -15,6 +16,19 @@
 #define LOOKS        20 /* at the threads' guards in one turn */
 #define LOOK_WAIT_NS 100000
 
+/* What is swept: numbers of records that nothing may refer to any more. */
+struct kind {
+    bool (*is_due)(void);
+    bool (*begin)(void);
+    void (*cancel)(void);
+    void (*mark_all)(void);
+    void (*sweep)(void);
+    uint32_t (*set_aside)(void);
+    void (*reuse)(void);
+    uint64_t watch_ns;
+    uint64_t swept_ns;
+};
+
 enum phase {
     RESTING,
     BEGUN,  /* what is passed is marked; until every thread has been outside */
@@ -22,10 +36,25 @@ enum phase {
 };
 
 static enum phase phase;
+static struct kind *under_way; /* but for RESTING */
 static uint64_t begun_ns;
-static uint64_t swept_ns;
 
 /* ---- marking ---- */
+
+static void see_records(enum bl_section s, void (*see)(const void *record))
+{
+    uint64_t count = bl_load_acquire(&bl_header->published[s]);
+    for (uint32_t n = 0; n < count; n++) {
+        struct bl_chunk_position p = bl_ledger_locate(s, n);
+        const unsigned char *chunk =
+            p.chunk < BL_CHUNKS_MAX ? bl_load_acquire(&bl_chunks[s][p.chunk]) : NULL;
+        if (!chunk)
+            return;
+        see(chunk + (size_t)p.record * bl_geometry[s].record_bytes);
+    }
+}
+
+/* ---- stacks ---- */
 
 static void see_live(const void *at)
 {
@@ -82,23 +111,16 @@ static void see_assembly(const void *at)
     bl_stacks_mark(a->stack);
 }
 
-static void see_records(enum bl_section s, void (*see)(const void *record))
+static void see_tombstone(const struct bl_ref_tombstone *t)
 {
-    uint64_t count = bl_load_acquire(&bl_header->published[s]);
-    for (uint32_t n = 0; n < count; n++) {
-        struct bl_chunk_position p = bl_ledger_locate(s, n);
-        const unsigned char *chunk =
-            p.chunk < BL_CHUNKS_MAX ? bl_load_acquire(&bl_chunks[s][p.chunk]) : NULL;
-        if (!chunk)
-            return;
-        see(chunk + (size_t)p.record * bl_geometry[s].record_bytes);
-    }
+    bl_stacks_mark(t->birth_stack);
+    bl_stacks_mark(t->end_stack);
 }
 
-static void mark_all(void)
+static void mark_stacks(void)
 {
     bl_threads_see_stacks(bl_stacks_mark);
-    bl_ref_see_tombstones(bl_stacks_mark);
+    bl_ref_see_tombstones(see_tombstone);
     bl_sites_see_stacks(bl_stacks_mark);
     bl_java_direct_see_stacks(bl_stacks_mark);
     bl_stacks_mark(bl_load_relaxed(&bl_header->limit_stack));
@@ -116,7 +138,69 @@ static void mark_all(void)
     see_records(BL_SECTION_ASSEMBLIES, see_assembly);
 }
 
+static void sweep_stacks(void)
+{
+    bl_stacks_sweep(bl_sites_forget);
+}
+
+/* ---- threads ---- */
+
+static void see_maker(const void *at)
+{
+    const struct bl_live *r = at;
+    if (bl_load_acquire(&r->word) & BL_LIVE_BIT)
+        bl_thread_numbers_mark(bl_load_relaxed(&r->thread));
+}
+
+static void see_object_maker(const void *at)
+{
+    const struct bl_object *o = at;
+    if (bl_load_acquire(&o->word) & BL_LIVE_BIT)
+        bl_thread_numbers_mark(bl_load_relaxed(&o->thread));
+}
+
+static void see_event_thread(const void *at)
+{
+    const struct bl_event *e = at;
+    bl_thread_numbers_mark(bl_load_relaxed(&e->thread));
+}
+
+static void see_mark_thread(const void *at)
+{
+    const struct bl_mark *m = at;
+    bl_thread_numbers_mark(bl_load_relaxed(&m->thread));
+}
+
+static void see_root_thread(const void *at)
+{
+    const struct bl_reach_root *r = at;
+    bl_thread_numbers_mark(bl_load_relaxed(&r->thread));
+}
+
+static void see_tombstone_thread(const struct bl_ref_tombstone *t)
+{
+    bl_thread_numbers_mark(t->end_thread);
+}
+
+static void mark_threads(void)
+{
+    bl_threads_see_numbers(bl_thread_numbers_mark);
+    bl_ref_see_tombstones(see_tombstone_thread);
+    see_records(BL_SECTION_LIVE, see_maker);
+    see_records(BL_SECTION_OBJECTS, see_object_maker);
+    see_records(BL_SECTION_EVENTS, see_event_thread);
+    see_records(BL_SECTION_MARKS, see_mark_thread);
+    see_records(BL_SECTION_REACH_ROOTS, see_root_thread);
+}
+
 /* ---- phases ---- */
+
+static struct kind kinds[] = {
+    {bl_stacks_sweep_due, bl_stacks_sweep_begin, bl_stacks_sweep_cancel, mark_stacks, sweep_stacks,
+     bl_stacks_set_aside, bl_stacks_reuse, BL_SWEEP_WATCH_NS, 0},
+    {bl_thread_numbers_due, bl_thread_numbers_begin, bl_thread_numbers_cancel, mark_threads,
+     bl_thread_numbers_sweep, bl_thread_numbers_set_aside, bl_thread_numbers_reuse, 0, 0},
+};
 
 static bool wait_for_grace(void)
 {
@@ -129,36 +213,44 @@ static bool wait_for_grace(void)
     return false;
 }
 
-static bool begin(void)
+static bool begin(const struct kind *kind)
 {
-    if (!bl_stacks_sweep_due() || !bl_stacks_sweep_begin())
+    if (kind->set_aside() > 0 || !kind->is_due() || !kind->begin())
         return false;
     if (bl_threads_grace_begin())
         return true;
-    bl_stacks_sweep_cancel();
+    kind->cancel();
     return false;
+}
+
+static void rest(uint64_t now_ns)
+{
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(kinds); i++) {
+        if (kinds[i].set_aside() > 0 && now_ns - kinds[i].swept_ns >= BL_SWEEP_REST_NS)
+            kinds[i].reuse();
+    }
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(kinds) && phase == RESTING; i++) {
+        if (!begin(&kinds[i]))
+            continue;
+        under_way = &kinds[i];
+        begun_ns = now_ns;
+        phase = BEGUN;
+    }
 }
 
 void bl_sweep_turn(uint64_t now_ns)
 {
-    if (phase == RESTING && bl_stacks_set_aside() > 0) {
-        if (now_ns - swept_ns >= BL_SWEEP_REST_NS)
-            bl_stacks_reuse();
-        return;
-    }
-    if (phase == RESTING && begin()) {
-        phase = BEGUN;
-        begun_ns = now_ns;
-    }
-    if (phase == BEGUN && now_ns - begun_ns >= BL_SWEEP_WATCH_NS && wait_for_grace()) {
-        mark_all();
+    if (phase == RESTING)
+        rest(now_ns);
+    if (phase == BEGUN && now_ns - begun_ns >= under_way->watch_ns && wait_for_grace()) {
+        under_way->mark_all();
         phase = bl_threads_grace_begin() ? MARKED : RESTING;
         if (phase == RESTING)
-            bl_stacks_sweep_cancel();
+            under_way->cancel();
     }
     if (phase == MARKED && wait_for_grace()) {
-        bl_stacks_sweep(bl_sites_forget);
-        swept_ns = now_ns;
+        under_way->sweep();
+        under_way->swept_ns = now_ns;
         phase = RESTING;
     }
 }

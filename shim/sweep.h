@@ -6,7 +6,8 @@
  * of marks. A sweep is due when the frames in use are at least BL_SWEEP_MIN and have doubled since
  * the last one. So the table is never larger than twice what is in use, or BL_SWEEP_MIN, and what
  * came in while a sweep was on its way. What is freed is no loss: nothing could have named it; it
- * is counted in header.frames_reclaimed.
+ * is counted in header.frames_reclaimed. Numbers of threads are kept few in the same way, by
+ * themselves (thread_numbers.h): nobody remembers those of others, so nothing is watched for (1).
  *
  * How it is known that nothing refers to a frame, without a word by the application's threads:
  *

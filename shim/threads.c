@@ -5,6 +5,7 @@
 #include "lock.h"
 #include "losses.h"
 #include "sigsafe.h"
+#include "thread_numbers.h"
 
 #include <limits.h>
 #include <linux/membarrier.h>
@@ -13,12 +14,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#define THREADS_MAX (1u << 20)
 #define GRACE_LOOKS 64
 
 extern void *__libc_stack_end; // NOLINT(bugprone-reserved-identifier): the dynamic loader's
 
-static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_THREADS */
 static struct bl_thread_state *free_states;
 static struct bl_thread_state *all_states; /* read without the lock; states are never freed */
 struct bl_dead_stack bl_dead_stacks[BL_DEAD_STACKS];
@@ -33,42 +32,42 @@ static void read_thread_name(char name[16])
 
 static uint32_t record_thread(uint32_t tid, uint32_t flags, uint32_t test_name)
 {
-    struct bl_thread *record = NULL;
-    bl_lock_take(&lock);
-    uint64_t used = bl_header->published[BL_SECTION_THREADS];
-    uint32_t n = used == 0 ? 1u : (uint32_t)used;
-    if (n < THREADS_MAX && bl_ledger_ensure(BL_SECTION_THREADS, n + 1) == 0) {
-        record = bl_ledger_at(BL_SECTION_THREADS, n);
+    bool is_new;
+    bl_lock_take(&bl_thread_lock);
+    uint32_t n = bl_thread_numbers_take_locked(&is_new);
+    if (n) {
+        struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, n);
         memset(record, 0, sizeof *record);
         record->tid = tid;
         record->flags = flags;
         record->test_name = test_name;
         record->start_ns = bl_clock_event_ns();
         read_thread_name(record->name);
-        bl_ledger_publish(BL_SECTION_THREADS, n + 1);
+        if (is_new)
+            bl_ledger_publish(BL_SECTION_THREADS, n + 1);
     }
-    bl_lock_give(&lock);
-    if (!record)
+    bl_lock_give(&bl_thread_lock);
+    if (!n)
         bl_losses_add(BL_LOSS_threads_dropped, 1);
-    return record ? n : 0;
+    return n;
 }
 
 static struct bl_thread_state *take_state(void)
 {
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     struct bl_thread_state *t = free_states;
     if (t)
         free_states = t->next_free;
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
     if (t)
         return t;
     t = bl_arena_map(sizeof *t);
     if (!t)
         return NULL;
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     t->next = all_states;
     bl_store_release(&all_states, t);
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
     return t;
 }
 
@@ -78,6 +77,7 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test
     if (!t)
         return NULL;
     t->tid = bl_sys_gettid();
+    t->attached++;
     t->stack_low = low;
     t->stack_high = high;
     t->frame_count = 0;
@@ -94,9 +94,9 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test
     t->tcb = (uint64_t)pthread_self();
     t->entry = 0;
     bl_tls.thread = t;
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     bl_store_release(&t->tls, &bl_tls);
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
     return t;
 }
 
@@ -146,7 +146,7 @@ static void detach(struct bl_thread_state *t)
 {
     bl_tls.thread = NULL;
     bl_store_relaxed(&t->flight_count, 0); /* the lock releases it */
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     end_record(t->number);
     if (t->own_number != t->number)
         end_record(t->own_number);
@@ -154,7 +154,7 @@ static void detach(struct bl_thread_state *t)
     bl_store_relaxed(&t->tls, NULL);
     t->next_free = free_states;
     free_states = t;
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
 }
 
 /* glibc calls a key's destructor again while it sets a new value, up to
@@ -214,9 +214,9 @@ void bl_threads_set_test(uint32_t test_name)
     if (!t)
         return;
     if (t->number != t->own_number) {
-        bl_lock_take(&lock);
+        bl_lock_take(&bl_thread_lock);
         end_record(t->number);
-        bl_lock_give(&lock);
+        bl_lock_give(&bl_thread_lock);
     }
     t->test_name = test_name;
     t->number = t->own_number;
@@ -246,10 +246,10 @@ bool bl_threads_grace_begin(void)
 {
     if (!pass_barrier())
         return false;
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     for (struct bl_thread_state *t = all_states; t; t = t->next)
         t->may_be_inside = t->tls && t != bl_tls.thread;
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
     return true;
 }
 
@@ -267,19 +267,19 @@ static bool is_outside(const struct bl_tls *tls)
 bool bl_threads_grace_over(void)
 {
     bool over = true;
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     for (struct bl_thread_state *t = all_states; t; t = t->next) {
         if (t->may_be_inside && (!t->tls || is_outside(t->tls)))
             t->may_be_inside = false;
         over = over && !t->may_be_inside;
     }
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
     return over;
 }
 
 void bl_threads_see_stacks(void (*see)(uint32_t stack))
 {
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
     for (struct bl_thread_state *t = all_states; t; t = t->next) {
         if (!t->tls)
             continue;
@@ -287,17 +287,27 @@ void bl_threads_see_stacks(void (*see)(uint32_t stack))
         for (uint32_t i = 0; i < BL_UNDER_WAY; i++)
             see(bl_load_relaxed(&t->tls->under_way[i].stack));
     }
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
+}
+
+void bl_threads_see_numbers(void (*see)(uint32_t number))
+{
+    bl_lock_take(&bl_thread_lock);
+    for (struct bl_thread_state *t = all_states; t; t = t->next) {
+        if (t->tls)
+            see(bl_load_relaxed(&t->tls->moved_thread));
+    }
+    bl_lock_give(&bl_thread_lock);
 }
 
 void bl_threads_lock(void)
 {
-    bl_lock_take(&lock);
+    bl_lock_take(&bl_thread_lock);
 }
 
 void bl_threads_unlock(void)
 {
-    bl_lock_give(&lock);
+    bl_lock_give(&bl_thread_lock);
 }
 
 void bl_threads_after_fork(void)
@@ -313,7 +323,8 @@ void bl_threads_after_fork(void)
             free_states = t;
         }
     }
-    bl_lock_reset(&lock);
+    bl_lock_reset(&bl_thread_lock);
+    bl_thread_numbers_after_fork();
     if (own) {
         own->tid = bl_sys_gettid();
         own->number = record_thread(own->tid, 0, own->test_name);

@@ -126,6 +126,7 @@ struct bl_thread_state {
     uint32_t own_number; /* the thread's first; number is another one in a test */
     uint32_t test_name;  /* in the ledger's names; 0 = none */
     uint32_t tid;
+    uint32_t attached;  /* counts the threads that the state was of */
     uint64_t stack_low; /* 0 = bounds unknown: every stack is walked in full */
     uint64_t stack_high;
     const struct bl_tls *tls; /* NULL: the state is of no thread */
@@ -220,6 +221,8 @@ bool bl_threads_grace_begin(void);
 bool bl_threads_grace_over(void);
 /* Calls `see` for each stack that a thread keeps for a call it is in. */
 void bl_threads_see_stacks(void (*see)(uint32_t stack));
+/* The same of numbers of threads: who made the block that realloc has in hand. */
+void bl_threads_see_numbers(void (*see)(uint32_t number));
 
 void bl_threads_lock(void);
 void bl_threads_unlock(void);

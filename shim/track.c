@@ -7,6 +7,7 @@
 #include "modules.h"
 #include "references.h"
 #include "stacks.h"
+#include "thread_numbers.h"
 
 static uint32_t off = BL_TRACK_OFF;
 uint32_t *bl_track_state = &off;
@@ -273,8 +274,10 @@ void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_m
     if (!enter())
         return;
     ret_moved->known = bl_live_take_out((uint64_t)(uintptr_t)old, size, &ret_moved->buffer);
-    if (BL_LIKELY(ret_moved->known))
+    if (BL_LIKELY(ret_moved->known)) {
         bl_store_relaxed(&bl_tls.moved_stack, ret_moved->buffer.stack);
+        bl_store_relaxed(&bl_tls.moved_thread, ret_moved->buffer.thread);
+    }
     ret_moved->is_limited = ret_moved->known && bl_live_is_limited(ret_moved->buffer.class_number);
     if (BL_UNLIKELY(bl_limit_on) && ret_moved->is_limited)
         ret_moved->taken = bl_limit_weight(ret_moved->buffer.size_bytes);
@@ -297,9 +300,11 @@ BL_COLD static bool restore(const struct bl_buffer *b)
     struct bl_buffer back = *b;
     if (!is_kept(b)) {
         back.stack = 0;
+        back.thread = 0;
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     }
     bl_stacks_keep(back.stack);
+    bl_thread_numbers_keep(back.thread);
     return bl_live_restore(&back);
 }
 

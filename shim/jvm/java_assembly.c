@@ -49,8 +49,8 @@ struct pending {
 struct bl_java_passing {
     uint32_t left; /* 0: nothing is remembered */
     uint32_t count;
-    uint32_t thread; /* whose all of this is: states are used again */
-    jweak actual;    /* Scannable.Attr.ACTUAL, of the latest subscriber's copy of Reactor */
+    uint32_t attached; /* whose all of this is: states are used again */
+    jweak actual;      /* Scannable.Attr.ACTUAL, of the latest subscriber's copy of Reactor */
     struct pending pending;
     struct passage passages[PASSAGES]; /* outermost first */
 };
@@ -426,7 +426,7 @@ void JNICALL bl_java_assembly_pass(JNIEnv *env, jclass class, jobject subscriber
     struct bl_thread_state *t = bl_tls.thread;
     (void)class;
     if (BL_LIKELY(!t || !t->java_passing || t->java_passing->left == 0) ||
-        t->java_passing->thread != t->own_number)
+        t->java_passing->attached != t->attached)
         return;
     const uint64_t *native = __builtin_frame_address(0);
     const uint64_t *entry = t->stack_high ? outer_of(t, native) : NULL; /* the machine's, to C */
@@ -460,13 +460,13 @@ static struct bl_java_passing *open_session(struct bl_thread_state *t, JNIEnv *e
 {
     struct bl_java_passing *p = t->java_passing;
     if (!p && (p = bl_arena_alloc(sizeof *p)))
-        *p = (struct bl_java_passing){.thread = t->own_number};
+        *p = (struct bl_java_passing){.attached = t->attached};
     if (!p)
         return NULL;
-    if (p->thread != t->own_number)
+    if (p->attached != t->attached)
         drop_all(env, p);
-    *ret_fresh = p->left == 0 || p->thread != t->own_number;
-    p->thread = t->own_number;
+    *ret_fresh = p->left == 0 || p->attached != t->attached;
+    p->attached = t->attached;
     p->left = SESSION;
     t->java_passing = p;
     return p;

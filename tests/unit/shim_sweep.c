@@ -8,8 +8,10 @@
 #include "sites.h"
 #include "stacks.h"
 #include "sweep.h"
+#include "thread_numbers.h"
 
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -378,6 +380,78 @@ END_TEST
 
 /* ---- threads ---- */
 
+#define REMEMBERED                                                                                 \
+    16u /* of so many threads one leaves a buffer, and one a buffer with references */
+
+/* A thread with a name of its own, which it leaves with what it leaves. */
+static void *pass_by(void *argument)
+{
+    uint64_t turn = (uintptr_t)argument;
+    char name[16];
+    snprintf(name, sizeof name, "%llu", (unsigned long long)turn);
+    prctl(PR_SET_NAME, name);
+    bl_threads_enter(0);
+    bl_guard_enter();
+    uint32_t number = bl_threads_current()->number;
+    struct bl_buffer b = {.address = 64 * turn, .size_bytes = 8, .thread = number};
+    struct bl_ref_event e = {.handle = 64 * turn,
+                             .time_ns = turn,
+                             .thread = number,
+                             .delta = 1,
+                             .class_number = (uint8_t)widget};
+    if (turn % REMEMBERED == 1)
+        bl_live_insert(&b);
+    if (turn % REMEMBERED == 2) {
+        bl_refs_birth(&e, &(struct bl_ref_birth){.size = 10});
+        bl_refs_retain(&e);
+    }
+    bl_guard_leave();
+    return NULL;
+}
+
+static void check_name(uint32_t thread, uint64_t wanted)
+{
+    const struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, thread);
+    char name[16];
+    snprintf(name, sizeof name, "%llu", (unsigned long long)wanted);
+    ck_assert_str_eq(record->name, name);
+}
+
+START_TEST(threads_that_nobody_names_make_room_for_others)
+{
+    enum { THREADS = 20000, LEAST = 512 };
+    uint64_t now_ns = SECOND;
+    start();
+    bl_thread_numbers_set_min(LEAST);
+    for (uintptr_t turn = 1; turn <= THREADS; turn++) {
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, pass_by, (void *)turn), 0);
+        pthread_join(thread, NULL);
+        if (turn % 64 == 0)
+            bl_sweep_turn(now_ns += SECOND);
+    }
+    /* two in REMEMBERED are named by a record */
+    ck_assert_uint_lt(bl_header->published[BL_SECTION_THREADS], THREADS / REMEMBERED * 4 + 1024);
+    ck_assert_uint_eq(loss(BL_LOSS_threads_dropped), 0);
+    for (uint64_t turn = 1; turn <= THREADS; turn += REMEMBERED) {
+        struct bl_buffer b;
+        ck_assert(bl_live_find(64 * turn, &b));
+        check_name(b.thread, turn);
+    }
+    uint32_t objects = 0;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_OBJECTS]; n++) {
+        const struct bl_object *o = bl_ledger_at(BL_SECTION_OBJECTS, n);
+        const struct bl_event *event = bl_ledger_at(BL_SECTION_EVENTS, o->events);
+        if (!(o->word & BL_LIVE_BIT))
+            continue;
+        check_name(o->thread, o->birth_ns);
+        check_name(event->thread, o->birth_ns);
+        objects++;
+    }
+    ck_assert_uint_eq(objects, THREADS / REMEMBERED);
+}
+END_TEST
+
 static uint32_t enough;
 
 static void *live_on(void *argument)
@@ -431,6 +505,7 @@ int main(void)
                                   a_fork_in_the_middle_has_all_that_was_set_aside,
                                   a_stack_in_the_hands_of_realloc_is_kept,
                                   a_full_table_of_stacks_is_as_small_as_what_is_used,
+                                  threads_that_nobody_names_make_room_for_others,
                                   threads_never_find_a_number_that_was_swept};
     Suite *suite = suite_create("sweep");
     for (size_t i = 0; i < BL_ARRAY_LENGTH(tests); i++) {
