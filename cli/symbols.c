@@ -2,6 +2,7 @@
 
 #include "hash.h"
 #include "readable.h"
+#include "symbol_index.h"
 #include "text.h"
 
 #include <dwarf.h>
@@ -36,6 +37,8 @@ struct module {
     Dwfl *dwfl;
     Dwfl_Module *file;
     GElf_Addr bias; /* address in dwfl = ELF address + bias */
+    bool has_index;
+    struct bl_symbol_index *index;
     bool has_ranges;
     struct unit_range *ranges;
     size_t range_count;
@@ -181,6 +184,7 @@ static void free_module(struct module *module)
     free(module->path);
     free(module->build_id);
     free(module->ranges);
+    bl_symbol_index_destroy(module->index);
     if (module->dwfl)
         dwfl_end(module->dwfl);
     free(module);
@@ -543,13 +547,21 @@ static size_t find_functions(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die *out
     return found;
 }
 
+static const char *raw_symbol(struct module *module, Dwarf_Addr address, GElf_Off *ret_inside,
+                              GElf_Sym *ret_symbol)
+{
+    if (!module->has_index)
+        module->index = bl_symbol_index_create(module->file);
+    module->has_index = true;
+    return bl_symbol_index_find(module->index, module->file, address, ret_inside, ret_symbol);
+}
+
 /* Name of the ELF symbol that covers an address; NULL when none does. */
 static char *elf_symbol(struct module *module, Dwarf_Addr address)
 {
     GElf_Off offset;
     GElf_Sym symbol;
-    const char *name =
-        dwfl_module_addrinfo(module->file, address, &offset, &symbol, NULL, NULL, NULL);
+    const char *name = raw_symbol(module, address, &offset, &symbol);
     bool covers = name && *name && (symbol.st_size == 0 || offset < symbol.st_size);
     return covers ? bl_readable_name(name) : NULL;
 }
@@ -761,8 +773,7 @@ static const char *find_symbol(struct bl_symbols *symbols, uint32_t number, uint
         open_module(symbols, number);
     if (!module->file)
         return NULL;
-    const char *raw = dwfl_module_addrinfo(module->file, offset + module->bias, ret_inside,
-                                           ret_symbol, NULL, NULL, NULL);
+    const char *raw = raw_symbol(module, offset + module->bias, ret_inside, ret_symbol);
     return raw && *raw && *ret_inside < ret_symbol->st_size ? raw : NULL;
 }
 
