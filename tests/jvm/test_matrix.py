@@ -81,7 +81,9 @@ def check(tap, version, java, mode, netty):
     stacks = found["java_stacks"]
     tap.claim(got == wanted and answered["wrong"] == 0 and status == 0 and stacks["wrong"] == 0,
               f"{what}: the same answer, none of the checked stacks wrong",
-              f"{got}, not {wanted}; {answered}; status {status}; {stacks}; {summary(found)}")
+              f"{got}, not {wanted}\n{answered}; status {status}; {stacks}\n" +
+              "\n".join(f"{g['verdict']} x{g['count']} at {place(g['blame'])}: {g['evidence']['text']}"
+                        for g in found["groups"] if g["class"] == "netty-bytebuf"))
     check_silence(tap, what, said, java, options, netty)
     if LONG:
         note(tap, stacks)
