@@ -59,11 +59,53 @@ size_t bl_text_printable(char *out, size_t size, const char *raw, size_t length)
     return used;
 }
 
+/* What terminals show in no column (marks on the letter before) and in two. */
+struct range {
+    uint32_t first;
+    uint32_t last;
+};
+static const struct range narrow[] = {{0x300, 0x36f}, {0x200b, 0x200f}, {0xfe00, 0xfe0f}};
+static const struct range wide[] = {{0x1100, 0x115f},   {0x2e80, 0x303e},   {0x3041, 0x4dbf},
+                                    {0x4e00, 0xa4cf},   {0xac00, 0xd7a3},   {0xf900, 0xfaff},
+                                    {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},
+                                    {0x1f300, 0x1f64f}, {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
+
+static bool is_in(const struct range *ranges, size_t count, uint32_t c)
+{
+    for (size_t i = 0; i < count; i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
+static const char *next_letter(const char *at)
+{
+    do
+        at++;
+    while (((unsigned char)*at & 0xc0) == 0x80);
+    return at;
+}
+
+/* Of the letter at the beginning of valid UTF-8. */
+static size_t columns_of(const char *text)
+{
+    unsigned char lead = (unsigned char)*text;
+    size_t length = (size_t)(next_letter(text) - text);
+    if (lead < 0x80)
+        return 1;
+    uint32_t c = lead & (0x7fu >> length);
+    for (size_t i = 1; i < length && i < 4; i++)
+        c = c << 6 | ((unsigned char)text[i] & 0x3f);
+    if (is_in(narrow, sizeof(narrow) / sizeof(narrow[0]), c))
+        return 0;
+    return is_in(wide, sizeof(wide) / sizeof(wide[0]), c) ? 2 : 1;
+}
+
 size_t bl_text_width(const char *text)
 {
     size_t width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
+    for (; *text; text = next_letter(text))
+        width += columns_of(text);
     return width;
 }
 
@@ -74,21 +116,12 @@ void bl_text_fit(char *out, size_t size, const char *text, size_t width, bool ke
         snprintf(out, size, "%s", text);
         return;
     }
-    size_t skip = keep_end ? columns - (width - 1) : 0;
-    size_t take = width - 1;
     const char *from = text;
-    while (skip > 0) {
-        from++;
-        if (((unsigned char)*from & 0xc0) != 0x80)
-            skip--;
-    }
+    for (size_t left = columns; keep_end && left > width - 1; from = next_letter(from))
+        left -= columns_of(from);
     const char *to = from;
-    while (*to && take > 0) {
-        to++;
-        while (((unsigned char)*to & 0xc0) == 0x80)
-            to++;
-        take--;
-    }
+    for (size_t taken = 0; *to && taken + columns_of(to) <= width - 1; to = next_letter(to))
+        taken += columns_of(to);
     snprintf(out, size, "%s%.*s%s", keep_end ? "…" : "", (int)(to - from), from,
              keep_end ? "" : "…");
 }

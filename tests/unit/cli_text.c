@@ -5,6 +5,24 @@
 #include <signal.h>
 #include <string.h>
 
+START_TEST(columns_are_counted_as_terminals_show_them)
+{
+    char out[64];
+    ck_assert_uint_eq(bl_text_width("take"), 4);
+    ck_assert_uint_eq(bl_text_width("tr\u00e8s"), 4);
+    ck_assert_uint_eq(bl_text_width("tre\u0300s"), 4); /* the accent is a mark of its own */
+    ck_assert_uint_eq(bl_text_width("\u6f0f\u308c\u308b"), 6);
+    bl_text_fit(out, sizeof(out), "\u6f0f\u308c\u308b", 6, false);
+    ck_assert_str_eq(out, "\u6f0f\u308c\u308b");
+    bl_text_fit(out, sizeof(out), "\u6f0f\u308c\u308b", 4, false); /* half a letter is none */
+    ck_assert_str_eq(out, "\u6f0f\u2026");
+    bl_text_fit(out, sizeof(out), "\u6f0f\u308c\u308b.c", 5, true);
+    ck_assert_str_eq(out, "\u2026\u308b.c");
+    bl_text_fit(out, sizeof(out), "abcdef", 4, true);
+    ck_assert_str_eq(out, "\u2026def");
+}
+END_TEST
+
 START_TEST(counts_have_separators)
 {
     char out[BL_TEXT_NUMBER];
@@ -125,6 +143,7 @@ int main(void)
 {
     Suite *suite = suite_create("cli_text");
     TCase *tests = tcase_create("text");
+    tcase_add_test(tests, columns_are_counted_as_terminals_show_them);
     tcase_add_test(tests, a_number_chooses_the_form_of_what_it_counts);
     tcase_add_test(tests, counts_have_separators);
     tcase_add_test(tests, bytes_take_the_largest_unit);
