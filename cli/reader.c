@@ -577,8 +577,8 @@ static int load_histories(struct source *source, struct bl_reader *reader)
  * are neither the one nor the other. */
 static void recheck_block(struct bl_samples *then, const struct bl_samples *now)
 {
-    if (now->serial != then->serial || now->used < then->used)
-        then->used = 0;
+    if (now->serial != then->serial || (uint32_t)now->head < (uint32_t)then->head)
+        then->head = 0;
 }
 
 static void recheck_mark(struct bl_mark *then, const struct bl_mark *now)

@@ -1,5 +1,6 @@
 #include "series.h"
 
+#include "sample_code.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -12,6 +13,7 @@ struct piece {
     const struct bl_samples *block;
     uint32_t series;
     uint32_t level;
+    uint32_t count; /* samples in it */
     uint64_t serial;
 };
 
@@ -66,15 +68,20 @@ static bool open_line(const struct bl_reader *reader, uint32_t number, struct bl
     return is_sound;
 }
 
-static uint32_t room_of(uint32_t level)
-{
-    return level == 0 ? BL_SAMPLES_FINE : BL_SAMPLES_COARSE;
-}
-
 static bool is_block(const struct bl_reader *reader, const struct bl_samples *block)
 {
-    return block->level < BL_LEVELS && block->used <= room_of(block->level) &&
-           block->unit_ns >= 1 && block->series < bl_reader_count(reader, BL_SECTION_SERIES);
+    return block->level < BL_LEVELS && block->unit_ns >= 1 &&
+           block->series < bl_reader_count(reader, BL_SECTION_SERIES);
+}
+
+/* How many samples a block has, up to what cannot be read. */
+static uint32_t count_samples(const struct bl_samples *block, uint64_t *damage)
+{
+    struct bl_coarse_sample samples[BL_SAMPLES_MAX];
+    bool is_sound;
+    uint32_t count = bl_samples_decode(block, samples, &is_sound);
+    *damage += !is_sound;
+    return count;
 }
 
 static int compare_pieces(const void *left, const void *right)
@@ -97,14 +104,14 @@ static int collect(const struct bl_reader *reader, struct pieces *pieces, uint64
         return bl_error_set(error, "not enough memory for %u blocks of samples", count);
     for (uint32_t i = 1; i < count; i++) {
         const struct bl_samples *block = bl_reader_samples(reader, i);
-        if (!block || block->used == 0 || block->serial == 0)
+        if (!block || block->head == 0 || block->serial == 0)
             continue;
         if (!is_block(reader, block)) {
             ++*damage;
             continue;
         }
-        pieces->pieces[pieces->count++] =
-            (struct piece){block, block->series, block->level, block->serial};
+        pieces->pieces[pieces->count++] = (struct piece){
+            block, block->series, block->level, count_samples(block, damage), block->serial};
     }
     qsort(pieces->pieces, pieces->count, sizeof(*pieces->pieces), compare_pieces);
     return 0;
@@ -118,39 +125,28 @@ static bool time_of(const struct bl_samples *block, const struct bl_sample *samp
            !__builtin_add_overflow(block->base_ns, after_ns, ret_t_ns);
 }
 
-static struct bl_point read_sample(const struct bl_samples *block, uint32_t n, bool *ret_sound)
+static struct bl_point make_point(const struct bl_samples *block, const struct bl_coarse_sample *s,
+                                  bool *ret_sound)
 {
-    bool is_fine = block->level == 0;
-    const struct bl_sample *last = is_fine ? &block->fine[n] : &block->coarse[n].last;
-    struct bl_point point = {.bytes = last->bytes,
-                             .min_bytes = last->bytes,
-                             .max_bytes = last->bytes,
-                             .count = last->count,
-                             .total = last->total};
-    *ret_sound = time_of(block, last, &point.t_ns);
-    if (!is_fine) {
-        point.min_bytes = block->coarse[n].min_bytes;
-        point.max_bytes = block->coarse[n].max_bytes;
-        *ret_sound = *ret_sound && point.min_bytes <= last->bytes && point.max_bytes >= last->bytes;
-    }
+    struct bl_point point = {.bytes = s->last.bytes,
+                             .min_bytes = s->min_bytes,
+                             .max_bytes = s->max_bytes,
+                             .count = s->last.count,
+                             .total = s->last.total};
+    *ret_sound = time_of(block, &s->last, &point.t_ns) && s->min_bytes <= s->last.bytes &&
+                 s->max_bytes >= s->last.bytes;
     return point;
-}
-
-/* When a block's first sample was taken; a block without a sound one begins never. */
-static uint64_t begin_of(const struct piece *piece)
-{
-    bool is_sound;
-    struct bl_point point = read_sample(piece->block, 0, &is_sound);
-    return is_sound ? point.t_ns : UINT64_MAX;
 }
 
 /* Adds the samples of one block that are later than all before them and earlier than `end_ns`. */
 static void add_samples(struct bl_line *line, const struct bl_samples *block, uint64_t end_ns,
                         uint64_t *damage)
 {
-    for (uint32_t n = 0; n < block->used; n++) {
-        bool is_sound;
-        struct bl_point point = read_sample(block, n, &is_sound);
+    struct bl_coarse_sample samples[BL_SAMPLES_MAX];
+    bool is_sound;
+    uint32_t count = bl_samples_decode(block, samples, &is_sound);
+    for (uint32_t n = 0; n < count; n++) {
+        struct bl_point point = make_point(block, &samples[n], &is_sound);
         uint64_t before = line->count > 0 ? line->points[line->count - 1].t_ns : line->since_ns;
         if (!is_sound || (line->count > 0 && point.t_ns < before)) {
             ++*damage;
@@ -170,7 +166,7 @@ static int fill_line(struct bl_line *line, const struct piece *pieces, size_t co
 {
     size_t room = 0;
     for (size_t i = 0; i < count; i++)
-        room += pieces[i].block->used;
+        room += pieces[i].count;
     line->points = calloc(room + 1, sizeof(*line->points));
     if (!line->points)
         return bl_error_set(error, "not enough memory for %zu samples", room);
@@ -179,7 +175,7 @@ static int fill_line(struct bl_line *line, const struct piece *pieces, size_t co
         for (size_t k = i + 1; k < count; k++) {
             if (pieces[k].level == pieces[i].level)
                 continue;
-            end_ns = begin_of(&pieces[k]);
+            end_ns = pieces[k].block->base_ns;
             break;
         }
         add_samples(line, pieces[i].block, end_ns, damage);

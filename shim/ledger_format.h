@@ -29,16 +29,17 @@
  * of one kilobyte; a block belongs to one series and one level. Level 0 has a sample for each turn
  * of the helper thread (interval), level 1 one for each BL_SAMPLES_PER_LEVEL of those, with the
  * least and the most seen between, level 2 one for each BL_SAMPLES_PER_LEVEL of level 1. All levels
- * are written as time passes, so that growing older is nothing but the loss of the oldest fine
- * blocks: a day of turns, a month and a year of the coarser ones, and BL_SAMPLE_BLOCKS_MAX blocks
- * in all, whatever is followed (BL_SERIES_BLOCKS). The helper thread is the only writer, and makes
- * the snapshots too: in a snapshot they agree.
+ * are written as time passes, so that growing older is nothing but the loss of the oldest
+ * blocks: a day of turns, a month and a year of the coarser ones (BL_SERIES_TURNS), and
+ * BL_SAMPLE_BLOCKS_MAX blocks in all, whatever is followed. When those are used up, the sites that
+ * are least lose their oldest, down to BL_SITE_BLOCKS_KEPT, before any other loses one. The helper
+ * thread is the only writer, and makes the snapshots too: in a snapshot they agree.
  *
  * Crash story. The kernel keeps a shared mapping's pages when a process dies by any signal, so the
  * ledger of a killed process is as its last instruction left it: at most one operation in flight
  * per thread is half done. A half-done alloc leaves a record without BL_LIVE_BIT (not counted); a
  * half-done release leaves a block recorded that is about to be freed, or freed and not yet
- * counted. A sample is there when its block's `used` says so: of a process that was killed the
+ * counted. A sample is there when its block's `head` says so: of a process that was killed the
  * series ends at most one interval before it. A mark is there when its serial is not 0. A forked
  * child starts with neither. Space is reserved by posix_fallocate before it is mapped, so a full
  * disk is an error code in the writer and never SIGBUS. What could not be placed in the file is
@@ -55,7 +56,7 @@
 #include <stdint.h>
 
 #define BL_MAGIC          "BUFLEAK" /* 8 bytes with the NUL */
-#define BL_VERSION_FORMAT 3u
+#define BL_VERSION_FORMAT 4u
 
 #define BL_PAGE         4096u
 #define BL_EXTENTS_MAX  1024u
@@ -656,16 +657,24 @@ enum bl_series_kind {
 #define BL_SERIES_MAX        256u /* records of SERIES */
 #define BL_LEVELS            3u
 #define BL_SAMPLES_PER_LEVEL 60u
-/* Blocks that a series may have at each level; what is followed for the whole process, then a site:
- * 86,400 and 3,600 turns, 43,200 and 1,440 of level 1, 8,760 and 720 of level 2. */
+/* How far back a series reaches at each level, in turns of the helper; blocks that it may have for
+ * that, which is enough for samples of 24, 40 and 40 bytes; and those that a site does not have to
+ * give up, about an hour of turns, a day and a month of the others. Samples take 8 to 16 bytes: so
+ * BL_SAMPLE_BLOCKS_MAX is enough for all that of sixteen sites, six classes and the process beside
+ * what the other sites keep, while everything changes at every turn. */
+#define BL_SERIES_TURNS                                                                            \
+    {                                                                                              \
+        86400ull, 43200ull * 60, 8760ull * 3600                                                    \
+    }
 #define BL_SERIES_BLOCKS                                                                           \
     {                                                                                              \
-        {2160, 1800, 365},                                                                         \
-        {                                                                                          \
-            90, 60, 30                                                                             \
-        }                                                                                          \
+        2160, 1800, 365                                                                            \
     }
-#define BL_SAMPLE_BLOCKS_MAX 24576u
+#define BL_SITE_BLOCKS_KEPT                                                                        \
+    {                                                                                              \
+        60, 36, 18                                                                                 \
+    }
+#define BL_SAMPLE_BLOCKS_MAX 49152u
 
 /* A site is the innermost frame of a stack that is in no runtime library (BL_RUNTIME_MODULES) and
  * not in its class's own, by module and offset; `stack` is one of the stacks that pass it. Of a
@@ -685,44 +694,38 @@ struct bl_series {
 };
 static_assert(sizeof(struct bl_series) == 64, "series layout");
 
-/* Level 0. `total` is since the start of the series and only rises; what was released is the change
- * of total less the change of count. Two equal samples in a row stand for all equal ones between:
- * the later is moved on instead of a third being added. */
+/* What one sample says. `total` is since the start of the series and only rises; what was released
+ * is the change of total less the change of count. */
 struct bl_sample {
-    uint64_t bytes; /*  0 */
-    uint64_t total; /*  8 */
-    uint32_t count; /* 16 */
-    uint32_t after; /* 20 time since bl_samples.base_ns, in its units; atomic */
+    uint64_t bytes;
+    uint64_t total;
+    uint32_t count;
+    uint32_t after; /* time since bl_samples.base_ns, in its units */
 };
-static_assert(sizeof(struct bl_sample) == 24, "sample layout");
 
-/* Levels 1 and 2: the same at the end of its span, and the extremes within. */
+/* Of levels 1 and 2: the same at the end of its span, and the extremes within. */
 struct bl_coarse_sample {
     struct bl_sample last;
-    uint64_t min_bytes; /* 24 */
-    uint64_t max_bytes; /* 32 */
+    uint64_t min_bytes;
+    uint64_t max_bytes;
 };
-static_assert(sizeof(struct bl_coarse_sample) == 40, "coarse sample layout");
-
-#define BL_SAMPLES_FINE   40u
-#define BL_SAMPLES_COARSE 24u
 
 /* Blocks of one series and level are in time order of their serials. A block that is used again has
- * `used` 0 first, then a new serial. */
+ * `head` 0 first, then a new serial. How samples are written into `code` is in sample_code.h. */
+#define BL_SAMPLES_CODE 984u
 struct bl_samples {
     uint64_t serial;  /*  0 counts the blocks of the process; 0 = never used */
-    uint64_t base_ns; /*  8 */
+    uint64_t base_ns; /*  8 of its first sample */
     uint64_t unit_ns; /* 16 at least 1 */
     uint32_t series;  /* 24 */
     uint32_t level;   /* 28 */
-    uint32_t used;    /* 32 samples, release */
-    uint32_t reserved[7];
-    union {
-        struct bl_sample fine[BL_SAMPLES_FINE];
-        struct bl_coarse_sample coarse[BL_SAMPLES_COARSE];
-    }; /* 64 */
+    /* 32 release: bytes of code, and in the upper half bl_sample.after of the latest sample. Two
+     * equal samples in a row stand for all equal ones between: the later is moved on instead of a
+     * third being added. */
+    uint64_t head;
+    uint8_t code[BL_SAMPLES_CODE]; /* 40 */
 };
-static_assert(offsetof(struct bl_samples, fine) == 64, "samples layout");
+static_assert(offsetof(struct bl_samples, code) == 40, "samples layout");
 static_assert(sizeof(struct bl_samples) == 1024, "samples layout");
 
 /* bl_mark.kind */

@@ -1,10 +1,9 @@
 #include "samples.h"
 #include "ledger.h"
 #include "losses.h"
+#include "sample_code.h"
 
 #include <string.h>
-
-#define UNITS_PER_INTERVAL 1024u
 
 /* Blocks of one series at one level, oldest to newest by next_of. What says where to write is kept
  * here as well: the file may be changed by others. */
@@ -12,9 +11,11 @@ struct ring {
     uint32_t oldest; /* 0 = none */
     uint32_t newest;
     uint32_t blocks;
-    uint32_t used; /* samples in the newest */
+    uint32_t used;  /* bytes of code in the newest */
+    uint32_t count; /* samples there */
     uint64_t base_ns;
     uint64_t unit_ns;
+    struct bl_coarse_sample last[2]; /* the latest there, and the one before */
 };
 
 /* What has been seen since the latest sample of a coarse level. */
@@ -28,11 +29,14 @@ struct series {
     struct ring rings[BL_LEVELS];
     struct span spans[BL_LEVELS]; /* that of level 0 is not used */
     uint64_t until_ns;
+    float worth;   /* of a site, among sites */
     bool followed; /* its record is in use and not given up */
     bool is_site;
 };
 
-static const uint16_t blocks_max[2][BL_LEVELS] = BL_SERIES_BLOCKS;
+static const uint64_t turns_max[BL_LEVELS] = BL_SERIES_TURNS;
+static const uint16_t blocks_max[BL_LEVELS] = BL_SERIES_BLOCKS;
+static const uint16_t blocks_kept[BL_LEVELS] = BL_SITE_BLOCKS_KEPT;
 
 static struct series all[BL_SERIES_MAX];
 static uint32_t next_of[BL_SAMPLE_BLOCKS_MAX];
@@ -62,22 +66,52 @@ static uint32_t take_oldest(struct ring *ring)
     ring->blocks--;
     if (!ring->oldest)
         ring->newest = 0;
-    bl_store_release(&block_at(n)->used, 0);
+    bl_store_release(&block_at(n)->head, 0);
     return n;
 }
 
-/* Whose fine block hurts least: any of one that was given up, else of the one with most. */
-static uint32_t steal(void)
+/* Of the sites that have more at this level than each keeps, the least. */
+static struct ring *least_site(uint32_t level)
+{
+    const struct series *least = NULL;
+    for (uint32_t s = 1; s < series_used; s++) {
+        if (all[s].is_site && all[s].rings[level].blocks > blocks_kept[level] &&
+            (!least || all[s].worth < least->worth))
+            least = &all[s];
+    }
+    return least ? (struct ring *)&least->rings[level] : NULL;
+}
+
+static struct ring *given_up(void)
+{
+    for (uint32_t s = 1; s < series_used; s++) {
+        if (!all[s].followed && all[s].rings[0].blocks > 0)
+            return &all[s].rings[0];
+    }
+    return NULL;
+}
+
+static struct ring *with_most(void)
 {
     struct ring *most = NULL;
     for (uint32_t s = 1; s < series_used; s++) {
         struct ring *fine = &all[s].rings[0];
-        if (!all[s].followed && fine->blocks > 0)
-            return take_oldest(fine);
         if (fine->blocks > 1 && (!most || fine->blocks > most->blocks))
             most = fine;
     }
-    return most ? take_oldest(most) : 0;
+    return most;
+}
+
+/* Whose block hurts least: a fine one of what was given up, one of the least site that has more
+ * than each keeps, at last a fine one of the series that has most. */
+static uint32_t steal(void)
+{
+    struct ring *ring = given_up();
+    for (uint32_t level = 0; !ring && level < BL_LEVELS; level++)
+        ring = least_site(level);
+    if (!ring)
+        ring = with_most();
+    return ring ? take_oldest(ring) : 0;
 }
 
 static uint32_t take_block(void)
@@ -95,26 +129,40 @@ static uint32_t take_block(void)
     return n;
 }
 
-static uint32_t room_of(uint32_t level)
+/* Is all of the oldest block older than the level reaches? The next one says, which begins later.
+ */
+static bool is_outlived(const struct ring *ring, uint32_t level, uint64_t now_ns,
+                        uint64_t interval_ns)
 {
-    return level == 0 ? BL_SAMPLES_FINE : BL_SAMPLES_COARSE;
+    if (ring->blocks < 2)
+        return false;
+    uint64_t begin_ns = bl_load_relaxed(&block_at(next_of[ring->oldest])->base_ns);
+    return begin_ns < now_ns && (now_ns - begin_ns) / interval_ns > turns_max[level];
+}
+
+static uint32_t next_block(struct ring *ring, uint32_t level, uint64_t now_ns, uint64_t interval_ns)
+{
+    if (ring->blocks >= blocks_max[level] || is_outlived(ring, level, now_ns, interval_ns))
+        return take_oldest(ring);
+    return take_block();
 }
 
 static bool begin_block(uint32_t series, uint32_t level, uint64_t now_ns, uint64_t interval_ns)
 {
     struct ring *ring = &all[series].rings[level];
-    bool full = ring->blocks >= blocks_max[all[series].is_site][level];
-    uint32_t n = full ? take_oldest(ring) : take_block();
+    uint32_t n = next_block(ring, level, now_ns, interval_ns);
     if (!n)
         return false;
     struct bl_samples *block = block_at(n);
-    bl_store_relaxed(&block->used, 0);
+    bl_store_relaxed(&block->head, 0);
     __atomic_thread_fence(__ATOMIC_RELEASE); /* before the fields change their meaning */
     ring->base_ns = now_ns;
-    ring->unit_ns = interval_ns / UNITS_PER_INTERVAL + 1;
+    ring->unit_ns = interval_ns / BL_SAMPLE_STEP + 1;
     for (uint32_t l = 0; l < level; l++)
         ring->unit_ns *= BL_SAMPLES_PER_LEVEL;
     ring->used = 0;
+    ring->count = 0;
+    memset(ring->last, 0, sizeof ring->last);
     block->serial = ++serial;
     block->base_ns = ring->base_ns;
     block->unit_ns = ring->unit_ns;
@@ -132,56 +180,60 @@ static bool begin_block(uint32_t series, uint32_t level, uint64_t now_ns, uint64
 
 /* ---- samples ---- */
 
-static struct bl_sample *sample_in(struct bl_samples *block, uint32_t level, uint32_t n)
+static bool is_same(const struct bl_coarse_sample *a, const struct bl_coarse_sample *b)
 {
-    return level == 0 ? &block->fine[n] : &block->coarse[n].last;
+    return a->last.bytes == b->last.bytes && a->last.total == b->last.total &&
+           a->last.count == b->last.count && a->min_bytes == b->min_bytes &&
+           a->max_bytes == b->max_bytes;
 }
 
-static bool is_same(struct bl_samples *block, uint32_t level, uint32_t n,
-                    const struct bl_coarse_sample *c)
+static void publish(struct ring *ring)
 {
-    const struct bl_sample *s = sample_in(block, level, n);
-    if (s->bytes != c->last.bytes || s->total != c->last.total || s->count != c->last.count)
-        return false;
-    return level == 0 || (block->coarse[n].min_bytes == c->min_bytes &&
-                          block->coarse[n].max_bytes == c->max_bytes);
+    bl_store_release(&block_at(ring->newest)->head,
+                     (uint64_t)ring->last[0].last.after << 32 | ring->used);
 }
 
 /* While nothing changes the later of two equal samples moves on. */
-static bool extend(const struct ring *ring, uint32_t level, const struct bl_coarse_sample *c,
-                   uint32_t after)
+static bool extend(struct ring *ring, const struct bl_coarse_sample *c)
 {
-    struct bl_samples *block = block_at(ring->newest);
-    if (ring->used < 2 || !is_same(block, level, ring->used - 1, c) ||
-        !is_same(block, level, ring->used - 2, c))
+    if (ring->count < 2 || !is_same(&ring->last[0], c) || !is_same(&ring->last[1], c))
         return false;
-    bl_store_relaxed(&sample_in(block, level, ring->used - 1)->after, after);
+    ring->last[0].last.after = c->last.after;
+    publish(ring);
     return true;
 }
 
-static void append(uint32_t series, uint32_t level, const struct bl_coarse_sample *c,
-                   uint64_t now_ns, uint64_t interval_ns)
+static bool fit(struct ring *ring, uint32_t level, const struct bl_coarse_sample *c)
+{
+    uint8_t code[BL_SAMPLE_CODE_MAX];
+    uint32_t step = ring->last[0].last.after - ring->last[1].last.after;
+    uint32_t length = bl_sample_encode(code, level, ring->count, step, &ring->last[0].last, c);
+    if (length > BL_SAMPLES_CODE - ring->used)
+        return false;
+    memcpy(block_at(ring->newest)->code + ring->used, code, length);
+    ring->used += length;
+    ring->count++;
+    ring->last[1] = ring->last[0];
+    ring->last[0] = *c;
+    publish(ring);
+    return true;
+}
+
+static void append(uint32_t series, uint32_t level, struct bl_coarse_sample *c, uint64_t now_ns,
+                   uint64_t interval_ns)
 {
     struct ring *ring = &all[series].rings[level];
     uint64_t after = ring->newest ? (now_ns - ring->base_ns) / ring->unit_ns : UINT64_MAX;
-    bool fits = after < UINT32_MAX;
-    if (fits && extend(ring, level, c, (uint32_t)after))
-        return;
-    if (!fits || ring->used >= room_of(level)) {
-        after = 0;
-        if (!begin_block(series, level, now_ns, interval_ns)) {
-            bl_losses_add(BL_LOSS_samples_dropped, 1);
+    if (after < UINT32_MAX) {
+        c->last.after = (uint32_t)after;
+        if (extend(ring, c) || fit(ring, level, c))
             return;
-        }
     }
-    struct bl_samples *block = block_at(ring->newest);
-    if (level == 0)
-        block->fine[ring->used] = c->last;
+    c->last.after = 0;
+    if (begin_block(series, level, now_ns, interval_ns))
+        fit(ring, level, c);
     else
-        block->coarse[ring->used] = *c;
-    sample_in(block, level, ring->used)->after = (uint32_t)after;
-    ring->used++;
-    bl_store_release(&block->used, ring->used);
+        bl_losses_add(BL_LOSS_samples_dropped, 1);
 }
 
 /* One more sample of the level below: enough of them make one here. */
@@ -273,6 +325,11 @@ uint32_t bl_samples_open(enum bl_series_kind kind, uint32_t class_number, uint32
     bl_store_release(&record->kind, (uint32_t)kind);
     all[n] = (struct series){.followed = true, .is_site = kind == BL_SERIES_SITE};
     return n;
+}
+
+void bl_samples_set_worth(uint32_t series, float worth)
+{
+    all[series].worth = worth;
 }
 
 void bl_samples_close(uint32_t series, uint64_t now_ns)

@@ -4,8 +4,10 @@
  * ledger_format.h.
  *
  * Owns: SERIES and SAMPLES of the ledger, and in static memory the order of each ring (4 bytes a
- * block). At most BL_SAMPLE_BLOCKS_MAX blocks: when they are used up, a series that needs one takes
- * the oldest fine block of a series that was given up, else of the one that has most.
+ * block) and its latest samples. At most BL_SAMPLE_BLOCKS_MAX blocks: when they are used up, a
+ * series that needs one takes the oldest fine block of a series that was given up; else the oldest,
+ * fine before coarse, of the least site that has more than BL_SITE_BLOCKS_KEPT of such; else a fine
+ * one of the series that has most.
  * Threads: the helper only; it also copies snapshots. Needs the guard. Allocates pages of the
  * ledger. Errors: what cannot be kept is counted in samples_dropped.
  */
@@ -24,6 +26,8 @@ struct bl_reading {
 /* Begins a series. stack and site as in bl_series. Returns its number, 0: no room. */
 uint32_t bl_samples_open(enum bl_series_kind kind, uint32_t class_number, uint32_t stack,
                          uint32_t site, uint64_t now_ns);
+/* Of a site: how much it is to be preferred to others when there is not room for all. */
+void bl_samples_set_worth(uint32_t series, float worth);
 /* Ends it: its samples stay until their blocks or its record are needed. */
 void bl_samples_close(uint32_t series, uint64_t now_ns);
 /* Adds what was read at now_ns, to all levels that are due. */

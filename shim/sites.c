@@ -359,6 +359,7 @@ static struct site *least_followed(bool for_highs)
 static void add_sample(const struct site *s, uint64_t now_ns, uint64_t interval_ns)
 {
     struct bl_reading r = {.bytes = s->bytes, .total = s->births, .count = s->count};
+    bl_samples_set_worth(s->series, worth(s));
     bl_samples_add(s->series, &r, now_ns, interval_ns);
 }
 

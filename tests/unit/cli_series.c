@@ -2,6 +2,7 @@
 #include "cli_check.h"
 
 #include "ledger_synth.h"
+#include "sample_code.h"
 #include "series.h"
 
 #include <string.h>
@@ -170,19 +171,63 @@ START_TEST(what_refers_to_nothing_is_left_out_and_counted)
         synth_samples(synth, i < 5 ? i + 1 : 900, 0, SECOND, 1, &sample, 1);
     synth_samples(synth, ok, 9, SECOND, 1, &sample, 1); /* no such level */
     synth_samples(synth, ok, 0, SECOND, 0, &sample, 1); /* no unit */
-    synth_samples(synth, ok, 0, UINT64_MAX, 1, &sample, 1);
-    struct bl_samples *block = synth_record(synth, BL_SECTION_SAMPLES, 1);
-    block->fine[1].after = UINT32_MAX;
-    block->used = 2;
-    synth_samples(synth, ok, 0, SECOND, 1, &sample, 1); /* before the one above */
+    struct bl_sample late[] = {sample, {.bytes = 2, .after = UINT32_MAX}};
+    synth_samples(synth, ok, 0, UINT64_MAX - 9, 1, late, 2); /* its second is beyond all time */
+    synth_samples(synth, ok, 0, SECOND, 1, &sample, 1);      /* before the one above */
     synth_samples(synth, ok, 0, SECOND, 1, &sample, 1);
-    block = synth_record(synth, BL_SECTION_SAMPLES, 11);
-    block->used = BL_SAMPLES_FINE + 1;
+    struct bl_samples *block = synth_record(synth, BL_SECTION_SAMPLES, 11);
+    block->head = BL_SAMPLES_CODE + 1;
     open_set(synth);
     ck_assert_uint_eq(set->line_count, 1);
     ck_assert_uint_eq(set->lines[0].count, 2);
     ck_assert_uint_eq(set->damage, 4 + 1 + 2 + 1 + 1 + 1);
     close_set();
+}
+END_TEST
+
+/* What a block says is cut off at any byte, or is any bytes at all. */
+START_TEST(a_broken_block_gives_what_comes_before_the_break)
+{
+    struct bl_sample samples[40] = {0};
+    struct bl_coarse_sample out[BL_SAMPLES_MAX];
+    uint64_t random = 88172645463325252ull;
+    bool is_sound;
+    for (uint32_t i = 1; i < 40; i++)
+        samples[i] = (struct bl_sample){.bytes = i % 3 ? UINT64_MAX / i : 0,
+                                        .total = UINT64_MAX - i,
+                                        .count = i % 2 ? UINT32_MAX : 0,
+                                        .after = samples[i - 1].after + i * i};
+    struct synth *synth = make();
+    uint32_t heap = synth_series(synth, BL_SERIES_CLASS, 0, 0, SECOND);
+    synth_samples(synth, heap, 0, SECOND, 1, samples, 40);
+    struct bl_samples block = *(struct bl_samples *)synth_record(synth, BL_SECTION_SAMPLES, 1);
+    uint32_t count = bl_samples_decode(&block, out, &is_sound);
+    ck_assert(is_sound && count > 20);
+    for (uint32_t length = (uint32_t)block.head; length > 0; length--) {
+        block.head = (uint64_t)UINT32_MAX << 32 | length;
+        uint32_t kept = bl_samples_decode(&block, out, &is_sound);
+        ck_assert_uint_le(kept, count);
+        for (uint32_t i = 0; i < kept; i++) {
+            ck_assert_uint_eq(out[i].last.bytes, samples[i].bytes);
+            ck_assert_uint_eq(out[i].last.total, samples[i].total);
+            ck_assert_uint_eq(out[i].last.count, samples[i].count);
+            if (i + 1 < kept)
+                ck_assert_uint_eq(out[i].last.after, samples[i].after);
+        }
+    }
+    for (uint32_t turn = 0; turn < 20000; turn++) {
+        for (uint32_t i = 0; i < BL_SAMPLES_CODE; i++) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            block.code[i] = (uint8_t)(turn % 2 ? random : random & 3);
+        }
+        block.head = random;
+        block.level = turn % 3;
+        block.head = turn % 2 ? random : random << 32 | BL_SAMPLES_CODE;
+        ck_assert_uint_le(bl_samples_decode(&block, out, &is_sound), BL_SAMPLES_MAX);
+    }
+    synth_destroy(synth);
 }
 END_TEST
 
@@ -240,6 +285,7 @@ int main(void)
     tcase_add_test(tests, a_thinned_line_keeps_its_ends_and_extremes);
     tcase_add_test(tests, sites_name_a_stack_and_an_end);
     tcase_add_test(tests, what_refers_to_nothing_is_left_out_and_counted);
+    tcase_add_test(tests, a_broken_block_gives_what_comes_before_the_break);
     tcase_add_test(tests, marks_come_oldest_first_and_are_found_by_name);
     tcase_add_test(tests, unsound_marks_are_left_out);
     suite_add_tcase(suite, tests);

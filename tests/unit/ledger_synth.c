@@ -1,5 +1,7 @@
 #include "ledger_synth.h"
 
+#include "sample_code.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,36 +322,47 @@ uint32_t synth_series(struct synth *synth, enum bl_series_kind kind, uint32_t cl
     return append(synth, BL_SECTION_SERIES, &series, sizeof(series));
 }
 
-static void fill_block(struct bl_samples *block, const struct bl_sample *samples, uint32_t count)
+/* Into a block, as many as fit. */
+static size_t fill_block(struct bl_samples *block, const struct bl_sample *samples, size_t count)
 {
-    block->used = count;
-    for (uint32_t i = 0; i < count; i++) {
-        if (block->level == 0) {
-            block->fine[i] = samples[i];
-            continue;
-        }
-        block->coarse[i] =
-            (struct bl_coarse_sample){.last = samples[i],
-                                      .min_bytes = samples[i].bytes - samples[i].bytes / 10,
-                                      .max_bytes = samples[i].bytes + samples[i].bytes / 10};
+    uint64_t base_ns = block->base_ns;
+    struct bl_sample last = {0};
+    uint32_t step = 0;
+    uint32_t used = 0;
+    uint32_t n = 0;
+    block->base_ns = base_ns + samples[0].after * block->unit_ns;
+    for (; n < count; n++) {
+        uint8_t code[BL_SAMPLE_CODE_MAX];
+        uint64_t tenth = samples[n].bytes / 10;
+        struct bl_coarse_sample sample = {.last = samples[n],
+                                          .min_bytes = samples[n].bytes - tenth,
+                                          .max_bytes = samples[n].bytes + tenth};
+        uint32_t length = bl_sample_encode(code, block->level, n, step, &last, &sample);
+        if (length > sizeof(block->code) - used)
+            break;
+        memcpy(block->code + used, code, length);
+        used += length;
+        step = n > 0 ? samples[n].after - samples[n - 1].after : 0;
+        last = samples[n];
+        block->head = (uint64_t)(samples[n].after - samples[0].after) << 32 | used;
     }
+    return n;
 }
 
 void synth_samples(struct synth *synth, uint32_t series, uint32_t level, uint64_t base_ns,
                    uint64_t unit_ns, const struct bl_sample *samples, size_t count)
 {
     static const struct bl_samples none;
-    size_t room = level == 0 ? BL_SAMPLES_FINE : BL_SAMPLES_COARSE;
     if (synth->sections[BL_SECTION_SAMPLES].length == 0)
         append(synth, BL_SECTION_SAMPLES, &none, sizeof(none));
-    for (size_t at = 0; at < count; at += room) {
+    for (size_t at = 0; at < count;) {
         struct bl_samples block = {.serial = synth->sections[BL_SECTION_SAMPLES].length /
                                              sizeof(struct bl_samples),
                                    .base_ns = base_ns,
                                    .unit_ns = unit_ns,
                                    .series = series,
                                    .level = level};
-        fill_block(&block, samples + at, (uint32_t)(count - at < room ? count - at : room));
+        at += fill_block(&block, samples + at, count - at);
         append(synth, BL_SECTION_SAMPLES, &block, sizeof(block));
     }
 }

@@ -74,7 +74,7 @@ START_TEST(a_record_number_means_the_same_to_writer_and_reader_over_all_chunks)
         [BL_SECTION_LIVE] = 1000000,     [BL_SECTION_HOOKS] = 20000,
         [BL_SECTION_OBJECTS] = 300000,   [BL_SECTION_EVENTS] = 500000,
         [BL_SECTION_LIFECYCLES] = 20000, [BL_SECTION_SERIES] = BL_SERIES_MAX,
-        [BL_SECTION_SAMPLES] = 24576,    [BL_SECTION_MARKS] = BL_MARKS_MAX,
+        [BL_SECTION_SAMPLES] = 49152,    [BL_SECTION_MARKS] = BL_MARKS_MAX,
         [BL_SECTION_BOUNDARIES] = 64,
     };
     start_ledger();
