@@ -50,6 +50,7 @@ struct bl_tls {
     uint64_t moving;
     uint64_t moving_bytes;
     uint64_t moving_new_bytes;
+    bool limit_crossed; /* it waits for a snapshot as soon as it holds no lock; see limit.h */
     bool mask_stripped; /* it blocks all signals, but for the one of stop.h */
     bool exiting;       /* the thread's destructors have run: no new state for it */
 };

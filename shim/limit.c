@@ -1,9 +1,11 @@
 #include "limit.h"
 #include "clock.h"
+#include "guard.h"
 #include "ledger.h"
 #include "sigsafe.h"
 
 #define AWAIT_NS 1000000000u
+#define PAUSE_NS 100000000u
 
 bool bl_limit_on;
 
@@ -11,7 +13,10 @@ static uint64_t limit;
 uint64_t bl_limit_sample_mean = 1; /* bytes between samples; 1: every block */
 static bool fails;
 static uint32_t due;                     /* atomic; counts the snapshots that became due */
+static uint64_t due_ns;                  /* atomic; when the latest did */
+static uint32_t shown;                   /* atomic, futex; the latest whose moment was copied */
 static uint32_t served;                  /* atomic, futex; the latest of them that was answered */
+static uint32_t answering;               /* the helper's: which it is at */
 static uint32_t refused;                 /* atomic; 1 after the first */
 static uint64_t next_due BL_ALIGNED(64); /* atomic; the next snapshot is due at so many used */
 /* atomic; never more than limit if allocations are to fail, but for samples */
@@ -29,7 +34,7 @@ void bl_limit_init(uint64_t bytes, enum bl_limit_action action, uint64_t sample_
 void bl_limit_restart(uint64_t used)
 {
     bl_store_relaxed(&used_bytes, used);
-    served = due;
+    shown = served = answering = due;
     refused = 0;
 }
 
@@ -38,9 +43,11 @@ void bl_limit_restart(uint64_t used)
 static void make_due(void)
 {
     uint64_t unknown = 0;
-    __atomic_compare_exchange_n(&bl_header->limit_reached_ns, &unknown,
-                                bl_clock_read(CLOCK_MONOTONIC), false, __ATOMIC_RELAXED,
-                                __ATOMIC_RELAXED);
+    uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);
+    __atomic_compare_exchange_n(&bl_header->limit_reached_ns, &unknown, now_ns, false,
+                                __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    bl_store_relaxed(&due_ns, now_ns);
+    bl_tls.limit_crossed = true;
     __atomic_fetch_add(&due, 1, __ATOMIC_RELEASE);
     __atomic_fetch_add(&bl_header->wake, 1, __ATOMIC_RELEASE);
     bl_sys_futex_wake(&bl_header->wake);
@@ -62,8 +69,12 @@ BL_COLD static void cross(uint64_t used)
 
 void bl_limit_look_settled(uint64_t settled)
 {
-    if (!bl_limit_on && limit > 0 && settled >= bl_load_relaxed(&next_due))
+    if (BL_LIKELY(limit == 0))
+        return;
+    if (!bl_limit_on && settled >= bl_load_relaxed(&next_due))
         cross(settled);
+    if (BL_UNLIKELY(bl_load_relaxed(&due) != bl_load_relaxed(&shown)))
+        bl_tls.limit_crossed = true; /* by another thread, whose snapshot is to show that moment */
 }
 
 BL_INLINE void look(uint64_t used)
@@ -72,32 +83,51 @@ BL_INLINE void look(uint64_t used)
         cross(used);
 }
 
+/* What becomes due from here on, while the snapshot is made, is another one's. */
 bool bl_limit_is_due(void)
 {
-    return bl_load_acquire(&due) != bl_load_relaxed(&served);
+    answering = bl_load_acquire(&due);
+    return answering != bl_load_relaxed(&served);
+}
+
+void bl_limit_note_taken(void)
+{
+    bl_store_release(&shown, answering);
+    bl_sys_futex_wake(&shown);
 }
 
 void bl_limit_done(bool made)
 {
     if (made)
         bl_add_relaxed(&bl_header->limit_snapshots, 1);
-    bl_store_release(&served, bl_load_acquire(&due));
+    bl_limit_note_taken();
+    bl_store_release(&served, answering);
     bl_sys_futex_wake(&served);
 }
 
-void bl_limit_await(void)
+/* Until the word says so, the time is over, or there is nobody who would set it. */
+static void await(uint32_t *word, uint32_t wanted, uint64_t end_ns)
 {
-    uint32_t wanted = bl_load_acquire(&due);
-    uint64_t end_ns = bl_clock_read(CLOCK_MONOTONIC) + AWAIT_NS;
     for (;;) {
-        uint32_t seen = bl_load_acquire(&served);
+        uint32_t seen = bl_load_acquire(word);
         uint64_t now_ns = bl_clock_read(CLOCK_MONOTONIC);
         if ((int32_t)(seen - wanted) >= 0 || now_ns >= end_ns ||
             bl_load_relaxed(&bl_header->flags) & BL_FLAG_NO_HELPER)
             return;
         struct timespec timeout = {.tv_nsec = (long)(end_ns - now_ns) % 1000000000};
-        bl_sys_futex_wait(&served, seen, &timeout);
+        bl_sys_futex_wait(word, seen, &timeout);
     }
+}
+
+void bl_limit_await(void)
+{
+    await(&served, bl_load_acquire(&due), bl_clock_read(CLOCK_MONOTONIC) + AWAIT_NS);
+}
+
+void bl_limit_pause(void)
+{
+    bl_tls.limit_crossed = false;
+    await(&shown, bl_load_acquire(&due), bl_load_relaxed(&due_ns) + PAUSE_NS);
 }
 
 /* ---- bytes ---- */

@@ -14,6 +14,10 @@
  * that the counters settle now and then are looked at instead, which are at most 1 % late
  * (counters.h).
  *
+ * The thread that meets the limit wakes the helper, and gives it the processor: it waits for the
+ * snapshot's moment, and so do the others when their sums are settled meanwhile. On a busy machine
+ * the program would else be far beyond the limit before the helper's turn comes.
+ *
  * Owns: the word. Threads: any, no lock. Signal context: safe. Allocates nothing. Without a limit
  * nothing here is called, but for a look at bl_limit_on. Errors: none.
  */
@@ -54,9 +58,14 @@ bool bl_limit_note_refused(uint64_t bytes);
 void bl_limit_note_stack(uint32_t stack);
 /* Waits, but not for long, until the snapshot that is due has been made. Without the guard. */
 void bl_limit_await(void);
+/* For a thread with bl_tls.limit_crossed, which has just allocated: waits until the moment that the
+ * snapshot stands for, at most 100 ms after the limit was met. Without the guard. */
+void bl_limit_pause(void);
 
 /* The helper's: is a snapshot due? And it has been made, or could not be. */
 bool bl_limit_is_due(void);
+/* What the snapshot will show has been copied. */
+void bl_limit_note_taken(void);
 void bl_limit_done(bool made);
 
 #endif

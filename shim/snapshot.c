@@ -4,6 +4,7 @@
 #include "frees.h"
 #include "guard.h"
 #include "ledger.h"
+#include "limit.h"
 #include "live.h"
 #include "losses.h"
 #include "reach.h"
@@ -68,6 +69,8 @@ static bool copy_stopped(enum bl_reason reason, uint32_t number, bool reaches)
     bl_live_unlock();
     bl_frees_unlock();
     bl_refs_unlock();
+    if (fits && reason == BL_REASON_LIMIT)
+        bl_limit_note_taken();
     return fits;
 }
 

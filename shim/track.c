@@ -162,6 +162,8 @@ bool bl_track_alloc(void *address, size_t size, uint8_t class_number, const stru
     }
     bool recorded = record(address, size, class_number, o);
     bl_guard_leave();
+    if (BL_UNLIKELY(bl_tls.limit_crossed))
+        bl_limit_pause();
     return recorded;
 }
 
@@ -334,6 +336,8 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
         used = end_realloc(moved, result, size, o);
         end_move();
         bl_guard_leave();
+        if (BL_UNLIKELY(bl_tls.limit_crossed))
+            bl_limit_pause();
     } else {
         end_move();
     }

@@ -126,11 +126,20 @@ def beyond():
     assert len(held) == 9, held
     for number, bytes_then in enumerate(held):
         due = BYTES * 1.1 ** number
-        assert due * 0.99 <= bytes_then <= due * 1.09, (number, held)
+        # sums are settled at most 1 % late, and what is due is awaited
+        assert due * 0.99 <= bytes_then <= due * 1.03, (number, held)
     assert all(s['process']['reason'] == 'limit' for s in run.snapshots())
     assert limits(run.ledger())['limit_refused'] == 0
     quiet = Run([VICTIM, 'beyond', str(BYTES)], action='report').ok()
     assert quiet.err == '' and len(quiet.snapshots()) == 9, quiet.err
+
+
+def hurry():
+    run = Run([VICTIM, 'hurry', str(BYTES)], action='report').ok()
+    held = [heap(s) for s in run.snapshots()]
+    assert len(held) == 9, held
+    for number, bytes_then in enumerate(held):
+        assert BYTES * 1.1 ** number * 0.99 <= bytes_then <= BYTES * 1.1 ** number * 1.03, held
 
 
 def children():
@@ -227,6 +236,7 @@ CLAIMS = {
     'the new-handler is asked, and bad_alloc thrown': new_handler,
     'an error path is reproduced, and the snapshot shows what led to it': error_path,
     'without fail, snapshots are made at the limit and at each tenth more': beyond,
+    'and show that moment, of four threads that only allocate': hurry,
     'a forked child goes on from what it inherited': children,
     'in a sample it is about the limit': samples,
     'GLib ends the program as it does where there is no memory': glib,

@@ -308,6 +308,19 @@ static void beyond()
     }
 }
 
+/* The same by four threads that do nothing else. */
+static void hurry()
+{
+    std::thread threads[4];
+    for (auto &t : threads)
+        t = std::thread([] {
+            for (uint64_t taken = 0; taken < limit / 4 * 9 / 4; taken += 1000)
+                CHECK(malloc(1000));
+        });
+    for (auto &t : threads)
+        t.join();
+}
+
 static void in_child()
 {
     for (live = measure(); live + 1000 <= limit; live += 1000)
@@ -339,8 +352,8 @@ int main(int argc, char **argv)
     const struct {
         const char *name;
         void (*run)();
-    } ways[] = {{"family", family}, {"crowd", crowd},   {"handler", handler}, {"server", server},
-                {"beyond", beyond}, {"fork", in_child}, {"sampled", sampled}};
+    } ways[] = {{"family", family}, {"crowd", crowd}, {"handler", handler}, {"server", server},
+                {"beyond", beyond}, {"hurry", hurry}, {"fork", in_child},   {"sampled", sampled}};
     for (const auto &way : ways) {
         if (strcmp(way.name, argv[1]) == 0)
             way.run();
