@@ -12,6 +12,7 @@
 
 #define INTERVAL_MIN_NS 10000000u /* that interval= accepts */
 #define POINTS_MAX      300       /* of one series in a report; more is in the ledger */
+#define SITE_POINTS_MAX 60        /* of a place, of which there are many */
 
 static bool is_growing(const struct bl_growth *growth)
 {
@@ -311,6 +312,72 @@ static bool put_line(FILE *out, const struct bl_view *view, const struct bl_line
     return done;
 }
 
+/* NULL: it was given up for another place. */
+static const struct bl_growth *growth_of(const struct bl_view *view, const struct bl_line *line)
+{
+    const struct bl_growth_set *growth = view->growth;
+    for (size_t i = 0; growth && i < growth->site_count; i++)
+        if (growth->sites[i].line == line)
+            return &growth->sites[i];
+    return NULL;
+}
+
+static uint64_t since_start(const struct bl_view *view, uint64_t t_ns)
+{
+    return t_ns > view->header->start_ns ? t_ns - view->header->start_ns : 0;
+}
+
+/* `births` counts those that a sample saw alive. */
+static json_t *make_site_points(const struct bl_view *view, const struct bl_line *line,
+                                const struct bl_growth *growth)
+{
+    struct bl_point points[SITE_POINTS_MAX];
+    size_t count = bl_line_thin(line, 0, points, SITE_POINTS_MAX);
+    double bytes = growth ? growth->byte_weight : 1;
+    double buffers = growth ? growth->count_weight : 1;
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "t_ns",
+                                               (json_int_t)since_start(view, points[i].t_ns),
+                                               "live_bytes", weighed(points[i].bytes, bytes),
+                                               "live_count", weighed(points[i].count, buffers),
+                                               "min_bytes", weighed(points[i].min_bytes, bytes),
+                                               "max_bytes", weighed(points[i].max_bytes, bytes),
+                                               "births", weighed(points[i].total, buffers)));
+    return array;
+}
+
+static json_t *make_site(const struct bl_view *view, const struct bl_line *line)
+{
+    const struct bl_growth *growth = growth_of(view, line);
+    double weight = growth ? growth->byte_weight : 1;
+    json_t *until = line->until_ns > 0 ? json_integer((json_int_t)since_start(view, line->until_ns))
+                                       : json_null();
+    return json_pack("{s:s, s:o, s:I, s:o, s:I, s:I, s:o, s:o}", "class",
+                     bl_model_class_name(view->model, line->class_number), "frames",
+                     bl_render_json_frames(view, line->site), "since_ns",
+                     (json_int_t)since_start(view, line->since_ns), "until_ns", until, "peak_bytes",
+                     weighed(line->peak_bytes, weight), "peak_ns",
+                     (json_int_t)since_start(view, line->peak_ns), "growth",
+                     bl_render_json_growth(growth), "points", make_site_points(view, line, growth));
+}
+
+static bool put_sites(FILE *out, const struct bl_view *view)
+{
+    const char *before = "\n  ";
+    bool done = true;
+    fputs(",\n\"site_series\": [", out);
+    for (size_t i = 0; done && !view->summary_only && view->series && i < view->series->line_count;
+         i++) {
+        if (view->series->lines[i].kind != BL_SERIES_SITE)
+            continue;
+        done = bl_render_json_put(out, before, make_site(view, &view->series->lines[i]));
+        before = ",\n  ";
+    }
+    fputc(']', out);
+    return done;
+}
+
 bool bl_render_json_series(FILE *out, const struct bl_view *view)
 {
     const char *before = "\n  ";
@@ -320,7 +387,7 @@ bool bl_render_json_series(FILE *out, const struct bl_view *view)
         if (view->series->lines[i].kind == BL_SERIES_CLASS)
             done = put_line(out, view, &view->series->lines[i], &before);
     fputc(']', out);
-    return done;
+    return done && put_sites(out, view);
 }
 
 static json_t *size_or_null(uint64_t bytes)

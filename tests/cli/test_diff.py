@@ -540,6 +540,15 @@ class Samples(DiffTest):
         self.assertGreater(heap['live_bytes'], 1000000)
         close(report['series'][-1]['live_bytes'], 'live_bytes')
         close(report['series'][-1]['live_count'], 'live_count')
+        place = max(report['site_series'], key=lambda s: s['points'][-1]['live_bytes'])
+        self.assertEqual(place['frames'][0]['function'],
+                         report['groups'][0]['alloc']['frames'][0]['function'])
+        self.assertEqual((place['class'], place['until_ns'], place['growth']['trend']),
+                         ('heap', None, 'growing'))
+        self.assertLessEqual(len(place['points']), 60)
+        group = report['groups'][0]
+        self.assertAlmostEqual(place['points'][-1]['live_count'], group['count'],
+                               delta=group['count'] * 0.02)
         listed = json.loads(self.bufleak('ps', '--format', 'json').stdout)['processes'][0]
         self.assertTrue(listed['estimate'])
         close(listed['live_bytes'], 'live_bytes')

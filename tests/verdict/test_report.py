@@ -47,6 +47,8 @@ REPORT = {
                  'retains': int, 'releases': int, 'over_releases': int, 'growth': GROWTH}],
     'groups': [GROUP],
     'series': [{'t_ns': int, 'class': str, 'live_bytes': int, 'live_count': int}],
+    'site_series': [{'class': str, 'frames': [FRAME], 'growth': GROWTH,
+                     'points': [{'t_ns': int, 'live_bytes': int, 'live_count': int}]}],
     'losses': {'events_reentrant': int, 'stacks_truncated': int, 'counts_drifted': int},
     'hooks': [{'class': str, 'function': str,
                'method': {'entry', 'import', 'symbol', 'bytecode', 'none'}, 'why': TEXT_OR_NULL}],
