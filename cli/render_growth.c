@@ -518,11 +518,13 @@ static json_t *make_limits(const struct bl_view *view)
 /* The table of stacks, which is kept bounded. */
 static json_t *make_stacks(const struct bl_view *view)
 {
-    return json_pack("{s:o, s:o, s:o}", "frames_in_table",
+    return json_pack("{s:o, s:o, s:o, s:o}", "frames_in_table",
                      json_integer((json_int_t)bl_reader_count(view->reader, BL_SECTION_FRAMES)),
                      "sweeps", json_integer((json_int_t)view->header->frame_sweeps),
                      "frames_reclaimed",
-                     json_integer((json_int_t)(view->header->frames_reclaimed & INT64_MAX)));
+                     json_integer((json_int_t)(view->header->frames_reclaimed & INT64_MAX)),
+                     "java_stacks_forgotten",
+                     json_integer((json_int_t)(view->header->java_stacks_forgotten & INT64_MAX)));
 }
 
 static json_t *make_mark(const struct bl_view *view, const struct bl_mark *mark)

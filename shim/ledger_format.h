@@ -365,7 +365,10 @@ struct bl_header {
 
     uint64_t options_broken; /* 1392 the same of BUFLEAK_OPTIONS */
 
-    uint8_t reserved3[392]; /* 1400 */
+    /* Stacks of Java's large blocks that were dropped from their table, see java_direct.h */
+    uint64_t java_stacks_forgotten; /* 1400 relaxed adds */
+
+    uint8_t reserved3[384]; /* 1408 */
 
     struct bl_exec execs[BL_EXECS_MAX]; /* 1792 that go without the shim */
 
@@ -374,7 +377,7 @@ struct bl_header {
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1400, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1408, "header layout");
 static_assert(offsetof(struct bl_header, execs) == 1792, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");

@@ -14,6 +14,7 @@
 
 #define TAKERS_MAX     8u
 #define CHAINS_MAX     16384u
+#define FORGOTTEN_MAX  (CHAINS_MAX / 8) /* at a time */
 #define NOTES_MAX      16384u
 #define UNNAMED_MAX    64u /* of the notes that are looked at: each of the others is compared */
 #define NATIVE_MAX     32u
@@ -41,7 +42,10 @@ struct chain {
     uint32_t stack;       /* atomic; 0 = not named yet, or it could not be entered */
     uint32_t is_named;    /* release, after stack */
     uint32_t provisional; /* what its blocks have until then */
+    uint32_t holders;     /* atomic, (lock) to add: calls that have it in hand */
+    uint32_t notes;       /* (lock) that refer to it */
     bool is_direct;
+    bool is_fresh; /* (lock) a block was taken with it since chains were last forgotten */
     bool oom;
     UT_hash_handle hh;
     struct chain *next; /* (lock) not named yet */
@@ -56,7 +60,7 @@ struct chain {
  * of an address only the latest counts. */
 struct note {
     uint64_t address;
-    const struct chain *chain;
+    struct chain *chain;
 };
 
 static JavaVM *machine;
@@ -173,16 +177,74 @@ static struct chain *make(const struct taken *taken, uint64_t key, bool is_direc
     return c;
 }
 
-static struct chain *find(uint64_t key)
+static bool is_named(const struct chain *c)
+{
+    return bl_load_acquire(&c->is_named);
+}
+
+static struct chain *hold_locked(struct chain *c)
+{
+    c->is_fresh = true;
+    __atomic_fetch_add(&c->holders, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+static void let_go(struct chain *c)
+{
+    __atomic_fetch_sub(&c->holders, 1, __ATOMIC_RELEASE);
+}
+
+static struct chain *find_locked(uint64_t key)
 {
     struct chain *c = NULL;
-    bl_lock_take(&lock);
     HASH_FIND(hh, chains, &key, sizeof key, c);
+    return c ? hold_locked(c) : NULL;
+}
+
+static struct chain *find(uint64_t key)
+{
+    bl_lock_take(&lock);
+    struct chain *c = find_locked(key);
     bl_lock_give(&lock);
     return c;
 }
 
-/* NULL: no memory, or too many. */
+/* What is forgotten is known again when it comes: the same frames of the trie are found for it. */
+static bool is_forgettable(const struct chain *c)
+{
+    return is_named(c) && c->notes == 0 && bl_load_acquire(&c->holders) == 0;
+}
+
+/* Oldest first, so that it is those that came long ago and have not come again. */
+static uint32_t forget_some_locked(bool fresh_ones)
+{
+    uint32_t count = 0;
+    struct chain *next;
+    for (struct chain *c = chains; c && count < FORGOTTEN_MAX; c = next) {
+        next = c->hh.next;
+        bool is_kept = (c->is_fresh && !fresh_ones) || !is_forgettable(c);
+        c->is_fresh = false;
+        if (is_kept)
+            continue;
+        HASH_DEL(chains, c);
+        discard(c);
+        count++;
+    }
+    return count;
+}
+
+static bool has_room_locked(void)
+{
+    if (HASH_COUNT(chains) < CHAINS_MAX)
+        return true;
+    uint32_t count = forget_some_locked(false);
+    if (count == 0)
+        count = forget_some_locked(true);
+    bl_add_relaxed(&bl_header->java_stacks_forgotten, count);
+    return count > 0;
+}
+
+/* NULL: no memory, or too many that are not named yet. Else it is held. */
 static struct chain *find_or_make(const struct taken *taken, bool is_direct)
 {
     uint64_t key = key_of(taken);
@@ -193,11 +255,12 @@ static struct chain *find_or_make(const struct taken *taken, bool is_direct)
     if (!c)
         return NULL;
     bl_lock_take(&lock);
-    HASH_FIND(hh, chains, &key, sizeof key, known);
-    bool is_full = HASH_COUNT(chains) >= CHAINS_MAX;
+    known = find_locked(key);
+    bool is_full = !known && !has_room_locked();
     if (!known && !is_full) {
         HASH_ADD(hh, chains, key, sizeof c->key, c);
         if (!c->oom) {
+            hold_locked(c);
             c->next = unnamed;
             bl_store_relaxed(&unnamed, c);
         }
@@ -216,23 +279,31 @@ BL_INLINE struct note *note_at(uint32_t i)
     return &notes[(note_first + i) % NOTES_MAX];
 }
 
-static bool is_named(const struct chain *c)
-{
-    return bl_load_acquire(&c->is_named);
-}
-
-static void note_block(uint64_t address, const struct chain *c)
+static void note_block(uint64_t address, struct chain *c)
 {
     bl_lock_take(&lock);
     bool is_full = note_count == NOTES_MAX;
-    if (is_full)
+    if (is_full) {
+        note_at(0)->chain->notes--;
         note_first = (note_first + 1) % NOTES_MAX;
-    else
+    } else {
         bl_store_relaxed(&note_count, note_count + 1);
+    }
+    c->notes++;
     *note_at(note_count - 1) = (struct note){address, c};
     bl_lock_give(&lock);
     if (is_full) /* that block keeps its native frames, if it lives */
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
+}
+
+/* A block has come that gets no note: those of its address are of blocks that were there before. */
+BL_COLD static void void_notes(uint64_t address)
+{
+    bl_lock_take(&lock);
+    for (uint32_t i = 0; i < note_count; i++)
+        if (note_at(i)->address == address)
+            note_at(i)->address = 0;
+    bl_lock_give(&lock);
 }
 
 /* Its note may have been looked at before it was inserted. */
@@ -272,7 +343,7 @@ static bool record(struct bl_thread_state *t, const struct bl_origin *o, struct 
         return false; /* it is one of heap's like any other */
     if (is_direct)
         taken.native_count = 0;
-    const struct chain *c = find_or_make(&taken, is_direct);
+    struct chain *c = find_or_make(&taken, is_direct);
     uint32_t stack = c ? bl_load_acquire(&c->stack) : 0;
     b->stack = stack ? stack : taken.stack;
     b->thread = t->number;
@@ -280,10 +351,14 @@ static bool record(struct bl_thread_state *t, const struct bl_origin *o, struct 
         b->class_number = direct_class;
     if (c && !stack)
         note_block(b->address, c);
+    else if (!c)
+        void_notes(b->address);
     bl_live_insert(b);
     if (c && !stack)
         give_late(b->address, c);
-    if (!c)
+    if (c)
+        let_go(c);
+    else
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
     if (is_direct)
         on_taken();
@@ -340,9 +415,12 @@ static void give_stacks_locked(void)
     for (uint32_t i = note_count; i-- > 0;) {
         struct note n = *note_at(i);
         uint32_t stack = bl_load_relaxed(&n.chain->stack);
-        if (!is_named(n.chain))
+        if (!is_named(n.chain)) {
             *note_at(--kept) = n;
-        else if (stack && !is_kept_locked(n.address, kept))
+            continue;
+        }
+        n.chain->notes--;
+        if (stack && !is_kept_locked(n.address, kept))
             bl_live_restack_locked(n.address, n.chain->provisional, stack);
     }
     note_first = (note_first + kept) % NOTES_MAX;

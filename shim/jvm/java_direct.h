@@ -15,6 +15,10 @@
  * by AsyncGetCallTrace, as methods and positions, and named at the next visit (java_visit.h). Until
  * then the block has its native frames.
  *
+ * At most 16,384 stacks are known. When there are as many, an eighth is forgotten: those that came
+ * first, of which no block was taken since the last time; counted in header.java_stacks_forgotten.
+ * Nothing is lost by it: a stack that comes again is named again, and gets the frames it had.
+ *
  * Owns: what is known of each such stack, in the arena. Threads: any; BL_RANK_JAVA inside, and all
  * of live.c's when names are given. Needs the guard. Errors: a block whose stack cannot be had is
  * one of class heap, or has its native frames.
