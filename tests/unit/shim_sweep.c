@@ -224,6 +224,38 @@ static void check_records(void)
     }
 }
 
+static uint32_t count_used(enum bl_section s)
+{
+    uint32_t count = 0;
+    for (uint32_t n = 1; n < bl_header->published[s]; n++) {
+        const void *at = bl_ledger_at(s, n);
+        if (s == BL_SECTION_LIFECYCLES)
+            count += ((const struct bl_lifecycle *)at)->count > 0;
+        else if (s == BL_SECTION_FREE_PATHS)
+            count += ((const struct bl_free_path *)at)->count > 0;
+        else if (((const struct bl_series *)at)->kind == BL_SERIES_SITE)
+            count += ((const struct bl_series *)at)->until_ns == 0;
+    }
+    return count;
+}
+
+/* Each table is full, has let go of what is least, and has said so. */
+static void check_tables(void)
+{
+    ck_assert_uint_eq(count_used(BL_SECTION_LIFECYCLES), (1u << 14) - 1);
+    ck_assert_uint_gt(loss(BL_LOSS_lifecycles_dropped), 4096);
+    ck_assert_uint_eq(count_used(BL_SECTION_FREE_PATHS), BL_FREES_MAX - 1);
+    ck_assert_uint_gt(loss(BL_LOSS_free_paths_dropped), 4096);
+    ck_assert_uint_le(count_used(BL_SECTION_SERIES), BL_SITES_FOLLOWED);
+    ck_assert_uint_gt(count_used(BL_SECTION_SERIES), BL_SITES_FOLLOWED / 2);
+    ck_assert_uint_le(bl_header->published[BL_SECTION_SERIES], BL_SERIES_MAX);
+    ck_assert_uint_le(bl_header->published[BL_SECTION_SAMPLES], BL_SAMPLE_BLOCKS_MAX);
+    printf("# lifecycles, paths of frees, sites dropped: %llu, %llu, %llu\n",
+           (unsigned long long)loss(BL_LOSS_lifecycles_dropped),
+           (unsigned long long)loss(BL_LOSS_free_paths_dropped),
+           (unsigned long long)loss(BL_LOSS_sites_dropped));
+}
+
 static struct life *make_life(uint64_t number)
 {
     struct life *life = calloc(1, sizeof *life);
@@ -266,6 +298,7 @@ START_TEST(memory_stays_bounded_through_a_million_stacks)
     }
     check_live(life);
     check_records();
+    check_tables();
     ck_assert_uint_gt(bl_header->frame_sweeps, 4);
     ck_assert_uint_gt(bl_header->frames_reclaimed, ops / stay / 2);
     uint64_t frames = bl_header->published[BL_SECTION_FRAMES];
