@@ -23,9 +23,10 @@ IN_USE = 16384 * 12 + 2 * (1 << BITS) // KEEP_EACH * 12
 
 
 class Tables:
-    """How large the table was each time that numbers were given out again. What is in it then was
-    in use the time before, or has come in since, however long the machine took: what a sweep
-    freed is not carried along. A fifth is for free numbers that are below every caller's."""
+    """How large the table was each time that numbers were given out again. What is in it then is in
+    use, or has come in since the sweep before began, which is after the time before that, however
+    long the machine took: what a sweep freed is not carried along. A fifth is for free numbers
+    that are below every caller's."""
     def __init__(self):
         self.frames = []
         self.passes = [0]
@@ -38,7 +39,8 @@ class Tables:
 
     def check(self, test):
         for k in range(1, len(self.frames)):
-            most = max(self.frames[k - 1], IN_USE + PER_PASS * self.passes[k])
+            came = self.passes[k] + self.passes[k - 1]
+            most = max(self.frames[k - 1], IN_USE + PER_PASS * came)
             test.assertLess(self.frames[k], 1.2 * most,
                             f'the table goes on to grow: {self.frames} in {self.passes} passes')
 
