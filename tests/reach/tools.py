@@ -26,8 +26,8 @@ def run(command, environment, **more):
                           text=True, errors='replace', timeout=LIMIT, check=False, **more)
 
 
-def report(ledger):
-    found = run([CLI, 'report', '--format', 'json', '--top', '0', ledger], clean_environment())
+def report(ledger, *options):
+    found = run([CLI, 'report', '--format', 'json', '--top', '0', *options, ledger], clean_environment())
     if found.returncode != 0:
         raise AssertionError(f'report {ledger}: {found.stderr}')
     return json.loads(found.stdout)
