@@ -4,6 +4,7 @@
 #include "defaults.h"
 #include "hash.h"
 #include "holders.h"
+#include "hooks.h"
 #include "identity.h"
 #include "inspect.h"
 #include "reach.h"
@@ -503,11 +504,24 @@ static void add_growing(struct collect *collect)
 
 /* ---- the process ---- */
 
+/* It may have allocated much, none of which came by. */
+static bool is_heap_unseen(const struct collect *collect)
+{
+    return bl_reader_counter(collect->reader, 0).allocs == 0 &&
+           bl_hooks_has_other_malloc(collect->reader);
+}
+
 static void explain_unknown(struct collect *collect)
 {
     struct bl_leak_process *process = bl_leaks_process(collect->check->leaks, collect->process);
     char why[512];
     bool runs_on = process->end == BL_PROCESS_END_RUNS_ON;
+    if (is_heap_unseen(collect)) {
+        process->is_unknown = true;
+        process->why_not = "its allocator is linked into it (or preloaded before the shim), and "
+                           "nothing of its heap was seen";
+        return;
+    }
     if (process->unknown_count == 0 && !runs_on)
         return;
     process->is_unknown = true;
@@ -516,7 +530,8 @@ static void explain_unknown(struct collect *collect)
         return;
     }
     if (process->end == BL_PROCESS_END_SIGNAL) {
-        process->why_not = "it was killed before its end could be looked at";
+        process->why_not = process->has_aborted ? "it aborted, and its end could not be looked at"
+                                                : "it was killed before its end could be looked at";
         return;
     }
     if (bl_reaches_known(collect->reaches, why, sizeof(why))) {
@@ -613,6 +628,8 @@ static void describe_end(const struct bl_header *header, bool still_runs,
     process->end = BL_PROCESS_END_SIGNAL;
     if (still_runs)
         process->end = BL_PROCESS_END_RUNS_ON;
+    else if (header->state == BL_STATE_EXITED && header->exit_kind == BL_EXIT_ABORT)
+        process->has_aborted = true;
     else if (header->state == BL_STATE_EXITED)
         process->end = BL_PROCESS_END_EXIT;
     process->status = header->exit_status;

@@ -43,6 +43,16 @@ static bool read_hook(const struct bl_reader *reader, uint32_t number, struct bl
     return bl_reader_name_text(reader, hook->function_name, row->function, sizeof(row->function));
 }
 
+bool bl_hooks_has_other_malloc(const struct bl_reader *reader)
+{
+    struct bl_hook_row row;
+    uint32_t count = bl_reader_count(reader, BL_SECTION_HOOKS);
+    for (uint32_t i = 0; i < count; i++)
+        if (read_hook(reader, i, &row) && strcmp(row.why, BL_WHY_OTHER_MALLOC) == 0)
+            return true;
+    return false;
+}
+
 static bool read_field(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row)
 {
     const struct bl_class *class = bl_reader_class(reader, number);

@@ -109,11 +109,13 @@ struct bl_leak_process {
     const char *command; /* line */
     const char *test;    /* NULL: the process was given none */
     enum bl_process_end end;
+    bool has_aborted; /* of BL_PROCESS_END_SIGNAL */
     int status;
     bool is_ignored; /* by name: nothing was looked at */
     bool is_judged;
     const char *why_not; /* not judged, or not wholly; NULL: no reason */
-    bool is_unknown;     /* reach was not found out, and it has blocks of which that matters */
+    bool is_unknown;     /* reach was not found out, and it has, or may have, blocks of which that
+                          * matters */
     uint64_t duration_ns;
     uint64_t start_ns;      /* CLOCK_REALTIME */
     uint64_t unknown_count; /* heap blocks of which nothing can be said */

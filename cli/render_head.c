@@ -231,11 +231,13 @@ static void write_losses(const struct bl_pen *pen)
 }
 
 /* Worth a line without being asked for: what is not seen, seen in part, or shared with the
- * program's own signal handler. A function that this program simply does not have is neither. */
+ * program's own signal handler or allocator. A function that this program simply does not have is
+ * neither. */
 static bool matters(const struct bl_hook_row *hook)
 {
     return hook->is_none || (hook->is_import && *hook->why) ||
-           (strncmp(hook->function, "signal:", 7) == 0 && *hook->why);
+           (strncmp(hook->function, "signal:", 7) == 0 && *hook->why) ||
+           strcmp(hook->why, BL_WHY_OTHER_MALLOC) == 0;
 }
 
 /* Of the profile files what was not understood or not there: less is recorded than was asked for.

@@ -960,6 +960,9 @@ struct bl_hook {
      * code_start is the line of that, 0 = none; code_bytes the column; flags how many there are */
 };
 static_assert(sizeof(struct bl_hook) == 32, "hook layout");
+/* why_name of malloc, where another definition comes before the shim's */
+#define BL_WHY_OTHER_MALLOC                                                                        \
+    "the program brings a malloc of its own: only what that passes on is seen"
 
 /* File names in the ledger directory. NAME is comm with every byte outside [A-Za-z0-9_+-] turned
  * into '_'; START is start_realtime_ns / 1000 in decimal. The file is created with O_EXCL.

@@ -22,6 +22,7 @@ uintptr_t bl_boot_low;
 uintptr_t bl_boot_high;
 
 static uint32_t resolving;
+static bool has_other_malloc;
 static struct {
     uintptr_t start;
     uintptr_t end;
@@ -30,6 +31,21 @@ static uint32_t boot_region_count;
 static uintptr_t boot_at;
 static uintptr_t boot_end;
 
+/* The program, or a library that is preloaded before this one, has a malloc that comes first: every
+ * call goes there. An address that a program keeps of a malloc it only uses is none. */
+static bool finds_other_malloc(void)
+{
+    struct dl_find_object own;
+    struct dl_find_object other;
+    const ElfW(Sym) *symbol = NULL;
+    Dl_info info;
+    void *first = dlsym(RTLD_DEFAULT, "malloc");
+    return first && _dl_find_object((void *)&bl_real, &own) == 0 &&
+           _dl_find_object(first, &other) == 0 && own.dlfo_link_map != other.dlfo_link_map &&
+           dladdr1(first, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+           symbol->st_shndx != SHN_UNDEF;
+}
+
 bool bl_real_resolve(void)
 {
     if (__atomic_exchange_n(&resolving, 1, __ATOMIC_ACQ_REL))
@@ -37,6 +53,7 @@ bool bl_real_resolve(void)
 #define X(kind, name, type, params) *(void **)(void *)&bl_real.name = dlsym(RTLD_NEXT, #name);
 #include "hooks.def"
 #undef X
+    has_other_malloc = finds_other_malloc();
     bl_store_release(&bl_real_known, true);
     return true;
 }
@@ -117,6 +134,8 @@ static void record_hook(const char *function, void *real)
         const char *path = object.dlfo_link_map->l_name;
         hook->module_name = *path ? bl_names_add_str(path) : bl_header->exe_name;
     }
+    if (has_other_malloc && strcmp(function, "malloc") == 0)
+        hook->why_name = bl_names_add_str(BL_WHY_OTHER_MALLOC);
     bl_ledger_publish(BL_SECTION_HOOKS, n + 1);
 }
 

@@ -207,6 +207,59 @@ class Untracked(CheckTest):
         self.assertNotIn('not in these reports', self.bufleak(
             'run', '--', PROGRAMS / 'check_starter', 'fork', self.build('ordinary')).stderr)
 
+    MALLOC = '''
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <stddef.h>
+        #include <string.h>
+        #if PASSES_ON
+        void *malloc(size_t size)
+        {
+            return ((void *(*)(size_t))dlsym(RTLD_NEXT, "malloc"))(size);
+        }
+        #else
+        static char arena[1 << 22];
+        static size_t used;
+        void *malloc(size_t size)
+        {
+            used = (used + 15) / 16 * 16 + size;
+            return used > sizeof(arena) ? NULL : &arena[used - size];
+        }
+        void *calloc(size_t count, size_t size) { return malloc(count * size); }
+        void *realloc(void *old, size_t size)
+        {
+            void *new = malloc(size);
+            return old && new ? memmove(new, old, size) : new;
+        }
+        void free(void *block) {}
+        #endif
+        int main(void)
+        {
+            memset(malloc(40), 1, 40);
+            return 0;
+        }
+        '''
+
+    def test_an_allocator_that_comes_before_the_shim_is_no_pass(self):
+        """As where jemalloc or tcmalloc is linked in statically."""
+        program = self.build('linked', '-rdynamic', '-fno-builtin', '-DPASSES_ON=0', source=self.MALLOC)
+        result = self.check('--', program, code=1)
+        self.assertEqual(result['outcome'], 'unknown')
+        self.assertIn('nothing of its heap was seen', self.done.stderr)
+        self.check('--allow-unknown', '--', program)
+        said = self.bufleak('run', '--', program).stderr
+        self.assertIn('the program brings a malloc of its own', ' '.join(said.split()))
+
+    def test_a_malloc_that_passes_on_to_the_next_is_seen(self):
+        program = self.build('passes', '-rdynamic', '-fno-builtin', '-O1', '-DPASSES_ON=1', source=self.MALLOC)
+        self.check('--', program, code=23)
+
+    def test_an_abort_is_told_as_one(self):
+        program = self.build('aborts', source='#include <stdlib.h>\nchar *volatile p; int main(void) { p = malloc(9); abort(); }')
+        process, = self.check('--', program, code=134)['processes']
+        self.assertEqual((process['state'], process['exit_status'], process['why']),
+                         ('killed', None, 'it aborted, and its end could not be looked at'))
+
     def test_a_dynamic_program_is_not(self):
         program = self.build('ordinary')
         for way in self.WAYS:
