@@ -105,6 +105,31 @@ def other_allocators():
     return None if seen else 'none is installed'
 
 
+def linked_allocators():
+    """Linked in the usual way they change nothing either; statically, nothing of the heap is seen."""
+    seen = []
+    with tempfile.TemporaryDirectory(prefix='bufleak-reach.') as place:
+        for name in ('jemalloc', 'tcmalloc', 'tcmalloc_minimal'):
+            program = os.path.join(place, 'reach_live')
+            compiler = ['g++', '-O2', '-w', '-x', 'c', '-std=gnu11', os.environ['BL_LIVE_SOURCE'],
+                        '-x', 'none', '-o', program, '-rdynamic']
+            if tools.run([*compiler, '-Wl,--no-as-needed', '-l' + name], tools.clean_environment()).returncode != 0:
+                continue
+            seen.append(name)
+            expect_planted('-l' + name, command=[program, 'planted'])
+            archive = os.path.join(LIBRARIES, f'lib{name}.a')
+            if name == 'tcmalloc' or not os.path.exists(archive):
+                continue
+            built = tools.run([*compiler, '-Wl,--whole-archive', archive, '-Wl,--no-whole-archive'],
+                              tools.clean_environment())
+            expect(built.returncode == 0, built.stderr)
+            done = tools.run([tools.CLI, 'check', '--', program, 'planted'],
+                             tools.clean_environment(BUFLEAK_SHIM=tools.SHIM, TMPDIR=place))
+            expect(done.returncode == 1 and 'nothing of its heap was seen' in done.stderr,
+                   f'{archive}: check ended with {done.returncode}: {done.stderr}')
+    return None if seen else 'none is installed'
+
+
 def under_seccomp():
     """A seccomp filter that denies ptrace and process_vm_readv changes nothing while it runs."""
     expect_planted('seccomp', preexec_fn=deny([(PTRACE, None, EPERM),
@@ -279,7 +304,7 @@ def java_machine():
     return None
 
 
-TESTS = [other_allocators, under_seccomp, after_setuid, in_a_container, killed_child,
+TESTS = [other_allocators, linked_allocators, under_seccomp, after_setuid, in_a_container, killed_child,
          limit_of_a_cgroup, java_machine]
 
 if __name__ == '__main__':
