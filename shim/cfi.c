@@ -1,7 +1,10 @@
 #include "cfi.h"
+#include "sigsafe.h"
 
 #include <dlfcn.h>
 #include <string.h>
+
+#define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, from Linux 5.14 on; others refuse it */
 
 #define REG_RBP 6u
 #define REG_RSP 7u
@@ -13,7 +16,7 @@
 #define PE_DATAREL  0x30u
 #define PE_INDIRECT 0x80u
 
-uint64_t bl_cfi_cache[BL_CFI_SETS][2];
+uint64_t bl_cfi_cache[BL_CFI_SETS][2] BL_ALIGNED(4096);
 
 struct reader {
     const uint8_t *at;
@@ -496,6 +499,11 @@ BL_NOINLINE bl_cfi_rule bl_cfi_lookup_slow(uint64_t pc)
     bl_store_relaxed(&set[1], bl_load_relaxed(&set[0]));
     bl_store_relaxed(&set[0], word);
     return rule;
+}
+
+void bl_cfi_init(void)
+{
+    bl_sys3(SYS_madvise, (long)(uintptr_t)bl_cfi_cache, sizeof bl_cfi_cache, POPULATE_WRITE);
 }
 
 void bl_cfi_flush(void)

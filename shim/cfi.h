@@ -62,6 +62,10 @@ BL_INLINE bl_cfi_rule bl_cfi_lookup(uint64_t pc)
     return bl_cfi_lookup_slow(pc);
 }
 
+/* Takes the cache's pages at once: nearly all are touched by the first hundred stacks, and a fault
+ * for each costs more than all of them do together. */
+void bl_cfi_init(void);
+
 /* A library was unloaded: its addresses may mean something else from now on. */
 void bl_cfi_flush(void);
 

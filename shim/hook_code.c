@@ -27,6 +27,7 @@ struct pool {
 
 static struct pool pools[POOLS_MAX];
 static unsigned pool_count;
+static long batch_fd = -1; /* /proc/self/mem, between begin and end */
 
 static bool within_reach(uint64_t start, uint64_t address)
 {
@@ -98,14 +99,32 @@ uint64_t bl_hook_code_reserve(uint64_t address, size_t bytes)
     return at;
 }
 
+static long open_memory(void)
+{
+    return bl_sys4(SYS_openat, AT_FDCWD, (long)"/proc/self/mem", O_RDWR | O_CLOEXEC, 0);
+}
+
+void bl_hook_code_begin(void)
+{
+    batch_fd = open_memory();
+}
+
+void bl_hook_code_end(void)
+{
+    if (batch_fd >= 0)
+        bl_sys_close((int)batch_fd);
+    batch_fd = -1;
+}
+
 /* The kernel writes where the process itself must not: as a debugger sets a breakpoint. */
 static long write_by_file(uint64_t at, const void *code, size_t length)
 {
-    long fd = bl_sys4(SYS_openat, AT_FDCWD, (long)"/proc/self/mem", O_RDWR | O_CLOEXEC, 0);
+    long fd = batch_fd >= 0 ? batch_fd : open_memory();
     if (fd < 0)
         return fd;
     long written = bl_sys4(SYS_pwrite64, fd, (long)code, (long)length, (long)at);
-    bl_sys_close((int)fd);
+    if (fd != batch_fd)
+        bl_sys_close((int)fd);
     if (written < 0)
         return written;
     return written == (long)length ? 0 : -EIO;

@@ -18,6 +18,10 @@
 /* Room for code from which a 32-bit displacement reaches address and its surroundings; 0 if there
  * is none. 16-byte aligned. */
 uint64_t bl_hook_code_reserve(uint64_t address, size_t bytes);
+/* Between them the kernel's file of this memory stays open, instead of for each write. Only while
+ * no other thread could close it and open another in its place: at the start. */
+void bl_hook_code_begin(void);
+void bl_hook_code_end(void);
 /* Returns 0 or -errno. */
 int bl_hook_code_write(uint64_t at, const void *code, size_t length);
 

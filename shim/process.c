@@ -1,6 +1,7 @@
 #include "process.h"
 #include "annotate.h"
 #include "arena.h"
+#include "cfi.h"
 #include "clock.h"
 #include "counters.h"
 #include "dir.h"
@@ -727,14 +728,10 @@ static int create_ledger(void)
         make_file_base(bl_header, attempt);
         if (attempt == NAME_TRIES || !bl_dir_is_there())
             break;
-        int fd = bl_dir_create_file(file_base); /* is the name free? */
-        if (fd != -EEXIST) {
-            if (fd >= 0) {
-                bl_sys_close(fd);
-                bl_dir_unlink(file_base);
-            }
+        int fd = bl_dir_open_file(file_base); /* is the name free? */
+        if (fd < 0)
             break;
-        }
+        bl_sys_close(fd);
     }
     remember_directory();
     error = bl_ledger_create(file_base, bl_dir_is_there());
@@ -752,6 +749,23 @@ static void flush_libunwind(void)
         libunwind_flush(*libunwind_space, 0, 0);
 }
 
+/* More than any version's context and cursor take. */
+#define UNWIND_STATE_BYTES 4096u
+
+/* Its tables and its pipe are made now, not in the first malloc that needs it. A walk would also
+ * fill its caches: 64 pages, which few processes ever use. */
+static void prime_libunwind(void *library)
+{
+    static unsigned char context[UNWIND_STATE_BYTES] BL_ALIGNED(64);
+    static unsigned char cursor[UNWIND_STATE_BYTES] BL_ALIGNED(64);
+    int (*get_context)(void *) = NULL;
+    int (*init)(void *, void *) = NULL;
+    *(void **)(void *)&get_context = dlsym(library, "_Ux86_64_getcontext");
+    *(void **)(void *)&init = dlsym(library, "_ULx86_64_init_local");
+    if (get_context && init && get_context(context) == 0)
+        init(cursor, context);
+}
+
 /* libunwind stays out of the target's sight: linked, it would interpose backtrace and _Unwind_*. */
 static void open_libunwind(void)
 {
@@ -762,9 +776,7 @@ static void open_libunwind(void)
     *(void **)(void *)&backtrace = dlsym(library, "unw_backtrace");
     *(void **)(void *)&libunwind_flush = dlsym(library, "_Ux86_64_flush_cache");
     libunwind_space = dlsym(library, "_ULx86_64_local_addr_space");
-    void *pcs[8];
-    if (backtrace)
-        backtrace(pcs, 8); /* its tables and pools are made now, not in the first malloc */
+    prime_libunwind(library);
     bl_capture_set_fallback(backtrace, flush_libunwind);
 }
 
@@ -775,6 +787,7 @@ static void prime_capture(void)
     struct bl_walk walk;
     if (!t)
         return;
+    bl_cfi_init();
     bl_capture_walk(t, &here, bl_track_conf.depth_frames, &walk);
 }
 

@@ -1,5 +1,6 @@
 #include "profile_hooks.h"
 #include "arena.h"
+#include "hook_code.h"
 #include "hook_entry.h"
 #include "hook_import.h"
 #include "hook_list.h"
@@ -474,6 +475,8 @@ void bl_profile_hooks_start(const char *list, size_t length)
         return;
     if (bl_hook_entry_init(&no_hooks_why) == 0)
         no_hooks_why = NULL;
+    bl_hook_code_begin();
     watch();
     look_around(true);
+    bl_hook_code_end();
 }

@@ -1,43 +1,25 @@
 #include "stacks.h"
+#include "arena.h"
 #include "conf.h"
 #include "ledger.h"
 #include "lock.h"
 #include "losses.h"
 #include "modules.h"
-#include "table.h"
+#include "stack_index.h"
 
 #include <sys/mman.h>
 
 #define SEEN_SHARDS 16u
 #define SEEN_MAX    (1u << 18) /* per shard; a fuller one starts anew, the trie keeps the stacks */
-#define FRAMES_MAX  (1u << 26)
+#define FRAMES_MAX  BL_EDGE_FRAMES_MAX
 #define WORDS       (FRAMES_MAX / 64)
 #define SWEEP_BATCH 512u /* frames between two looks whether others want the lock */
-
-struct seen {
-    uint64_t hash;
-    uint32_t stack;
-    bool oom;
-    UT_hash_handle hh;
-};
-
-struct edge_key {
-    uint32_t parent;
-    uint32_t module; /* with BL_FRAME_* */
-    uint64_t offset;
-};
-
-struct edge {
-    struct edge_key key;
-    uint32_t frame;
-    bool oom;
-    UT_hash_handle hh;
-};
 
 /* Lock-free, two ways a set. A TLS handshake alone passes some thousand stacks: more than a memo
  * per thread should hold. check repeats the hash's upper half, so that a half-written entry does
  * not match. */
-#define CACHE_SETS (1u << 14)
+#define CACHE_SETS       (1u << 14)
+#define CACHE_SETS_FIRST (1u << 8)
 
 struct cached {
     uint64_t hash; /* relaxed atomics, both */
@@ -45,14 +27,18 @@ struct cached {
 };
 
 static struct cached cache[CACHE_SETS][2];
+/* The sets in use, less one: as few pages are touched as the process has stacks. What was in a set
+ * that is no longer looked into is found among the seen. */
+static uint32_t cache_mask = CACHE_SETS_FIRST - 1; /* relaxed atomic */
+static uint32_t cache_adds;                        /* relaxed atomic; about */
 
 static struct seen_shard {
     struct bl_lock lock; /* BL_RANK_STACKS */
-    struct seen *set;
+    struct bl_seen_set set;
 } BL_ALIGNED(64) seen_shards[SEEN_SHARDS];
 
 static struct bl_lock trie_lock = BL_LOCK_INIT; /* BL_RANK_STACKS, after the shards */
-static struct edge *edges;                      /* (trie_lock) */
+static struct bl_edges edges;                   /* (trie_lock) */
 
 /* One bit a frame. Mapped at the first sweep, for good. */
 struct maps {
@@ -70,7 +56,7 @@ uint32_t bl_stacks_sweeping;
 
 BL_INLINE uint32_t cache_find(uint64_t hash)
 {
-    const struct cached *set = cache[hash & (CACHE_SETS - 1)];
+    const struct cached *set = cache[hash & bl_load_relaxed(&cache_mask)];
     for (unsigned way = 0; way < 2; way++) {
         uint64_t word;
         if (bl_load_relaxed(&set[way].hash) != hash)
@@ -84,11 +70,13 @@ BL_INLINE uint32_t cache_find(uint64_t hash)
 
 BL_INLINE void cache_add(uint64_t hash, uint32_t stack)
 {
-    struct cached *set = cache[hash & (CACHE_SETS - 1)];
-    struct cached *way = &set[hash >> 20 & 1];
+    uint32_t mask = bl_load_relaxed(&cache_mask);
+    struct cached *way = &cache[hash & mask][hash >> 20 & 1];
     bl_store_relaxed(&way->word, 0);
     bl_store_relaxed(&way->hash, hash);
     bl_store_relaxed(&way->word, (hash >> 32 << 32) | stack);
+    if (mask < CACHE_SETS - 1 && bl_add_relaxed(&cache_adds, 1) > mask)
+        bl_store_relaxed(&cache_mask, mask * 2 + 1);
 }
 
 static struct seen_shard *shard_of(uint64_t hash)
@@ -96,46 +84,24 @@ static struct seen_shard *shard_of(uint64_t hash)
     return &seen_shards[hash >> 60 & (SEEN_SHARDS - 1)];
 }
 
-static bool find_seen(uint64_t hash, uint32_t *ret_stack)
+static uint32_t find_seen(uint64_t hash)
 {
     struct seen_shard *shard = shard_of(hash);
-    struct seen *s = NULL;
     bl_lock_take(&shard->lock);
-    HASH_FIND_BYHASHVALUE(hh, shard->set, &hash, sizeof hash, (unsigned)hash, s);
-    if (s)
-        *ret_stack = s->stack;
+    uint32_t stack = bl_seen_find(&shard->set, hash);
     bl_lock_give(&shard->lock);
-    return s != NULL;
+    return stack;
 }
 
-static void clear_seen_locked(struct seen_shard *shard)
-{
-    struct seen *s = NULL;
-    struct seen *next = NULL;
-    HASH_ITER (hh, shard->set, s, next) {
-        HASH_DEL(shard->set, s);
-        bl_arena_free(s, sizeof *s);
-    }
-}
-
+/* One that does not get in is found by the trie again next time. */
 static void add_seen(uint64_t hash, uint32_t stack)
 {
     struct seen_shard *shard = shard_of(hash);
-    struct seen *found = NULL;
-    struct seen *s = bl_arena_alloc(sizeof *s);
-    if (!s)
-        return; /* found by the trie again next time */
-    *s = (struct seen){.hash = hash, .stack = stack};
     bl_lock_take(&shard->lock);
-    if (HASH_COUNT(shard->set) >= SEEN_MAX)
-        clear_seen_locked(shard);
-    HASH_FIND_BYHASHVALUE(hh, shard->set, &hash, sizeof hash, (unsigned)hash, found);
-    if (!found)
-        HASH_ADD_BYHASHVALUE(hh, shard->set, hash, sizeof s->hash, (unsigned)hash, s);
-    bool left_out = found || s->oom; /* once in, it is another thread's to free */
+    if (shard->set.count >= SEEN_MAX)
+        bl_seen_clear(&shard->set);
+    bl_seen_add(&shard->set, hash, stack);
     bl_lock_give(&shard->lock);
-    if (left_out)
-        bl_arena_free(s, sizeof *s);
 }
 
 /* ---- numbers that are free again ---- */
@@ -195,18 +161,11 @@ static uint32_t next_number_locked(uint32_t parent)
 }
 
 /* A new trie node. 0: no room. */
-static uint32_t add_frame_locked(const struct edge_key *key)
+static uint32_t add_frame_locked(const struct bl_edge *key)
 {
     uint32_t n = next_number_locked(key->parent);
-    struct edge *e = n ? bl_arena_alloc(sizeof *e) : NULL;
-    if (!e)
+    if (!n || !bl_edges_add(&edges, key, n))
         return 0;
-    *e = (struct edge){.key = *key, .frame = n};
-    HASH_ADD(hh, edges, key, sizeof e->key, e);
-    if (e->oom) {
-        bl_arena_free(e, sizeof *e);
-        return 0;
-    }
     struct bl_frame *frame = bl_ledger_at(BL_SECTION_FRAMES, n);
     bl_store_relaxed(&frame->parent, key->parent);
     bl_store_relaxed(&frame->module, key->module);
@@ -238,16 +197,15 @@ BL_COLD void bl_stacks_mark(uint32_t stack)
 
 /* Enters the path keys[count-1] (outermost) .. keys[0] below `parent`; parents are filled in on the
  * way. */
-static uint32_t enter_path(struct edge_key *keys, uint32_t count, uint32_t parent)
+static uint32_t enter_path(struct bl_edge *keys, uint32_t count, uint32_t parent)
 {
     uint32_t frame = parent;
     bl_lock_take(&trie_lock);
     bool sweeping = bl_load_relaxed(&bl_stacks_sweeping);
     for (uint32_t i = count; i-- > 0;) {
-        struct edge *e = NULL;
         keys[i].parent = frame;
-        HASH_FIND(hh, edges, &keys[i], sizeof keys[i], e);
-        frame = e ? e->frame : add_frame_locked(&keys[i]);
+        uint32_t known = bl_edges_find(&edges, &keys[i]);
+        frame = known ? known : add_frame_locked(&keys[i]);
         if (!frame)
             break;
         if (BL_UNLIKELY(sweeping))
@@ -259,12 +217,12 @@ static uint32_t enter_path(struct edge_key *keys, uint32_t count, uint32_t paren
 
 uint32_t bl_stacks_enter(const struct bl_stack_frame *frames, uint32_t count)
 {
-    size_t bytes = count * sizeof(struct edge_key);
-    struct edge_key *keys = count > 0 ? bl_arena_alloc(bytes) : NULL;
+    size_t bytes = count * sizeof(struct bl_edge);
+    struct bl_edge *keys = count > 0 ? bl_arena_alloc(bytes) : NULL;
     if (!keys)
         return 0;
     for (uint32_t i = 0; i < count; i++)
-        keys[i] = (struct edge_key){.module = frames[i].module, .offset = frames[i].offset};
+        keys[i] = (struct bl_edge){.module = frames[i].module, .offset = frames[i].offset};
     uint32_t stack = enter_path(keys, count, 0);
     bl_arena_free(keys, bytes);
     return stack;
@@ -280,14 +238,14 @@ static void count_flags(const struct bl_walk *w, bool cut)
         bl_losses_add(BL_LOSS_stacks_fallback, 1);
 }
 
-static void fill_keys(struct edge_key *keys, uint32_t count, const struct bl_thread_state *t,
+static void fill_keys(struct bl_edge *keys, uint32_t count, const struct bl_thread_state *t,
                       const struct bl_walk *w)
 {
     for (uint32_t i = 0; i < count; i++) {
         bool exact;
         uint64_t pc = bl_capture_pc(t, w, i, &exact);
         struct bl_location where = bl_modules_locate(pc);
-        keys[i] = (struct edge_key){
+        keys[i] = (struct bl_edge){
             .module = where.module | (exact ? BL_FRAME_EXACT : 0u),
             .offset = where.offset,
         };
@@ -311,7 +269,7 @@ static uint32_t entered(const struct bl_thread_state *t, const struct bl_walk *w
 
 /* The path has been entered: the frames that the thread keeps learn where they are in the trie. */
 static void note_entered(struct bl_thread_state *t, const struct bl_walk *w,
-                         const struct edge_key *keys, uint32_t count, uint32_t stack)
+                         const struct bl_edge *keys, uint32_t count, uint32_t stack)
 {
     uint32_t total = w->known + w->fresh;
     bool committed = t->frame_count == total;
@@ -330,8 +288,8 @@ static uint32_t intern_new(struct bl_thread_state *t, const struct bl_walk *w, u
     uint32_t above = entered(t, w, depth);
     uint32_t count = (total < depth ? total : depth) - above;
     bool cut = above + count < total || (w->flags & BL_WALK_DEEP);
-    size_t bytes = BL_DEPTH_MAX * sizeof(struct edge_key);
-    struct edge_key *keys = bl_arena_alloc(bytes);
+    size_t bytes = BL_DEPTH_MAX * sizeof(struct bl_edge);
+    struct bl_edge *keys = bl_arena_alloc(bytes);
     uint32_t stack = above && keys ? t->details[above - 1].trie : 0;
     if (keys && count > 0) {
         fill_keys(keys, count, t, w);
@@ -391,7 +349,8 @@ static uint32_t find_or_enter(struct bl_thread_state *t, const struct bl_walk *w
     *ret_new = false;
     if (BL_LIKELY(stack != 0))
         return stack;
-    if (!find_seen(w->hash, &stack)) {
+    stack = find_seen(w->hash);
+    if (!stack) {
         *ret_new = true;
         stack = intern_new(t, w, depth);
         if (stack)
@@ -434,7 +393,7 @@ void bl_stacks_forget_hashes(void)
 {
     for (unsigned i = 0; i < SEEN_SHARDS; i++) {
         bl_lock_take(&seen_shards[i].lock);
-        clear_seen_locked(&seen_shards[i]);
+        bl_seen_clear(&seen_shards[i].set);
         bl_lock_give(&seen_shards[i].lock);
     }
 }
@@ -483,17 +442,11 @@ void bl_stacks_sweep_cancel(void)
     bl_store_release(&bl_stacks_sweeping, 0);
 }
 
-/* One that is not in the index is left alone: the file, where its key is read, is anybody's. */
+/* One that is not in the index is left alone. */
 static bool drop_frame_locked(uint32_t n)
 {
-    const struct bl_frame *f = bl_ledger_at(BL_SECTION_FRAMES, n);
-    struct edge_key key = {.parent = f->parent, .module = f->module, .offset = f->offset};
-    struct edge *e = NULL;
-    HASH_FIND(hh, edges, &key, sizeof key, e);
-    if (!e || e->frame != n)
+    if (!bl_edges_remove(&edges, n))
         return false;
-    HASH_DEL(edges, e);
-    bl_arena_free(e, sizeof *e);
     maps->aside[n / 64] |=
         1ull << n % 64; /* together with the count: a fork may come between two */
     bl_store_relaxed(&aside_count, aside_count + 1);
@@ -579,10 +532,10 @@ void bl_stacks_reset_lock(void)
 
 void bl_stacks_reset(void)
 {
-    edges = NULL;
+    bl_edges_forget(&edges);
     bl_arena_unmap(maps, sizeof *maps);
     maps = NULL;
     free_count = aside_count = left_by_sweep = 0;
     for (unsigned i = 0; i < SEEN_SHARDS; i++)
-        seen_shards[i].set = NULL;
+        seen_shards[i].set = (struct bl_seen_set){.slots = NULL};
 }

@@ -2,7 +2,7 @@
  * Interning: a stack becomes a frame number of the ledger's trie, once per distinct stack.
  *
  * A stack is looked up by the 64-bit rolling hash that capture computes: in the thread's memo, in a
- * cache of the process, then in a sharded uthash of hashes seen, and only a new hash makes the
+ * cache of the process, then in sharded tables of hashes seen, and only a new hash makes the
  * frames be named (modules.h) and entered into the trie. The hash is seeded with the module epoch,
  * so after an unload every stack is named anew; the trie holds each (caller, module, offset) once
  * whatever the hash. Two different stacks share a 64-bit hash with probability n^2/2^65: 3e-8 at a
@@ -18,9 +18,9 @@
  * An unmarked frame is taken out of the index under the trie's lock, so that none is found and
  * freed at once.
  *
- * Owns: the hash set and the trie index, in the arena; three maps of one bit a frame, which take
- * pages only where frames were freed or marked. Threads: any; BL_RANK_STACKS inside. Needs
- * the guard. Signal context: safe under the guard. Errors: stack 0 (none), counted in
+ * Owns: the hash sets and the trie index (stack_index.h), in the arena; three maps of one bit a
+ * frame, which take pages only where frames were freed or marked. Threads: any; BL_RANK_STACKS
+ * inside. Needs the guard. Signal context: safe under the guard. Errors: stack 0 (none), counted in
  * stacks_dropped.
  */
 #ifndef BL_STACKS_H
