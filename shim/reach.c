@@ -163,12 +163,35 @@ static void go_first(void)
     bl_sys_close((int)fd);
 }
 
-static void be_the_child(void)
+/* Memory of the parent's that cannot be read: no core, which some kernels would end the parent for.
+ */
+static void on_child_fault(int number)
+{
+    bl_sys3(SYS_exit_group, number, 0, 0);
+}
+
+static void catch_child_faults(void)
+{
+    uint64_t blocked = ~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1));
+    struct sigaction on = {.sa_flags = 0};
+    sigfillset(&on.sa_mask);
+    on.sa_handler = on_child_fault;
+    bl_real.sigaction(SIGSEGV, &on, NULL);
+    bl_real.sigaction(SIGBUS, &on, NULL);
+    bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&blocked, 0, SIGSET_BYTES);
+}
+
+/* shares: its memory is the parent's, its descriptors, signals and limits are its own. */
+BL_NOINLINE static void be_the_child(bool shares)
 {
     bl_sys3(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
-    bl_losses_detach(); /* the counters are the parent's */
     leave_descriptors();
-    go_first();
+    if (shares) {
+        catch_child_faults();
+    } else {
+        bl_losses_detach(); /* the counters are the parent's */
+        go_first();
+    }
     struct rlimit limit = {CHILD_SECONDS, CHILD_SECONDS};
     bl_sys4(SYS_prlimit64, 0, RLIMIT_CPU, (long)&limit, 0);
     struct rlimit no_core = {1, 1}; /* 1, not 0: a core that goes to a pipe has no other limit */
@@ -177,15 +200,18 @@ static void be_the_child(void)
     bl_sys3(SYS_exit_group, 0, 0, 0);
 }
 
-/* All signals are blocked in the child, for good: what the process is sent is not for it. */
-static void clone_process(void)
+/* All signals are blocked in the child, for good: what the process is sent is not for it. One that
+ * shares the memory has the stack too, and the parent comes back when it has ended: no page tables
+ * are copied, and no page is for being written to. */
+static void clone_process(bool shares)
 {
     uint64_t all = ~0ull;
     uint64_t old = 0;
     bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, SIGSET_BYTES);
-    child = bl_sys6(SYS_clone, CLONE_FILES, 0, 0, 0, 0, 0);
+    long flags = CLONE_FILES | (shares ? CLONE_VM | CLONE_VFORK : 0);
+    child = bl_sys6(SYS_clone, flags, 0, 0, 0, 0, 0);
     if (child == 0)
-        be_the_child();
+        be_the_child(shares);
     bl_sys4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, SIGSET_BYTES);
 }
 
@@ -233,9 +259,26 @@ void bl_reach_freeze(const unsigned char *copy, uint64_t length, uint64_t locked
     stop_threads();
     if (why)
         return;
-    clone_process();
+    clone_process(false);
     if (child < 0)
         fail("no copy of the process could be made", (int)child);
+}
+
+/* Nobody else changes anything, and the locks are held: there is nothing to stop, nor to copy. */
+static void mark_alone(void)
+{
+    uint64_t published = bl_load_acquire(&bl_header->published[BL_SECTION_LIVE]);
+    if (published < job.live_count)
+        job.live_count = (uint32_t)published;
+    for (uint32_t i = 0; i < BL_CHUNKS_MAX && i < BL_ARRAY_LENGTH(job.live); i++)
+        job.live[i] = bl_load_acquire(&bl_chunks[BL_SECTION_LIVE][i]);
+    job.own_tid = bl_sys_gettid();
+    job.helper_frame = helper_frame;
+    job.is_stopped = true;
+    run.stopped_ns = now_ns();
+    if (is_incomplete())
+        run.flags |= BL_REACH_INCOMPLETE;
+    clone_process(true);
 }
 
 void bl_reach_thaw(void)
@@ -407,6 +450,55 @@ static void mark_in_process(void)
     bl_store_relaxed(&marking_tid, 0);
 }
 
+/* Is there no thread but this one and the helper? Then none will come. */
+static bool is_alone(void)
+{
+    char entries[512] BL_ALIGNED(8);
+    uint32_t others = 0;
+    long fd = bl_sys4(SYS_openat, AT_FDCWD, (long)"/proc/self/task",
+                      O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    long length = bl_sys3(SYS_getdents64, fd, (long)entries, sizeof entries);
+    bool is_all = length > 0 && bl_sys3(SYS_getdents64, fd, (long)(entries + length),
+                                        (long)sizeof entries - length) == 0;
+    bl_sys_close((int)fd);
+    for (long at = 0; at < length;) {
+        const struct {
+            uint64_t ino;
+            int64_t off;
+            uint16_t length;
+            uint8_t type;
+            char name[];
+        } *entry = (const void *)(entries + at);
+        const char *digits = entry->name;
+        uint64_t tid = 0;
+        if (bl_parse_u64(&digits, &tid) && tid != bl_sys_gettid() &&
+            tid != bl_load_acquire(&helper_tid))
+            others++;
+        at += entry->length;
+    }
+    return is_all && others == 0;
+}
+
+static void end_alone(void)
+{
+    uint64_t since = now_ns();
+    bl_refs_lock();
+    bl_frees_lock();
+    bl_live_lock();
+    locked_ns = since;
+    if (!why)
+        mark_alone();
+    if (child < 0)
+        mark_in_process();
+    bl_live_unlock();
+    bl_frees_unlock();
+    bl_refs_unlock();
+    run.locked_ns = now_ns() - locked_ns;
+    bl_reach_finish();
+}
+
 /* There is no snapshot at the end: a copy is made to have still ground. The ledger may grow until
  * the locks are taken: the helper thread still enters what it sees. */
 static void freeze_for_exit(void)
@@ -455,7 +547,10 @@ void bl_reach_at_exit(void)
         return;
     run.flags |= BL_REACH_AT_EXIT;
     note_own_place();
-    freeze_for_exit();
+    if (is_alone())
+        end_alone();
+    else
+        freeze_for_exit();
 }
 
 void bl_reach_cancel(void)
