@@ -23,6 +23,10 @@
 
 #define BL_ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Two words that are read, compared and kept as one; they need not begin at a multiple of 16. */
+typedef uint64_t bl_pair __attribute__((vector_size(16)));
+typedef uint64_t bl_pair_there __attribute__((vector_size(16), aligned(8), may_alias));
+
 #define bl_load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
 #define bl_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define bl_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)

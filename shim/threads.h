@@ -93,9 +93,9 @@ struct bl_found {
 /* The chain of frame pointers that led to the thread's latest Java stack, outermost first; see
  * jvm/java_stack.c. */
 struct bl_java_frame {
-    const uint64_t *at; /* outer and pc are there */
-    uint64_t outer;     /* the frame pointer that the frame's caller had */
-    uint64_t pc;        /* where it goes on */
+    bl_pair held; /* what is there: the frame pointer that the frame's caller had, and where it
+                     goes on */
+    const uint64_t *at; /* the frame */
     uint64_t hash;      /* of this and all before */
 };
 /* Of one that returns into the interpreter: what its caller executes. */

@@ -153,13 +153,13 @@ BL_INLINE uint64_t mix(uint64_t h, uint64_t value)
     return h ^ h >> 32;
 }
 
-/* Of a chain the hash is all that is compared. A value is scrambled, every bit into every bit, and
- * enters with a factor of its position: sum of s(value) * odd^n. The values of several frames are
- * scrambled side by side, and wait for one another only for a sum and a product. */
+/* Of a chain the hash is all that is compared. A value is scrambled, every bit into the upper half
+ * and that into the lower, and enters with a factor of its position: sum of s(value) * odd^n. The
+ * values of several frames are scrambled side by side, and wait for one another only for a sum and
+ * a product. */
 BL_INLINE uint64_t mix_well(uint64_t h, uint64_t value)
 {
-    value = (value ^ value >> 32) * 0xff51afd7ed558ccdu;
-    value = (value ^ value >> 29) * 0xc4ceb9fe1a85ec53u;
+    value *= 0xff51afd7ed558ccdu;
     return (h + (value ^ value >> 32)) * 0x9fb21c651e98df25u;
 }
 
@@ -177,10 +177,25 @@ BL_INLINE uint64_t mix_interpreted(uint64_t h, const uint64_t *outer)
                     outer[WORD_POSITION]);
 }
 
-/* What differs; 0: nothing. */
-BL_INLINE uint64_t change_of(const struct bl_java_frame *f)
+BL_INLINE bl_pair read_frame(const uint64_t *at)
 {
-    return (f->at[0] ^ f->outer) | (f->at[1] ^ f->pc);
+    return *(const bl_pair_there *)at;
+}
+
+/* What differs; 0: nothing. */
+BL_INLINE bl_pair change_of(const struct bl_java_frame *f)
+{
+    return read_frame(f->at) ^ f->held;
+}
+
+BL_INLINE bl_pair change_of_four(const struct bl_java_frame *f)
+{
+    return change_of(f) | change_of(f + 1) | change_of(f + 2) | change_of(f + 3);
+}
+
+BL_INLINE bool is_any(bl_pair change)
+{
+    return change[0] | change[1];
 }
 
 BL_INLINE uint64_t change_of_interpreted(const struct bl_java_interpreted *i)
@@ -190,8 +205,8 @@ BL_INLINE uint64_t change_of_interpreted(const struct bl_java_interpreted *i)
 }
 
 /* How many frames of the latest chain, outermost first, are as they were: what they hold is looked
- * at, all of it. The memory above the innermost frame is the thread's stack. Four at a time, which
- * costs one branch that is foreseen. */
+ * at, all of it. The memory above the innermost frame is the thread's stack. Several at a time,
+ * which costs one branch that is foreseen. */
 BL_INLINE uint32_t count_standing(const struct bl_thread_state *t, const uint64_t *innermost)
 {
     const struct bl_java_frame *f = t->java_frames;
@@ -199,10 +214,11 @@ BL_INLINE uint32_t count_standing(const struct bl_thread_state *t, const uint64_
     uint32_t count = 0;
     while (limit > 0 && f[limit - 1].at < innermost)
         limit--;
-    while (count + 4 <= limit && !(change_of(&f[count]) | change_of(&f[count + 1]) |
-                                   change_of(&f[count + 2]) | change_of(&f[count + 3])))
+    while (count + 8 <= limit && !is_any(change_of_four(&f[count]) | change_of_four(&f[count + 4])))
+        count += 8;
+    if (count + 4 <= limit && !is_any(change_of_four(&f[count])))
         count += 4;
-    while (count < limit && !change_of(&f[count]))
+    while (count < limit && !is_any(change_of(&f[count])))
         count++;
     for (uint32_t i = 0; i < t->java_interpreted_count; i++) {
         const struct bl_java_interpreted *interpreted = &t->java_interpreted[i];
@@ -229,19 +245,25 @@ BL_COLD static uint64_t hash_deep(const struct bl_thread_state *t, const uint64_
     return h;
 }
 
-/* Keeps a frame as the next inner one. */
-BL_INLINE uint64_t add_frame(struct bl_thread_state *t, const uint64_t *frame, uint64_t h,
-                             uint64_t start, uint64_t length)
+/* Keeps frames, innermost first in fresh, as the next inner ones. Returns the hash of all. */
+BL_INLINE uint64_t add_frames(struct bl_thread_state *t, const uint64_t *const *fresh,
+                              uint32_t fresh_count, uint64_t h, uint64_t start, uint64_t length)
 {
-    const uint64_t *outer = outer_of(t, frame);
-    uint32_t n = t->java_frame_count++;
-    h = mix_well(h, frame[1]);
-    if (frame[1] - start < length && outer) {
-        t->java_interpreted[t->java_interpreted_count++] = (struct bl_java_interpreted){
-            n, outer, outer[WORD_METHOD], outer[WORD_VARIABLES], outer[WORD_POSITION]};
-        h = mix_interpreted(h, outer);
+    struct bl_java_frame *next = &t->java_frames[t->java_frame_count];
+    t->java_frame_count += fresh_count;
+    for (; fresh_count > 0; next++) {
+        const uint64_t *at = fresh[--fresh_count];
+        bl_pair held = read_frame(at);
+        h = mix_well(h, held[1]);
+        const uint64_t *outer = held[1] - start < length ? outer_of(t, at) : NULL;
+        if (outer) {
+            t->java_interpreted[t->java_interpreted_count++] = (struct bl_java_interpreted){
+                (uint32_t)(next - t->java_frames), outer, outer[WORD_METHOD], outer[WORD_VARIABLES],
+                outer[WORD_POSITION]};
+            h = mix_interpreted(h, outer);
+        }
+        *next = (struct bl_java_frame){held, at, h};
     }
-    t->java_frames[n] = (struct bl_java_frame){frame, frame[0], frame[1], h};
     return h;
 }
 
@@ -255,13 +277,14 @@ static uint64_t hash_chain(struct bl_thread_state *t, const uint64_t *frame)
     const uint64_t **fresh = (void *)t->scratch;
     uint32_t fresh_count = 0;
     uint64_t above_low = (uint64_t)(uintptr_t)frame - t->stack_low;
-    if (BL_UNLIKELY(above_low >= t->stack_high - t->stack_low)) /* what is kept must be mapped */
+    uint64_t highest = t->stack_high - 16;               /* of a frame */
+    if (BL_UNLIKELY(above_low > highest - t->stack_low)) /* what is kept must be mapped */
         return hash_deep(t, frame, start, length);
     if (BL_UNLIKELY(t->java_seed != seed))
         t->java_frame_count = 0;
     t->java_seed = seed;
     uint32_t kept = count_standing(t, frame);
-    for (const uint64_t *at = frame; at; at = outer_of(t, at)) {
+    for (const uint64_t *at = frame;;) {
         while (kept > 0 && t->java_frames[kept - 1].at < at)
             kept--;
         if (kept > 0 && t->java_frames[kept - 1].at == at)
@@ -269,17 +292,22 @@ static uint64_t hash_chain(struct bl_thread_state *t, const uint64_t *frame)
         if (BL_UNLIKELY(fresh_count == BL_JAVA_FRAMES))
             return hash_deep(t, frame, start, length);
         fresh[fresh_count++] = at;
+        uint64_t outer = at[0]; /* as outer_of: farther out, but not too far */
+        if (outer - (uint64_t)(uintptr_t)at - 1 >= highest - (uint64_t)(uintptr_t)at ||
+            outer % 8 != 0) {
+            kept = 0; /* what is farther out is of another chain */
+            break;
+        }
+        at = (const uint64_t *)(uintptr_t)outer; // NOLINT(performance-no-int-to-ptr)
     }
     if (BL_UNLIKELY(kept + fresh_count > BL_JAVA_FRAMES))
         return hash_deep(t, frame, start, length);
-    uint64_t h = kept > 0 ? t->java_frames[kept - 1].hash : seed;
     while (t->java_interpreted_count > 0 &&
            t->java_interpreted[t->java_interpreted_count - 1].frame >= kept)
         t->java_interpreted_count--;
     t->java_frame_count = kept;
-    while (fresh_count > 0)
-        h = add_frame(t, fresh[--fresh_count], h, start, length);
-    return h;
+    return add_frames(t, fresh, fresh_count, kept > 0 ? t->java_frames[kept - 1].hash : seed, start,
+                      length);
 }
 
 /* Does the chain tell all there is to know about the Java frames? It does not where the VM keeps
