@@ -86,16 +86,21 @@ static uint32_t find(uint64_t hash, uint64_t *ret_trace)
     return 0;
 }
 
-/* The same, first among what the thread met last: that stays in its cache. */
+/* The same, first among what the thread met last: that stays in its cache. Two at a place, the
+ * later one first. */
 BL_INLINE uint32_t find_known(struct bl_thread_state *t, uint64_t hash)
 {
-    struct bl_java_known *known = &t->java_known[hash >> 24 & (BL_JAVA_MEMO - 1)];
+    struct bl_java_known *known = &t->java_known[hash >> 24 & (BL_JAVA_MEMO - 2)];
     uint64_t trace;
-    if (BL_LIKELY(known->hash == hash))
-        return known->value;
+    if (BL_LIKELY(known[0].hash == hash))
+        return known[0].value;
+    if (BL_LIKELY(known[1].hash == hash))
+        return known[1].value;
     uint32_t value = find(hash, &trace);
-    if (value)
-        *known = (struct bl_java_known){.hash = hash, .value = value};
+    if (value) {
+        known[1] = known[0];
+        known[0] = (struct bl_java_known){.hash = hash, .value = value};
+    }
     return value;
 }
 
