@@ -116,6 +116,14 @@ struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
     return is_its ? t : NULL;
 }
 
+void bl_ref_prefetch(uint64_t handle, bool ends)
+{
+    struct bl_ref_spot at = bl_ref_spot_of(handle, 0);
+    __builtin_prefetch(at.shard, 1);
+    if (ends)
+        __builtin_prefetch(tombstone_place(&at), 1);
+}
+
 void bl_ref_see_tombstones(void (*see)(const struct bl_ref_tombstone *tombstone))
 {
     for (uint32_t i = 0; i < SHARDS; i++) {
@@ -143,7 +151,7 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
     o->birth_ns = e->time_ns;
     bl_store_relaxed(&o->stack, e->stack);
     o->thread = e->thread;
-    o->refs = e->delta;
+    bl_store_relaxed(&o->refs, e->delta); /* see bl_refs_expect */
     o->events = 0;
     o->event_count = 0;
     memset(o->event_bits, 0, sizeof o->event_bits);

@@ -231,6 +231,8 @@ BL_INLINE uint64_t bl_ref_word_of(uint8_t class_number, uint64_t size, uint64_t 
            (generation & BL_LIVE_GENERATION_MASK) << BL_LIVE_GENERATION_SHIFT | BL_LIVE_BIT;
 }
 
+/* What an operation on the handle will write to besides the record. ends: the buffer ends by it. */
+void bl_ref_prefetch(uint64_t handle, bool ends);
 uint32_t bl_ref_take_record(void); /* 0: none */
 void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
                         uint64_t size, uint32_t flags);

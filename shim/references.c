@@ -142,6 +142,14 @@ bool bl_refs_is_number(uint64_t handle)
     return bl_ref_is_number(handle);
 }
 
+void bl_refs_expect(uint64_t number, int32_t delta)
+{
+    uint32_t record = bl_ref_record_in(number);
+    if (BL_UNLIKELY(record >= bl_load_relaxed(&bl_ref_objects.used)))
+        return;
+    bl_ref_prefetch(number, bl_load_relaxed(&bl_ref_object_at(record)->refs) + delta <= 0);
+}
+
 /* ---- retains and releases ---- */
 
 /* One more operation of a live object, of at's class. */

@@ -135,6 +135,7 @@ BL_NOINLINE static void JNICALL counted(JNIEnv *env, jclass class, jlong id, jin
     if (!is_id(id) || change == 0 || !bl_track_enter())
         return;
     int saved = errno;
+    bl_refs_expect((uint64_t)id, change);
     if (describe(&e, env, frame, &is_internal)) {
         e.handle = (uint64_t)id;
         e.delta = change;
