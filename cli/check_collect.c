@@ -1,5 +1,6 @@
 #include "check_collect.h"
 
+#include "assembled.h"
 #include "check_growth.h"
 #include "defaults.h"
 #include "hash.h"
@@ -270,6 +271,24 @@ static void gather(const struct collect *collect, const struct bl_finding *findi
     }
 }
 
+static void tell_assembly(const struct collect *collect, const struct bl_group *group,
+                          struct bl_leak *leak)
+{
+    static_assert(BL_ASSEMBLED_MAX <= BL_LEAK_ASSEMBLED_MAX, "all are told");
+    struct bl_assembled assembled[BL_ASSEMBLED_MAX];
+    char text[512];
+    uint64_t all;
+    leak->assembled_count = bl_assembled_find(collect->reader, group->stack, group->stack_count > 1,
+                                              assembled, &all, &leak->assembled_others);
+    for (size_t i = 0; i < leak->assembled_count; i++) {
+        bl_assembled_text(collect->reader, &assembled[i], text, sizeof(text));
+        leak->assembled[i] =
+            (struct bl_leak_assembled){.text = bl_leaks_text(collect->check->leaks, text),
+                                       .events = assembled[i].count,
+                                       .is_of_source = assembled[i].is_of_source};
+    }
+}
+
 static void add_finding(struct collect *collect, const struct bl_group *group)
 {
     const struct bl_finding *finding = group->finding;
@@ -292,6 +311,7 @@ static void add_finding(struct collect *collect, const struct bl_group *group)
         .text = *finding->text ? bl_leaks_text(leaks, finding->text) : NULL,
         .fate = fate_of(collect, finding, gathered.reach),
     };
+    tell_assembly(collect, group, &leak);
     for (size_t i = 0; i < finding->part_count; i++) {
         leak.indirect_count += finding->parts[i].count;
         leak.indirect_bytes += finding->parts[i].bytes;

@@ -72,6 +72,17 @@ static json_t *make_functions(const struct bl_leak *leak)
     return array;
 }
 
+static json_t *make_assembled(const struct bl_leak *leak)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < leak->assembled_count; i++)
+        json_array_append_new(array,
+                              json_pack("{s:s, s:s, s:o}", "text", leak->assembled[i].text, "of",
+                                        leak->assembled[i].is_of_source ? "source" : "operator",
+                                        "events", bl_check_json_number(leak->assembled[i].events)));
+    return array;
+}
+
 static json_t *make_suppression(const struct bl_suppression *suppression)
 {
     if (!suppression)
@@ -109,6 +120,7 @@ static json_t *make_group(const struct bl_check *check, const struct bl_leak *le
     json_object_set_new(group, "indirect_count", bl_check_json_number(leak->indirect_count));
     json_object_set_new(group, "indirect_bytes", bl_check_json_number(leak->indirect_bytes));
     json_object_set_new(group, "held_by", bl_check_json_text(leak->held_by));
+    json_object_set_new(group, "assembled", make_assembled(leak));
     json_object_set_new(group, "per_iteration",
                         leak->kind == BL_LEAK_GROWING
                             ? json_pack("{s:f, s:f}", "count", leak->count_per_iteration, "bytes",

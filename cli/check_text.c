@@ -68,6 +68,16 @@ static void write_site(const struct pen *pen, const char *label, const struct bl
     fprintf(pen->out, "     %-16s %s\n", label, place);
 }
 
+static void write_assembled(const struct pen *pen, const struct bl_leak *leak)
+{
+    for (size_t i = 0; i < leak->assembled_count; i++)
+        fprintf(pen->out, "     %-16s %s\n",
+                leak->assembled[i].is_of_source ? "assembled behind" : "assembled at",
+                leak->assembled[i].text);
+    if (leak->assembled_others > 0)
+        fprintf(pen->out, "     %-16s and %zu more\n", "", leak->assembled_others);
+}
+
 static void write_tests(const struct pen *pen, const struct bl_leak *leak)
 {
     size_t named = 0;
@@ -156,6 +166,7 @@ static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t
     if (leak->op != BL_LEAK_ALLOC)
         write_site(pen, "allocated at", &leak->alloc);
     write_site(pen, "expected release", &leak->expected);
+    write_assembled(pen, leak);
     if (leak->held_by)
         fprintf(pen->out, "     %-16s %s\n", "held by", leak->held_by);
     write_tests(pen, leak);

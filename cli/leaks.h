@@ -62,6 +62,14 @@ struct bl_leak_share {
     uint64_t bytes;
 };
 
+#define BL_LEAK_ASSEMBLED_MAX 4
+
+struct bl_leak_assembled {
+    const char *text;
+    uint64_t events; /* that say so */
+    bool is_of_source;
+};
+
 struct bl_leak {
     const char *id;         /* 16 hexadecimal digits, of the key */
     const char *key;        /* see identity.h */
@@ -90,6 +98,10 @@ struct bl_leak {
     struct bl_leak_stack expected; /* empty: unknown */
     const char *text;              /* evidence; NULL: none */
     const char *held_by;           /* NULL: not held, or unknown */
+    /* who assembled its reactive chain, most frequent first */
+    struct bl_leak_assembled assembled[BL_LEAK_ASSEMBLED_MAX];
+    size_t assembled_count;
+    size_t assembled_others; /* left out */
     struct bl_leak_share *shares;
     size_t share_count;
 

@@ -63,12 +63,27 @@ def check(tap, mode, version):
     tap.equal(found["losses"]["assemblies_dropped"], 0, f"{what}: all that was said is kept")
 
 
+def check_command(tap, version):
+    """`bufleak check` names them as well."""
+    libs = maven.libraries(SOURCES / "pom.xml", CACHE, **{"reactor.version": version})
+    classes = maven.compiled(SOURCES / "chains", libs, CACHE, 8)
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        done = subprocess.run([str(CLI), "check", "--", "java", "-Xmx256m", "-cp",
+                               maven.class_path(classes, libs), "chains.Chains", "debug", "500"],
+                              env={**os.environ, "BUFLEAK_DIR": directory}, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120)
+    said = done.stdout + done.stderr
+    tap.claim(done.returncode == 23 and all(f"assembled at     {line}" in said for _, line in TOLD["debug"]),
+              f"Reactor {version}: a check says who assembled what leaks", said[-3000:])
+
+
 def main():
     tap = Tap()
     try:
         for version in REACTOR:
             for mode in TOLD:
                 check(tap, mode, version)
+        check_command(tap, REACTOR[-1])
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
     return tap.finish()
