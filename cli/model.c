@@ -718,7 +718,7 @@ static void limit(struct bl_model *model, size_t top)
 /* What a killed process was doing is counted and not recorded, or the other way round, by one
  * operation of each thread. More than that was in memory and not on the disk when the power went.
  */
-static uint64_t count_missing(const struct bl_model *model)
+static void count_missing(struct bl_model *model)
 {
     const struct bl_header *header = bl_reader_header(model->reader);
     struct bl_counter counter = bl_reader_counter(model->reader, 0);
@@ -728,11 +728,12 @@ static uint64_t count_missing(const struct bl_model *model)
     const struct bl_live *live = bl_reader_live(model->reader, &count);
     if (model->state != BL_PROCESS_KILLED || model->is_sampled || model->buffers_unreadable ||
         header->losses[BL_LOSS_buffers_no_memory] || header->losses[BL_LOSS_buffers_no_space])
-        return 0;
+        return;
     for (size_t i = 0; i < count; i++)
         recorded += (live[i].word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) == 0;
     uint64_t doing = bl_reader_count(model->reader, BL_SECTION_THREADS) + 1u;
-    return alive > recorded + doing ? alive - recorded : 0;
+    model->buffers_missing = alive > recorded + doing ? alive - recorded : 0;
+    model->buffers_uncounted = recorded > alive + doing ? recorded - alive : 0;
 }
 
 static int build(struct builder *builder, bool is_running)
@@ -743,7 +744,7 @@ static int build(struct builder *builder, bool is_running)
     read_classes(model);
     model->buffers_unreadable = bl_reader_private_records(builder->reader, BL_SECTION_LIVE) +
                                 bl_reader_private_records(builder->reader, BL_SECTION_OBJECTS);
-    model->buffers_missing = count_missing(model);
+    count_missing(model);
     if (model->is_sampled)
         scale_classes(model);
     if (sort_modules(builder) < 0 || add_up(builder) < 0 || make_groups(builder) < 0)

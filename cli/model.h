@@ -113,8 +113,10 @@ struct bl_model {
     size_t group_count;
     size_t shown;
     uint64_t buffers_unreadable; /* alive, but recorded in the target's private memory */
-    uint64_t buffers_missing;    /* of the heap of a killed process: counted, and not in the file,
-                                  * which    then is not whole */
+    /* of the heap of a killed process: counted and not in the file, or the other way round; the
+     * file then is not whole */
+    uint64_t buffers_missing;
+    uint64_t buffers_uncounted;
 };
 
 /* `is_running`: the kernel still has the process that wrote the ledger. */

@@ -182,8 +182,8 @@ static void write_limits(const struct pen *pen)
                        letters[side]);
         if (losses[BL_LOSS_buffers_no_memory] || losses[BL_LOSS_buffers_no_space] ||
             losses[BL_LOSS_objects_dropped] || view->model->buffers_unreadable ||
-            view->model->buffers_missing || bl_reader_damage(view->reader) ||
-            bl_reader_lost_bytes(view->reader))
+            view->model->buffers_missing || view->model->buffers_uncounted ||
+            bl_reader_damage(view->reader) || bl_reader_lost_bytes(view->reader))
             write_note(pen, "%c is not complete: `bufleak report` tells what is missing",
                        letters[side]);
     }

@@ -188,7 +188,7 @@ static void write_losses(const struct bl_pen *pen)
     uint64_t damage = bl_reader_damage(view->reader);
     uint64_t lost = bl_reader_lost_bytes(view->reader);
     uint64_t any = damage | lost | view->model->buffers_unreadable | view->model->buffers_missing |
-                   view->header->java.walks;
+                   view->model->buffers_uncounted | view->header->java.walks;
     for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
         any |= view->header->losses[i];
     any |= view->header->frame_sweeps;
@@ -220,6 +220,12 @@ static void write_losses(const struct bl_pen *pen)
                       "was written to the disk, or it is damaged",
                       bl_text_count(number, view->model->buffers_missing),
                       view->model->buffers_missing == 1 ? "is" : "are");
+    if (view->model->buffers_uncounted > 0)
+        write_warning(pen,
+                      "%s of the heap's live blocks %s in the file and not counted: not all of it "
+                      "was written to the disk, or it is damaged",
+                      bl_text_count(number, view->model->buffers_uncounted),
+                      view->model->buffers_uncounted == 1 ? "is" : "are");
     if (view->header->flags & BL_FLAG_INEXACT)
         write_warning(pen, "copied while the program ran on: single buffers may be missing or "
                            "already released");

@@ -349,6 +349,7 @@ static json_t *make_losses(const struct bl_view *view)
     json_object_set_new(losses, "buffers_unreadable",
                         whole_number(view->model->buffers_unreadable));
     json_object_set_new(losses, "buffers_missing", whole_number(view->model->buffers_missing));
+    json_object_set_new(losses, "buffers_uncounted", whole_number(view->model->buffers_uncounted));
     json_object_set_new(losses, "file_bytes_missing",
                         whole_number(bl_reader_lost_bytes(view->reader)));
     json_object_set_new(losses, "references_damaged", whole_number(bl_reader_damage(view->reader)));

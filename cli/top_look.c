@@ -631,7 +631,8 @@ static bool has_losses(const struct bl_view *view)
 {
     const uint64_t *losses = view->header->losses;
     return losses[BL_LOSS_buffers_no_memory] || losses[BL_LOSS_buffers_no_space] ||
-           losses[BL_LOSS_objects_dropped] || bl_reader_damage(view->reader) ||
+           losses[BL_LOSS_objects_dropped] || view->model->buffers_missing ||
+           view->model->buffers_uncounted || bl_reader_damage(view->reader) ||
            bl_reader_lost_bytes(view->reader);
 }
 

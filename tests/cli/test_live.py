@@ -6,9 +6,12 @@ import pty
 import random
 import shutil
 import signal
+import struct
 import subprocess
 
 from common import CLI, LIMIT, SHIM, VICTIM, CliTest, Victim, main, until
+
+COUNTERS = 5  # BL_SECTION_COUNTERS
 
 
 class Reports(CliTest):
@@ -150,6 +153,15 @@ class Reports(CliTest):
                     self.bufleak('report', path).stdout.split()))
             for command in (['top', '--once'], ['diff', path], ['ps']):
                 self.bufleak(*command, *([] if command == ['ps'] else [path]))
+        torn = bytearray(whole)
+        for offset, pages, section, _ in struct.iter_unpack('<QIHH', whole[4096:20480]):
+            if section == COUNTERS:
+                torn[offset:offset + pages * 4096] = bytes(pages * 4096)
+        path.write_bytes(torn)
+        self.assertGreaterEqual(self.report(path)['losses']['buffers_uncounted'], 20000)
+        self.assertIn('in the file and not counted', ' '.join(
+            self.bufleak('report', path).stdout.split()))
+        self.assertIn('incomplete: see report', self.bufleak('top', '--once', path).stdout)
 
     def test_the_newest_is_taken_and_named(self):
         self.victim().do('leak 1 1')
