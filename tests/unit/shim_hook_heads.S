@@ -20,6 +20,29 @@ FUNCTION hv_asm_endbr
         nop
 END hv_asm_endbr
 
+/* as whatever is built with -fcf-protection begins, when it looks at its argument first */
+FUNCTION hv_asm_endbr_jcc_short
+        .byte   0xf3, 0x0f, 0x1e, 0xfa
+        testq   %rdi, %rdi
+        jz      1f
+        leaq    1(%rdi), %rax
+        ret
+1:      movl    $7, %eax
+        ret
+END hv_asm_endbr_jcc_short
+
+FUNCTION hv_asm_endbr_jcc_near
+        .byte   0xf3, 0x0f, 0x1e, 0xfa
+        testq   %rdi, %rdi
+        .byte   0x0f, 0x84
+        .long   1f - . - 4
+        leaq    -1(%rdi), %rax
+        ret
+        .skip   200, 0x90
+1:      movl    $9, %eax
+        ret
+END hv_asm_endbr_jcc_near
+
 FUNCTION hv_asm_jcc_short
         testq   %rdi, %rdi
         jz      1f
@@ -169,6 +192,15 @@ FUNCTION hv_asm_into_head
         jnz     1b
         ret
 END hv_asm_into_head
+
+FUNCTION hv_asm_endbr_into_head
+        .byte   0xf3, 0x0f, 0x1e, 0xfa
+        xorl    %eax, %eax
+1:      incq    %rax
+        decq    %rdi
+        jnz     1b
+        ret
+END hv_asm_endbr_into_head
 
 FUNCTION enters_next
         leaq    1(%rdi), %rax

@@ -44,6 +44,10 @@ uint64_t hv_call(uint64_t (*function)(void *), void *context);
 /* assembly: the head is exactly what the name says */
 #define HV_HOOKABLE(X)                                                                             \
     X(hv_asm_endbr, 41, 42)                                                                        \
+    X(hv_asm_endbr_jcc_short, 0, 7)                                                                \
+    X(hv_asm_endbr_jcc_short, 5, 6)                                                                \
+    X(hv_asm_endbr_jcc_near, 0, 9)                                                                 \
+    X(hv_asm_endbr_jcc_near, 5, 4)                                                                 \
     X(hv_asm_jcc_short, 0, 7)                                                                      \
     X(hv_asm_jcc_short, 5, 6)                                                                      \
     X(hv_asm_jcc_near, 0, 9)                                                                       \
@@ -67,6 +71,7 @@ uint64_t hv_call(uint64_t (*function)(void *), void *context);
     X(hv_asm_short_neighbour, "too short")                                                         \
     X(hv_asm_short_falls_on, "too short")                                                          \
     X(hv_asm_into_head, "branch into its head")                                                    \
+    X(hv_asm_endbr_into_head, "branch into its head")                                              \
     X(hv_asm_entered_from_before, "branch into its head from elsewhere")                           \
     X(hv_asm_entered_from_behind, "branch into its head from elsewhere")                           \
     X(hv_asm_to_entry, "branch into its head")                                                     \
