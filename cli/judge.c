@@ -5,6 +5,7 @@
 
 #define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
 #define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define USUAL     16u                    /* siblings that make a way the usual one */
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -331,6 +332,7 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
                            const struct bl_study *study)
 {
     size_t first = decision.first_object;
+    decision.is_passed_by = !study->is_beginning && study->part_count >= USUAL;
     int64_t old = leave_the_young(judge, &decision, study);
     if (old < 0)
         return -1;

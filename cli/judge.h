@@ -75,6 +75,7 @@ struct bl_decision {
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
     bool is_left_behind; /* by the order of births and ends; not set of all that were */
+    bool is_passed_by;   /* siblings did what these did last after the release that these lack */
     bool is_unmatched;   /* nothing that was born at its site has ended yet */
     bool is_repeated;    /* its objects are in another decision that counts more */
 };

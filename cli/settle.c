@@ -137,6 +137,16 @@ static bool is_steady(const struct bl_judge *judge, size_t first, size_t end,
     return share <= START_UP_SHARE || (share <= most && chance < STEADY_CHANCE);
 }
 
+/* Were all left behind after the release that they lack had been due? What is kept from a pool or
+ * in a cache is where siblings were before they were released, however early it came. */
+static bool are_passed_by(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (!judge->decisions[i].is_passed_by || !judge->decisions[i].is_left_behind)
+            return false;
+    return true;
+}
+
 static bool is_alone(const struct bl_judge *judge, const struct bl_item *item, uint64_t units)
 {
     return judge->counts->stacks[item->stack] <= units;
@@ -273,7 +283,7 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
     const struct bl_growth *growth = bl_course_growth(judge, first, end);
     if (bl_course_is_growing(growth, span))
         return BL_GROUND_ACCUSED;
-    if (is_steady(judge, first, end, growth, ret_steadiness))
+    if (!are_passed_by(judge, first, end) && is_steady(judge, first, end, growth, ret_steadiness))
         return BL_GROUND_STEADY;
     if (verdict == BL_VERDICT_STALE)
         return span.count < FEW ? BL_GROUND_FEW : BL_GROUND_ACCUSED;

@@ -81,6 +81,20 @@ static void error_path(void)
     corpus_serve(request_with_error_path);
 }
 
+/* The errors come in the first tenth of the run only. */
+static void request_with_early_errors(long number)
+{
+    GBytes *body = read_body();
+    join_filter(body, number <= corpus.requests / 10 && corpus_is_unlucky(number));
+    end_request(body);
+}
+
+static void early_errors(void)
+{
+    corpus_serve(request_with_early_errors);
+    corpus_ask();
+}
+
 /* ---- a body that a request forgets altogether ---- */
 
 static void request_with_early_return(long number)
@@ -713,6 +727,7 @@ static void one_address(void)
 static const struct corpus_case cases[] = {
     {"incident", incident},
     {"error_path", error_path},
+    {"early_errors", early_errors},
     {"early_return", early_return},
     {"wrapper", wrapper},
     {"two_wrappers", two_wrappers},

@@ -34,6 +34,20 @@ CASES = [
              Leak('missing-release', 'g-bytes', 'join-retain', 40, of=40000,
                   release='join-release', released=39960)],
          unreleased={'g-bytes': 0}),
+    Case('an error path that was taken for the first tenth of the run only',
+         'early_errors', 12000, 20, asked=[
+             Asked(leaks=[Leak('missing-release', 'g-bytes', 'join-retain', 60, of=12000,
+                               release='join-release', released=11940)],
+                   unreleased={'g-bytes': 0}, steady={'g-bytes': 0})],
+         leaks=[Leak('missing-release', 'g-bytes', 'join-retain', 60, of=12000,
+                     release='join-release', released=11940)],
+         unreleased={'g-bytes': 0}, steady={'g-bytes': 0}),
+    Case('an error path that was taken four times in the beginning, by four threads',
+         'early_errors', 40000, 1000, 4, leaks=[
+             Leak('missing-release', 'g-bytes', 'join-retain', 4, of=40000,
+                  release='join-release', released=39996)],
+         asked=[Asked(leaks=[Leak('missing-release', 'g-bytes', 'join-retain', 4)])],
+         unreleased={'g-bytes': 0}, steady={'g-bytes': 0}),
     Case('an early return forgets the body itself',
          'early_return', 5000, 100, leaks=[
              Leak('missing-release', 'g-bytes', 'body', 50, of=5000, release='end',
