@@ -60,8 +60,10 @@ static uint64_t count_holdable(const struct search *search, const struct bl_deci
     if (!bl_releases_has(search->releases, stack, class_number,
                          bl_decision_birth(judge, owner)->site))
         return 0;
-    uint64_t parts =
-        bl_releases_count(search->releases, bl_decision_class(judge, part), stack, true);
+    uint32_t part_class = bl_decision_class(judge, part);
+    if (!bl_releases_are_by_owners(search->releases, part_class, class_number, stack))
+        return 0;
+    uint64_t parts = bl_releases_count(search->releases, part_class, stack, true);
     uint64_t owners = bl_releases_count(search->releases, class_number, stack, false);
     return owners ? (parts + owners - 1) / owners * SLACK * owner->object_count : 0;
 }

@@ -1,5 +1,6 @@
 #include "releases.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,18 @@ struct answer {
     uint64_t count;
 };
 
+/* The same of bl_releases_are_by_owners. */
+struct opinion {
+    uint32_t stack; /* 0: none */
+    uint32_t part_class;
+    uint32_t owner_class;
+    bool is_possible;
+};
+
 #define ANSWERS (1u << 12)
+
+#define ORPHANS      16u  /* born after the last of their owners ended: by the one that ends now */
+#define ORPHAN_SHARE 0.05 /* or as their births are not known that well */
 
 struct bl_releases {
     const struct bl_histories *histories;
@@ -27,6 +39,7 @@ struct bl_releases {
     size_t room;           /* a power of two */
     uint8_t *is_release;   /* by stack */
     struct answer answers[ANSWERS];
+    struct opinion opinions[ANSWERS];
 };
 
 static uint64_t hash(uint32_t stack, uint32_t class_number, uint32_t birth_site)
@@ -174,4 +187,80 @@ uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, 
                        count_of(releases, all->live, all->live_count, known);
     }
     return known->count;
+}
+
+/* The references of one pattern that were given back at a stack, or below it. */
+static uint64_t units_at(const struct bl_releases *releases, const struct bl_pattern *pattern,
+                         uint32_t stack, bool inside)
+{
+    const struct bl_item *items = bl_pattern_items(releases->histories, pattern);
+    uint64_t units = 0;
+    for (uint32_t k = 0; k < pattern->item_count; k++)
+        if (is_seen_release(&items[k]) &&
+            (items[k].stack == stack || (inside && is_within(releases, items[k].stack, stack))))
+            units += items[k].units;
+    return units;
+}
+
+/* What was given back, and when the latest of those that did so ended; a live one may have done so
+ * by its latest event. */
+static uint64_t find_owners(const struct bl_releases *releases, uint32_t owner_class,
+                            uint32_t stack, uint64_t *ret_last_ns)
+{
+    const struct bl_histories *all = releases->histories;
+    uint64_t units = 0;
+    *ret_last_ns = 0;
+    for (size_t i = 0; i < all->completed_count + all->live_count; i++) {
+        const struct bl_pattern *pattern =
+            i < all->completed_count ? &all->completed[i] : &all->live[i - all->completed_count];
+        uint64_t its = pattern->class_number == owner_class
+                           ? units_at(releases, pattern, stack, false) * pattern->count
+                           : 0;
+        units += its;
+        if (its > 0 && pattern->latest_ns > *ret_last_ns)
+            *ret_last_ns = pattern->latest_ns;
+    }
+    return units;
+}
+
+static bool are_by_owners(const struct bl_releases *releases, uint32_t part_class,
+                          uint32_t owner_class, uint32_t stack)
+{
+    const struct bl_histories *all = releases->histories;
+    uint64_t last_ns;
+    double owners = (double)find_owners(releases, owner_class, stack, &last_ns);
+    double units = 0;
+    double buffers = 0;
+    double lived = 0;
+    double orphans = 0;
+    for (size_t i = 0; i < all->completed_count; i++) {
+        const struct bl_pattern *pattern = &all->completed[i];
+        uint64_t its = pattern->class_number == part_class && !pattern->is_owned
+                           ? units_at(releases, pattern, stack, true)
+                           : 0;
+        if (its == 0)
+            continue;
+        struct bl_lifetimes lifetimes = bl_lifetimes_of(pattern->lifecycle, pattern->latest_ns);
+        units += (double)(its * pattern->count);
+        buffers += (double)pattern->count;
+        lived += (double)pattern->lifecycle->lived;
+        orphans += (double)pattern->count * bl_lifetimes_born_after(&lifetimes, last_ns);
+    }
+    /* of n that live at once the births of n - 1 are in the life of one, of half as many in that of
+     * each, on average */
+    double at_once = units / fmax(buffers, 1) * (2 * lived / fmax(buffers, 1) + 1);
+    double parts = part_class == owner_class ? units - owners : units;
+    return parts <= owners * at_once && orphans <= fmax(ORPHANS, ORPHAN_SHARE * buffers);
+}
+
+bool bl_releases_are_by_owners(struct bl_releases *releases, uint32_t part_class,
+                               uint32_t owner_class, uint32_t stack)
+{
+    struct opinion *known =
+        &releases->opinions[hash(stack, part_class, owner_class) & (ANSWERS - 1)];
+    if (known->stack != stack || known->part_class != part_class ||
+        known->owner_class != owner_class)
+        *known = (struct opinion){stack, part_class, owner_class,
+                                  are_by_owners(releases, part_class, owner_class, stack)};
+    return known->is_possible;
 }

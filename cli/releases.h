@@ -34,4 +34,10 @@ bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, uint32_
 uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, uint32_t stack,
                            bool inside);
 
+/* Can buffers of a class have been given back there, and below, by the releases of their owners, of
+ * another class? As many as each owner would have given back must have lived at once, and few can
+ * have been born after the last of the owners ended. */
+bool bl_releases_are_by_owners(struct bl_releases *releases, uint32_t part_class,
+                               uint32_t owner_class, uint32_t stack);
+
 #endif

@@ -95,6 +95,40 @@ static void early_errors(void)
     corpus_ask();
 }
 
+/* ---- the same in an event loop, whose connections stay open ---- */
+
+#define CONNECTIONS 5
+#define CLOSED      2
+
+static void *connections[CONNECTIONS];
+
+static void open_connection(void *at)
+{
+    *(void **)at = g_byte_array_new(); /* @connection */
+}
+
+static void handle_request(void *number)
+{
+    request_with_error_path((long)number);
+}
+
+/* It closes connections itself: all that its handlers do seems to be done inside of that. */
+static void event_loop(void)
+{
+    for (long event = 0; event < CONNECTIONS + CLOSED + corpus.requests; event++) {
+        void (*handler)(void *data) = handle_request;
+        void *data = (void *)(event - CONNECTIONS - CLOSED + 1);
+        if (event < CONNECTIONS) {
+            handler = open_connection;
+            data = &connections[event];
+        } else if (event < CONNECTIONS + CLOSED) {
+            handler = (GDestroyNotify)g_byte_array_unref;
+            data = connections[event - CONNECTIONS];
+        }
+        handler(data);
+    }
+}
+
 /* ---- a body that a request forgets altogether ---- */
 
 static void request_with_early_return(long number)
@@ -728,6 +762,7 @@ static const struct corpus_case cases[] = {
     {"incident", incident},
     {"error_path", error_path},
     {"early_errors", early_errors},
+    {"event_loop", event_loop},
     {"early_return", early_return},
     {"wrapper", wrapper},
     {"two_wrappers", two_wrappers},

@@ -48,6 +48,11 @@ CASES = [
                   release='join-release', released=39996)],
          asked=[Asked(leaks=[Leak('missing-release', 'g-bytes', 'join-retain', 4)])],
          unreleased={'g-bytes': 0}, steady={'g-bytes': 0}),
+    Case('connections that stay open do not excuse what an event loop forgets',
+         'event_loop', 6000, 20, leaks=[
+             Leak('missing-release', 'g-bytes', 'join-retain', 300, of=6000,
+                  release='join-release', released=5700)],
+         unreleased={'g-bytes': 0}, steady={'g-array': 3}),
     Case('an early return forgets the body itself',
          'early_return', 5000, 100, leaks=[
              Leak('missing-release', 'g-bytes', 'body', 50, of=5000, release='end',
