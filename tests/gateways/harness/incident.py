@@ -14,6 +14,7 @@ from .box import free_port, program, wait_for
 from .verdicts import Wanted, check, marked_line, place
 
 MODULE = "ngx_http_body_cache_filter_module.c"
+KEPT_LEAST = 50
 SOURCE = Path(__file__).resolve().parents[1] / "nginx" / MODULE
 
 CONFIG = """
@@ -73,6 +74,16 @@ class Bodies:
         right = sum(load.wait().right for load in loads)
         return right, [failure for load in loads for failure in load.failures] + \
             [f"{load.repeated} requests were sent twice" for load in loads if load.repeated]
+
+    def send_until_kept(self):
+        """More bodies whose references are all given back, over new connections each time, until
+        every worker that was made to forget some has had a few of those too."""
+        def have():
+            lacking = [worker for worker in self.leaked if self.kept[worker] < KEPT_LEAST]
+            if lacking:
+                self.send(KEPT_LEAST * 4, 0)
+            return not lacking
+        wait_for(have, "each worker to be given bodies of both kinds")
 
     def wait_settled(self):
         """A body is in use for as long as a request takes, so bufleak accuses nobody of one that is
