@@ -326,6 +326,7 @@ static int take_option(struct bl_check_request *request, int code, int argc, cha
 static int complete_options(struct bl_run_env *env, struct bl_error *error)
 {
     static const char *const options[][2] = {{"quiet", "1"}, {"signal", "none"}, {"reach", "exit"}};
+    bl_profile_file_make_absolute(env->options, sizeof(env->options));
     if (!bl_run_env_has_option(env, "quiet"))
         bl_profile_file_warn(env->options);
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)

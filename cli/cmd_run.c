@@ -123,6 +123,7 @@ static int parse(struct run *run, int argc, char **argv, struct bl_error *error)
         bl_error_set(error, "run needs a program to start; see `bufleak run --help`");
         return BL_CODE_USAGE;
     }
+    bl_profile_file_make_absolute(run->session.env.options, sizeof(run->session.env.options));
     /* the report is printed here; the program need not say where to find it */
     if (bl_run_env_has_option(&run->session.env, "quiet") || run->wants_help)
         return 0;

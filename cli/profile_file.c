@@ -49,6 +49,13 @@ int bl_profile_file_read(const char *path, char *out, size_t *ret_length, struct
 
 /* ---- before a program is started with it ---- */
 
+struct text {
+    char *at; /* of size bytes, zeroed */
+    size_t size;
+    size_t used;
+    bool is_cut;
+};
+
 struct warning {
     const char *path;
     bool is_said;
@@ -81,6 +88,62 @@ static bool is_a_file(const char *name)
     for (const struct bl_profile_builtin *b = bl_profile_builtins; b->name && !is_word; b++)
         is_word = strcmp(b->name, name) == 0;
     return !is_word;
+}
+
+/* A bare name may be a misspelt one: it is a file's if there is that file. */
+static bool is_relative_file(const char *name)
+{
+    return *name && *name != '/' && is_a_file(name) &&
+           (strchr(name, '/') || access(name, F_OK) == 0);
+}
+
+static void append(struct text *out, const char *text, size_t length)
+{
+    if (length < out->size - out->used)
+        memcpy(out->at + out->used, text, length);
+    else
+        out->is_cut = true;
+    out->used += out->is_cut ? 0 : length;
+}
+
+/* Names are separated by commas; `length` is that of all. */
+static void append_absolute(struct text *out, const char *names, size_t length, const char *from)
+{
+    while (length > 0) {
+        size_t one = strcspn(names, ",:");
+        one = one < length ? one : length;
+        char *name = strndup(names, one);
+        if (name && is_relative_file(name)) {
+            append(out, from, strcmp(from, "/") == 0 ? 0 : strlen(from));
+            append(out, "/", 1);
+        }
+        free(name);
+        one += one < length;
+        append(out, names, one);
+        names += one;
+        length -= one;
+    }
+}
+
+void bl_profile_file_make_absolute(char *options, size_t size)
+{
+    static const char key[] = "profiles=";
+    char *from = getcwd(NULL, 0);
+    struct text out = {.at = calloc(1, size), .size = size};
+    for (const char *item = options; out.at && from && *item;) {
+        size_t length = strcspn(item, ":");
+        size_t key_length = strncmp(item, key, strlen(key)) == 0 ? strlen(key) : length;
+        append(&out, item, key_length);
+        append_absolute(&out, item + key_length, length - key_length, from);
+        item += length;
+        append(&out, item, *item == ':');
+        item += *item == ':';
+    }
+    /* a directory that cannot be written in a list stays away from it */
+    if (out.at && from && !out.is_cut && !strpbrk(from, ":,"))
+        memcpy(options, out.at, size);
+    free(out.at);
+    free(from);
 }
 
 /* The last of that key counts. */

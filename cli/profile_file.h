@@ -11,6 +11,11 @@
 /* Reads it into out, which has room for BL_PROFILE_FILE_MAX + 1 bytes. */
 int bl_profile_file_read(const char *path, char *out, size_t *ret_length, struct bl_error *error);
 
+/* In the text of BUFLEAK_OPTIONS, of `size` bytes, makes the paths of profiles absolute, so that
+ * they are the same files to processes which change their directory. Leaves it alone where that is
+ * not possible: without room, and in a directory whose name has a colon or a comma. */
+void bl_profile_file_make_absolute(char *options, size_t size);
+
 /* Says what is wrong with the files that BUFLEAK_OPTIONS of this text names, one line each: the
  * program that is started with them is told to be quiet. */
 void bl_profile_file_warn(const char *options);

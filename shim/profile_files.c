@@ -1,5 +1,6 @@
 #include "profile_files.h"
 #include "arena.h"
+#include "dir.h"
 #include "hook_list.h"
 #include "ledger.h"
 #include "profile.h"
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MISTAKE_BYTES 320u
 #define LINE_BYTES    2048u
@@ -151,15 +153,32 @@ static bool has_something(const char *path, const char *text, size_t length)
     return r.has_any;
 }
 
+/* In the arena: absolute where it is a path, so that what is said of it is true elsewhere too. A
+ * bare name that is no file's stays what it is. NULL: no memory. */
+static char *name_of(const char *path, size_t length)
+{
+    char from[BL_DIR_PATH_MAX] = "";
+    size_t before = 0;
+    long n = *path == '/' ? 0 : bl_sys3(SYS_getcwd, (long)from, sizeof from, 0);
+    if (n > 1 && *from == '/') {
+        before = n == 2 ? 1 : (size_t)n;
+        from[before - 1] = '/';
+    }
+    char *name = bl_arena_alloc(before + length + 1);
+    if (!name)
+        return NULL;
+    memcpy(name, from, before);
+    memcpy(name + before, path, length);
+    name[before + length] = '\0';
+    bool is_path = memchr(path, '/', length) != NULL;
+    return is_path || bl_sys3(SYS_access, (long)name, F_OK, 0) == 0 ? name : name + before;
+}
+
 bool bl_profile_files_read(const char *path, size_t length, struct bl_profile_text *ret_text)
 {
-    char *name = bl_arena_alloc(length + 1);
+    char *name = name_of(path, length);
     char *text = bl_arena_map(BL_PROFILE_FILE_MAX + 1);
     size_t bytes = 0;
-    if (name) {
-        memcpy(name, path, length);
-        name[length] = '\0';
-    }
     if (name && !text)
         refuse(name, "no memory");
     if (name && text && open_and_read(name, text, &bytes) && has_something(name, text, bytes)) {

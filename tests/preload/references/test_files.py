@@ -217,6 +217,38 @@ def by_the_command_line():
             assert 'glibb' in said[1] and 'it is not applied' in said[1], said
 
 
+def in_another_directory():
+    """A path that is not absolute is the one of where the command was started, in children that
+    have changed their directory too; without the command, what is told of it is the whole path."""
+    with scratch(GOOD) as path, tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o700)
+        home, name = os.path.split(path)
+        env = {k: v for k, v in os.environ.items() if not k.startswith(('BUFLEAK', 'LD_'))}
+        env.update(BUFLEAK_DIR=directory, BUFLEAK_SHIM=tracked.SHIM)
+        script = f'cd / && {VICTIM} clean {REQUESTS} 1; :'
+        for number, (profiles, inherited) in enumerate((
+                (name, ''), (f'./{name}', ''), (None, f'interval=1s:profiles=auto,{name}'),
+                (None, f'profiles=./{name},auto:interval=1s'))):
+            command = [tracked.CLI, 'run', *(['--profiles', profiles] if profiles else []), '--',
+                       '/bin/sh', '-c', script]
+            done = subprocess.run(command, timeout=tracked.LIMIT, text=True, cwd=home,
+                                  env={**env, 'BUFLEAK_OPTIONS': inherited}, capture_output=True,
+                                  check=False)
+            assert done.returncode == 0 and 'not applied' not in done.stderr, (number, done)
+            for ledger in os.listdir(directory):
+                if ledger.startswith(os.path.basename(VICTIM)):
+                    hooks = json.loads(tracked.cli('profiles', 'explain', '--format', 'json',
+                                                   os.path.join(directory, ledger)))
+                    assert not hooks['profiles_broken'], (number, hooks['profiles_broken'])
+                    assert [row for row in hooks['hooks'] if row['class'] == 'gadget'], hooks
+                os.unlink(os.path.join(directory, ledger))
+        env.update(LD_PRELOAD=tracked.SHIM, BUFLEAK_OPTIONS=f'profiles=./{name}')
+        done = subprocess.run(['/bin/true'], timeout=tracked.LIMIT, text=True, cwd='/', env=env,
+                              capture_output=True, check=False)
+        assert f'profile /./{name}: No such file' in done.stderr, done.stderr
+
+
 if __name__ == '__main__':
     sys.exit(tracked.main(missing, no_such_name, unreadable, no_file, no_profile, unknown_key,
-                          syntax, other_profiles, too_many, once_in_a_tree, by_the_command_line))
+                          syntax, other_profiles, too_many, once_in_a_tree, by_the_command_line,
+                          in_another_directory))
