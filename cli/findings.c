@@ -311,7 +311,7 @@ static void count_suspicion(const struct bl_judge *judge, size_t first, size_t e
         const struct bl_decision *one = &judge->decisions[i];
         finding->leaked += one->object_count;
         finding->passed += one->object_count;
-        finding->kept += one->units * one->object_count;
+        finding->kept += bl_decision_kept(judge, one) * one->object_count;
         finding->taken += judge->histories->items[one->item].units * one->object_count;
     }
     finding->suspect_frame = bl_judge_site(judge, item);

@@ -50,7 +50,8 @@ static void count_decisions(struct bl_judge *judge, size_t first, size_t end)
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         if (bl_decision_is_accused(decision))
-            bl_counts_blame(judge->counts, decision->item, decision->object_count, decision->units);
+            bl_counts_blame(judge->counts, decision->item, decision->object_count,
+                            bl_decision_kept(judge, decision));
     }
 }
 

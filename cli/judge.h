@@ -136,6 +136,15 @@ static inline const struct bl_item *bl_decision_birth(const struct bl_judge *jud
     return bl_pattern_birth(judge->histories, &judge->histories->live[decision->pattern]);
 }
 
+/* Of the references that one buffer took at what is blamed, those left: of a buffer that nobody
+ * ever gave back the birth answers for all, but has taken only its own. */
+static inline uint64_t bl_decision_kept(const struct bl_judge *judge,
+                                        const struct bl_decision *decision)
+{
+    uint64_t taken = judge->histories->items[decision->item].units;
+    return decision->units < taken ? decision->units : taken;
+}
+
 static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct bl_item *item)
 {
     size_t depth;

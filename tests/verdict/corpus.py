@@ -187,8 +187,18 @@ class Comparison:
             self.wrong.append(f"{leak.at}: note {evidence['note']!r} without {leak.note!r}")
         self.compare_release(leak, group)
 
+    def compare_numbers(self, group):
+        """No more can have leaked than were there, nor be surer than certain."""
+        for part, whole in re.findall(r'([\d,]+) of ([\d,]+)', group['evidence']['text']):
+            if int(part.replace(',', '')) > int(whole.replace(',', '')):
+                self.wrong.append(f'{part} of {whole}: {show(group)}')
+        if not 0 <= group['confidence'] <= 1:
+            self.wrong.append(f'no confidence: {show(group)}')
+
     def run(self, expected):
         leaks = expected.leaks
+        for group in self.groups:
+            self.compare_numbers(group)
         known = []
         for leak in leaks:
             group = self.find(leak)

@@ -144,6 +144,17 @@ static void early_return(void)
     corpus_serve(request_with_early_return);
 }
 
+static void request_with_copy(long number)
+{
+    (void)number;
+    g_bytes_ref(read_body());
+}
+
+static void forgotten_copies(void)
+{
+    corpus_serve(request_with_copy);
+}
+
 /* ---- wrappers: acquires and releases that differ only by who called ---- */
 
 CORPUS_FUNCTION static GBytes *hold(GBytes *body)
@@ -764,6 +775,7 @@ static const struct corpus_case cases[] = {
     {"early_errors", early_errors},
     {"event_loop", event_loop},
     {"early_return", early_return},
+    {"forgotten_copies", forgotten_copies},
     {"wrapper", wrapper},
     {"two_wrappers", two_wrappers},
     {"queued", queued},

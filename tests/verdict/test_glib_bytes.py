@@ -63,6 +63,11 @@ CASES = [
              Leak('never-released', 'g-bytes', 'body', 300, of=300, release='',
                   confidence=(0.3, 0.6), note='little evidence')],
          unreleased={'g-bytes': 0}),
+    Case('of a body that nobody ever gives back the birth is named, for all its references',
+         'forgotten_copies', 300, leaks=[
+             Leak('never-released', 'g-bytes', 'body', 300, refs=2, of=300, release='',
+                  confidence=(0.3, 0.6), note='little evidence')],
+         unreleased={'g-bytes': 0}),
     Case('of two callers of a wrapper, the one that forgets is named',
          'wrapper', 4000, 10, leaks=[
              Leak('missing-release', 'g-bytes', 'hold', 400, of=4000, callers=('audit-log',),
