@@ -739,3 +739,32 @@ size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *patt
     *ret_pairs = compare->pairs;
     return made;
 }
+
+/* Would it be as likely by structure if each of two acquires were given back by the other's
+ * release? Lines of their own tell them apart for who reads the report. */
+static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_item *items,
+                             const struct bl_pair *one, const struct bl_pair *other)
+{
+    const struct bl_item *a = &items[one->acquire];
+    const struct bl_item *b = &items[other->acquire];
+    const struct bl_item *r = &items[one->release];
+    const struct bl_item *s = &items[other->release];
+    if (a->site != b->site || r->site != s->site || is_learned(compare, a->whole, r->whole) ||
+        is_learned(compare, b->whole, s->whole))
+        return false;
+    return apart(compare, a, s) + apart(compare, b, r) <=
+           apart(compare, a, r) + apart(compare, b, s);
+}
+
+bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item *items,
+                          const struct bl_pair *pairs, size_t count, size_t which)
+{
+    const struct bl_pair *one = &pairs[which];
+    for (size_t i = 0; i < count; i++)
+        if (pairs[i].acquire != one->acquire && pairs[i].release != one->release &&
+            items[one->acquire].kind == BL_ITEM_RETAIN &&
+            items[pairs[i].acquire].kind == BL_ITEM_RETAIN &&
+            may_be_exchanged(compare, items, one, &pairs[i]))
+            return true;
+    return false;
+}

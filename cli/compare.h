@@ -79,6 +79,12 @@ struct bl_pair {
 size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
                        uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs);
 
+/* Could the reference that was retained by pairs[which] as well have been given back by the release
+ * of another one that was retained at the same line, and that by its? Neither what ended well nor
+ * the callers tell: only that who takes last mostly gives back first. `items` are the pattern's. */
+bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item *items,
+                          const struct bl_pair *pairs, size_t count, size_t which);
+
 /* Work done so far, in items compared: a hostile file must not take for ever. */
 uint64_t bl_compare_work(const struct bl_compare *compare);
 

@@ -139,6 +139,10 @@ static void write_note(struct bl_finding *finding, const char *class_name)
         !is_own)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence: no %s buffer has been released yet to compare with", class_name);
+    else if (finding->has_rival)
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence which reference it is: another one that was taken of these "
+                 "buffers fits as well");
     else if (finding->verdict == BL_VERDICT_STALE)
         snprintf(
             finding->note, sizeof(finding->note),

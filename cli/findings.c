@@ -334,6 +334,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *one = &judge->decisions[i];
         finding->siblings += one->siblings;
+        finding->has_rival |= bl_decision_is_accused(one) && one->has_rival;
         if (one->sibling_p99_ns > finding->sibling_p99_ns)
             finding->sibling_p99_ns = one->sibling_p99_ns;
     }

@@ -155,11 +155,28 @@ static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t i
     return add_decision(judge, decision) ? 0 : -1;
 }
 
+/* What is blamed on each item of a live pattern. */
+struct charge {
+    uint64_t units[BL_HISTORY_ITEMS];
+    uint32_t expected[BL_HISTORY_ITEMS]; /* release that siblings have, or BL_JUDGE_NONE */
+    bool has_rival[BL_HISTORY_ITEMS];
+};
+
+static void clear_charge(struct charge *charge, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        charge->units[i] = 0;
+        charge->expected[i] = BL_JUDGE_NONE;
+        charge->has_rival[i] = false;
+    }
+}
+
 /* The live items whose references the siblings give back by a release that is missing here. */
 static void find_partners(struct bl_judge *judge, const struct bl_study *study,
-                          uint64_t units[BL_HISTORY_ITEMS], uint32_t expected[BL_HISTORY_ITEMS])
+                          struct charge *charge)
 {
     const struct bl_difference *d = &study->difference;
+    const struct bl_item *items = bl_pattern_items(judge->histories, study->best);
     uint64_t missing[BL_HISTORY_ITEMS];
     uint64_t left[BL_HISTORY_ITEMS];
     const struct bl_pair *pairs;
@@ -172,39 +189,38 @@ static void find_partners(struct bl_judge *judge, const struct bl_study *study,
         if (amount == 0 || mate == BL_COMPARE_NONE)
             continue;
         missing[pairs[i].release] -= amount;
-        units[mate] += amount;
-        expected[mate] = study->best->first_item + pairs[i].release;
+        charge->units[mate] += amount;
+        charge->expected[mate] = study->best->first_item + pairs[i].release;
+        charge->has_rival[mate] |= bl_compare_has_rival(judge->compare, items, pairs, count, i);
     }
     /* what siblings never give back ends with their memory, which has not been freed here */
-    const struct bl_item *items = bl_pattern_items(judge->histories, study->best);
     for (uint32_t j = 0; j < study->best->item_count; j++)
         if (bl_item_is_acquire(&items[j]) && left[j] > 0 && d->mate[j] != BL_COMPARE_NONE)
-            units[d->mate[j]] += left[j];
+            charge->units[d->mate[j]] += left[j];
 }
 
 /* Blames what the best comparison leaves over. Returns 0 without having blamed anything when it
  * explains nothing, 1 when it has, -1 without memory. */
-static int blame_difference(struct bl_judge *judge, const struct bl_decision *decision,
+static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
                             const struct bl_study *study)
 {
-    const struct bl_pattern *live = &judge->histories->live[decision->pattern];
+    const struct bl_pattern *live = &judge->histories->live[decision.pattern];
     const struct bl_item *items = bl_pattern_items(judge->histories, live);
-    uint64_t units[BL_HISTORY_ITEMS] = {0};
-    uint32_t expected[BL_HISTORY_ITEMS];
+    struct charge charge;
     bool is_any = false;
     if (study->difference.guess_cost > GUESS_MAX)
         return 0;
-    for (uint32_t i = 0; i < live->item_count; i++)
-        expected[i] = BL_JUDGE_NONE;
-    find_partners(judge, study, units, expected);
+    clear_charge(&charge, live->item_count);
+    find_partners(judge, study, &charge);
     for (uint32_t i = 0; i < live->item_count; i++)
         if (bl_item_is_acquire(&items[i]))
-            units[i] += study->difference.extra[i];
+            charge.units[i] += study->difference.extra[i];
     for (uint32_t i = 0; i < live->item_count; i++) {
-        if (units[i] == 0 || is_lasting(judge, &items[i]))
+        if (charge.units[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         is_any = true;
-        if (blame(judge, *decision, i, units[i], expected[i]) < 0)
+        decision.has_rival = charge.has_rival[i];
+        if (blame(judge, decision, i, charge.units[i], charge.expected[i]) < 0)
             return -1;
     }
     return is_any;
@@ -263,7 +279,7 @@ static int accuse(struct bl_judge *judge, struct bl_decision decision, const str
     if (decision.object_count == 0)
         return 0;
     if (study->best) {
-        int outcome = blame_difference(judge, &decision, study);
+        int outcome = blame_difference(judge, decision, study);
         if (outcome != 0)
             return outcome < 0 ? -1 : 0;
     }
@@ -275,15 +291,13 @@ static uint32_t find_outstanding(struct bl_judge *judge, uint32_t pattern,
                                  const struct bl_study *study)
 {
     const struct bl_pattern *live = &judge->histories->live[pattern];
-    uint64_t units[BL_HISTORY_ITEMS] = {0};
-    uint32_t expected[BL_HISTORY_ITEMS];
-    for (uint32_t i = 0; i < live->item_count; i++)
-        expected[i] = BL_JUDGE_NONE;
+    struct charge charge;
+    clear_charge(&charge, live->item_count);
     if (study->best)
-        find_partners(judge, study, units, expected);
+        find_partners(judge, study, &charge);
     for (uint32_t i = 0; i < live->item_count; i++)
-        if (expected[i] != BL_JUDGE_NONE)
-            return expected[i];
+        if (charge.expected[i] != BL_JUDGE_NONE)
+            return charge.expected[i];
     return BL_JUDGE_NONE;
 }
 

@@ -71,6 +71,7 @@ struct bl_decision {
     uint64_t sibling_longest_ns; /* of all born at its site */
     double steadiness;           /* of BL_GROUND_STEADY: that it is no chance; 0: not tested */
     enum bl_likeness likeness;
+    bool has_rival; /* another acquire could be blamed as well */
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;

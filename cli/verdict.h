@@ -98,6 +98,7 @@ struct bl_finding {
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
     char text[512]; /* the evidence in words */
+    bool has_rival; /* another acquire of the same buffers could be blamed as well */
     char note[192]; /* what limits it; "" */
 };
 

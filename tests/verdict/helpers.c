@@ -65,6 +65,24 @@ static void owner(void)
     corpus_serve(request_of_forgetful_owner);
 }
 
+/* ---- two that are kept side by side: the second one forgets ---- */
+
+static void request_with_two(long number)
+{
+    GBytes *body = make();
+    keep(body); /* @first */
+    keep(body); /* @second */
+    if (!corpus_is_unlucky(number))
+        drop(body); /* @second-end */
+    drop(body);     /* @first-end */
+    drop(body);
+}
+
+static void side_by_side(void)
+{
+    corpus_serve(request_with_two);
+}
+
 /* ---- what a consumer forgets, retained where the helper is not used ---- */
 
 static GAsyncQueue *queue;
@@ -140,7 +158,8 @@ static void disorder(void)
 }
 
 static const struct corpus_case cases[] = {
-    {"lost_twice", lost_twice},           {"owner", owner},       {"consumer", consumer},
+    {"lost_twice", lost_twice},           {"owner", owner},
+    {"side_by_side", side_by_side},       {"consumer", consumer},
     {"pool_and_losses", pool_and_losses}, {"disorder", disorder},
 };
 

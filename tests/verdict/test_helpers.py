@@ -5,6 +5,12 @@ import sys
 from corpus import Case, Leak, main
 
 
+def tells_that_it_is_unsure(report):
+    notes = [group['evidence']['note'] for group in report['groups']
+             if group['verdict'] == 'missing-release']
+    assert notes and all(note.startswith('little evidence which') for note in notes), notes
+
+
 CASES = [
     Case('of three references some buffers lose one and some two: each is counted',
          'lost_twice', 900, leaks=[
@@ -20,6 +26,11 @@ CASES = [
         Leak('never-released', 'g-bytes', 'make', 600, of=600, callers=('owner',),
              note='little evidence')],
          unreleased={'g-bytes': 0}),
+    Case('of two kept side by side the evidence cannot tell which, and says so',
+         'side_by_side', 1000, 10, leaks=[
+             Leak('missing-release', 'g-bytes', 'keep', 100, of=1000, release='drop',
+                  note='little evidence which')],
+         unreleased={'g-bytes': 0}, check=tells_that_it_is_unsure),
     Case('what a consumer forgets, retained without the helper',
          'consumer', 2000, 20, leaks=[
              Leak('missing-release', 'g-bytes', 'inline-ref', 100, of=2000, release='drop')],
