@@ -42,8 +42,9 @@ static int call_main(JNIEnv *env, const char *name)
 int main(int argc, char **argv)
 {
     char class_path[8192] = "-Djava.class.path=";
-    JavaVMOption option = {.optionString = class_path};
-    JavaVMInitArgs args = {.version = JNI_VERSION_1_8, .nOptions = 1, .options = &option};
+    char level[] = "-Dio.netty.leakDetection.level=disabled"; /* or Netty's own may say something */
+    JavaVMOption options[] = {{.optionString = class_path}, {.optionString = level}};
+    JavaVMInitArgs args = {.version = JNI_VERSION_1_8, .nOptions = 2, .options = options};
     JavaVM *machine = NULL;
     void *env = NULL;
     creator *create = argc == 4 ? find_creator(argv[1]) : NULL;
@@ -52,7 +53,7 @@ int main(int argc, char **argv)
     strncat(class_path, argv[2], sizeof class_path - strlen(class_path) - 1);
     if (create(&machine, &env, &args) != JNI_OK)
         return 3;
-    if (args.options != &option || args.nOptions != 1)
+    if (args.options != options || args.nOptions != 2)
         return 4;
     int status = call_main(env, argv[3]);
     (*machine)->DestroyJavaVM(machine);
