@@ -90,7 +90,7 @@ def main():
         if java:
             MODES["Zero"] = ["-zero"]
             says_the_same(tap, "Zero", java, ("-zero",), classes)
-            check(tap, 17, java, "Zero", NETTY[1])
+            check(tap, 17, java, "Zero", NETTY[1], is_slow=True)
         else:
             tap.skip("Zero", why)
         run_fake(tap, "alien", "this Java virtual machine is not HotSpot")

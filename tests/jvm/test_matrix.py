@@ -65,7 +65,18 @@ def check_silence(tap, what, said, java, options, netty):
               "\n".join(said[:40]))
 
 
-def check(tap, version, java, mode, netty):
+def explain_rest(found, got, wanted):
+    """What is left when the buffers that the report says may be in use are added to those that it
+    blames: a machine so slow that requests differ in what is done between them leaves some that
+    have no like, and nobody is blamed for these. At most one in ten of a kind."""
+    in_use = sum(g["count"] for g in found["groups"] if g["class"] == "netty-bytebuf" and
+                 g["verdict"] == "unreleased" and place(g["alloc"]).startswith("MessageAggregator"))
+    lacks = {line: count - got.get(line, 0) for line, count in wanted.items()}
+    is_told = all(0 <= lack <= wanted[line] // 10 for line, lack in lacks.items())
+    return is_told and {*got} <= {*wanted} and sum(lacks.values()) <= in_use
+
+
+def check(tap, version, java, mode, netty, is_slow=False):
     what = f"JDK {version}, {mode}, Netty {netty}"
     options = MODES[mode]
     if not is_supported(java, options):
@@ -79,7 +90,8 @@ def check(tap, version, java, mode, netty):
     got = {place(g["blame"]): g["count"] for g in accusations(found)
            if g["class"] == "netty-bytebuf"}
     stacks = found["java_stacks"]
-    tap.claim(got == wanted and answered["wrong"] == 0 and status == 0 and stacks["wrong"] == 0,
+    is_right = explain_rest(found, got, wanted) if is_slow else got == wanted
+    tap.claim(is_right and answered["wrong"] == 0 and status == 0 and stacks["wrong"] == 0,
               f"{what}: the same answer, none of the checked stacks wrong",
               f"{got}, not {wanted}\n{answered}; status {status}; {stacks}\n" +
               "\n".join(f"{g['verdict']} x{g['count']} at {place(g['blame'])}: {g['evidence']['text']}"
