@@ -136,7 +136,7 @@ static void end(struct life *life, uint32_t i, uint32_t s)
     life->slots[i].alive = false;
 }
 
-/* A counted buffer: born, taken twice, given back; some are never. */
+/* A counted buffer: born, taken twice, given back; some only when their place is wanted again. */
 static void count_references(struct life *life, uint32_t s)
 {
     uint64_t handle = life->first + SLOTS * 64ull + life->ops % 1024 * 64;
@@ -146,8 +146,11 @@ static void count_references(struct life *life, uint32_t s)
                              .thread = 1,
                              .delta = 1,
                              .class_number = (uint8_t)widget};
-    if (bl_refs_known(handle, (uint8_t)widget))
+    if (bl_refs_known(handle, (uint8_t)widget)) {
+        e.delta = -1;
+        bl_refs_release(&e);
         return;
+    }
     bl_refs_birth(&e, &(struct bl_ref_birth){.size = 10});
     e.stack = intern(s ^ 1);
     bl_refs_retain(&e);
