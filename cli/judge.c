@@ -108,6 +108,14 @@ static bool is_lagging(const struct bl_judge *judge, const struct bl_study *stud
     return bl_order_lag(&study->order, object->birth_ns, object->birth) >= lag;
 }
 
+static bool is_collected(const struct bl_judge *judge, const struct bl_study *study,
+                         const struct bl_history_object *object, uint64_t limit)
+{
+    (void)study;
+    (void)limit;
+    return bl_judge_is_collected(judge, object);
+}
+
 static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern *live)
 {
     uint64_t oldest = 0;
@@ -302,8 +310,8 @@ static uint32_t find_outstanding(struct bl_judge *judge, uint32_t pattern,
 }
 
 /* Of those that are left behind, as far as their order tells, what is done with now and then, or
- * what a thread has in its hands at the end, is not. Returns how many of the objects are; -1
- * without memory. */
+ * what a thread has in its hands at the end, is not; what was collected is in any case, and says
+ * nothing of the others. Returns how many of the objects are; -1 without memory. */
 static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
                          const struct bl_study *study, bool *ret_is_behind)
 {
@@ -322,6 +330,7 @@ static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
     if (are_all)
         left += put_first(judge, first + left, count - left, study, most_ns,
                           judge->is_final ? is_not_busy : is_idle);
+    left += put_first(judge, first + left, count - left, study, 0, is_collected);
     return (int64_t)left;
 }
 
@@ -353,6 +362,12 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
     decision.object_count = (size_t)old;
     /* on the way that siblings took, only time tells: it may still be released */
     if (!judge->is_final && study->is_beginning && study->part_cost == 0) {
+        decision.object_count = put_first(judge, first, (size_t)old, study, 0, is_collected);
+        if (accuse(judge, decision, study) < 0)
+            return -1;
+        first += decision.object_count;
+        old -= (int64_t)decision.object_count;
+        decision.first_object = first;
         uint64_t far_ns = 10 * study->p99_ns;
         far_ns = far_ns > STALE_NS ? far_ns : STALE_NS;
         size_t stale = put_first(judge, first, (size_t)old, study, far_ns, is_idle);

@@ -146,6 +146,15 @@ static inline uint64_t bl_decision_kept(const struct bl_judge *judge,
     return decision->units < taken ? decision->units : taken;
 }
 
+/* Did the garbage collector take it, unreleased? Then nobody has it any more, nor can release it,
+ * however young it is. */
+static inline bool bl_judge_is_collected(const struct bl_judge *judge,
+                                         const struct bl_history_object *object)
+{
+    size_t count;
+    return bl_reader_objects(judge->reader, &count)[object->index].object.flags & BL_OBJECT_LOST;
+}
+
 static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct bl_item *item)
 {
     size_t depth;

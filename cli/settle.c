@@ -263,6 +263,19 @@ static bool are_few_and_young(const struct bl_judge *judge, size_t first, size_t
     return true;
 }
 
+/* Did the garbage collector take each of them? Then no thread has any in its hands. */
+static bool are_collected(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        for (size_t k = 0; k < decision->object_count; k++)
+            if (!bl_judge_is_collected(judge,
+                                       &judge->histories->objects[decision->first_object + k]))
+                return false;
+    }
+    return true;
+}
+
 /* Has nothing that was born where they were ever ended? */
 static bool are_unmatched(const struct bl_judge *judge, size_t first, size_t end)
 {
@@ -289,11 +302,12 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return span.count < FEW ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
     if (are_singletons(judge, first, end) || are_set_up_inside(judge, first, end))
         return BL_GROUND_ONCE;
-    if (are_few_and_young(judge, first, end))
+    bool may_be_held = !are_collected(judge, first, end);
+    if (may_be_held && are_few_and_young(judge, first, end))
         return BL_GROUND_YOUNG;
-    if (bl_hands_may_hold(judge, first, end))
+    if (may_be_held && bl_hands_may_hold(judge, first, end))
         return BL_GROUND_IN_USE;
-    if (bl_hands_hold(judge, first, end))
+    if (may_be_held && bl_hands_hold(judge, first, end))
         return BL_GROUND_HANDS;
     if (verdict == BL_VERDICT_NEVER_RELEASED && are_made_before_use(judge, first, end))
         return BL_GROUND_STEADY;

@@ -892,6 +892,66 @@ START_TEST(what_a_ring_forgot_is_told_from_the_last_in_it)
 }
 END_TEST
 
+/* The garbage collector took the first `count` of the class's unreleased buffers. */
+static void collect(struct world *w, uint32_t count)
+{
+    for (uint32_t i = 1; i <= count; i++)
+        ((struct bl_object *)synth_record(w->synth, BL_SECTION_OBJECTS, i))->flags |=
+            BL_OBJECT_LOST;
+}
+
+START_TEST(what_was_collected_is_in_no_ring)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    collect(w, 2);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 2);
+    const struct bl_group *rest = find(w, BL_VERDICT_UNRELEASED, 0x100);
+    ck_assert_int_eq(rest->finding->ground, BL_GROUND_IN_USE);
+    ck_assert_uint_eq(rest->count, 6);
+    ck_assert_uint_eq(rest->reach.collected, 0);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_collected_is_not_in_use_however_young)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t drop = at(w, w->loop, 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 3, END - 400 * MILLI, END - 300 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    collect(w, 1);
+    done(w, 5000, 500 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(drop), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->count, 1);
+    ck_assert_uint_eq(find(w, BL_VERDICT_UNRELEASED, 0x100)->count, 2);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_collected_is_not_stale)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 12, START + SECOND, END - 100 * SECOND, OPS(ALLOC(make)));
+    collect(w, 5);
+    done(w, 20000, 3 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 2);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 5);
+    const struct bl_group *stale = find(w, BL_VERDICT_STALE, 0x100);
+    ck_assert_uint_eq(stale->count, 7);
+    ck_assert_uint_eq(stale->reach.collected, 0);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_cache_that_filled_and_stopped_is_not_a_leak)
 {
     struct world *w = make_world();
@@ -1188,6 +1248,31 @@ START_TEST(what_a_leaked_owner_holds_is_folded_under_it)
     ck_assert_uint_eq(finding->part_count, 1);
     ck_assert_uint_eq(finding->parts[0].class_number, memory);
     ck_assert_uint_eq(finding->parts[0].count, 50);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_collected_with_its_owner_is_its_part)
+{
+    struct world *w = make_world();
+    uint32_t memory = synth_class(w->synth, "mem");
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t fill = inside(w, make, 0x33);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 3, END - 400 * MILLI, END - 300 * MILLI, OPS(ALLOC(make)));
+    live_in(w, memory, 3, END - 400 * MILLI, END - 300 * MILLI, OPS(ALLOC(fill)));
+    collect(w, 6);
+    done(w, 5000, 500 * MILLI, OPS(ALLOC(make), LAST(end)));
+    synth_lifecycle(w->synth, memory, 5000, 500 * MILLI, END - SECOND,
+                    OPS(ALLOC(fill), LAST(inside(w, end, 0x44))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(group->count, 3);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].class_number, memory);
+    ck_assert_uint_eq(group->finding->parts[0].count, 3);
     finish(w);
 }
 END_TEST
@@ -1949,6 +2034,9 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, a_little_older_than_siblings_is_no_accusation);
     tcase_add_test(tests, a_cache_that_replaces_its_entries_is_in_use);
     tcase_add_test(tests, the_last_of_a_ring_are_in_use_at_the_end);
+    tcase_add_test(tests, what_was_collected_is_in_no_ring);
+    tcase_add_test(tests, what_was_collected_is_not_in_use_however_young);
+    tcase_add_test(tests, what_was_collected_is_not_stale);
     tcase_add_test(tests, what_a_ring_forgot_is_told_from_the_last_in_it);
     tcase_add_test(tests, a_cache_that_filled_and_stopped_is_not_a_leak);
     tcase_add_test(tests, a_pool_made_at_start_up_is_not_a_leak);
@@ -1974,6 +2062,7 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, what_came_with_a_fork_is_judged_in_the_parent);
     tcase_add_test(tests, at_exit_the_buffers_of_busy_threads_are_in_use);
     tcase_add_test(tests, what_a_leaked_owner_holds_is_folded_under_it);
+    tcase_add_test(tests, what_was_collected_with_its_owner_is_its_part);
     tcase_add_test(tests, what_merely_looks_like_a_part_is_not_folded);
     tcase_add_test(tests, what_siblings_left_to_their_owners_is_left_to_it);
     tcase_add_test(tests, what_siblings_released_is_missed_though_its_owner_lives);
