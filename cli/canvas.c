@@ -13,6 +13,7 @@ struct bl_canvas {
     struct bl_canvas_piece *pieces;
     size_t count;
     size_t room;
+    bool is_ascii;
 };
 
 struct bl_canvas *bl_canvas_create(size_t width, size_t height)
@@ -59,6 +60,20 @@ static bool has_room(struct bl_canvas *canvas)
     return true;
 }
 
+/* In place: what is put for a character is no longer than it. */
+static void make_ascii(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        unsigned char first = (unsigned char)*from;
+        *to++ = first < 0x80 ? *from : strncmp(from, "…", strlen("…")) == 0 ? '~' : '?';
+        from++;
+        while (((unsigned char)*from & 0xc0) == 0x80)
+            from++;
+    }
+    *to = '\0';
+}
+
 size_t bl_canvas_put(struct bl_canvas *canvas, size_t row, size_t column, enum bl_style style,
                      const char *text)
 {
@@ -72,6 +87,8 @@ size_t bl_canvas_put(struct bl_canvas *canvas, size_t row, size_t column, enum b
     if (!copy)
         return end;
     bl_text_fit(copy, size, text, canvas->width > 0 ? canvas->width - column : 0, false);
+    if (canvas->is_ascii)
+        make_ascii(copy);
     canvas->pieces[canvas->count++] =
         (struct bl_canvas_piece){.row = row, .column = column, .style = style, .text = copy};
     return end;
@@ -87,6 +104,25 @@ void bl_canvas_put_right(struct bl_canvas *canvas, size_t row, size_t end, enum 
 void bl_canvas_pick(struct bl_canvas *canvas, size_t row)
 {
     canvas->picked = row;
+}
+
+void bl_canvas_keep_ascii(struct bl_canvas *canvas)
+{
+    canvas->is_ascii = true;
+}
+
+void bl_canvas_cut(struct bl_canvas *canvas, size_t row)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < canvas->count; i++) {
+        if (canvas->pieces[i].row < row)
+            canvas->pieces[kept++] = canvas->pieces[i];
+        else
+            free(canvas->pieces[i].text);
+    }
+    canvas->count = kept;
+    if (canvas->picked != SIZE_MAX && canvas->picked >= row)
+        canvas->picked = SIZE_MAX;
 }
 
 const struct bl_canvas_piece *bl_canvas_pieces(const struct bl_canvas *canvas, size_t *ret_count)

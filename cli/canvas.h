@@ -41,6 +41,11 @@ void bl_canvas_put_right(struct bl_canvas *canvas, size_t row, size_t end, enum 
 /* The row the user has picked; it is shown reversed. */
 void bl_canvas_pick(struct bl_canvas *canvas, size_t row);
 
+/* From now on every character is ASCII: an ellipsis is '~', anything else that is not '?'. */
+void bl_canvas_keep_ascii(struct bl_canvas *canvas);
+/* Takes away what was put in this row and in those below it. */
+void bl_canvas_cut(struct bl_canvas *canvas, size_t row);
+
 /* In the order they were put. */
 const struct bl_canvas_piece *bl_canvas_pieces(const struct bl_canvas *canvas, size_t *ret_count);
 bool bl_canvas_is_picked(const struct bl_canvas *canvas, size_t row);

@@ -495,7 +495,9 @@ static void write_keys(struct page *page, const char *keys)
     size_t height = bl_canvas_height(page->canvas);
     if (page->ui->is_once || height < 3)
         return;
-    page->row = height - 2;
+    page->row = height - 2; /* in a low window there is something already */
+    bool has_message = page->ui->prompt || *page->ui->status;
+    bl_canvas_cut(page->canvas, has_message ? page->row : page->row + 1);
     if (page->ui->prompt) {
         size_t column = bl_canvas_put(page->canvas, page->row, 0, BL_STYLE_BOLD, page->ui->prompt);
         column = bl_canvas_put(page->canvas, page->row, column, BL_STYLE_PLAIN, page->ui->input);
@@ -611,8 +613,9 @@ static void write_stack(struct page *page, const struct bl_top_detail *detail, s
         page->row++;
     }
     if (detail->stack_count > *first + room) {
-        snprintf(text, sizeof(text), "%s %zu more callers (down scrolls)",
-                 page->ui->is_ascii ? "..." : "…", detail->stack_count - *first - room);
+        snprintf(text, sizeof(text), "%s %zu more caller%s (down scrolls)",
+                 page->ui->is_ascii ? "..." : "…", detail->stack_count - *first - room,
+                 detail->stack_count - *first - room == 1 ? "" : "s");
         put(page, 2, BL_STYLE_DIM, text);
         page->row++;
     }
@@ -726,6 +729,8 @@ void bl_top_layout(struct bl_canvas *canvas, const struct bl_top_frame *frame, s
 {
     struct page page = {
         .canvas = canvas, .frame = frame, .ui = ui, .width = bl_canvas_width(canvas)};
+    if (ui->is_ascii)
+        bl_canvas_keep_ascii(canvas);
     switch (ui->mode) {
     case BL_TOP_LIST:
         write_list(&page);

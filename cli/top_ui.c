@@ -441,10 +441,23 @@ static void restore_terminal(void)
     endwin();
 }
 
+static bool can_move_cursor(void)
+{
+    static char name[] = "cup";
+    const char *how = tigetstr(name);
+    return how && how != (const char *)-1; /* NOLINT(performance-no-int-to-ptr): its own words */
+}
+
 static bool open_terminal(struct view *view, SCREEN **ret_screen, struct bl_error *error)
 {
     const char *no_colour = getenv("NO_COLOR");
     *ret_screen = newterm(NULL, stdout, stdin);
+    /* A terminal whose cursor cannot be moved, such as "dumb", has an entry all the same. */
+    if (*ret_screen && !can_move_cursor()) {
+        endwin();
+        delscreen(*ret_screen);
+        *ret_screen = NULL;
+    }
     if (!*ret_screen) {
         const char *kind = getenv("TERM");
         bl_error_set(error, "cannot use this terminal (TERM=%s); `bufleak top --once` needs none",

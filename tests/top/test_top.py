@@ -176,6 +176,23 @@ class Screens(TopTest):
         terminal = self.top(victim.pid, LC_ALL='C')
         screen = terminal.until('make_body', re.escape(KEYS))
         self.assertTrue(screen.isascii(), screen)
+        terminal.resize(20, 4)  # where names are cut
+        screen = terminal.until(r'\Abufleak - diff_befo~')
+        self.assertTrue(screen.isascii(), screen)
+
+    def test_a_question_has_its_row_to_itself(self):
+        terminal = self.top(self.serve(10).pid)
+        terminal.until('make_body')
+        terminal.resize(30, 8)
+        terminal.until(r'\A(?:.*\n){6} *COUNT')
+        terminal.press('m')
+        terminal.type('x')
+        terminal.until(r'\A(?:.*\n){6}name of the mark: x_$')
+
+    def test_a_terminal_without_a_cursor_to_move_is_refused(self):
+        victim = self.serve(10)
+        terminal = Terminal(self, f'TERM=dumb {CLI} top {victim.pid}; echo left with $?')
+        terminal.until(r'^bufleak: cannot use this terminal \(TERM=dumb\)', '^left with 1$')
 
 
 class Keys(TopTest):
