@@ -110,6 +110,14 @@ int64_t bl_annotate_growth(const struct bufleak_moment *since)
     return grown;
 }
 
+/* Whatever a program calls a moment, a terminal is not told to obey it. */
+static void add_name(struct bl_text *t, const char *name)
+{
+    for (; *name; name++)
+        bl_text_bytes(t, (unsigned char)*name < 0x20 || *name == 0x7f ? "?" : name, 1);
+}
+
+/* The mark is named by its number: others may have the same name, and not every name is found. */
 static void say_grown(const struct bufleak_moment *since, int64_t grown)
 {
     char buffer[256];
@@ -117,11 +125,11 @@ static void say_grown(const struct bufleak_moment *since, int64_t grown)
     bl_say_begin(&t, buffer, sizeof buffer, bl_header->comm, bl_header->pid);
     bl_text_u64(&t, (uint64_t)grown);
     bl_text_str(&t, " bytes more than at checkpoint \"");
-    bl_text_str(&t, since->name);
+    add_name(&t, since->name);
     bl_text_str(&t, "\"; compare: bufleak diff ");
     bl_text_u64(&t, bl_header->pid);
-    bl_text_str(&t, "@");
-    bl_text_str(&t, since->name);
+    bl_text_str(&t, "@#");
+    bl_text_u64(&t, since->serial);
     bl_text_str(&t, " ");
     bl_text_u64(&t, bl_header->pid);
     bl_say(&t);

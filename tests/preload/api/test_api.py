@@ -146,6 +146,8 @@ def growth():
         ('before', 'checkpoint', 0), ('before', 'grew', 300)], marks_made
     lines = [line for line in run.err.splitlines() if 'checkpoint' in line]
     assert len(lines) == 1 and '300 bytes more than at checkpoint "before"' in lines[0], run.err
+    # by its number: the name may be that of others, or none that is found
+    assert re.search(r': bufleak diff (\d+)@#1 \1$', lines[0]), run.err
     assert 'grown by 300 B' in bufleak('report', run.ledgers[0])
 
 
