@@ -201,16 +201,16 @@ static bool is_better(const struct bl_header *header, const struct bl_header *be
     return header->start_realtime_ns > best->start_realtime_ns;
 }
 
-/* The best ledger of a PID among `list`: of the process itself while it runs, else the newest. */
+/* The best ledger of a PID among `list`: of the process itself while it runs, else the newest. Why
+ * one could not be read is in ret_unread. */
 static int pick(const struct bl_ledger_list *list, const struct bl_proc *process, pid_t pid,
-                struct bl_target *target, char **ret_older)
+                struct bl_target *target, char **ret_older, struct bl_error *ret_unread)
 {
-    struct bl_error ignored;
     struct bl_target best = {.fd = -1};
     for (size_t i = 0; i < list->count; i++) {
         struct bl_target candidate = {.fd = -1};
         if (list->files[i].snapshot > 0 || !has_number(process, pid, list->files[i].pid) ||
-            take_listed(&candidate, list->files[i].path, &ignored) < 0)
+            take_listed(&candidate, list->files[i].path, ret_unread) < 0)
             continue;
         bool is_this_process = candidate.is_running && candidate.process.pid == pid;
         if (process && !is_this_process && candidate.path) {
@@ -246,13 +246,16 @@ static int take_pid(struct bl_target *target, pid_t pid, struct bl_error *error)
         bl_ledgers_scan(&list, places.directory[i], i == 0 ? &refused : &ignored);
     }
     char *older = NULL;
-    int outcome = pick(&list, process, pid, target, &older);
+    struct bl_error unread = {""};
+    int outcome = pick(&list, process, pid, target, &older, &unread);
     if (outcome < 0 && process)
         outcome = take_memfd(target, pid, error);
     if (outcome < 0 && process)
         explain_untracked(process, older, error);
     else if (outcome < 0 && *refused.text)
         *error = refused;
+    else if (outcome < 0 && *unread.text)
+        *error = unread;
     else if (outcome < 0)
         bl_error_set(error,
                      "there is no process %d and no ledger of it in %s; `bufleak ps` lists "

@@ -128,6 +128,14 @@ class BadTargets(CliTest):
         self.refuse('no longer running', 'dump', 4194399)
         self.refuse('no longer running', 'dump')
 
+    def test_a_ledger_that_cannot_be_read_is_not_missing(self):
+        self.ledgers.mkdir()
+        path = self.ledgers / 'gw.4194399.5.ledger'
+        subprocess.run([WRITER, path, '4194399'], check=True)
+        os.truncate(path, 4095)
+        self.refuse('is truncated', 'report', 4194399)
+        self.refuse('is truncated', 'top', '--once', 4194399)
+
 
 class BadUsage(CliTest):
     def test_each_is_one_line_and_code_2(self):
