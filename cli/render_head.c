@@ -124,7 +124,9 @@ static void write_classes(const struct bl_pen *pen)
         fprintf(pen->out, "\n");
     }
     if (model->class_count == 0)
-        fprintf(pen->out, "(the ledger has no class yet)\n");
+        fprintf(pen->out, "%s\n",
+                bl_reader_lost_bytes(pen->view->reader) > 0 ? "(no class is left in the file)"
+                                                            : "(the ledger has no class yet)");
 }
 
 __attribute__((format(printf, 2, 3))) static void write_warning(const struct bl_pen *pen,

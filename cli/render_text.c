@@ -328,7 +328,8 @@ static void write_groups(const struct bl_pen *pen)
     }
     bl_render_text_rest(pen->out, pen->view, full);
     if (model->group_count == 0)
-        fprintf(pen->out, "\nno unreleased buffers to show\n");
+        fprintf(pen->out, "\nno unreleased buffers to show%s\n",
+                bl_reader_lost_bytes(pen->view->reader) > 0 ? " in what is left of the file" : "");
     uint64_t rest = 0;
     for (size_t i = model->shown; i < model->group_count; i++)
         rest += model->groups[i].bytes;

@@ -533,7 +533,9 @@ static void write_list(struct page *page)
         write_site(page, &columns, rows[class_count + i]);
     if (sites == 0)
         put(page, 2, BL_STYLE_DIM,
-            *ui->filter ? "nothing like that (/ changes the filter)" : "nothing is unreleased");
+            *ui->filter            ? "nothing like that (/ changes the filter)"
+            : frame->is_incomplete ? "nothing is known to be unreleased"
+                                   : "nothing is unreleased");
     free(rows);
     write_keys(page,
                "q quit  enter open  s sort  / filter  p pause  w time  d dump  m mark  h help");

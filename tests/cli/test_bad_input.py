@@ -31,6 +31,9 @@ class BadFiles(CliTest):
             path = self.file(self.bytes[:length])
             self.assertGreater(self.report(path)['losses']['file_bytes_missing'], 0)
             self.assertRegex(self.bufleak('report', path).stdout, r'the file is not whole: at least .* missing')
+            if length == 4096:
+                self.assertIn('in what is left of the file', self.bufleak('report', path).stdout)
+                self.assertIn('nothing is known to be', self.bufleak('top', '--once', path).stdout)
             for command in ('top', '--once', path), ('diff', path, path), ('ps',):
                 self.bufleak(*command)
 
