@@ -126,7 +126,6 @@ struct bl_thread_state {
     uint32_t own_number; /* the thread's first; number is another one in a test */
     uint32_t test_name;  /* in the ledger's names; 0 = none */
     uint32_t tid;
-    uint32_t attached;  /* counts the threads that the state was of */
     uint64_t stack_low; /* 0 = bounds unknown: every stack is walked in full */
     uint64_t stack_high;
     const struct bl_tls *tls; /* NULL: the state is of no thread */
@@ -142,6 +141,7 @@ struct bl_thread_state {
     uint32_t java_serial; /* jvm/: the next of the numbers set aside for this thread */
     uint32_t java_serials_left;
     uint32_t java_hits; /* stacks recognised since the last check */
+    uint32_t attached;  /* counts the threads that the state was of */
     uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
     uint64_t java_holder;
     bool java_named;
