@@ -844,6 +844,18 @@ static int check_histories(struct source *source, struct bl_reader *reader)
     return 0;
 }
 
+/* A class without a name: the page with the names was lost. */
+static void check_classes(struct bl_reader *reader)
+{
+    for (uint32_t n = 0; n < reader->sections[BL_SECTION_CLASSES].count; n++) {
+        const struct bl_class *class = bl_reader_class(reader, n);
+        size_t length = 0;
+        if (class && reader->sections[BL_SECTION_NAMES].private_count == 0 &&
+            (!bl_reader_name(reader, class->name, &length) || length == 0))
+            reader->damage++;
+    }
+}
+
 static int load_all(struct source *source, struct bl_reader *reader, enum bl_reader_scope scope)
 {
     static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_ASSEMBLIES,
@@ -864,6 +876,7 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
             return -1;
     if (load(source, reader, BL_SECTION_NAMES) < 0)
         return -1;
+    check_classes(reader);
     check_frames(reader);
     check_live(reader);
     check_free_paths(reader);

@@ -166,12 +166,18 @@ void bl_render_text_outlook(FILE *out, const struct bl_view *view)
                     growth->count_per_request == 1 ? "" : "s");
             before = "";
         }
-        if (growth->limit == BL_GROWTH_NO_LIMIT)
+        bool is_there = growth->to_limit_s <= 0;
+        if (growth->limit == BL_GROWTH_NO_LIMIT ||
+            (is_there && growth->limit == BL_GROWTH_LIMIT_OPTION)) /* write_limit_reached */
             continue;
-        fprintf(out, "%sat this rate %s reaches %s, %s, in %s\n", before, model->classes[i].name,
-                limit_text(growth->limit),
-                bl_text_bytes(size, limit_bytes(view->header, growth->limit)),
-                bl_text_age(number, nanoseconds(growth->to_limit_s)));
+        const char *limit_size = bl_text_bytes(size, limit_bytes(view->header, growth->limit));
+        if (is_there)
+            fprintf(out, "%s%s is at %s, %s\n", before, model->classes[i].name,
+                    limit_text(growth->limit), limit_size);
+        else
+            fprintf(out, "%sat this rate %s reaches %s, %s, in %s\n", before,
+                    model->classes[i].name, limit_text(growth->limit), limit_size,
+                    bl_text_age(number, nanoseconds(growth->to_limit_s)));
         before = "";
     }
     write_too_short(out, view);

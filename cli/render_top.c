@@ -243,9 +243,12 @@ static void write_facts(struct page *page)
     }
     column = put_per_request(page, column);
     if (frame->to_limit_s >= 0) {
-        snprintf(text, sizeof(text), "at its limit in %s",
-                 bl_text_age(a, frame->to_limit_s < 1e9 ? (uint64_t)(frame->to_limit_s * 1e9)
-                                                        : 1000000000000000000u));
+        if (frame->to_limit_s <= 0)
+            snprintf(text, sizeof(text), "at its limit");
+        else
+            snprintf(text, sizeof(text), "at its limit in %s",
+                     bl_text_age(a, frame->to_limit_s < 1e9 ? (uint64_t)(frame->to_limit_s * 1e9)
+                                                            : 1000000000000000000u));
         column = put_fact(page, column, BL_STYLE_BAD, text);
     }
     if (frame->mark_count > 0) {

@@ -88,6 +88,18 @@ class BadFiles(CliTest):
         self.assertEqual(self.report(path)['losses']['references_damaged'], 1)
 
 
+    def test_a_class_whose_name_is_lost_is_damage(self):
+        """As when the page with the names never came to the disk."""
+        data = bytearray(self.bytes)
+        for n in range(struct.unpack_from('<I', data, 244)[0]):
+            offset, pages, section, _ = struct.unpack_from('<QIHH', data, 4096 + 16 * n)
+            if section == 0:  # names
+                data[offset:offset + 4096 * pages] = bytes(4096 * pages)
+        found = self.report(self.file(bytes(data)))
+        self.assertGreater(found['losses']['references_damaged'], 0)
+        self.assertIn('the file is damaged', self.bufleak('report', self.file(bytes(data))).stdout)
+
+
 class BadTargets(CliTest):
     def test_pids(self):
         self.refuse('no process 4194399', 'report', 4194399)
