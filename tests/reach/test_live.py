@@ -19,6 +19,7 @@ LONG = os.environ.get('BL_TEST_LONG') == '1'
 
 PTRACE, PROCESS_VM_READV, CLONE = 101, 310, 56
 CLONE_FILES = 0x400
+SHARED = CLONE_FILES | 0x4100  # | CLONE_VM | CLONE_VFORK: where the program has no other threads
 EPERM, EAGAIN = 1, 11
 
 
@@ -220,7 +221,8 @@ def under_strace():
 def clone_refused():
     """Where no process can be made, the marking is done in the process itself, at its end."""
     for name, lost in (('list', 3), ('ring', 3), ('four-blocked', 0), ('by-tls-of-another', 0)):
-        found = tools.Bufleak([CASES, name], preexec_fn=deny([(CLONE, CLONE_FILES, EAGAIN)]))
+        found = tools.Bufleak([CASES, name], preexec_fn=deny([(CLONE, CLONE_FILES, EAGAIN),
+                                                              (CLONE, SHARED, EAGAIN)]))
         reach = found.reaches()[0]
         expect(found.status == 0 and reach['outcome'] == 'done', f'{name}: {reach}')
         expect(reach['method'] == 'in-process', reach['method'])
