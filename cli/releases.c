@@ -30,7 +30,7 @@ struct opinion {
 #define ANSWERS (1u << 12)
 
 #define ORPHANS      16u  /* born after the last of their owners ended: by the one that ends now */
-#define ORPHAN_SHARE 0.05 /* or as their births are not known that well */
+#define ORPHAN_SHARE 0.25 /* or as their births are known, by how long so many lived */
 
 struct bl_releases {
     const struct bl_histories *histories;
