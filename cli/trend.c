@@ -434,6 +434,19 @@ static double autocorrelation(const double *values, size_t count)
     return power > 0 ? next / power : 0;
 }
 
+/* From one value to the next other one. A thread that was late to change the level, or late to look
+ * at it, leaves the same value in several bins: those say no more than one does, and would make
+ * noise look as if it went slowly. */
+static bool is_smooth(const struct bins *bins)
+{
+    double values[BINS_MAX] = {0};
+    size_t count = 0;
+    for (size_t b = 0; b < bins->count; b++)
+        if (count == 0 || bins->last[b] != values[count - 1])
+            values[count++] = bins->last[b];
+    return autocorrelation(values, count) >= fmax(0.35, 2.5 / sqrt((double)count));
+}
+
 /* ---- shape of what stays ---- */
 
 struct rises {
@@ -641,8 +654,7 @@ static bool is_sawtooth(const struct bins *bins)
     double spacing_off;
     double fall = deepest_fall(bins);
     find_falls(bins, fall / 2, &falls);
-    if (falls.count < 3 ||
-        autocorrelation(bins->last, bins->count) < fmax(0.35, 2.5 / sqrt((double)bins->count)))
+    if (falls.count < 3 || !is_smooth(bins))
         return false;
     memcpy(bottoms, falls.bottom, falls.count * sizeof(*bottoms));
     double bottom = median(bottoms, falls.count);

@@ -466,6 +466,56 @@ START_TEST(nothing_that_stays_is_ever_called_growing)
 }
 END_TEST
 
+/* On a busy machine: the level changes late, so that several samples in a row see it as it was, or
+ * samples are missing; each value lasts one to four of them. */
+static enum bl_trend judge_held(const struct shape *shape, bool is_missing, uint64_t seed)
+{
+    static struct bl_point points[1200];
+    struct run run = {.n = 300};
+    struct bl_trend_finding finding;
+    struct bl_trend_line line = {.points = points, .interval_ns = SECOND};
+    uint64_t turn = 0;
+    state = seed * 0x9e3779b97f4a7c15ull + 1;
+    for (run.i = 0; run.i < run.n; run.i++) {
+        run.t = (double)run.i / (double)run.n;
+        run.bytes = shape->value(&run);
+        size_t lasts = 1 + (size_t)(uniform() * 4);
+        uint64_t bytes = (uint64_t)run.bytes;
+        for (size_t k = 0; k < (is_missing || lasts == 1 ? 1 : 2); k++)
+            points[line.count++] = (struct bl_point){.t_ns = (turn + 1 + k * (lasts - 1)) * SECOND,
+                                                     .bytes = bytes,
+                                                     .min_bytes = bytes,
+                                                     .max_bytes = bytes,
+                                                     .count = bytes / 1024};
+        turn += lasts;
+    }
+    bl_trend_judge(&line, &finding);
+    return finding.trend;
+}
+
+START_TEST(a_late_thread_makes_no_waves_of_noise)
+{
+    static const char *const noises[] = {"white_noise", "heavy_noise", "in_flight", "spikes"};
+    static const char *const waves[] = {"sawtooth", "day_and_night"};
+    for (size_t s = 0; s < SHAPES; s++) {
+        unsigned called_waves = 0;
+        bool is_noise = false;
+        bool is_wave = false;
+        for (size_t i = 0; i < sizeof(noises) / sizeof(noises[0]); i++)
+            is_noise |= strcmp(shapes[s].name, noises[i]) == 0;
+        for (size_t i = 0; i < sizeof(waves) / sizeof(waves[0]); i++)
+            is_wave |= strcmp(shapes[s].name, waves[i]) == 0;
+        for (uint64_t seed = 1; seed <= 100 && (is_noise || is_wave); seed++)
+            for (int is_missing = 0; is_missing < 2; is_missing++)
+                called_waves += judge_held(&shapes[s], is_missing, seed) == BL_TREND_SAWTOOTH;
+        if (is_noise)
+            ck_assert_msg(called_waves == 0, "%s: %u", shapes[s].name, called_waves);
+        if (is_wave)
+            ck_assert_msg(called_waves >= 180, "%s: %u", shapes[s].name, called_waves);
+    }
+}
+END_TEST
+
 START_TEST(too_short_is_unknown)
 {
     for (size_t s = 0; s < SHAPES; s++)
@@ -555,6 +605,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, each_shape_is_called_what_it_is, 0, (int)SHAPES);
     tcase_add_test(tests, nothing_that_stays_is_ever_called_growing);
+    tcase_add_test(tests, a_late_thread_makes_no_waves_of_noise);
     tcase_add_test(tests, too_short_is_unknown);
     tcase_add_test(tests, the_slope_of_a_leak_is_within_its_interval);
     tcase_add_test(tests, the_floor_is_what_it_falls_back_to);
