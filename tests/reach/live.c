@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -39,6 +40,7 @@
 #define WAIT_NS    3000000000ull /* what calls with a timeout are asked to wait */
 #define NODES      64
 #define NODE_BYTES 200
+#define CHURN_NICE 10
 
 static atomic_int failures;
 static atomic_bool stopping;
@@ -569,6 +571,14 @@ static void start_churn(void)
         start(routines[i], NULL);
 }
 
+/* The same behind whoever asks, so that asking often is not waiting for a processor. Threads have
+ * the priority of the one that makes them. */
+static void start_churn_behind(void)
+{
+    setpriority(PRIO_PROCESS, (id_t)gettid(), CHURN_NICE);
+    start_churn();
+}
+
 /* Signals of the program's own, often, into whatever it does. */
 static void start_storm(void)
 {
@@ -778,6 +788,7 @@ static const struct mode {
 } modes[] = {
     {"blocking", start_blocking, nothing},
     {"churn", start_churn, nothing},
+    {"churn-behind", start_churn_behind, nothing},
     {"storm", start_storm, nothing},
     {"deaf", start_deaf, nothing},
     {"own-signal", start_own_signal, end_own_signal},
