@@ -24,7 +24,7 @@
 #define BL_LIVED       64u
 #define BL_JAVA_FRAMES 256u
 #define BL_JAVA_MEMO   512u
-#define BL_SPARES      16u
+#define BL_SPARES      64u
 
 /* Invariant: frames[0 .. frame_count) are outermost first, sp strictly falling. Frame k continues
  * at pc with stack pointer sp; the call that left it pushed pc at sp - 8. */
