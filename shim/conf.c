@@ -19,7 +19,7 @@ void bl_conf_defaults(struct bl_conf *conf)
         .follow = true,
         .at_exit = true,
         .java_blocks = 64u << 10,
-        .java_check = 4096,
+        .java_check = 65536,
         .reach_signal = SIGRTMAX - 3,
     };
 }

@@ -31,7 +31,7 @@ struct bl_conf {
     uint64_t limit_bytes; /* 0 = none */
     bool limit_fails;
     uint64_t java_blocks; /* the smallest block taken below Java code whose Java stack is taken */
-    uint32_t java_check;  /* one in so many recognised Java stacks is compared with the true one */
+    uint32_t java_check;  /* of the recognised Java stacks at least one in so many is compared */
     uint32_t fault_arena; /* for tests: every n-th mapping of private memory fails; 0 = none */
 };
 

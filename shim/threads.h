@@ -144,6 +144,7 @@ struct bl_thread_state {
     uint32_t attached;  /* counts the threads that the state was of */
     uint64_t java_held; /* by the buffer that is about to be born as java_holder is */
     uint64_t java_holder;
+    uint32_t java_apart; /* stacks between two checks; 0: none was made yet */
     bool java_named;
     struct bl_java_passing *java_passing; /* NULL: nothing was ever asked of the thread */
     uint64_t java_seed;                   /* of the hashes in java_frames */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define SETS          (1u << 15)
+#define APART_FIRST   1024u      /* recognised stacks from a thread's first check to its next */
 #define INTERNAL_BIT  (1u << 31) /* frame numbers are below 2^26 */
 #define HIDDEN_FRAMES 32u        /* asked for beyond the depth: some are left out */
 #define NATIVE_FRAMES 96u        /* of the VM and others, between Java's */
@@ -47,8 +48,8 @@ struct named {
 static jvmtiEnv *vm; /* NULL: not to be asked */
 static struct kept (*memo)[2];
 static struct named *names;
-static uint32_t epoch; /* relaxed atomic */
-static uint32_t check_every;
+static uint32_t epoch;       /* relaxed atomic */
+static uint32_t check_every; /* at least */
 
 bool bl_java_stack_start(jvmtiEnv *the_vm, uint32_t every)
 {
@@ -442,6 +443,14 @@ static uint32_t walk(struct bl_thread_state *t, JNIEnv *env, const uint64_t *fra
     return value;
 }
 
+/* A walk costs as much as some hundred stacks that are recognised: a thread whose checks were right
+ * is checked ever more seldom. */
+static uint32_t farther_apart(uint32_t apart)
+{
+    uint32_t next = apart ? apart * 2 : APART_FIRST;
+    return next < check_every ? next : check_every;
+}
+
 /* A stack that was recognised is compared with the VM's own: method by method and position by
  * position with the walk it was kept for, and if that was another one, as they are named. */
 static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known, uint64_t hash)
@@ -452,12 +461,14 @@ static uint32_t check(struct bl_thread_state *t, JNIEnv *env, uint32_t known, ui
     find(hash, &kept_for);
     jint count = trace(t, &found);
     bl_add_relaxed(&counts->checked, 1);
+    t->java_apart = farther_apart(t->java_apart);
     if (count > 0 && found == kept_for)
         return known;
     uint32_t value = name(t, env, count, found);
     if (!value || value == known)
         return known;
     bl_add_relaxed(&counts->wrong, 1);
+    t->java_apart = 0;
     bl_java_stack_forget();
     return value;
 }
@@ -472,7 +483,7 @@ struct bl_java_stack bl_java_stack_take(struct bl_thread_state *t, JNIEnv *env, 
         hash = hash_chain(t, frame);
         value = find_known(t, hash);
     }
-    if (BL_UNLIKELY(!value || ++t->java_hits >= check_every)) {
+    if (BL_UNLIKELY(!value || ++t->java_hits >= t->java_apart)) {
         bl_guard_enter_internal();
         if (value)
             t->java_hits = 0;

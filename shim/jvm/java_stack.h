@@ -14,7 +14,7 @@
  *     or the VM runs Java without code of its own;
  *   - nothing is kept of virtual threads, whose outer frames may not be on the stack at all;
  *   - when compiled code goes, everything kept is dropped;
- *   - one in so many hits is compared with the VM's own walk, a wrong one is counted and corrected.
+ *   - some hits are compared with the VM's own walk, a wrong one is counted and corrected.
  *
  * Owns: the memo, in the arena. Threads: Java's own, on their own stack; lock-free. Needs the
  * guard, as internal where the VM walks. Errors: stack 0, counted in stacks_dropped.
@@ -26,7 +26,7 @@
 
 #include <jvmti.h>
 
-/* From here on stacks can be taken. check_every: one in so many hits is checked. */
+/* From here on stacks can be taken. check_every: at least one in so many hits is checked. */
 bool bl_java_stack_start(jvmtiEnv *vm, uint32_t check_every);
 /* The VM ends: it is not asked any more. */
 void bl_java_stack_stop(void);

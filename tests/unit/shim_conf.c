@@ -54,7 +54,7 @@ START_TEST(defaults_are_the_documented_ones)
                                        .follow = true,
                                        .at_exit = true,
                                        .java_blocks = 65536,
-                                       .java_check = 4096};
+                                       .java_check = 65536};
     check_same(&conf, &documented);
 }
 END_TEST
