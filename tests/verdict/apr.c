@@ -102,11 +102,134 @@ static void brigade_to_brigade(void)
     apr_pool_destroy(root);
 }
 
+/* ---- pools below that of the request, one of them below the wrong one ---- */
+
+CORPUS_FUNCTION static apr_pool_t *open_scratch(apr_pool_t *parent)
+{
+    apr_pool_t *scratch = NULL;
+    CORPUS_NEED(apr_pool_create(&scratch, parent) == APR_SUCCESS); /* @scratch */
+    CORPUS_NEED(apr_palloc(scratch, 10000));
+    return scratch;
+}
+
+static apr_status_t drop_bodies(void *other)
+{
+    apr_pool_destroy(other); /* @by-cleanup */
+    return APR_SUCCESS;
+}
+
+static void request_with_scratch(long number)
+{
+    apr_pool_t *pool = NULL;
+    CORPUS_NEED(apr_pool_create(&pool, root) == APR_SUCCESS);
+    apr_pool_t *scratch = open_scratch(corpus_is_unlucky(number) ? root : pool);
+    apr_pool_t *below = open_scratch(scratch);
+    apr_pool_clear(below);
+    if (number % 2 != 0)
+        apr_pool_destroy(below); /* @below-end */
+    apr_pool_destroy(pool);      /* @request-end */
+}
+
+static void sub_pools(void)
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    corpus_serve(request_with_scratch);
+}
+
+/* ---- a pool that the clean-up of another one ends, unless nobody registered it ---- */
+
+static void request_with_clean_up(long number)
+{
+    apr_pool_t *pool = NULL;
+    CORPUS_NEED(apr_pool_create(&pool, root) == APR_SUCCESS);
+    apr_pool_t *bodies = open_scratch(NULL);
+    if (!corpus_is_unlucky(number))
+        apr_pool_cleanup_register(pool, bodies, drop_bodies, apr_pool_cleanup_null);
+    if (number % 2 == 0)
+        apr_pool_clear(pool); /* @cleared */
+    apr_pool_destroy(pool);   /* @cleaned-up */
+}
+
+static void clean_up(void)
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    corpus_serve(request_with_clean_up);
+    apr_pool_destroy(root);
+}
+
+/* ---- parts of a split body, one of which is forgotten; they share the bytes ---- */
+
+CORPUS_FUNCTION static apr_bucket *read_chunk(void)
+{
+    char *bytes = calloc(1, 8000);
+    CORPUS_NEED(bytes);
+    return apr_bucket_heap_create(bytes, 8000, free, buckets); /* @chunk */
+}
+
+static void request_with_parts(long number)
+{
+    apr_pool_t *pool = NULL;
+    CORPUS_NEED(apr_pool_create(&pool, root) == APR_SUCCESS);
+    apr_bucket_brigade *from = apr_brigade_create(pool, buckets);
+    apr_bucket_brigade *to = apr_brigade_create(pool, buckets);
+    apr_bucket *cut;
+    APR_BRIGADE_INSERT_TAIL(from, read_chunk());
+    CORPUS_NEED(apr_brigade_partition(from, 3000, &cut) == APR_SUCCESS); /* @cut */
+    apr_brigade_split_ex(from, cut, to);
+    APR_BRIGADE_CONCAT(from, to);
+    if (corpus_is_unlucky(number))
+        APR_BUCKET_REMOVE(cut);
+    apr_brigade_destroy(to);
+    apr_brigade_destroy(from); /* @parts-end */
+    apr_pool_destroy(pool);
+}
+
+static void parts(void)
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    buckets = apr_bucket_alloc_create(root);
+    corpus_serve(request_with_parts);
+}
+
+/* ---- a brigade that is kept for the next time, in a pool that stays; one that is forgotten ----
+ */
+
+static apr_bucket_brigade *kept;
+
+static void request_that_keeps(long number)
+{
+    apr_bucket_brigade *brigade = apr_brigade_create(root, buckets); /* @brigade */
+    APR_BRIGADE_INSERT_TAIL(brigade, new_bucket());
+    CORPUS_NEED(apr_bucket_setaside(APR_BRIGADE_FIRST(brigade), root) == APR_SUCCESS);
+    APR_BRIGADE_CONCAT(kept, brigade);
+    if (number % 4 == 0)
+        apr_brigade_cleanup(kept);
+    if (!corpus_is_unlucky(number))
+        apr_brigade_destroy(brigade); /* @brigade-end */
+}
+
+static void brigade_in_root(void)
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    buckets = apr_bucket_alloc_create(root);
+    kept = apr_brigade_create(root, buckets);
+    corpus_serve(request_that_keeps);
+    apr_brigade_destroy(kept);
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"arena", arena},
     {"brigade", brigade},
     {"brigade_to_brigade", brigade_to_brigade},
+    {"sub_pools", sub_pools},
+    {"clean_up", clean_up},
+    {"parts", parts},
+    {"brigade_in_root", brigade_in_root},
 };
 
 CORPUS_MAIN(cases)

@@ -17,6 +17,26 @@ CASES = [
     Case('clean: buckets that go from brigade to brigade', 'brigade_to_brigade', 2000,
          unreleased={'apr-bucket': 0, 'apr-brigade': 0}),
     Case('clean: what requests forgot ends with the pool above', 'arena', 2000, 10),
+    Case('a pool is made below the wrong one, which stays, one time in ten',
+         'sub_pools', 2000, 10, leaks=[
+             Leak('missing-release', 'apr-pool', 'scratch', 200, release='request-end',
+                  holds={'apr-pool': 200})]),
+    Case('clean: pools below pools', 'sub_pools', 2000),
+    Case('a pool of which no clean-up knows is forgotten one time in ten',
+         'clean_up', 2000, 10, leaks=[
+             Leak('missing-release', 'apr-pool', 'scratch', 200, of=2000, release='by-cleanup')]),
+    Case('clean: pools that a clean-up ends', 'clean_up', 2000),
+    Case('a part of what was split is forgotten one time in ten, and keeps what all parts share',
+         'parts', 2000, 10, leaks=[
+             Leak('missing-release', 'apr-bucket', 'cut', 200, of=2000, release='parts-end'),
+             Leak('missing-release', 'apr-bucket', 'chunk', 200, of=2000, release='parts-end')]),
+    Case('clean: parts that share their bytes', 'parts', 2000,
+         unreleased={'apr-bucket': 0, 'apr-brigade': 0}),
+    Case('a brigade in a pool that stays is forgotten one time in ten',
+         'brigade_in_root', 2000, 10, leaks=[
+             Leak('missing-release', 'apr-brigade', 'brigade', 200, of=2000,
+                  release='brigade-end')]),
+    Case('clean: brigades in a pool that stays', 'brigade_in_root', 2000),
 ]
 
 if __name__ == '__main__':
