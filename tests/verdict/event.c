@@ -132,10 +132,149 @@ static void connected_peers(void)
     run_on_base(request_of_peers);
 }
 
+/* ---- what a buffer holds moves into another one, and the empty one is forgotten ---- */
+
+CORPUS_FUNCTION static struct evbuffer *read_body(void)
+{
+    struct evbuffer *body = evbuffer_new(); /* @body */
+    CORPUS_NEED(body && evbuffer_add(body, "a body", 6) == 0);
+    return body;
+}
+
+static void request_that_moves(long number)
+{
+    struct evbuffer *answer = new_answer();
+    struct evbuffer *body = read_body();
+    CORPUS_NEED(evbuffer_add_buffer(answer, body) == 0);
+    CORPUS_NEED(evbuffer_prepend_buffer(body, answer) == 0);
+    CORPUS_NEED(evbuffer_remove_buffer(body, answer, 9) == 9);
+    if (!corpus_is_unlucky(number))
+        evbuffer_free(body); /* @body-end */
+    end_answer(answer);
+}
+
+static void moves(void)
+{
+    corpus_serve(request_that_moves);
+}
+
+/* ---- foreign memory that a buffer refers to, and gives back by a function ---- */
+
+static void give_back_body(const void *data, size_t length, void *body)
+{
+    (void)data;
+    (void)length;
+    evbuffer_free(body); /* @given-back */
+}
+
+CORPUS_FUNCTION static void refer(struct evbuffer *answer, struct evbuffer *body)
+{
+    size_t length = evbuffer_get_length(body);
+    CORPUS_NEED(evbuffer_add_reference(answer, evbuffer_pullup(body, -1), length, give_back_body,
+                                       body) == 0);
+}
+
+static void request_that_refers(long number)
+{
+    struct evbuffer *answer = new_answer();
+    refer(answer, read_body());
+    if (!corpus_is_unlucky(number))
+        end_answer(answer);
+}
+
+static void foreign(void)
+{
+    corpus_serve(request_that_refers);
+}
+
+/* ---- a copy that shares the chains of another buffer, and holds it by that ---- */
+
+CORPUS_FUNCTION static struct evbuffer *share(struct evbuffer *body)
+{
+    struct evbuffer *copy = evbuffer_new(); /* @copy */
+    CORPUS_NEED(copy && evbuffer_add_buffer_reference(copy, body) == 0);
+    return copy;
+}
+
+static void request_with_copy(long number)
+{
+    struct evbuffer *body = read_body();
+    struct evbuffer *copy = share(body);
+    evbuffer_free(body);
+    if (!corpus_is_unlucky(number))
+        evbuffer_free(copy); /* @copy-end */
+}
+
+static void multicast(void)
+{
+    corpus_serve(request_with_copy);
+}
+
+/* ---- connections that are freed in their own callbacks, at once or deferred ---- */
+
+static void on_read(struct bufferevent *connection, void *number)
+{
+    struct evbuffer *input = bufferevent_get_input(connection);
+    evbuffer_drain(input, evbuffer_get_length(input));
+    if (!corpus_is_unlucky((long)number))
+        bufferevent_free(connection); /* @free-in-callback */
+}
+
+static void request_with_callback(long number)
+{
+    struct bufferevent *peers[2];
+    int options = number % 2 ? BEV_OPT_DEFER_CALLBACKS : 0;
+    CORPUS_NEED(bufferevent_pair_new(base, options, peers) == 0); /* @pair */
+    bufferevent_setcb(peers[1], on_read, NULL, NULL, (void *)number);
+    bufferevent_enable(peers[1], EV_READ);
+    bufferevent_write(peers[0], "question", 8);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    bufferevent_free(peers[0]); /* @peer-end */
+}
+
+static void in_callback(void)
+{
+    run_on_base(request_with_callback);
+}
+
+/* ---- a filter over a connection that it ends with itself ---- */
+
+static enum bufferevent_filter_result pass(struct evbuffer *from, struct evbuffer *to,
+                                           ev_ssize_t limit, enum bufferevent_flush_mode mode,
+                                           void *data)
+{
+    (void)limit;
+    (void)mode;
+    (void)data;
+    return evbuffer_add_buffer(to, from) == 0 ? BEV_OK : BEV_ERROR;
+}
+
+static void request_with_filter(long number)
+{
+    struct bufferevent *below = accept_one();
+    struct bufferevent *filter =
+        bufferevent_filter_new(below, pass, pass, BEV_OPT_CLOSE_ON_FREE, NULL, NULL); /* @filter */
+    CORPUS_NEED(filter && bufferevent_write(filter, "answer", 6) == 0);
+    if (!corpus_is_unlucky(number))
+        bufferevent_free(filter); /* @filter-end */
+}
+
+static void filter(void)
+{
+    run_on_base(request_with_filter);
+}
+
 static const struct corpus_case cases[] = {
-    {"early_return", early_return},       {"shared_chains", shared_chains},
-    {"connection", connection},           {"timer", timer},
+    {"early_return", early_return},
+    {"shared_chains", shared_chains},
+    {"connection", connection},
+    {"timer", timer},
     {"connected_peers", connected_peers},
+    {"moves", moves},
+    {"foreign", foreign},
+    {"multicast", multicast},
+    {"in_callback", in_callback},
+    {"filter", filter},
 };
 
 CORPUS_MAIN(cases)

@@ -112,6 +112,41 @@ static void headers(void)
     nghttp2_session_callbacks_del(of_far);
 }
 
-static const struct corpus_case cases[] = {{"early_return", early_return}, {"headers", headers}};
+/* ---- streams that are never answered, in a session that is forgotten ---- */
+
+static nghttp2_session_callbacks *server_callbacks;
+
+CORPUS_FUNCTION static nghttp2_session *serve(void)
+{
+    nghttp2_session *session;
+    CORPUS_NEED(nghttp2_session_server_new(&session, server_callbacks, NULL) == 0); /* @served */
+    return session;
+}
+
+static void request_on_own_session(long number)
+{
+    nghttp2_nv headers[] = {header(":method", "GET"), header(":scheme", "http"),
+                            header(":path", "/"), header("x-agent", "corpus")};
+    CORPUS_NEED(nghttp2_session_client_new(&near, callbacks, NULL) == 0);
+    far = serve();
+    CORPUS_NEED(nghttp2_submit_settings(near, NGHTTP2_FLAG_NONE, NULL, 0) == 0);
+    CORPUS_NEED(nghttp2_submit_request(near, NULL, headers, 4, NULL, NULL) > 0);
+    carry(near, far);
+    nghttp2_session_del(near);
+    if (!corpus_is_unlucky(number))
+        nghttp2_session_del(far); /* @served-end */
+    drop_values(false);
+}
+
+static void own_sessions(void)
+{
+    CORPUS_NEED(nghttp2_session_callbacks_new(&callbacks) == 0);
+    CORPUS_NEED(nghttp2_session_callbacks_new(&server_callbacks) == 0);
+    nghttp2_session_callbacks_set_on_header_callback2(server_callbacks, on_header);
+    corpus_serve(request_on_own_session);
+}
+
+static const struct corpus_case cases[] = {
+    {"early_return", early_return}, {"headers", headers}, {"own_sessions", own_sessions}};
 
 CORPUS_MAIN(cases)

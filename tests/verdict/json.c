@@ -55,10 +55,102 @@ static void shared(void)
     corpus_serve(request_that_shares);
 }
 
+/* ---- borrowed values, kept by a reference of one's own ---- */
+
+static json_t *settings;
+static json_t *seen[8];
+
+CORPUS_FUNCTION static void look_up(long number, bool is_hasty)
+{
+    json_t *value = json_object_get(settings, number % 2 ? "colour" : "size"); /* borrowed */
+    json_incref(value);
+    json_t **place = &seen[number % 8];
+    if (!is_hasty)
+        json_decref(*place);
+    *place = value;
+}
+
+static void request_with_settings(long number)
+{
+    look_up(number, false);
+    json_t *list = json_object_get(settings, "list");
+    json_array_append(list, seen[number % 8]);
+    json_array_append_new(list, json_integer(number));
+    if (json_array_size(list) > 100)
+        json_array_clear(list);
+}
+
+static void borrowed(void)
+{
+    settings = json_loads("{\"colour\": \"red\", \"size\": [1, 2.5, null], \"list\": []}", 0, NULL);
+    CORPUS_NEED(settings);
+    corpus_serve(request_with_settings);
+    for (int i = 0; i < 8; i++)
+        json_decref(seen[i]);
+    json_decref(settings);
+}
+
+/* ---- a document is parsed; one of its parts is kept, and holds nothing else ---- */
+
+CORPUS_FUNCTION static json_t *parse(void)
+{
+    static const char text[] = "{\"user\": {\"name\": \"x\", \"roles\": [\"a\"]}, \"n\": 1}";
+    json_t *document = json_loads(text, 0, NULL); /* @parsed */
+    CORPUS_NEED(document);
+    return document;
+}
+
+static void request_with_document(long number)
+{
+    json_t *document = parse();
+    json_t *user = json_incref(json_object_get(document, "user"));
+    json_decref(document);
+    if (!corpus_is_unlucky(number))
+        json_decref(user); /* @user-end */
+}
+
+static void document(void)
+{
+    corpus_serve(request_with_document);
+}
+
+static void request_with_whole_document(long number)
+{
+    json_t *whole = parse();
+    if (!corpus_is_unlucky(number))
+        json_decref(whole); /* @whole-end */
+}
+
+static void whole_document(void)
+{
+    corpus_serve(request_with_whole_document);
+}
+
+/* ---- packed with "O" for what should have been "o", and unpacked for good ---- */
+
+static void request_with_pack(long number)
+{
+    json_t *name = json_string("x"); /* @packed */
+    json_t *answer = json_pack(corpus_is_unlucky(number) ? "{s:O}" : "{s:o}", "name", name);
+    json_t *found = NULL;
+    CORPUS_NEED(answer && json_unpack(answer, "{s:O}", "name", &found) == 0 && found == name);
+    json_decref(found);
+    json_decref(answer); /* @pack-end */
+}
+
+static void pack(void)
+{
+    corpus_serve(request_with_pack);
+}
+
 static const struct corpus_case cases[] = {
     {"set_without_new", set_without_new},
     {"early_return", early_return},
     {"shared", shared},
+    {"borrowed", borrowed},
+    {"document", document},
+    {"whole_document", whole_document},
+    {"pack", pack},
 };
 
 CORPUS_MAIN(cases)

@@ -127,9 +127,91 @@ static void planes(void)
     av_frame_free(&shown_frame);
 }
 
+/* ---- frames that are moved: what the other one held is lost ---- */
+
+static AVFrame *last_frame;
+
+static void request_that_moves(long number)
+{
+    AVFrame *frame = read_frame();
+    AVFrame *shown = av_frame_alloc();
+    CORPUS_NEED(shown && av_frame_ref(shown, frame) == 0); /* @frame-ref */
+    if (!corpus_is_unlucky(number))
+        av_frame_unref(last_frame); /* @last-end */
+    av_frame_move_ref(last_frame, shown);
+    av_frame_free(&shown);
+    av_frame_free(&frame);
+}
+
+static void moved_over(void)
+{
+    last_frame = av_frame_alloc();
+    CORPUS_NEED(last_frame);
+    corpus_serve(request_that_moves);
+    av_frame_free(&last_frame);
+}
+
+/* ---- packets on the stack, with side data ---- */
+
+static void request_with_side_data(long number)
+{
+    AVPacket *packet = av_packet_alloc();
+    AVPacket *copy = av_packet_alloc();
+    CORPUS_NEED(packet && copy && av_new_packet(packet, 300) == 0); /* @packet-data */
+    CORPUS_NEED(av_packet_new_side_data(packet, AV_PKT_DATA_NEW_EXTRADATA, 20));
+    CORPUS_NEED(av_packet_ref(copy, packet) == 0);     /* @packet-ref */
+    CORPUS_NEED(av_packet_make_writable(packet) == 0); /* @packet-writable */
+    if (!corpus_is_unlucky(number))
+        av_packet_unref(packet); /* @side-end */
+    av_packet_move_ref(packet, copy);
+    av_packet_free(&packet);
+    av_packet_free(&copy);
+}
+
+static void side_data(void)
+{
+    corpus_serve(request_with_side_data);
+}
+
+/* ---- buffers of one's own memory, made writable, replaced and grown ---- */
+
+static void free_own(void *opaque, uint8_t *data)
+{
+    (void)opaque;
+    free(data);
+}
+
+CORPUS_FUNCTION static AVBufferRef *wrap_own(void)
+{
+    return av_buffer_create(malloc(1000), 1000, free_own, NULL, 0); /* @own */
+}
+
+static AVBufferRef *current;
+
+static void request_with_own(long number)
+{
+    AVBufferRef *one = wrap_own();
+    AVBufferRef *held = av_buffer_ref(one); /* @held */
+    CORPUS_NEED(one && held);
+    CORPUS_NEED(av_buffer_make_writable(&one) == 0);
+    CORPUS_NEED(av_buffer_replace(&current, one) == 0);
+    CORPUS_NEED(av_buffer_replace(&current, held) == 0);
+    CORPUS_NEED(av_buffer_realloc(&one, 3000) == 0);
+    if (!corpus_is_unlucky(number))
+        av_buffer_unref(&held); /* @held-end */
+    av_buffer_unref(&one);
+}
+
+static void own_memory(void)
+{
+    corpus_serve(request_with_own);
+    av_buffer_unref(&current);
+}
+
 static const struct corpus_case cases[] = {
-    {"error_path", error_path}, {"cascade", cascade}, {"buffer_pool", buffer_pool},
-    {"clone", clone},           {"planes", planes},
+    {"error_path", error_path}, {"cascade", cascade},       {"buffer_pool", buffer_pool},
+    {"clone", clone},           {"planes", planes},         {"moved_over", moved_over},
+    {"side_data", side_data},   {"own_memory", own_memory},
 };
 
 CORPUS_MAIN(cases)

@@ -25,6 +25,27 @@ CASES = [
          unreleased={'bufferevent': 0, 'evbuffer': 0}),
     Case('clean: chains that several buffers share', 'shared_chains', 3000,
          unreleased={'evbuffer': 0}),
+    Case('a buffer whose content was moved is forgotten one time in ten',
+         'moves', 3000, 10, leaks=[
+             Leak('missing-release', 'evbuffer', 'body', 300, of=3000, release='body-end',
+                  released=2700)]),
+    Case('clean: what buffers hold moves to and fro', 'moves', 3000, unreleased={'evbuffer': 0}),
+    Case('an answer that refers to a body is forgotten one time in ten',
+         'foreign', 3000, 10, leaks=[
+             Leak('missing-release', 'evbuffer', 'answer', 300, of=3000, release='answer-end',
+                  released=2700, holds={'evbuffer': 300})]),
+    Case('clean: bodies that are given back when the answer ends', 'foreign', 3000,
+         unreleased={'evbuffer': 0}),
+    Case('a copy that shares chains is forgotten one time in ten, and holds their buffer',
+         'multicast', 3000, 10, leaks=[
+             Leak('missing-release', 'evbuffer', 'copy', 300, of=3000, release='copy-end',
+                  released=2700, holds={'evbuffer': 300})]),
+    Case('clean: copies that outlive the buffers whose chains they share', 'multicast', 3000,
+         unreleased={'evbuffer': 0}),
+    Case('clean: connections that are freed in their callbacks', 'in_callback', 2000,
+         unreleased={'bufferevent': 0, 'evbuffer': 0}),
+    Case('clean: filters that end with what is below them', 'filter', 2000,
+         unreleased={'bufferevent': 0, 'evbuffer': 0}),
 ]
 
 if __name__ == '__main__':

@@ -16,6 +16,12 @@ CASES = [
     Case('clean: header values that a filter keeps for a while', 'headers', 90,
          unreleased={'nghttp2-rcbuf': 0, 'nghttp2-session': 0}),
     Case('clean: sessions', 'early_return', 2000, unreleased={'nghttp2-session': 0}),
+    Case('the session of a connection is forgotten one time in ten',
+         'own_sessions', 1000, 10, leaks=[
+             Leak('missing-release', 'nghttp2-session', 'served', 100, of=1000,
+                  release='served-end')]),
+    Case('clean: values that outlive their session', 'own_sessions', 1000,
+         unreleased={'nghttp2-session': 0, 'nghttp2-rcbuf': 0}),
 ]
 
 if __name__ == '__main__':

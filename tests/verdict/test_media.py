@@ -30,6 +30,22 @@ CASES = [
          unreleased={'av-frame': 0, 'av-buffer': 0}),
     Case('clean: a pool, and pictures that are made writable', 'buffer_pool', 3000,
          unreleased={'av-buffer': 0}),
+    Case('a frame is moved over one that holds data one time in ten',
+         'moved_over', 2000, 10, leaks=[
+             Leak('missing-release', 'av-buffer', 'frame-ref', 200, of=2000, release='last-end',
+                  alloc='frame-data')],
+         unreleased={'av-frame': 0}),
+    Case('clean: frames that are moved', 'moved_over', 2000,
+         unreleased={'av-frame': 0, 'av-buffer': 0}),
+    Case('a packet is moved over one that holds data one time in ten',
+         'side_data', 2000, 10, leaks=[
+             Leak('missing-release', 'av-buffer', 'packet-writable', 200, of=2000,
+                  release='side-end')],
+         unreleased={'av-packet': 0}),
+    Case('clean: packets with side data, moved and made writable', 'side_data', 2000,
+         unreleased={'av-packet': 0, 'av-buffer': 0}),
+    Case('clean: buffers that are replaced, grown and made writable', 'own_memory', 2000,
+         unreleased={'av-buffer': 0}),
 ]
 
 if __name__ == '__main__':

@@ -24,6 +24,50 @@ CASES = [
                   # and the keys that those hold
                   holds={'openssl-x509': 12, 'openssl-pkey': 6})]),
     Case('clean: handshakes', 'handshakes', 40),
+    Case('of a chain only the first is given back one time in ten',
+         'chain', 3000, 10, leaks=[
+             Leak('missing-release', 'openssl-bio', 'chained', 300, of=3000, release='chain-end',
+                  released=2700)]),
+    Case('clean: chains of BIOs', 'chain', 3000, unreleased={'openssl-bio': 0}),
+    Case('a BIO that a connection used is forgotten by its maker one time in ten',
+         'shared_wire', 1000, 10, leaks=[
+             Leak('missing-release', 'openssl-bio', 'wire', 100, of=1000, release='wire-end',
+                  released=900)]),
+    Case('clean: BIOs that connections share with their program', 'shared_wire', 1000,
+         unreleased={'openssl-bio': 0, 'openssl-ssl': 0}),
+    Case('the members of a list of certificates are forgotten one time in ten',
+         'list', 300, 10, leaks=[
+             Leak('missing-release', 'openssl-x509', 'listed', 90, of=900, release='list-end',
+                  released=810, holds={'openssl-pkey': 90})]),
+    Case('clean: lists of certificates', 'list', 300),
+    Case('the members of a chain that was taken once more are forgotten one time in ten',
+         'served_chain', 300, 10, leaks=[
+             Leak('missing-release', 'openssl-x509', 'chain-of', 2, refs=30, leaked=2,
+                  release='chain-of-end', holds={'openssl-pkey': 2})]),
+    Case('clean: chains that are taken once more', 'served_chain', 300),
+    Case('parsed certificates and keys are forgotten, each one time in ten',
+         'text', 400, 10, leaks=[
+             Leak('missing-release', 'openssl-x509', 'parsed-certificate', 20, of=400,
+                  release='parsed-certificate-end', released=380,
+                  holds={'openssl-pkey': 20}),
+             Leak('missing-release', 'openssl-pkey', 'parsed-key', 20, of=400,
+                  release='parsed-key-end', released=380)]),
+    Case('clean: parsed certificates and keys, one borrowed', 'text', 200),
+    Case('clean: a cache of sessions', 'session_cache', 40,
+         unreleased={'openssl-session': 0}),
+    Case('the certificate of a peer is handed out for good one time in ten',
+         'peer', 60, 10, leaks=[
+             Leak('missing-release', 'openssl-x509', 'peer', 6, of=60, release='peer-end',
+                  holds={'openssl-pkey': 6})]),
+    Case('a session that a callback keeps is forgotten one time in ten',
+         'session_callback', 60, 10, leaks=[
+             Leak('missing-release', 'openssl-session', 'handshake', 6, of=60,
+                  release='handed-end', holds={'openssl-x509': 12, 'openssl-pkey': 6})]),
+    Case('clean: sessions that a callback keeps', 'session_callback', 40),
+    Case('a context is held for good one time in ten',
+         'context', 1000, 10, leaks=[
+             Leak('missing-release', 'openssl-ssl-ctx', 'hold-context', 1, refs=100, leaked=1)]),
+    Case('clean: a context that connections hold', 'context', 1000),
 ]
 
 if __name__ == '__main__':

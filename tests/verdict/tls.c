@@ -3,6 +3,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
@@ -166,12 +167,303 @@ static void handshakes(void)
     session();
 }
 
+/* ---- a chain of BIOs of which only the first is given back ---- */
+
+CORPUS_FUNCTION static BIO *open_decoder(void)
+{
+    BIO *filter = BIO_new(BIO_f_base64());
+    BIO *source = BIO_new_mem_buf("SGVsbG8K", -1); /* @chained */
+    CORPUS_NEED(filter && source);
+    BIO_set_flags(filter, BIO_FLAGS_BASE64_NO_NL);
+    return BIO_push(filter, source);
+}
+
+CORPUS_FUNCTION static void close_decoder(BIO *chain, bool is_hasty)
+{
+    if (is_hasty)
+        BIO_free(chain); /* @first-end */
+    else
+        BIO_free_all(chain); /* @chain-end */
+}
+
+static void request_with_chain(long number)
+{
+    char text[16];
+    BIO *chain = open_decoder();
+    CORPUS_NEED(BIO_read(chain, text, sizeof(text)) > 0);
+    close_decoder(chain, corpus_is_unlucky(number));
+}
+
+static void chain(void)
+{
+    corpus_serve(request_with_chain);
+}
+
+/* ---- a BIO that a connection and its program share ---- */
+
+CORPUS_FUNCTION static void attach(SSL *connection, BIO *wire)
+{
+    BIO_up_ref(wire); /* @attach */
+    SSL_set0_rbio(connection, wire);
+    BIO_up_ref(wire); /* @attach-other */
+    SSL_set0_wbio(connection, wire);
+}
+
+static void request_with_wire(long number)
+{
+    SSL *connection = SSL_new(client);
+    BIO *wire = BIO_new(BIO_s_mem()); /* @wire */
+    CORPUS_NEED(connection && wire);
+    attach(connection, wire);
+    SSL_free(connection);
+    if (!corpus_is_unlucky(number))
+        BIO_free(wire); /* @wire-end */
+}
+
+static void shared_wire(void)
+{
+    set_up();
+    corpus_serve(request_with_wire);
+    tear_down();
+}
+
+/* ---- a list of certificates whose members are forgotten ---- */
+
+static void request_with_list(long number)
+{
+    STACK_OF(X509) *list = sk_X509_new_null();
+    for (int i = 0; i < 3; i++) {
+        X509 *copy = X509_dup(certificate); /* @listed */
+        CORPUS_NEED(copy && sk_X509_push(list, copy) > 0);
+    }
+    STACK_OF(X509) *other = X509_chain_up_ref(list);
+    sk_X509_pop_free(other, X509_free); /* @other-end */
+    if (corpus_is_unlucky(number))
+        sk_X509_free(list);
+    else
+        sk_X509_pop_free(list, X509_free); /* @list-end */
+}
+
+static void list(void)
+{
+    set_up();
+    corpus_serve(request_with_list);
+    tear_down();
+}
+
+/* ---- the certificates of a chain are taken once more, and forgotten ---- */
+
+static STACK_OF(X509) * served;
+
+CORPUS_FUNCTION static STACK_OF(X509) * chain_of(void)
+{
+    return X509_chain_up_ref(served); /* @chain-of */
+}
+
+static void request_with_served_chain(long number)
+{
+    STACK_OF(X509) *mine = chain_of();
+    CORPUS_NEED(sk_X509_num(mine) == 2);
+    if (corpus_is_unlucky(number))
+        sk_X509_free(mine);
+    else
+        sk_X509_pop_free(mine, X509_free); /* @chain-of-end */
+}
+
+static void served_chain(void)
+{
+    set_up();
+    served = sk_X509_new_null();
+    for (int i = 0; i < 2; i++)
+        CORPUS_NEED(sk_X509_push(served, X509_dup(certificate)) > 0);
+    corpus_serve(request_with_served_chain);
+    sk_X509_pop_free(served, X509_free);
+    tear_down();
+}
+
+/* ---- certificates and keys that are read from text ---- */
+
+static char *certificate_text;
+static char *key_text;
+static long certificate_length;
+static long key_length;
+
+CORPUS_FUNCTION static X509 *parse_certificate(void)
+{
+    BIO *input = BIO_new_mem_buf(certificate_text, (int)certificate_length);
+    X509 *parsed = PEM_read_bio_X509(input, NULL, NULL, NULL); /* @parsed-certificate */
+    CORPUS_NEED(parsed);
+    BIO_free(input);
+    return parsed;
+}
+
+CORPUS_FUNCTION static EVP_PKEY *parse_key(void)
+{
+    BIO *input = BIO_new_mem_buf(key_text, (int)key_length);
+    EVP_PKEY *parsed = PEM_read_bio_PrivateKey(input, NULL, NULL, NULL); /* @parsed-key */
+    CORPUS_NEED(parsed);
+    BIO_free(input);
+    return parsed;
+}
+
+static void request_with_text(long number)
+{
+    X509 *peer = parse_certificate();
+    EVP_PKEY *own = parse_key();
+    /* borrowed: not to be given back */
+    CORPUS_NEED(EVP_PKEY_eq(X509_get0_pubkey(peer), own) == 1);
+    if (number % 2 == 0 || !corpus_is_unlucky(number / 2 + 1))
+        EVP_PKEY_free(own); /* @parsed-key-end */
+    if (number % 2 == 1 || !corpus_is_unlucky(number / 2))
+        X509_free(peer); /* @parsed-certificate-end */
+}
+
+static void text(void)
+{
+    set_up();
+    BIO *output[2] = {BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem())};
+    CORPUS_NEED(PEM_write_bio_X509(output[0], certificate) == 1);
+    CORPUS_NEED(PEM_write_bio_PrivateKey(output[1], key, NULL, NULL, 0, NULL, NULL) == 1);
+    certificate_length = BIO_get_mem_data(output[0], &certificate_text);
+    key_length = BIO_get_mem_data(output[1], &key_text);
+    corpus_serve(request_with_text);
+    BIO_free_all(output[0]);
+    BIO_free_all(output[1]);
+    tear_down();
+}
+
+/* ---- a cache of sessions that forgets what it evicts, and a peer's certificate ---- */
+
+#define CACHED 4
+
+static SSL_SESSION *cache[CACHED];
+
+CORPUS_FUNCTION static void remember(SSL_SESSION *session)
+{
+    SSL_SESSION_up_ref(session); /* @remember */
+    cache[0] = session;
+}
+
+CORPUS_FUNCTION static void evict(bool is_hasty)
+{
+    if (cache[CACHED - 1] && !is_hasty)
+        SSL_SESSION_free(cache[CACHED - 1]); /* @evict */
+    for (int i = CACHED - 1; i > 0; i--)
+        cache[i] = cache[i - 1];
+    cache[0] = NULL;
+}
+
+CORPUS_FUNCTION static void look_at_peer(SSL *connection, bool is_hasty)
+{
+    X509 *peer = SSL_get1_peer_certificate(connection); /* @peer */
+    CORPUS_NEED(peer);
+    if (!is_hasty)
+        X509_free(peer); /* @peer-end */
+}
+
+static void handshake_with_cache(long number)
+{
+    struct pair pair = shake_hands();
+    evict(corpus_is_unlucky(number));
+    remember(SSL_get_session(pair.client));
+    SSL_free(pair.server);
+    end_client(pair.client);
+}
+
+static void session_cache(void)
+{
+    set_up();
+    corpus_serve(handshake_with_cache);
+    for (int i = 0; i < CACHED; i++)
+        evict(false);
+    tear_down();
+}
+
+static void handshake_with_peer(long number)
+{
+    struct pair pair = shake_hands();
+    look_at_peer(pair.client, corpus_is_unlucky(number));
+    SSL_free(pair.server);
+    end_client(pair.client);
+}
+
+static void peer(void)
+{
+    set_up();
+    corpus_serve(handshake_with_peer);
+    tear_down();
+}
+
+/* ---- sessions that the library hands to a callback, which keeps them by returning 1 ---- */
+
+static bool keeps_sessions;
+static bool is_unlucky_now;
+
+static int on_session(SSL *connection, SSL_SESSION *session)
+{
+    (void)connection;
+    if (!keeps_sessions)
+        return 0;
+    if (!is_unlucky_now)
+        SSL_SESSION_free(session); /* @handed-end */
+    return 1;
+}
+
+static void handshake_with_callback(long number)
+{
+    is_unlucky_now = corpus_is_unlucky(number);
+    struct pair pair = shake_hands();
+    SSL_free(pair.server);
+    end_client(pair.client);
+}
+
+static void session_callback(void)
+{
+    set_up();
+    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client, on_session);
+    SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION);
+    keeps_sessions = true;
+    corpus_serve(handshake_with_callback);
+    tear_down();
+}
+
+/* ---- a context that connections hold beyond their own ---- */
+
+static void request_with_context(long number)
+{
+    SSL_CTX *context = client;
+    SSL_CTX_up_ref(context); /* @hold-context */
+    SSL *connection = SSL_new(context);
+    SSL_CTX *borrowed = SSL_get_SSL_CTX(connection);
+    CORPUS_NEED(borrowed == context);
+    SSL_free(connection);
+    if (!corpus_is_unlucky(number))
+        SSL_CTX_free(context); /* @hold-context-end */
+}
+
+static void context(void)
+{
+    set_up();
+    corpus_serve(request_with_context);
+    tear_down();
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"public_key", public_key},
     {"held_certificate", held_certificate},
     {"session", session},
     {"handshakes", handshakes},
+    {"chain", chain},
+    {"shared_wire", shared_wire},
+    {"list", list},
+    {"served_chain", served_chain},
+    {"text", text},
+    {"session_cache", session_cache},
+    {"peer", peer},
+    {"session_callback", session_callback},
+    {"context", context},
 };
 
 CORPUS_MAIN(cases)

@@ -33,6 +33,41 @@ static void headers(void)
     corpus_serve(request_with_headers);
 }
 
-static const struct corpus_case cases[] = {{"early_return", early_return}, {"headers", headers}};
+/* ---- handles in a multi handle, a form, a copied address ---- */
+
+static void request_in_multi(long number)
+{
+    CURLM *multi = curl_multi_init();
+    CURL *first = curl_easy_init();
+    CURL *second = curl_easy_duphandle(first); /* @copied */
+    curl_mime *form = curl_mime_init(second);  /* @form */
+    curl_mime_name(curl_mime_addpart(form), "field");
+    curl_easy_setopt(second, CURLOPT_MIMEPOST, form);
+    CORPUS_NEED(curl_multi_add_handle(multi, first) == CURLM_OK);
+    CORPUS_NEED(curl_multi_add_handle(multi, second) == CURLM_OK);
+    CURLU *address = curl_url();
+    curl_url_set(address, CURLUPART_URL, "http://localhost/", 0);
+    CURLU *copy = curl_url_dup(address); /* @address */
+    curl_multi_remove_handle(multi, first);
+    curl_easy_reset(first);
+    curl_easy_cleanup(first);
+    curl_multi_remove_handle(multi, second);
+    if (number % 2 != 0 || !corpus_is_unlucky(number))
+        curl_easy_cleanup(second); /* @copied-end */
+    if (number % 2 == 0 || !corpus_is_unlucky(number + 1))
+        curl_mime_free(form); /* @form-end */
+    if (!corpus_is_unlucky(number + 2))
+        curl_url_cleanup(copy); /* @address-end */
+    curl_url_cleanup(address);
+    curl_multi_cleanup(multi);
+}
+
+static void multi(void)
+{
+    corpus_serve(request_in_multi);
+}
+
+static const struct corpus_case cases[] = {
+    {"early_return", early_return}, {"headers", headers}, {"multi", multi}};
 
 CORPUS_MAIN(cases)
