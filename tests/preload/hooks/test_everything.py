@@ -79,6 +79,48 @@ def openssl_verifies():
         return same_work(['openssl', 'verify', '-CAfile', certificate, certificate], OPENSSL, 200)
 
 
+# Both ends of connections in one program, which loads the libraries itself.
+TALK = '''
+import hashlib, ssl, sys
+key, certificate = sys.argv[1:3]
+def handshake(version):
+    near = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    near.check_hostname = False
+    near.load_verify_locations(certificate)
+    far = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    far.load_cert_chain(certificate, key)
+    near.maximum_version = version
+    a, b = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [near.wrap_bio(a, b), far.wrap_bio(b, a, server_side=True)]
+    waiting = list(ends)
+    while waiting:
+        for end in list(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+    return ends
+for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    client, server = handshake(version)
+    text = bytes(range(256)) * 1000
+    for start in range(0, len(text), 10000):
+        client.write(text[start:start + 10000])
+    read = b""
+    while len(read) < len(text):
+        read += server.read(5000)
+    print(client.version(), client.cipher(), client.getpeercert(), hashlib.sha256(read).hexdigest())
+'''
+
+
+def tls_connects():
+    """TLS connections carry the same with every function of libcrypto and libssl hooked."""
+    hooked.need('openssl')
+    with tempfile.TemporaryDirectory(prefix='bufleak-hooks.') as directory:
+        key, certificate = make_certificate(directory)
+        return same_work(['/usr/bin/python3', '-c', TALK, key, certificate], OPENSSL, 600)
+
+
 def libc_serves():
     """A program works the same with every function of libc hooked."""
     hooked.need('openssl')
@@ -203,5 +245,5 @@ def restricted():
 
 
 if __name__ == '__main__':
-    sys.exit(hooked.main(openssl_signs, openssl_verifies, libc_serves, gio_lists, pipeline_copies,
+    sys.exit(hooked.main(openssl_signs, openssl_verifies, tls_connects, libc_serves, gio_lists, pipeline_copies,
                          codec_codes, ffmpeg_codes, works_under_valgrind, reading_glib_late, restricted))
