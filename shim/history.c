@@ -56,7 +56,7 @@ BL_INLINE struct event_bit bit_of(uint16_t op, const struct bl_ref_event *e)
 BL_INLINE bool may_have(const struct bl_object *o, uint16_t op, const struct bl_ref_event *e)
 {
     struct event_bit bit = bit_of(op, e);
-    return o->event_bits[bit.byte] & bit.mask;
+    return o->event_count > 0 && o->event_bits[bit.byte] & bit.mask;
 }
 
 /* What lives long has a long list, and the same few operations over and over. A thread remembers
@@ -276,6 +276,8 @@ static struct bl_event *new_event(struct bl_object *o, enum bl_op op, const stru
     event->count_after = 0;
     bl_store_release(&o->events, n);
     struct event_bit bit = bit_of((uint16_t)op, e);
+    if (o->event_count == 0)
+        memset(o->event_bits, 0, sizeof o->event_bits);
     o->event_bits[bit.byte] |= bit.mask;
     bl_store_relaxed(&o->event_count, (uint8_t)(o->event_count + 1));
     return event;

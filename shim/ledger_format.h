@@ -547,7 +547,8 @@ struct bl_object {
     int32_t refs;            /* 32 references seen taken, less those seen given back */
     uint32_t events;         /* 36 event number, newest; 0 = none */
     uint8_t event_count;     /* 40 distinct events kept */
-    uint8_t event_bits[3];   /* 41 for the shim: a bit of each of them, see history.c */
+    uint8_t event_bits[3];   /* 41 for the shim: a bit of each of them, see history.c; without any,
+                              * how deep in the stack the birth was told, see ref_index.h */
     uint16_t event_overflow; /* 44 operations that found the history full, UINT16_MAX: or more */
     uint16_t flags;          /* 46 BL_OBJECT_* */
     uint32_t owner;          /* 48 object that it ends with, 0 = none known */

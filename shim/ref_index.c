@@ -154,7 +154,7 @@ void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct 
     bl_store_relaxed(&o->refs, e->delta); /* see bl_refs_expect */
     o->events = 0;
     o->event_count = 0;
-    memset(o->event_bits, 0, sizeof o->event_bits);
+    bl_ref_set_birth_depth(o, e->sp);
     o->event_overflow = 0;
     o->owner = 0;
     o->flags = (uint16_t)flags;

@@ -231,6 +231,27 @@ BL_INLINE uint64_t bl_ref_word_of(uint8_t class_number, uint64_t size, uint64_t 
            (generation & BL_LIVE_GENERATION_MASK) << BL_LIVE_GENERATION_SHIFT | BL_LIVE_BIT;
 }
 
+/* How deep in its thread's stack a birth was told, in words, modulo 2^24; kept where the bits of
+ * events will be, for as long as there is none. */
+#define BL_REF_DEPTH_MASK 0xffffffu
+
+BL_INLINE uint32_t bl_ref_depth_of(uint64_t sp)
+{
+    return (uint32_t)(sp / sizeof(uint64_t)) & BL_REF_DEPTH_MASK;
+}
+
+BL_INLINE void bl_ref_set_birth_depth(struct bl_object *o, uint64_t sp)
+{
+    uint32_t depth = bl_ref_depth_of(sp);
+    for (unsigned i = 0; i < sizeof o->event_bits; i++)
+        o->event_bits[i] = (uint8_t)(depth >> 8 * i);
+}
+
+BL_INLINE uint32_t bl_ref_birth_depth(const struct bl_object *o)
+{
+    return o->event_bits[0] | (uint32_t)o->event_bits[1] << 8 | (uint32_t)o->event_bits[2] << 16;
+}
+
 /* What an operation on the handle will write to besides the record. ends: the buffer ends by it. */
 void bl_ref_prefetch(uint64_t handle, bool ends);
 uint32_t bl_ref_take_record(void); /* 0: none */

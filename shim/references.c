@@ -52,6 +52,14 @@ static bool is_told_again(const struct bl_object *o, const struct bl_ref_event *
     return o->event_count == 0 && o->thread == e->thread && !policy->recycles;
 }
 
+/* Was the former birth at this address told from deeper in the stack? Else no function that it was
+ * told in can be telling of it now: it ended unseen. */
+static bool is_told_by_outer(const struct bl_object *o, const struct bl_ref_event *e)
+{
+    uint32_t further = (bl_ref_depth_of(e->sp) - bl_ref_birth_depth(o)) & BL_REF_DEPTH_MASK;
+    return e->sp == 0 || (further > 0 && further <= BL_REF_DEPTH_MASK / 2);
+}
+
 /* Is it being destroyed, or what owns it? Its memory may be in use again before that is through. */
 static bool is_ending(const struct bl_object *o)
 {
@@ -60,6 +68,20 @@ static bool is_ending(const struct bl_object *o)
     if (owner)
         flags |= bl_load_relaxed(&bl_ref_object_at(owner)->flags);
     return flags & BL_OBJECT_ENDING;
+}
+
+/* How a buffer ends at whose address the same class has another one now. */
+static enum bl_ref_end given_out_again(struct bl_object *o, const struct bl_ref_event *e,
+                                       const struct bl_ref_policy *policy)
+{
+    const struct bl_ref_event gone = {.handle = e->handle, .time_ns = e->time_ns};
+    if (policy->recycles || is_ending(o))
+        return BL_REF_WELL;
+    bl_losses_add(BL_LOSS_buffers_replaced, 1);
+    if (o->refs <= 0)
+        return BL_REF_ILL;
+    bl_history_note(o, BL_OP_FREED, &gone);
+    return BL_REF_UNSEEN;
 }
 
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth)
@@ -72,16 +94,15 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
     struct bl_object *o = entry ? bl_ref_object_at(entry->record) : NULL;
     uint32_t record;
-    if (o && is_told_again(o, e, bl_ref_policy_of(at.class_number))) {
+    if (o && is_told_again(o, e, bl_ref_policy_of(at.class_number)) && is_told_by_outer(o, e)) {
         /* that one is what the caller called */
         bl_store_relaxed(&o->stack, e->stack);
+        bl_ref_set_birth_depth(o, e->sp);
         record = entry->record;
     } else {
-        bool well = bl_ref_policy_of(at.class_number)->recycles || (o && is_ending(o));
-        if (entry && !well)
-            bl_losses_add(BL_LOSS_buffers_replaced, 1);
-        if (entry)
-            bl_ref_end_locked(&at, entry, e, well ? BL_REF_WELL : BL_REF_ILL);
+        if (o)
+            bl_ref_end_locked(&at, entry, e,
+                              given_out_again(o, e, bl_ref_policy_of(at.class_number)));
         record = bl_ref_birth_locked(&place, e, birth->size);
     }
     set_owner_locked(record, found, owner);

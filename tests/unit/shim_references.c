@@ -439,7 +439,19 @@ START_TEST(an_outer_constructor_is_the_one_that_is_named)
 }
 END_TEST
 
-START_TEST(a_birth_at_a_live_address_ends_the_old_buffer_uncompared)
+static uint64_t completed_by(enum bl_op op, uint32_t stack)
+{
+    uint64_t buffers = 0;
+    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_LIFECYCLES]; n++) {
+        const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, n);
+        const struct bl_event *last =
+            c->count > 0 && c->events ? bl_ledger_at(BL_SECTION_EVENTS, c->events) : NULL;
+        buffers += last && last->op == op && last->stack == stack ? c->count : 0;
+    }
+    return buffers;
+}
+
+START_TEST(a_birth_at_a_live_address_ends_the_old_buffer_in_a_way_that_is_known_as_unseen)
 {
     uint64_t buffers;
     start(counted);
@@ -449,7 +461,8 @@ START_TEST(a_birth_at_a_live_address_ends_the_old_buffer_uncompared)
     ck_assert_uint_eq(live_count(), 1);
     ck_assert_int_eq(find(0x1000, false)->refs, 1);
     ck_assert_uint_eq(bl_header->losses[BL_LOSS_buffers_replaced], 1);
-    ck_assert_uint_eq(lifecycle_count(&buffers), 0);
+    ck_assert_uint_eq(lifecycle_count(&buffers), 1);
+    ck_assert_uint_eq(completed_by(BL_OP_FREED, 0), 1);
 }
 END_TEST
 
@@ -563,18 +576,6 @@ static void end(uint64_t handle, uint32_t stack)
 }
 
 /* Completed lifecycles whose latest operation is this one. */
-static uint64_t completed_by(enum bl_op op, uint32_t stack)
-{
-    uint64_t buffers = 0;
-    for (uint32_t n = 1; n < bl_header->published[BL_SECTION_LIFECYCLES]; n++) {
-        const struct bl_lifecycle *c = bl_ledger_at(BL_SECTION_LIFECYCLES, n);
-        const struct bl_event *last =
-            c->count > 0 && c->events ? bl_ledger_at(BL_SECTION_EVENTS, c->events) : NULL;
-        buffers += last && last->op == op && last->stack == stack ? c->count : 0;
-    }
-    return buffers;
-}
-
 START_TEST(what_an_owner_owns_ends_with_it)
 {
     start_with_other((struct bl_ref_policy){.zero_is_end = true});
@@ -755,6 +756,36 @@ START_TEST(a_buffer_born_where_another_is_being_destroyed_is_a_new_one)
     ck_assert_uint_eq(find(0x1000, false)->stack, 16);
     ck_assert_uint_eq(completed_by(BL_OP_END, 14), 1);
     ck_assert_uint_eq(bl_header->losses[BL_LOSS_buffers_replaced], 0);
+}
+END_TEST
+
+static void birth_at_depth(uint32_t stack, uint64_t sp)
+{
+    struct bl_ref_event e = event(0x1000, stack, 1, 1000);
+    e.sp = sp;
+    bl_refs_birth(&e, &(struct bl_ref_birth){.size = 100});
+}
+
+START_TEST(a_birth_told_again_by_an_outer_function_is_one_and_any_other_a_new_one)
+{
+    start(counted);
+    birth_at_depth(11, 0x7ffff000);
+    birth_at_depth(12, 0x7ffff040);
+    birth_at_depth(13, 0x7ffff080); /* the outermost */
+    ck_assert_uint_eq(find(0x1000, false)->stack, 13);
+    ck_assert_uint_eq(loss(BL_LOSS_buffers_replaced), 0);
+    for (uint32_t i = 1; i <= 3; i++) { /* in a loop: freed unseen, and made again */
+        birth_at_depth(11, 0x7ffff000);
+        birth_at_depth(13, 0x7ffff080);
+        ck_assert_uint_eq(loss(BL_LOSS_buffers_replaced), i);
+    }
+    birth_at_depth(13, 0x7ffff080);
+    ck_assert_uint_eq(loss(BL_LOSS_buffers_replaced), 4);
+    ck_assert_uint_eq(live_count(), 1);
+    ck_assert_uint_eq(completed_by(BL_OP_FREED, 0), 4);
+    retain(0x1000, 14);
+    birth_at_depth(13, 0x7ffff0c0);
+    ck_assert_uint_eq(loss(BL_LOSS_buffers_replaced), 5);
 }
 END_TEST
 
@@ -1016,7 +1047,8 @@ int main(void)
     tcase_add_test(tc, operations_on_handles_never_seen_are_counted_and_accuse_nobody);
     tcase_add_test(tc, a_pool_takes_a_buffer_back_into_use);
     tcase_add_test(tc, an_outer_constructor_is_the_one_that_is_named);
-    tcase_add_test(tc, a_birth_at_a_live_address_ends_the_old_buffer_uncompared);
+    tcase_add_test(tc,
+                   a_birth_at_a_live_address_ends_the_old_buffer_in_a_way_that_is_known_as_unseen);
     tcase_add_test(tc, functions_of_a_class_are_those_of_its_kinds);
     tcase_add_test(tc, classes_that_are_no_kinds_share_nothing_but_addresses);
     tcase_add_test(tc, the_free_of_a_block_ends_what_it_held_of_every_class);
@@ -1032,6 +1064,7 @@ int main(void)
     tcase_add_test(tc, an_outer_constructor_that_names_the_owner_is_believed);
     tcase_add_test(tc, what_a_destroy_releases_itself_is_no_end_by_the_owner);
     tcase_add_test(tc, a_buffer_born_where_another_is_being_destroyed_is_a_new_one);
+    tcase_add_test(tc, a_birth_told_again_by_an_outer_function_is_one_and_any_other_a_new_one);
     tcase_add_test(tc, a_chain_link_that_is_handed_out_again_had_ended);
     tcase_add_test(tc, a_replaced_buffer_lost_a_reference_and_one_that_stayed_did_not);
     tcase_add_test(tc, a_buffer_that_moves_keeps_its_history_and_owner);

@@ -272,10 +272,78 @@ static void free_list(void)
     corpus_serve(request_with_free_list);
 }
 
+/* ---- clean: calls that nobody can see, compiled into the callers ---- */
+
+/* What a GBytes looks like inside, as one who must not know it might. */
+struct inside {
+    gconstpointer data;
+    gsize size;
+    gint count;
+    GDestroyNotify free;
+    gpointer user_data;
+};
+
+static void end_unseen(GBytes *bytes)
+{
+    struct inside *inside = (struct inside *)bytes;
+    inside->free(inside->user_data);
+    g_slice_free(struct inside, inside);
+}
+
+static void request_that_ends_unseen(long number)
+{
+    GBytes *body = g_bytes_new(&number, sizeof(number));
+    GBytes *kept = g_bytes_ref(body);
+    g_bytes_unref(kept);
+    end_unseen(body);
+}
+
+static void unseen_ends(void)
+{
+    corpus_serve(request_that_ends_unseen);
+}
+
+static GBytes *kept_unseen[4096];
+
+CORPUS_FUNCTION static void count_unseen(GBytes *bytes, int delta)
+{
+    g_atomic_int_add(&((struct inside *)bytes)->count, delta);
+}
+
+static void request_with_unseen_counts(long number)
+{
+    GBytes *body = g_bytes_new(&number, sizeof(number));
+    if (number % 3 == 0) {
+        count_unseen(body, 2);
+        g_bytes_unref(body);
+        g_bytes_unref(body);
+    } else if (number % 3 == 1) {
+        g_bytes_ref(body);
+        g_bytes_ref(body);
+        count_unseen(body, -2);
+    } else {
+        count_unseen(body, 1);
+        g_bytes_ref(body);
+        count_unseen(body, -1);
+        g_bytes_unref(body);
+    }
+    /* some that drifted stay for good */
+    if (number % 30 < 2)
+        kept_unseen[number % 4096] = body;
+    else
+        g_bytes_unref(body);
+}
+
+static void unseen_counts(void)
+{
+    corpus_serve(request_with_unseen_counts);
+}
+
 static const struct corpus_case cases[] = {
-    {"long_frame", long_frame},     {"kept_content", kept_content}, {"lookup", lookup},
-    {"iterated", iterated},         {"three_bugs", three_bugs},     {"hand_over", hand_over},
-    {"delayed_free", delayed_free}, {"warm_pool", warm_pool},       {"free_list", free_list},
+    {"long_frame", long_frame},     {"kept_content", kept_content},   {"lookup", lookup},
+    {"iterated", iterated},         {"three_bugs", three_bugs},       {"hand_over", hand_over},
+    {"delayed_free", delayed_free}, {"warm_pool", warm_pool},         {"free_list", free_list},
+    {"unseen_ends", unseen_ends},   {"unseen_counts", unseen_counts},
 };
 
 CORPUS_MAIN(cases)

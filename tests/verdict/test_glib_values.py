@@ -46,6 +46,12 @@ CASES = [
          'warm_pool', 5000, unreleased={'g-array': 0}, steady={'g-array': 32}),
     Case('clean: a free list that fills and stays',
          'free_list', 6000, unreleased={'g-array': 0}, steady={'g-array': 8}),
+    Case('clean: ends that are compiled into the program', 'unseen_ends', 3000,
+         losses=('buffers_replaced',)),
+    Case('clean: counts that are changed by what is compiled into the program', 'unseen_counts',
+         3000, losses=('counts_drifted',)),
+    Case('clean: the same in four threads', 'unseen_counts', 3000, threads=4,
+         losses=('counts_drifted',)),
 ]
 
 if __name__ == '__main__':
