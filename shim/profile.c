@@ -9,6 +9,9 @@ struct span {
     size_t length;
 };
 
+/* Functions of a class of which a second line is noticed. */
+#define NAMED_MAX 128
+
 struct parser {
     const struct bl_profile_sink *sink;
     const char *line_start;
@@ -35,6 +38,9 @@ struct parser {
     } kinds[BL_PROFILE_KINDS_MAX];
     uint32_t seen_count;
     struct span seen[BL_PROFILE_CLASSES_MAX]; /* names of the classes so far */
+    uint32_t named_count;
+    struct span named[NAMED_MAX]; /* functions of the class that are hooked, so far */
+    unsigned settings;            /* of the function so far: which were said, see is_first */
     struct bl_profile_class class;
     struct bl_profile_function function;
 };
@@ -83,13 +89,17 @@ static unsigned column_of(const struct parser *p, const char *at)
     return (unsigned)(at - p->line_start) + 1;
 }
 
-/* before `word` after. An empty word stands for the end of the line and is not shown. */
+/* before `word` after. An empty word stands for what is missing; where it is not asked for, for the
+ * end of the line, and is not shown. */
 static bool refuse(struct parser *p, struct span word, const char *before, const char *after)
 {
     struct message m = {.used = 0};
-    put(&m, before, strlen(before));
+    size_t length = strlen(before);
+    put(&m, before, length);
     if (word.length > 0)
         put_word(&m, word);
+    else if (length > 0 && before[length - 1] == ' ')
+        put(&m, "nothing", 7);
     put(&m, after, strlen(after));
     report(p, p->line, column_of(p, word.start), m.text);
     return false;
@@ -341,18 +351,19 @@ static void end_class(struct parser *p)
                "the class has kinds, and no `alloc` says by `kind=` which one it makes");
 }
 
-static bool is_known_class(const struct parser *p, struct span word)
+static bool is_among(const struct span *words, uint32_t count, struct span word)
 {
-    for (uint32_t i = 0; i < p->seen_count; i++)
-        if (p->seen[i].length == word.length &&
-            memcmp(p->seen[i].start, word.start, word.length) == 0)
+    for (uint32_t i = 0; i < count; i++)
+        if (words[i].length == word.length && memcmp(words[i].start, word.start, word.length) == 0)
             return true;
     return false;
 }
 
 static bool is_new_class(struct parser *p, struct span word)
 {
-    if (is_known_class(p, word))
+    if (is_word(word, "heap"))
+        return refuse(p, word, "the class ", " is that of all heap blocks: choose another name");
+    if (is_among(p->seen, p->seen_count, word))
         return refuse(p, word, "the class ", " stands twice in this file");
     if (p->seen_count == BL_PROFILE_CLASSES_MAX)
         return refuse(p, word, "no room for ", ": a file holds 62 classes at most");
@@ -370,7 +381,7 @@ static void begin_class(struct parser *p, struct span keyword)
     p->in_class = true;
     p->class_reported = p->has_alloc = p->has_end = p->has_unowned = p->ends_named = false;
     p->tells_kind = false;
-    p->kind_count = 0;
+    p->kind_count = p->named_count = 0;
     p->class_line = p->line;
     p->class_column = column_of(p, word.length > 0 ? word.start : keyword.start);
     p->class_broken =
@@ -405,6 +416,8 @@ static bool take_count_field(struct parser *p)
 {
     struct span word = next_word(p);
     struct bl_place place = {.where = BL_WHERE_NONE};
+    if (p->class.field.where != BL_WHERE_NONE)
+        return refuse(p, word, "a second `count` line: ", "");
     if (!parse_field(word, &place))
         return refuse(p, word,
                       "where the object's own count is: field:OFFSET:WIDTH, WIDTH 1, 2, 4 "
@@ -541,7 +554,9 @@ static bool take_when(struct parser *p, struct span value)
         return refuse(p, value,
                       "no such condition: ", " (accepted: zero, nonzero, nonnegative, field, new)");
     p->function.when |= conditions[which].flag;
-    return true;
+    unsigned never = BL_WHEN_ZERO | BL_WHEN_NONZERO;
+    return (p->function.when & never) != never ||
+           refuse(p, value, "", " never holds together with the condition before it");
 }
 
 static bool take_null(struct parser *p, struct span value)
@@ -560,9 +575,26 @@ static bool take_stack_words(struct parser *p, struct span value)
     return true;
 }
 
+/* when= may stand several times. */
+static bool is_first(struct parser *p, struct span key)
+{
+    static const char *const names[] = {"handle",   "size", "count", "into",       "owner",
+                                        "owner-of", "kind", "null",  "stack-words"};
+    for (unsigned i = 0; i < BL_ARRAY_LENGTH(names); i++) {
+        if (!is_word(key, names[i]))
+            continue;
+        if (p->settings & 1u << i)
+            return refuse(p, key, "a second ", "");
+        p->settings |= 1u << i;
+    }
+    return true;
+}
+
 static bool take_setting(struct parser *p, struct span key, struct span value)
 {
     struct bl_profile_function *f = &p->function;
+    if (!is_first(p, key))
+        return false;
     if (is_word(key, "handle"))
         return take_pointer(p, value, &f->handle);
     if (is_word(key, "into"))
@@ -684,9 +716,24 @@ static bool settle_function(struct parser *p, struct span name, const struct sai
     if (f->into.where != BL_WHERE_NONE && f->role != BL_ROLE_TRANSFER &&
         f->role != BL_ROLE_REPLACE && f->role != BL_ROLE_RESIZE)
         return refuse(p, name, "", ": into= is for `transfer`, `replace` and `resize` only");
+    if (f->size.where != BL_WHERE_NONE && f->role != BL_ROLE_ALLOC && f->role != BL_ROLE_RESIZE &&
+        f->role != BL_ROLE_REPLACE)
+        return refuse(p, name, "", ": size= is for `alloc`, `resize` and `replace` only");
     if ((f->when & BL_WHEN_FIELD) && p->class.field.where == BL_WHERE_NONE)
         return refuse(p, name, "", ": when=field needs a `count` line in the class");
     return is_alloc_only(p, name) && settle_moment(p, name, said);
+}
+
+/* A function has one hook, so one line of it would be without effect. */
+static bool is_new_function(struct parser *p, struct span name)
+{
+    if (p->function.role == BL_ROLE_LASTING)
+        return true;
+    if (is_among(p->named, p->named_count, name))
+        return refuse(p, name, "the function ", " stands twice in its class");
+    if (p->named_count < NAMED_MAX)
+        p->named[p->named_count++] = name;
+    return true;
 }
 
 static void note_function(struct parser *p)
@@ -709,11 +756,15 @@ static void take_function(struct parser *p, struct span keyword, enum bl_role ro
     }
     report_class(p);
     memset(&p->function, 0, sizeof(p->function));
+    p->settings = 0;
     p->function.role = role;
     p->function.null_ok = true;
     p->function.stack_words = 8;
     struct span name = next_word(p);
-    bool fine = take_name(p, name, p->function.name, "the name of a function");
+    bool fine =
+        take_name(p, name, p->function.name, "the name of a function") && is_new_function(p, name);
+    if (fine && p->class.bytecode)
+        fine = refuse(p, name, "", ": a class with `bytecode` has no functions");
     for (struct span word = next_word(p); fine && word.length > 0; word = next_word(p))
         fine = take_function_word(p, word, &said);
     fine = fine && settle_function(p, name, &said);
@@ -795,43 +846,8 @@ int bl_profile_parse(const char *text, size_t length, const struct bl_profile_si
     return p.errors;
 }
 
-/* ---- what the shim asks at a call ------------------------------------------------------------ */
-
-static bool matches_one(const char *pattern, size_t length, const char *name)
-{
-    /* the usual two-pointer walk: on a mismatch the latest `*` takes one byte more */
-    const char *end = pattern + length;
-    const char *star = NULL;
-    const char *retry = NULL;
-    while (*name) {
-        if (pattern < end && *pattern == '*') {
-            star = ++pattern;
-            retry = name;
-        } else if (pattern < end && *pattern == *name) {
-            pattern++;
-            name++;
-        } else if (star) {
-            pattern = star;
-            name = ++retry;
-        } else {
-            return false;
-        }
-    }
-    while (pattern < end && *pattern == '*')
-        pattern++;
-    return pattern == end;
-}
-
-bool bl_profile_matches(const char *patterns, const char *file_name)
-{
-    while (*patterns) {
-        size_t length = strcspn(patterns, " ");
-        if (length > 0 && matches_one(patterns, length, file_name))
-            return true;
-        patterns += length + strspn(patterns + length, " ");
-    }
-    return false;
-}
+/* ---- the patterns of a file -------------------------------------------------------------------
+ */
 
 bool bl_profile_names(const char *text, size_t length, bl_profile_names_fn *is_there, void *context)
 {
@@ -850,62 +866,4 @@ bool bl_profile_names(const char *text, size_t length, bl_profile_names_fn *is_t
         }
     }
     return false;
-}
-
-bool bl_profile_matches_one(const char *pattern, size_t length, const char *file_name)
-{
-    return matches_one(pattern, length, file_name);
-}
-
-static uint64_t load(uint64_t address, unsigned width)
-{
-    uint64_t value = 0; /* little-endian: the low bytes come first */
-    memcpy(&value, (const void *)(uintptr_t)address, width); // NOLINT(performance-no-int-to-ptr)
-    return value;
-}
-
-static uint64_t argument(const struct bl_profile_call *call, int64_t number)
-{
-    return number <= 6 ? call->args[number - 1] : call->stack_args[number - 7];
-}
-
-static uint64_t low_bytes(uint64_t value, unsigned width)
-{
-    return width == 0 || width >= 8 ? value : value & ((UINT64_C(1) << (8 * width)) - 1);
-}
-
-bool bl_profile_value(const struct bl_place *place, const struct bl_profile_call *call,
-                      uint64_t *ret_value)
-{
-    uint64_t value;
-    switch (place->where) {
-    case BL_WHERE_CONST:
-        *ret_value = (uint64_t)place->n;
-        return true;
-    case BL_WHERE_RESULT:
-        value = call->result;
-        break;
-    case BL_WHERE_ARG:
-        value = argument(call, place->n);
-        break;
-    case BL_WHERE_PRODUCT:
-        *ret_value = low_bytes(argument(call, place->n), place->width) *
-                     low_bytes(argument(call, place->m), place->width);
-        return true;
-    case BL_WHERE_FIELD:
-        if (call->handle == 0)
-            return false;
-        *ret_value = load(call->handle + (uint64_t)place->n, place->width);
-        return true;
-    case BL_WHERE_NONE:
-    default:
-        return false;
-    }
-    for (unsigned i = 0; i < place->derefs; i++) {
-        if (value == 0)
-            return false;
-        value = load(value, 8);
-    }
-    *ret_value = low_bytes(value, place->width);
-    return true;
 }

@@ -257,6 +257,7 @@ START_TEST(errors_name_the_line_the_column_and_what_is_accepted)
     refuse("class a\n" TAIL, 1, 7, "no `library` line");
     refuse(HEAD TAIL "own x\n", 5, 1, "must stand before the functions");
     refuse(HEAD TAIL HEAD TAIL, 5, 7, "stands twice");
+    refuse("class heap\nlibrary l\n" TAIL, 1, 7, "all heap blocks");
     refuse("class a\nlibrary\n" TAIL, 2, 8, "patterns are missing");
     refuse("class a\nlibrary /lib/liba.so\n" TAIL, 2, 9, "without its directory");
     refuse(HEAD "count 24 4\n" TAIL, 3, 7, "field:OFFSET:WIDTH");
@@ -275,7 +276,8 @@ START_TEST(errors_name_the_line_the_column_and_what_is_accepted)
     refuse(HEAD TAIL "retain r handle=7\n", 5, 17, "no such place");
     refuse(HEAD TAIL "retain r count=99999999999999999999\n", 5, 16, "no such quantity");
     refuse(HEAD TAIL "retain r count=\n", 5, 16, "no such quantity");
-    refuse(HEAD TAIL "retain r size=arg1*3\n", 5, 15, "no such quantity");
+    refuse(HEAD TAIL "resize r size=arg1*3\n", 5, 15, "no such quantity");
+    refuse(HEAD TAIL "resize r size=\n", 5, 15, "no such quantity: nothing (accepted");
     refuse(HEAD TAIL "retain r when=often\n", 5, 15, "accepted: zero, nonzero");
     refuse(HEAD TAIL "retain r null=maybe\n", 5, 15, "`ignored` or `unexpected`");
     refuse(HEAD TAIL "retain r stack-words=-1\n", 5, 22, "0 to 256");
@@ -292,6 +294,13 @@ END_TEST
 
 START_TEST(contradictions_are_errors)
 {
+    refuse(HEAD TAIL "retain r handle=arg1 handle=arg2\n", 5, 22, "a second `handle`");
+    refuse(HEAD TAIL "retain r null=ignored null=ignored\n", 5, 23, "a second `null`");
+    refuse(HEAD TAIL "retain r when=zero when=nonzero\n", 5, 25, "never holds together");
+    refuse(HEAD TAIL "retain r size=8\n", 5, 8, "size= is for");
+    refuse(HEAD TAIL "retain r\nrelease r\n", 6, 9, "stands twice in its class");
+    refuse(HEAD "count field:8:4\ncount field:8:4\n" TAIL, 4, 7, "a second `count`");
+    refuse(HEAD "bytecode\nalloc f\n", 4, 7, "has no functions");
     refuse(HEAD TAIL "retain r pre post\n", 5, 8, "`pre` and `post` both");
     refuse(HEAD TAIL "retain r pre when=zero\n", 5, 8, "cannot be `pre`");
     refuse(HEAD TAIL "replace r pre handle=*arg1\n", 5, 9, "cannot be `pre`");
