@@ -17,19 +17,22 @@ static const char *kind_name(enum bl_leak_kind kind)
     return names[kind];
 }
 
+static void free_entry(struct bl_baseline_entry *entry)
+{
+    for (size_t k = 0; k < entry->function_count; k++)
+        free(entry->functions[k]);
+    free(entry->functions);
+    free(entry->class_name);
+    free(entry->kind);
+    free(entry->blamed);
+    free(entry->verdict);
+    free(entry->module);
+}
+
 void bl_baseline_deinit(struct bl_baseline *baseline)
 {
-    for (size_t i = 0; i < baseline->count; i++) {
-        struct bl_baseline_entry *entry = &baseline->entries[i];
-        for (size_t k = 0; k < entry->function_count; k++)
-            free(entry->functions[k]);
-        free(entry->functions);
-        free(entry->class_name);
-        free(entry->kind);
-        free(entry->blamed);
-        free(entry->verdict);
-        free(entry->module);
-    }
+    for (size_t i = 0; i < baseline->count; i++)
+        free_entry(&baseline->entries[i]);
     free(baseline->entries);
     *baseline = (struct bl_baseline){.entries = NULL};
 }
@@ -86,6 +89,26 @@ static int read_entry(struct bl_baseline *baseline, const json_t *object, const 
     return 0;
 }
 
+/* What a merge left twice, once: the larger. */
+static void take_each_once(struct bl_baseline *baseline)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < baseline->count; i++) {
+        struct bl_baseline_entry *entry = &baseline->entries[i];
+        struct bl_baseline_entry *twin = baseline->entries;
+        while (twin < &baseline->entries[kept] && strcmp(twin->id, entry->id) != 0)
+            twin++;
+        if (twin == &baseline->entries[kept]) {
+            baseline->entries[kept++] = *entry;
+            continue;
+        }
+        twin->count = entry->count > twin->count ? entry->count : twin->count;
+        twin->bytes = entry->bytes > twin->bytes ? entry->bytes : twin->bytes;
+        free_entry(entry);
+    }
+    baseline->count = kept;
+}
+
 static int read_entries(struct bl_baseline *baseline, const json_t *root, const char *path,
                         struct bl_error *error)
 {
@@ -98,6 +121,7 @@ static int read_entries(struct bl_baseline *baseline, const json_t *root, const 
     for (size_t i = 0; i < json_array_size(list); i++)
         if (read_entry(baseline, json_array_get(list, i), path, error) < 0)
             return -1;
+    take_each_once(baseline);
     return 0;
 }
 
@@ -170,46 +194,78 @@ static bool is_above(uint64_t now, uint64_t known, double share, uint64_t more)
     return (double)now > (double)known * (1 + share) + (double)more;
 }
 
-static void match(struct bl_baseline_entry *entry, struct bl_leak *leak,
-                  const struct bl_tolerance *tolerance)
+static void judge(struct bl_leak *leak, const struct bl_tolerance *tolerance)
 {
-    entry->leak = leak;
-    if (leak->baseline == BL_LEAK_UNCHANGED || leak->baseline == BL_LEAK_GROWN) {
-        /* twice in the file after a merge */
-        leak->known_count = entry->count > leak->known_count ? entry->count : leak->known_count;
-        leak->known_bytes = entry->bytes > leak->known_bytes ? entry->bytes : leak->known_bytes;
-    } else {
-        leak->known_count = entry->count;
-        leak->known_bytes = entry->bytes;
-    }
     bool grew = is_above(leak->run_count, leak->known_count, tolerance->share, tolerance->count);
     leak->baseline = grew ? BL_LEAK_GROWN : BL_LEAK_UNCHANGED;
 }
 
-static bool is_alike(const struct bl_baseline_entry *entry, const struct bl_leak *leak)
+static void match(struct bl_baseline_entry *entry, struct bl_leak *leak,
+                  const struct bl_tolerance *tolerance)
+{
+    entry->leak = leak;
+    leak->known_count = entry->count;
+    leak->known_bytes = entry->bytes;
+    judge(leak, tolerance);
+}
+
+/* Also where the leak is more than what it was found to be before: what two functions leave is one
+ * leak once both are inlined into their caller. */
+static void match_alike(struct bl_baseline_entry *entry, struct bl_leak *leak,
+                        const struct bl_tolerance *tolerance)
+{
+    entry->leak = leak;
+    entry->is_alike = true;
+    leak->is_alike = true;
+    leak->known_count += entry->count;
+    leak->known_bytes += entry->bytes;
+    judge(leak, tolerance);
+}
+
+static bool is_alike(const struct bl_baseline_entry *entry, const struct bl_leak *leak,
+                     size_t difference)
 {
     if (strcmp(entry->class_name, leak->class_name) != 0 ||
         strcmp(entry->kind, kind_name(leak->kind)) != 0 ||
         strcmp(entry->blamed, bl_leak_op_name(leak->op)) != 0)
         return false;
     return bl_identity_is_alike((const char *const *)entry->functions, entry->function_count,
-                                leak->functions, leak->function_count);
+                                leak->functions, leak->function_count, difference);
 }
 
 /* Only where it is the one and only that it can be. */
 static struct bl_leak *find_alike(const struct bl_baseline_entry *entry,
-                                  const struct bl_leaks *leaks)
+                                  const struct bl_leaks *leaks, size_t difference)
 {
     struct bl_leak *found = NULL;
     for (size_t i = 0; i < bl_leaks_count(leaks); i++) {
         struct bl_leak *leak = bl_leaks_at(leaks, i);
-        if (leak->baseline != BL_LEAK_NEW || !is_alike(entry, leak))
+        bool is_open =
+            leak->baseline == BL_LEAK_NEW || (leak->baseline == BL_LEAK_GROWN && leak->is_alike);
+        if (!is_open || !is_alike(entry, leak, difference))
             continue;
         if (found)
             return NULL;
         found = leak;
     }
     return found;
+}
+
+/* Once one is known, it may be clear which another one is. */
+static void find_all_alike(struct bl_baseline *baseline, const struct bl_leaks *leaks,
+                           const struct bl_tolerance *tolerance, size_t difference)
+{
+    bool found = true;
+    while (found) {
+        found = false;
+        for (size_t k = 0; k < baseline->count; k++) {
+            struct bl_baseline_entry *entry = &baseline->entries[k];
+            struct bl_leak *leak = entry->leak ? NULL : find_alike(entry, leaks, difference);
+            if (leak)
+                match_alike(entry, leak, tolerance);
+            found = found || leak;
+        }
+    }
 }
 
 void bl_baseline_compare(struct bl_baseline *baseline, const struct bl_leaks *leaks,
@@ -222,14 +278,8 @@ void bl_baseline_compare(struct bl_baseline *baseline, const struct bl_leaks *le
             if (strcmp(baseline->entries[k].id, leak->id) == 0)
                 match(&baseline->entries[k], leak, tolerance);
     }
-    for (size_t k = 0; k < baseline->count; k++) {
-        struct bl_leak *leak =
-            baseline->entries[k].leak ? NULL : find_alike(&baseline->entries[k], leaks);
-        if (!leak)
-            continue;
-        match(&baseline->entries[k], leak, tolerance);
-        baseline->entries[k].is_alike = true;
-    }
+    for (size_t difference = 0; difference <= BL_IDENTITY_DIFFERENCE; difference++)
+        find_all_alike(baseline, leaks, tolerance, difference);
 }
 
 static json_t *make_entry(const struct bl_leak *leak)

@@ -175,11 +175,11 @@ static bool is_within(const char *const *a, size_t a_count, const char *const *b
 }
 
 bool bl_identity_is_alike(const char *const *a, size_t a_count, const char *const *b,
-                          size_t b_count)
+                          size_t b_count, size_t difference)
 {
     const char *const *shorter = a_count < b_count ? a : b;
     const char *const *longer = a_count < b_count ? b : a;
     size_t less = a_count < b_count ? a_count : b_count;
     size_t more = a_count < b_count ? b_count : a_count;
-    return less > 0 && more - less <= 2 && is_within(shorter, less, longer, more);
+    return less > 0 && more - less == difference && is_within(shorter, less, longer, more);
 }

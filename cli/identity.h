@@ -37,8 +37,11 @@ void bl_identity_make(struct bl_leaks *leaks, struct bl_leak *leak);
 /* 64 bits of a key in hexadecimal. */
 void bl_identity_hash(const char *key, char out[17]);
 
-/* Can two chains be one path, compiled in two ways? */
+/* So many functions may be missing in one of two chains of one path. */
+#define BL_IDENTITY_DIFFERENCE 2u
+
+/* Can two chains be one path, compiled in two ways, with so many more functions in one? */
 bool bl_identity_is_alike(const char *const *a, size_t a_count, const char *const *b,
-                          size_t b_count);
+                          size_t b_count, size_t difference);
 
 #endif

@@ -110,6 +110,7 @@ struct bl_leak {
     enum bl_leak_baseline baseline;
     uint64_t known_count; /* in the baseline */
     uint64_t known_bytes;
+    bool is_alike; /* known by a similar path only */
 };
 
 enum bl_process_end { BL_PROCESS_END_EXIT, BL_PROCESS_END_SIGNAL, BL_PROCESS_END_RUNS_ON };

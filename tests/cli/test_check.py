@@ -867,6 +867,33 @@ class Baseline(CheckTest):
         self.run_with(PROGRAMS / 'check_before', 'lose', '5', '10', 'other', '1', '10')
         self.assertNotIn('fixed', self.done.stderr)
 
+    def test_without_debug_information_each_leak_is_the_most_like_one_of_the_baseline(self):
+        text = ('#include <stdlib.h>\n#include <string.h>\n#define APART __attribute__((noinline))\n'
+                'static char *make(int n) { char *p = malloc(n); p[0] = 1; return p; }\n'
+                'APART void lose_a(void) { char *volatile p = make(40); p = NULL; }\n'
+                'APART void lose_b(void) { char *volatile p = make(41); p = NULL; }\n'
+                'static void lose_c(void) { char *volatile p = make(42); p = NULL; }\n'
+                'static void lose_d(void) { char *volatile p = make(43); p = NULL; }\n'
+                'APART void lose_new(void) { char *volatile p = make(44); p = NULL; }\n'
+                'APART void wipe(void) { volatile char s[16384]; memset((char *)s, 0, sizeof(s)); }\n'
+                'int main(int argc, char **argv) { if (!FIXED) lose_a(); lose_b(); lose_c(); lose_d();\n'
+                '    if (argc > 1) lose_new(); wipe(); return 0; }\n')
+
+        def run(flags, *arguments, fixed=0, **more):
+            subprocess.run(['gcc', '-w', *flags, f'-DFIXED={fixed}', '-x', 'c', '-', '-o', self.home / 'program'],
+                           check=True, text=True, input=text)
+            return self.run_with(self.home / 'program', *arguments, **more)
+
+        self.assertEqual(len(run(['-g', '-O0'], options=['--update-baseline'])['groups']), 4)
+        # lose_c, lose_d and make leave no trace here, and what the two lose is one leak of main
+        result = run(['-O2'])
+        self.assertEqual({tuple(g['functions']): g['baseline'] for g in result['groups']},
+                         {('lose_a', 'main'): 'unchanged', ('lose_b', 'main'): 'unchanged', ('main',): 'unchanged'})
+        self.assertEqual(result['fixed'], [])
+        new, = [g for g in run(['-O2'], 'more', code=23)['groups'] if g['fate'] == 'fails']
+        self.assertEqual((new['functions'][0], new['baseline']), ('lose_new', 'new'))
+        self.assertEqual(len(run(['-O2'], fixed=1)['fixed']), 1)
+
 
 if __name__ == '__main__':
     main()
