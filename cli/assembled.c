@@ -87,6 +87,11 @@ size_t bl_assembled_find(const struct bl_reader *reader, uint32_t frame, bool an
     return stored;
 }
 
+const char *bl_assembled_label(const struct bl_assembled *assembled)
+{
+    return assembled->is_of_source ? "assembled behind" : "assembled at";
+}
+
 void bl_assembled_text(const struct bl_reader *reader, const struct bl_assembled *assembled,
                        char *out, size_t size)
 {

@@ -26,6 +26,9 @@ size_t bl_assembled_find(const struct bl_reader *reader, uint32_t frame, bool an
                          struct bl_assembled out[BL_ASSEMBLED_MAX], uint64_t *ret_all,
                          size_t *ret_others);
 
+/* "assembled at", or "assembled behind" of what the operator before it says. */
+const char *bl_assembled_label(const struct bl_assembled *assembled);
+
 /* "Flux.map, app.Main.chain(Main.java:12)", or `checkpoint("name")`: printable, cut to fit. */
 void bl_assembled_text(const struct bl_reader *reader, const struct bl_assembled *assembled,
                        char *out, size_t size);

@@ -1,6 +1,7 @@
 #include "render_diff.h"
 
 #include "direct.h"
+#include "pen.h"
 #include "render_parts.h"
 #include "text.h"
 
@@ -443,6 +444,8 @@ static void write_place(const struct pen *pen, const struct bl_diff_row *row)
     fprintf(pen->out, "     %s%s\n", where_text(part->group->finding),
             side == 0 ? " (as in A)" : "");
     bl_render_text_callers(pen->out, &pen->view->sides[side], frame, STACK_LINES);
+    struct bl_pen report_pen = bl_pen_of(pen->out, &pen->view->sides[side]);
+    bl_render_text_assembled(&report_pen, part->group);
     if (part->groups > 1)
         fprintf(pen->out, "     %sand at %s more place%s in it%s\n", style(pen, BL_STYLE_DIM),
                 bl_text_count(count, part->groups - 1), part->groups == 2 ? "" : "s",

@@ -99,6 +99,7 @@ static json_t *make_row(const struct bl_diff_view *view, const struct bl_diff_ro
     json_object_set_new(
         object, "frames",
         bl_render_json_frames(&view->sides[side], by_site ? group->site : group->stack));
+    json_object_set_new(object, "assembled", bl_render_json_assembled(&view->sides[side], group));
     json_object_set_new(object, "key", bl_render_json_key(&view->sides[side], group));
     return object;
 }

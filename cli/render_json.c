@@ -179,8 +179,7 @@ static json_t *make_growth_evidence(const struct bl_group *group)
     return json_pack("{s:n, s:n, s:s}", "leaked", "completed", "text", text);
 }
 
-/* What the reactive chain of a stack says of itself. */
-static json_t *make_assembled(const struct bl_view *view, const struct bl_group *group)
+json_t *bl_render_json_assembled(const struct bl_view *view, const struct bl_group *group)
 {
     struct bl_assembled assembled[BL_ASSEMBLED_MAX];
     char text[512];
@@ -216,7 +215,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
                   is_growing ? bl_render_json_frames(view, group->stack) : json_array()));
     json_object_set_new(object, "alloc",
                         json_pack("{s:o}", "frames", bl_render_json_frames(view, group->stack)));
-    json_object_set_new(object, "assembled", make_assembled(view, group));
+    json_object_set_new(object, "assembled", bl_render_json_assembled(view, group));
     json_object_set_new(object, "acquires", json_array());
     json_object_set_new(object, "releases", make_endings(view, group->siblings));
     json_object_set_new(object, "evidence", make_growth_evidence(group));
@@ -311,7 +310,7 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_object_set_new(
         object, "alloc",
         json_pack("{s:o}", "frames", bl_render_json_frames(view, finding->alloc_frame)));
-    json_object_set_new(object, "assembled", make_assembled(view, group));
+    json_object_set_new(object, "assembled", bl_render_json_assembled(view, group));
     json_object_set_new(object, "acquires", make_references(view, finding, true));
     json_object_set_new(object, "releases", make_references(view, finding, false));
     json_object_set_new(object, "evidence", make_evidence(group));

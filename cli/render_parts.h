@@ -24,6 +24,8 @@ void bl_render_text_frames(const struct bl_pen *pen, uint32_t stack, bool folds_
  * comes after goes to the next line. */
 void bl_render_text_line(const struct bl_pen *pen, const char *label, const char *before,
                          uint32_t frame, const char *after);
+/* Under a stack: what its reactive chain says of itself; nothing where it says nothing. */
+void bl_render_text_assembled(const struct bl_pen *pen, const struct bl_group *group);
 /* The first line of a report. */
 void bl_render_text_title(FILE *out, const struct bl_view *view);
 /* All frames of a stack, a line each. */
@@ -79,6 +81,7 @@ void bl_render_json_held_by(json_t *object, const struct bl_view *view,
 json_t *bl_render_json_process(const struct bl_view *view);
 json_t *bl_render_json_frames(const struct bl_view *view, uint32_t stack);
 json_t *bl_render_json_key(const struct bl_view *view, const struct bl_group *group);
+json_t *bl_render_json_assembled(const struct bl_view *view, const struct bl_group *group);
 json_t *bl_render_json_growth(const struct bl_growth *growth); /* NULL: not followed */
 json_t *bl_render_json_place(const struct bl_view *view, uint32_t frame);
 

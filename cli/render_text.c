@@ -97,8 +97,7 @@ static void write_group_title(const struct bl_pen *to, size_t index)
     bl_pen_end(&line);
 }
 
-/* Under a stack: what its reactive chain says of itself. */
-static void write_assembled(const struct bl_pen *pen, const struct bl_group *group)
+void bl_render_text_assembled(const struct bl_pen *pen, const struct bl_group *group)
 {
     struct bl_assembled assembled[BL_ASSEMBLED_MAX];
     char text[512];
@@ -111,7 +110,7 @@ static void write_assembled(const struct bl_pen *pen, const struct bl_group *gro
     size_t count = bl_assembled_find(pen->view->reader, group->stack, group->stack_count > 1,
                                      assembled, &all, &others);
     for (size_t i = 0; i < count; i++) {
-        const char *label = assembled[i].is_of_source ? "assembled behind" : "assembled at";
+        const char *label = bl_assembled_label(&assembled[i]);
         bool is_same = i > 0 && assembled[i].is_of_source == assembled[i - 1].is_of_source;
         bl_assembled_text(pen->view->reader, &assembled[i], text, sizeof(text));
         snprintf(asked, sizeof(asked), " (%s of %s events asked)",
@@ -145,7 +144,7 @@ static void write_group(const struct bl_pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 bl_pen_style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", bl_pen_style(pen, BL_STYLE_PLAIN));
-    write_assembled(pen, group);
+    bl_render_text_assembled(pen, group);
     bl_render_text_growing(pen->out, group->growth);
     bl_render_text_held_by(pen, group);
     if (group->siblings)
@@ -300,7 +299,7 @@ static void write_finding(const struct bl_pen *pen, size_t index)
         fprintf(pen->out, "     %sand through %s more stack%s (--group stack shows each)%s\n",
                 bl_pen_style(pen, BL_STYLE_DIM), bl_text_count(count, group->stack_count - 1),
                 group->stack_count == 2 ? "" : "s", bl_pen_style(pen, BL_STYLE_PLAIN));
-    write_assembled(pen, group);
+    bl_render_text_assembled(pen, group);
     bl_render_text_growing(pen->out, group->growth);
     if (is_judged) {
         write_more(pen, finding);

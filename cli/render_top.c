@@ -626,6 +626,40 @@ static void write_stack(struct page *page, const struct bl_top_detail *detail, s
     }
 }
 
+/* "assembled at  Flux.map, app.Orders.route(Orders.java:25)  22 of 31 asked" */
+static void write_assembled(struct page *page, const struct bl_top_detail *detail)
+{
+    for (size_t i = 0; i < detail->assembled_count; i++) {
+        const struct bl_top_assembled *assembled = &detail->assembled[i];
+        char number[BL_TEXT_NUMBER];
+        char sum[BL_TEXT_NUMBER];
+        char asked[2 * BL_TEXT_NUMBER + 16];
+        char fitted[sizeof(assembled->text)];
+        snprintf(asked, sizeof(asked), "  %s of %s asked",
+                 bl_text_count(number, assembled->said.count), bl_text_count(sum, detail->asked));
+        size_t column = 2 + strlen("assembled behind") + 2;
+        size_t used = column + strlen(asked);
+        bl_text_fit(fitted, sizeof(fitted), assembled->text,
+                    page->width > used + 12 ? page->width - used : 0, false);
+        put(page, 2, BL_STYLE_DIM, bl_assembled_label(&assembled->said));
+        put(page, column, BL_STYLE_PLAIN, fitted);
+        put(page, column + bl_text_width(fitted), BL_STYLE_DIM, asked);
+        page->row++;
+    }
+    if (detail->assembled_others > 0) {
+        char text[64];
+        snprintf(text, sizeof(text), "and %zu more", detail->assembled_others);
+        put(page, 2, BL_STYLE_DIM, text);
+        page->row++;
+    }
+}
+
+/* Rows that it takes. */
+static size_t assembled_rows(const struct bl_top_detail *detail)
+{
+    return detail->assembled_count + (detail->assembled_others > 0);
+}
+
 static void write_chart(struct page *page, const struct bl_top_detail *detail, size_t height)
 {
     const struct bl_top_frame *frame = page->frame;
@@ -690,9 +724,11 @@ static void write_detail(struct page *page)
     } else {
         bool is_place = detail->stack_count > 0;
         write_detail_head(page, detail);
-        size_t room = height > page->row + 14 ? height - page->row - 14 : 4;
+        size_t taken = page->row + 14 + assembled_rows(detail);
+        size_t room = height > taken ? height - taken : 4;
         if (is_place)
             write_stack(page, detail, room);
+        write_assembled(page, detail);
         write_history(page, detail);
     }
     write_keys(page, "q quit  esc back  up/down scroll  w time  p pause  d dump  m mark");

@@ -554,6 +554,21 @@ static int add_stack(const struct builder *builder, struct bl_top_detail *detail
     return 0;
 }
 
+/* any_caller: the row is of several stacks that end at this frame's place */
+static void add_assembled(const struct builder *builder, struct bl_top_detail *detail,
+                          uint32_t stack, bool any_caller)
+{
+    const struct bl_reader *reader = builder->view.reader;
+    struct bl_assembled found[BL_ASSEMBLED_MAX];
+    detail->assembled_count = bl_assembled_find(reader, stack, any_caller, found, &detail->asked,
+                                                &detail->assembled_others);
+    for (size_t i = 0; i < detail->assembled_count; i++) {
+        struct bl_top_assembled *assembled = &detail->assembled[i];
+        assembled->said = found[i];
+        bl_assembled_text(reader, &found[i], assembled->text, sizeof(assembled->text));
+    }
+}
+
 static const struct bl_line *line_of(const struct builder *builder, uint32_t number)
 {
     const struct bl_series_set *set = builder->looker->reading.set;
@@ -612,6 +627,8 @@ static int add_detail(struct builder *builder)
     detail->row.key = builder->wish->detail;
     if (!row)
         return 0;
+    uint32_t stack = row->stack;
+    bool any_caller = true;
     detail->is_there = true;
     detail->row = *row;
     for (size_t i = 0; i < looker->found_count; i++) {
@@ -620,8 +637,11 @@ static int add_detail(struct builder *builder)
             continue;
         memcpy(detail->text, found->finding.text, sizeof(detail->text));
         memcpy(detail->note, found->finding.note, sizeof(detail->note));
+        stack = found->group.stack;
+        any_caller = found->group.stack_count > 1;
         break;
     }
+    add_assembled(builder, detail, stack, any_caller);
     return add_stack(builder, detail) < 0 || add_history(builder, detail) < 0 ? -1 : 0;
 }
 

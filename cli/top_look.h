@@ -15,6 +15,7 @@
 #ifndef BL_TOP_LOOK_H
 #define BL_TOP_LOOK_H
 
+#include "assembled.h"
 #include "direct.h"
 #include "error.h"
 #include "model.h"
@@ -66,6 +67,12 @@ struct bl_top_stack_line {
     char where[256];
 };
 
+/* What the reactive chain of a place says of itself. */
+struct bl_top_assembled {
+    struct bl_assembled said;
+    char text[320];
+};
+
 /* Of one row, all there is. */
 struct bl_top_detail {
     struct bl_top_row row;
@@ -74,6 +81,10 @@ struct bl_top_detail {
     char note[192];
     struct bl_top_stack_line *stack;
     size_t stack_count;
+    struct bl_top_assembled assembled[BL_ASSEMBLED_MAX]; /* most frequent first */
+    size_t assembled_count;
+    size_t assembled_others; /* left out */
+    uint64_t asked;          /* events that were asked for it */
     struct bl_point *points; /* of the window */
     size_t point_count;
     uint64_t followed_ns; /* for how long */

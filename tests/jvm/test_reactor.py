@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Reactive chains: no stack has a line of the code that assembled them, and what Reactor was asked to
 remember of it is told with the verdict. With the Reactor of the incident's release, and a current one."""
+import json
 import os
 import subprocess
 import sys
 import tempfile
 
-from test_proxy import CACHE, CLI, HERE, SHIM, Tap, accusations, maven, report, summary
+from test_proxy import CACHE, CLI, HERE, SHIM, Tap, accusations, maven, report, summary, wait_for
 
 SOURCES = HERE / "reactor"
 FILE = SOURCES / "chains" / "Chains.java"
@@ -33,23 +34,26 @@ TOLD = {
 }
 
 
-def check(tap, mode, version):
+def cli(directory, *arguments):
+    return subprocess.run([str(CLI), *map(str, arguments)], env={**os.environ, "BUFLEAK_DIR": directory},
+                          capture_output=True, text=True, timeout=60).stdout
+
+
+def check(tap, mode, version, directory):
+    """Returns the program's process, whose ledger is in the directory."""
     what = f"Reactor {version}, {mode}"
     libs = maven.libraries(SOURCES / "pom.xml", CACHE, **{"reactor.version": version})
     classes = maven.compiled(SOURCES / "chains", libs, CACHE, 8)
-    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
-        env = {**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
-               "BUFLEAK_OPTIONS": "quiet=1:java_check=1"}
-        program = subprocess.Popen(["java", "-Xmx256m", "-Xcheck:jni", "-cp", maven.class_path(classes, libs),
-                                    "chains.Chains", mode, str(BODIES)], env=env, text=True,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL)
-        said, _ = program.communicate(timeout=120)
-        tap.equal((program.returncode, said), (0, ""), f"{what}: the program ends, nothing is said of JNI")
-        found = report(directory, program.pid)
-        text = subprocess.run([str(CLI), "report", "--class", "netty-bytebuf", str(program.pid)],
-                              env=env | {"LD_PRELOAD": ""}, capture_output=True, text=True,
-                              timeout=60).stdout
+    env = {**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
+           "BUFLEAK_OPTIONS": "quiet=1:java_check=1"}
+    program = subprocess.Popen(["java", "-Xmx256m", "-Xcheck:jni", "-cp", maven.class_path(classes, libs),
+                                "chains.Chains", mode, str(BODIES)], env=env, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    said, _ = program.communicate(timeout=120)
+    tap.equal((program.returncode, said), (0, ""), f"{what}: the program ends, nothing is said of JNI")
+    found = report(directory, program.pid)
+    text = cli(directory, "report", "--class", "netty-bytebuf", program.pid)
     groups = [g for g in accusations(found) if g["class"] == "netty-bytebuf"]
     told = {(a["of"], a["text"]) for g in groups for a in g["assembled"]}
     tap.claim(sum(g["count"] for g in groups) == len(ROUTES) * BODIES,
@@ -61,6 +65,40 @@ def check(tap, mode, version):
     tap.claim(stacks["checked"] > BODIES and stacks["wrong"] == 0, f"{what}: no recognised stack was wrong",
               stacks)
     tap.equal(found["losses"]["assemblies_dropped"], 0, f"{what}: all that was said is kept")
+    return program.pid
+
+
+def check_compared(tap, directory, before, after):
+    """A comparison names them where it shows a place."""
+    pids = ("--class", "netty-bytebuf", before, after)
+    groups = json.loads(cli(directory, "diff", "--format", "json", *pids))["groups"]
+    told = {a["text"] for g in groups if g["frames_of"] == "b" for a in g["assembled"]}
+    lines = {line for _, line in TOLD["debug"]}
+    tap.equal(told, lines, "diff: what the later one has is told with who assembled it")
+    text = cli(directory, "diff", *pids)
+    # what is unchanged between the two is not shown there
+    tap.claim(any(f"assembled at           {line}" in text for line in lines), "diff: and told to people", text)
+
+
+def check_watched(tap, directory, pid):
+    """The live view names them where it shows a place by itself."""
+    env = {**os.environ, "BUFLEAK_DIR": directory, "LC_ALL": "C.UTF-8"}
+    tmux = ["tmux", "-S", f"{directory}/tmux", "-f", "/dev/null"]
+
+    def screen_with(text):
+        shown = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True, check=True,
+                               timeout=60).stdout
+        return shown if text in shown else None
+    subprocess.run([*tmux, "new-session", "-d", "-x", "160", "-y", "50",
+                    f"{CLI} top --class netty-bytebuf {pid}; exec cat"], env=env, check=True, timeout=60)
+    try:
+        wait_for(lambda: screen_with("missing release"), "the verdicts on the screen", 30)
+        subprocess.run([*tmux, "send-keys", "Enter"], check=True, timeout=60)
+        shown = wait_for(lambda: screen_with("assembled at"), "the place on the screen", 30)
+        tap.claim(any(line in shown for _, line in TOLD["debug"]),
+                  "top: a place is shown with who assembled it", shown)
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False, timeout=60)
 
 
 def check_command(tap, version):
@@ -81,8 +119,11 @@ def main():
     tap = Tap()
     try:
         for version in REACTOR:
-            for mode in TOLD:
-                check(tap, mode, version)
+            with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+                pids = {mode: check(tap, mode, version, directory) for mode in TOLD}
+                if version == REACTOR[-1]:
+                    check_compared(tap, directory, pids["none"], pids["debug"])
+                    check_watched(tap, directory, pids["debug"])
         check_command(tap, REACTOR[-1])
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
