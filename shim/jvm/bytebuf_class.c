@@ -41,36 +41,40 @@ static const struct known_class {
     const char *method; /* that is given the memory, or the other buffer */
     const char *type;   /* its beginning */
     enum size_of size;
-    uint8_t variable; /* the one to tell; INT: 0 = to be found by the type */
+    uint8_t variable;     /* the one to tell; INT: 0 = to be found by the type */
+    const char *at_first; /* the method's name in versions that have none of that */
 } known_classes[] = {
-    {PACKAGE "AbstractReferenceCountedByteBuf", BL_BYTEBUF_COUNTING, NULL, NULL, SIZE_NONE, 0},
+    {PACKAGE "AbstractReferenceCountedByteBuf", BL_BYTEBUF_COUNTING, NULL, NULL, SIZE_NONE, 0,
+     NULL},
     /* chunk, [buffer,] handle, offset, length … */
-    {PACKAGE "PooledByteBuf", BL_BYTEBUF_SIZING, "init0", "(", SIZE_INT, 0},
-    {PACKAGE "UnpooledHeapByteBuf", BL_BYTEBUF_SIZING, "setArray", "([B)V", SIZE_ARRAY, 1},
+    {PACKAGE "PooledByteBuf", BL_BYTEBUF_SIZING, "init0", "(", SIZE_INT, 0, "init"},
+    {PACKAGE "UnpooledHeapByteBuf", BL_BYTEBUF_SIZING, "setArray", "([B)V", SIZE_ARRAY, 1, NULL},
     {PACKAGE "UnpooledDirectByteBuf", BL_BYTEBUF_SIZING, "setByteBuffer", "(Ljava/nio/ByteBuffer;",
-     SIZE_BUFFER, 1},
+     SIZE_BUFFER, 1, NULL},
     /* before 4.1.17 the unsafe ones were no kind of the former */
     {PACKAGE "UnpooledUnsafeDirectByteBuf", BL_BYTEBUF_SIZING, "setByteBuffer",
-     "(Ljava/nio/ByteBuffer;", SIZE_BUFFER, 1},
+     "(Ljava/nio/ByteBuffer;", SIZE_BUFFER, 1, NULL},
     /* unwrapped, chunk, reader, writer, start, length … */
     {PACKAGE "AdaptivePoolingAllocator$AdaptiveByteBuf", BL_BYTEBUF_SIZING, "init", "(", SIZE_INT,
-     6},
-    {PACKAGE "CompositeByteBuf", BL_BYTEBUF_HOLDING, "newComponent", "(L", SIZE_NONE, 1},
+     6, NULL},
+    {PACKAGE "CompositeByteBuf", BL_BYTEBUF_HOLDING, "newComponent", "(L", SIZE_NONE, 1, NULL},
     /* unwrapped, wrapped … */
-    {PACKAGE "AbstractPooledDerivedByteBuf", BL_BYTEBUF_DERIVING, "init", "(L", SIZE_NONE, 2},
+    {PACKAGE "AbstractPooledDerivedByteBuf", BL_BYTEBUF_DERIVING, "init", "(L", SIZE_NONE, 2, NULL},
     {"netty/handler/codec/http/HttpRequestDecoder", BL_BYTEBUF_SERVING, "createMessage",
-     "([Ljava/lang/String;)", SIZE_NONE, 0},
-    {"netty/util/internal/OutOfDirectMemoryError", BL_BYTEBUF_FAILING, "<init>", "(", SIZE_NONE, 0},
-    {REACTOR "Subscriber", BL_BYTEBUF_PASSED, NULL, NULL, SIZE_NONE, 0},
-    {REACTOR "ConditionalSubscriber", BL_BYTEBUF_PASSED, NULL, NULL, SIZE_NONE, 0},
+     "([Ljava/lang/String;)", SIZE_NONE, 0, NULL},
+    {"netty/util/internal/OutOfDirectMemoryError", BL_BYTEBUF_FAILING, "<init>", "(", SIZE_NONE, 0,
+     NULL},
+    {REACTOR "Subscriber", BL_BYTEBUF_PASSED, NULL, NULL, SIZE_NONE, 0, NULL},
+    {REACTOR "ConditionalSubscriber", BL_BYTEBUF_PASSED, NULL, NULL, SIZE_NONE, 0, NULL},
 };
 
 struct rewriting {
     struct bl_classfile *class;
     const struct known_class *known;
-    uint16_t id;      /* field */
-    uint16_t born;    /* methods */
-    uint16_t counted; /* of the three */
+    const char *method; /* of the class, that tells */
+    uint16_t id;        /* field */
+    uint16_t born;      /* methods */
+    uint16_t counted;   /* of the three */
     uint16_t told;
     uint16_t remaining;
     uint16_t cleaned; /* the cleaner's buffer() */
@@ -181,14 +185,21 @@ static size_t counting_prefix(struct rewriting *r, struct bl_classfile_text name
     return change_count(r, is_release, has_number, out);
 }
 
+/* The last character of the name of a class that begins here, else where it was. */
+static size_t end_of_name(struct bl_classfile_text type, size_t at)
+{
+    if (at < type.length && type.text[at] == 'L')
+        while (at < type.length && type.text[at] != ';')
+            at++;
+    return at;
+}
+
 /* The second int after the first long: its variable. Long takes two, and so does `this` one. */
 static uint8_t variable_of_length(struct bl_classfile_text type)
 {
     uint8_t variable = 1;
     for (size_t i = 1; i < type.length && type.text[i] != ')'; i++) {
-        if (type.text[i] == 'L')
-            while (i < type.length && type.text[i] != ';')
-                i++;
+        i = end_of_name(type, i);
         if (i < type.length && type.text[i] == 'J') {
             bool fits = i + 2 < type.length && memcmp(type.text + i + 1, "II", 2) == 0;
             return fits ? (uint8_t)(variable + 3) : 0;
@@ -196,6 +207,34 @@ static uint8_t variable_of_length(struct bl_classfile_text type)
         variable++;
     }
     return 0;
+}
+
+/* The type of what a variable has when the method is called, 'L', '[', 'I' …; 0: nothing. */
+static char type_of_variable(struct bl_classfile_text type, uint8_t variable)
+{
+    uint8_t at = 1;
+    for (size_t i = 1; i < type.length && type.text[i] != ')' && at <= variable; i++) {
+        char begin = type.text[i];
+        while (i < type.length && type.text[i] == '[')
+            i++;
+        i = end_of_name(type, i);
+        if (at == variable)
+            return begin;
+        at = (uint8_t)(at + (begin == 'J' || begin == 'D' ? 2 : 1));
+    }
+    return 0;
+}
+
+/* Which variable has what is to be told; 0: none. The same method has other parameters in other
+ * versions, and a class with the wrong one would be refused when it is used. */
+static uint8_t variable_to_tell(const struct known_class *known, struct bl_classfile_text type)
+{
+    char wanted = known->size == SIZE_INT ? 'I' : known->size == SIZE_ARRAY ? '[' : 'L';
+    uint8_t variable = known->variable ? known->variable : variable_of_length(type);
+    if (variable && type_of_variable(type, variable) == wanted)
+        return variable;
+    /* at first a derived buffer was given the one that it is of, and no other */
+    return known->kind == BL_BYTEBUF_DERIVING && type_of_variable(type, 1) == wanted ? 1 : 0;
 }
 
 /* noted() */
@@ -238,16 +277,16 @@ static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text
                              struct bl_classfile_text type, uint8_t *out)
 {
     const struct known_class *known = r->known;
-    uint8_t variable = known->variable;
     if (known->kind == BL_BYTEBUF_PASSED)
         return passing_prefix(r, name, out);
     bool is_cleaner = known->size == SIZE_BUFFER && is_given_cleaner(r, type);
-    if (!bl_classfile_text_is(name, known->method) ||
+    if (!bl_classfile_text_is(name, r->method) ||
         !(is_cleaner || bl_classfile_text_begins(type, known->type)))
         return 0;
     if (notes(known->kind))
         return noting_prefix(r, out);
-    if (variable == 0 && (variable = variable_of_length(type)) == 0)
+    uint8_t variable = variable_to_tell(known, type);
+    if (variable == 0)
         return 0;
     size_t at = put_op(out, 0, ALOAD_0);
     at = put_op(out, at, known->size == SIZE_INT ? ILOAD : ALOAD);
@@ -354,6 +393,13 @@ static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
     return length;
 }
 
+/* A class has the names of its methods as text. */
+static const char *method_that_tells(const struct known_class *known, const void *in, size_t length)
+{
+    bool is_there = known->method && memmem(in, length, known->method, strlen(known->method));
+    return known->at_first && !is_there ? known->at_first : known->method;
+}
+
 /* By an agent that shows its work to others before us. */
 static bool is_rewritten(const void *in, size_t length)
 {
@@ -371,6 +417,8 @@ size_t bl_bytebuf_rewrite(const void *in, size_t length, uint32_t *offsets, uint
         return 0;
     if (bl_classfile_parse(&class, in, length, offsets)) {
         r.known = find_known(class.name.text, class.name.length);
+        if (r.known)
+            r.method = method_that_tells(r.known, in, length);
         if (!r.known)
             class.why = "its name is another one";
         else

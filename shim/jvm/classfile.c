@@ -26,6 +26,7 @@ enum {
 #define MAGIC           0xcafebabeu
 #define CONSTANTS_MAX   65535u
 #define CODE_MAX        65535u
+#define ACC_STATIC      0x0008u
 #define PREFIX_STACK    8u /* words of operand stack that a prefix may use */
 #define FRAME_SAME_MAX  63u
 #define FRAME_ITEM_MAX  127u
@@ -544,12 +545,15 @@ static bool copy_methods(const struct bl_classfile *c, struct source *s, struct 
     uint32_t count = take_2(s);
     put_2(out, count + (uint32_t)edit->method_count);
     for (uint32_t i = 0; i < count && !s->broken; i++) {
-        put_2(out, take_2(s)); /* access */
+        uint16_t access = take_2(s);
         uint16_t name = take_2(s);
         uint16_t type = take_2(s);
+        put_2(out, access);
         put_2(out, name);
         put_2(out, type);
-        size_t shift = edit->prefix(edit->context, text_of(c, name), text_of(c, type), prefix);
+        size_t shift = 0;
+        if (!(access & ACC_STATIC)) /* a prefix may use `this` */
+            shift = edit->prefix(edit->context, text_of(c, name), text_of(c, type), prefix);
         if (shift == 0)
             copy_attributes(s, out);
         else if (!copy_with_prefix(c, s, out, prefix, (uint32_t)shift))

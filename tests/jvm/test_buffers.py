@@ -27,8 +27,9 @@ OVER = "twice"
 SIZES = {"unpooled-early": 201, "unpooled-direct": 202, "wrapped": 203, "grown": 8192}
 LEVEL = "-Dio.netty.leakDetection.level="
 TYPE = "-Dio.netty.allocator.type="
-# name, version of Netty, options; the first of each version is the usual way
+# name, version of Netty, options; the last is of the newest
 RUNS = [
+    ("Netty 4.1.0", "4.1.0.Final", ["-Dbuffers.old=true", "-Xverify:all"]),
     ("Netty 4.1, detector off", "4.1.128.Final", [LEVEL + "disabled"]),
     ("Netty 4.1, detector paranoid", "4.1.128.Final", [LEVEL + "paranoid"]),
     ("Netty 4.2, adaptive, detector simple", "4.2.15.Final", []),
@@ -40,7 +41,11 @@ MORE = [
     ("Netty 4.1, unpooled, detector advanced", "4.1.128.Final",
      [TYPE + "unpooled", LEVEL + "advanced"]),
     ("Netty 4.1, adaptive", "4.1.128.Final", [TYPE + "adaptive"]),
+    ("Netty 4.1.9", "4.1.9.Final", ["-Dbuffers.old=true", "-Xverify:all"]),
+    ("Netty 4.1.24", "4.1.24.Final", []),
+    ("Netty 4.1.36", "4.1.36.Final", []),
     ("Netty 4.1.51", "4.1.51.Final", []),
+    ("Netty 4.1.100", "4.1.100.Final", []),
     ("Netty 4.1, no Unsafe", "4.1.128.Final", ["-Dio.netty.noUnsafe=true"]),
     ("Netty 4.1, no cleaner", "4.1.128.Final", ["-Dio.netty.maxDirectMemory=0"]),
     # its adaptive allocator throws at a shrunk buffer, also by itself
@@ -51,6 +56,8 @@ MORE = [
     ("Netty 4.2, -Xcomp", "4.2.15.Final", ["-Xcomp"]),
 ]
 VIRTUAL_SINCE = 21
+# There the parts of a forgotten composite are told beside it.
+PARTS_BESIDE = ("Netty 4.1.0",)
 
 
 def marks():
@@ -60,6 +67,12 @@ def marks():
         if match:
             found[match[1]] = number
     return found
+
+
+def is_part(place_of_birth):
+    """What is put into a composite there, which is lost with it."""
+    name, _, number = place_of_birth.partition(":")
+    return name == SOURCE.name and "addComponent" in SOURCE.read_text().splitlines()[int(number) - 1]
 
 
 def threads_of(directory, pid):
@@ -93,7 +106,8 @@ def compare(tap, what, counted, status, found):
     wanted = sorted((f"Corpus.java:{lines[name]}",
                      "over-release" if name == OVER else "missing-release",
                      counted.get(name.replace("-", "_"))) for name in lines)
-    accused = [g for g in accusations(found) if g["class"] == "netty-bytebuf"]
+    accused = [g for g in accusations(found) if g["class"] == "netty-bytebuf" and
+               not (what in PARTS_BESIDE and is_part(place(g["blame"])))]
     got = sorted((place(g["blame"]), g["verdict"], g["count"]) for g in accused)
     tap.claim(status == 0 and len(counted) == len(lines) and got == wanted,
               f"{what}: {len(wanted)} mistakes are named by verdict, line and count, and no others",
