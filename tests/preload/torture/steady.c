@@ -1,8 +1,9 @@
 /*
  * Computes the same text in every run, by way of many allocations in two threads, then leaks a
- * known number of blocks and ends with status 7: steady [wait]. With `wait` it says its pid first
- * and goes on at a line.
+ * known number of blocks and ends with status 7, or 8 where memory is short: steady [wait]. With
+ * `wait` it says its pid first and goes on at a line.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,8 +74,9 @@ int main(int argc, char **argv)
         if (getchar() != '\n')
             return 1;
     }
-    if (pthread_create(&thread, NULL, compute, (void *)1))
-        return 2;
+    int error = pthread_create(&thread, NULL, compute, (void *)1);
+    if (error)
+        return error == EAGAIN ? 8 : 2; /* no room for its stack */
     uint64_t *own = compute((void *)2);
     pthread_join(thread, &other);
     void *volatile leak = NULL;

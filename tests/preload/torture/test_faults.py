@@ -308,7 +308,8 @@ def message_to_a_full_pipe():
 
 
 def address_space_limits():
-    """Under RLIMIT_AS the target meets nothing but NULL from malloc, and sooner at that."""
+    """Under RLIMIT_AS the target meets what it meets alone, NULL from malloc or no room for a thread,
+    and sooner at that."""
     for megabytes in (24, 32, 512):
         out_of_memory = (8,) if megabytes < 512 else ()
         limited([(resource.RLIMIT_AS, megabytes << 20)], or_else=out_of_memory)
