@@ -44,16 +44,41 @@ static void take_rises(struct bl_direct_row *row, const struct bl_line *line)
     row->since_ns = last->t_ns - first->t_ns;
 }
 
-/* Of the requests that were served while the line was followed. */
+/* From rise to rise, as a counter that rises by chunks tells most then: from the first after so
+ * many requests to the latest; false where there are no two. */
+static bool take_requests_after(struct bl_direct_row *row, const struct bl_line *line,
+                                const struct bl_line *requests, uint64_t after)
+{
+    uint64_t bytes[2] = {0, 0};
+    uint64_t served[2] = {0, 0};
+    for (size_t i = 1; i < line->count; i++) {
+        const struct bl_point *then = bl_line_at(requests, line->points[i].t_ns);
+        if (line->points[i].bytes <= line->points[i - 1].bytes || !then || then->total <= after)
+            continue;
+        size_t which = served[0] > 0;
+        bytes[which] = line->points[i].bytes;
+        served[which] = then->total;
+    }
+    if (served[1] < served[0] + BL_GROWTH_REQUESTS_MIN || bytes[1] <= bytes[0])
+        return false;
+    row->bytes_per_request = (double)(bytes[1] - bytes[0]) / (double)(served[1] - served[0]);
+    return true;
+}
+
+/* By the later half of the requests, as what is in use comes up with the first; what was taken
+ * before any was served is the start's. */
 static void take_requests(struct bl_direct_row *row, const struct bl_line *line,
                           const struct bl_line *requests)
 {
-    const struct bl_point *from = requests ? bl_line_at(requests, line->points[0].t_ns) : NULL;
-    if (!requests || row->added_bytes == 0)
-        return;
-    uint64_t served = requests->points[requests->count - 1].total - (from ? from->total : 0);
-    if (served > 0 && served <= requests->points[requests->count - 1].total)
-        row->bytes_per_request = (double)row->added_bytes / (double)served;
+    const struct bl_point *begin = requests ? bl_line_at(requests, line->points[0].t_ns) : NULL;
+    uint64_t before = begin ? begin->total : 0;
+    if (row->growth->has_per_request) {
+        row->bytes_per_request = row->growth->bytes_per_request;
+    } else if (requests) {
+        uint64_t half = (before + requests->points[requests->count - 1].total) / 2;
+        if (!take_requests_after(row, line, requests, half))
+            take_requests_after(row, line, requests, before);
+    }
 }
 
 static double pace_of(const struct bl_direct_row *row)

@@ -3,8 +3,9 @@
  *
  * A pool takes memory in chunks: its counter rises seldom, by much, and then a trend is long in
  * coming. So beside the trend the pace over the whole line is told: what was added since the first
- * look, in how many rises, and per request where requests are counted. Time to the limit is by the
- * trend where that is known, else by the pace, once it has risen twice.
+ * look, and in how many rises. Per request it is told by the trend, else from rise to rise of
+ * the later half of the requests. Time to the limit is by the trend where that is known, else by
+ * the pace, once it has risen twice.
  *
  * Owns nothing. Everything in the file is untrusted.
  */
@@ -23,7 +24,7 @@ struct bl_direct_row {
     uint64_t added_bytes;           /* since the first look; 0 if less now than then */
     uint64_t since_ns;              /* how long ago that was */
     uint64_t step_bytes;            /* of the smallest rise */
-    double bytes_per_request;       /* negative: not known */
+    double bytes_per_request;       /* negative: not known: fewer than two such rises */
     double to_limit_s;              /* negative: it does not grow, or there is none */
 };
 

@@ -137,7 +137,8 @@ static int fill(const struct builder *builder, struct bl_growth *growth, const s
         struct bl_trend_finding by_request = {.trend = BL_TREND_UNKNOWN};
         if (judge(builder, line, requests, &by_request) < 0)
             return -1;
-        take_per_request(growth, &by_request);
+        if (by_request.worked >= BL_TREND_WORKED_MIN)
+            take_per_request(growth, &by_request);
     }
     return 0;
 }

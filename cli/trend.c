@@ -598,6 +598,22 @@ static size_t find_jump(const struct bins *bins)
     return at;
 }
 
+/* What an operation adds, by the later half of those that were done. While the first are done, what
+ * is in use for some at a time comes up, and what is kept once for all: a rise that ends. */
+static void tell_operations(const struct blocks *blocks, struct bl_trend_finding *finding)
+{
+    double half = (blocks->operations[0] + blocks->operations[blocks->count - 1]) / 2;
+    size_t from = 0;
+    while (from < blocks->count && blocks->operations[from] <= half)
+        from++;
+    finding->worked = blocks->count - from;
+    if (finding->worked < BL_TREND_WORKED_MIN)
+        return;
+    finding->per_operation = slope_of(blocks->operations + from, blocks->y + from, finding->worked);
+    finding->count_per_operation =
+        slope_of(blocks->operations + from, blocks->buffers + from, finding->worked);
+}
+
 /* Does what the blocks hold rise, and how? STEADY stands for no. */
 static enum bl_trend judge_rise(const struct blocks *blocks, double fall,
                                 struct bl_trend_finding *finding)
@@ -622,8 +638,7 @@ static enum bl_trend judge_rise(const struct blocks *blocks, double fall,
     finding->rises = rises.count;
     finding->floor_bytes = blocks->y[end];
     finding->count_per_s = slope_of(blocks->x, blocks->buffers, blocks->count);
-    finding->per_operation = slope_of(blocks->operations, blocks->y, blocks->count);
-    finding->count_per_operation = slope_of(blocks->operations, blocks->buffers, blocks->count);
+    tell_operations(blocks, finding);
     finding->step_bytes = slope_of(blocks->buffers, blocks->y, blocks->count);
     finding->is_step_exact = is_same_step(blocks, finding->step_bytes);
     if (!keeps_all && !is_certain && !is_even)

@@ -43,7 +43,8 @@ enum bl_trend {
     BL_TREND_SHRINKING,
 };
 
-#define BL_TREND_TURNS_MIN 24
+#define BL_TREND_TURNS_MIN  24
+#define BL_TREND_WORKED_MIN 5
 
 struct bl_trend_line {
     const struct bl_point *points;
@@ -60,8 +61,11 @@ struct bl_trend_finding {
     double low_per_s;
     double high_per_s;
     double count_per_s;
-    double per_operation; /* bytes, and buffers; 0 where there were no operations */
+    /* bytes, and buffers, by the later half of the operations; 0 where that has fewer moments than
+     * BL_TREND_WORKED_MIN */
+    double per_operation;
     double count_per_operation;
+    size_t worked;      /* such moments */
     double step_bytes;  /* bytes for each buffer more: the median of all pairs of blocks; 0: none */
     bool is_step_exact; /* nearly all pairs have the same */
     double floor_bytes; /* what it falls back to now */

@@ -598,6 +598,37 @@ START_TEST(what_stopped_has_stopped_while_work_went_on)
 }
 END_TEST
 
+/* With the first requests comes up what is in use for some at a time: no request adds that. */
+START_TEST(what_comes_up_with_the_first_operations_is_not_what_each_adds)
+{
+    enum { IDLE = 20, TURNS = 50, EACH = 50, KEPT = 8192, IN_USE = 200 };
+    struct bl_point points[TURNS];
+    double operations[TURNS];
+    struct bl_trend_finding finding;
+    for (size_t i = 0; i < TURNS; i++) {
+        size_t busy = i < IDLE ? 0 : i - IDLE;
+        uint64_t in_use = busy < 8 ? IN_USE * busy / 8 : IN_USE;
+        uint64_t buffers = 10 + in_use + (uint64_t)EACH * busy;
+        operations[i] = (double)(EACH * busy);
+        points[i] = (struct bl_point){.t_ns = (i + 1) * SECOND,
+                                      .bytes = KEPT * buffers,
+                                      .min_bytes = KEPT * buffers,
+                                      .max_bytes = KEPT * buffers,
+                                      .count = buffers};
+    }
+    struct bl_trend_line line = {
+        .points = points, .count = TURNS, .operations = operations, .interval_ns = SECOND};
+    bl_trend_judge(&line, &finding);
+    ck_assert_uint_ge(finding.worked, BL_TREND_WORKED_MIN);
+    ck_assert_double_eq_tol(finding.per_operation, KEPT, 0.01 * KEPT);
+    ck_assert_double_eq_tol(finding.count_per_operation, 1, 0.01);
+    line.count = IDLE + 5; /* of so few it is not told */
+    bl_trend_judge(&line, &finding);
+    ck_assert_uint_lt(finding.worked, BL_TREND_WORKED_MIN);
+    ck_assert_double_eq(finding.per_operation, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("trend");
@@ -611,6 +642,7 @@ int main(void)
     tcase_add_test(tests, the_floor_is_what_it_falls_back_to);
     tcase_add_test(tests, a_handful_of_pages_is_no_growth);
     tcase_add_test(tests, what_stopped_has_stopped_while_work_went_on);
+    tcase_add_test(tests, what_comes_up_with_the_first_operations_is_not_what_each_adds);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
