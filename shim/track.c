@@ -19,8 +19,7 @@ size_t bl_track_large_bytes = SIZE_MAX;
 bool (*bl_track_large)(struct bl_thread_state *t, const struct bl_origin *o,
                        struct bl_buffer *buffer);
 
-/* Cold part of enter: false = this event is not recorded. */
-BL_COLD static bool attend(void)
+BL_COLD bool bl_track_attend_state(void)
 {
     uint32_t state = bl_load_relaxed(bl_track_state);
     if (state == BL_TRACK_OFF)
@@ -29,19 +28,10 @@ BL_COLD static bool attend(void)
     return bl_load_relaxed(bl_track_state) != BL_TRACK_OFF;
 }
 
-BL_INLINE bool enter(void)
+BL_COLD void bl_track_pass_by(void)
 {
-    if (BL_UNLIKELY(bl_tls.guard)) {
-        if (!bl_tls.internal)
-            bl_losses_add(BL_LOSS_events_reentrant, 1);
-        return false;
-    }
-    bl_guard_enter();
-    if (BL_UNLIKELY(bl_load_relaxed(bl_track_state) != BL_TRACK_ON) && !attend()) {
-        bl_guard_leave();
-        return false;
-    }
-    return true;
+    if (!bl_tls.internal)
+        bl_losses_add(BL_LOSS_events_reentrant, 1);
 }
 
 void bl_track_unloaded(void)
@@ -153,7 +143,7 @@ BL_INLINE bool record(void *address, size_t size, uint8_t class_number, const st
 
 bool bl_track_alloc(void *address, size_t size, uint8_t class_number, const struct bl_origin *o)
 {
-    if (!enter()) {
+    if (!bl_track_enter()) {
         if (!bl_tls.guard && !bl_track_begun) {
             bl_losses_add(BL_LOSS_blocks_before_start, 1);
             bl_early_note((uint64_t)(uintptr_t)address, size);
@@ -172,7 +162,7 @@ BL_COLD static void refuse(size_t bytes, const struct bl_origin *o)
 {
     if (!bl_limit_note_refused(bytes))
         return;
-    if (enter()) {
+    if (bl_track_enter()) {
         bl_limit_note_stack(bl_track_stack_entered(o));
         bl_guard_leave();
     } else {
@@ -203,7 +193,7 @@ bool bl_track_admit_moved(struct bl_track_moved *moved, size_t size, const struc
 
 void bl_track_resize(void *address, size_t size)
 {
-    if (!enter())
+    if (!bl_track_enter())
         return;
     bl_live_resize((uint64_t)(uintptr_t)address, size);
     bl_guard_leave();
@@ -253,7 +243,7 @@ void bl_track_free(void *address, const void *frame)
     struct bl_buffer watched;
     if (BL_UNLIKELY(bl_tls.internal) && forget_in_internal_call(address))
         return;
-    if (!enter())
+    if (!bl_track_enter())
         return;
     unsigned removed = bl_live_end((uint64_t)(uintptr_t)address, &watched);
     if (BL_UNLIKELY(removed != BL_REMOVED))
@@ -273,7 +263,7 @@ void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_m
     ret_moved->known = false;
     ret_moved->is_limited = false;
     ret_moved->taken = 0;
-    if (!enter())
+    if (!bl_track_enter())
         return;
     ret_moved->known = bl_live_take_out((uint64_t)(uintptr_t)old, size, &ret_moved->buffer);
     if (BL_LIKELY(ret_moved->known)) {
@@ -332,7 +322,7 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
                           const struct bl_origin *o)
 {
     uint64_t used = 0;
-    if (enter()) {
+    if (bl_track_enter()) {
         used = end_realloc(moved, result, size, o);
         end_move();
         bl_guard_leave();
@@ -343,16 +333,6 @@ void bl_track_realloc_end(const struct bl_track_moved *moved, void *result, size
     }
     if (BL_UNLIKELY(bl_limit_on))
         bl_limit_settle(moved->taken, used);
-}
-
-bool bl_track_enter(void)
-{
-    return enter();
-}
-
-void bl_track_leave(void)
-{
-    bl_guard_leave();
 }
 
 uint32_t bl_track_stack_entered(const struct bl_origin *o)

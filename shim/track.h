@@ -11,6 +11,7 @@
 
 #include "capture.h"
 #include "conf.h"
+#include "guard.h"
 #include "live.h"
 
 #define BL_CLASS_HEAP 0u
@@ -61,9 +62,28 @@ bool bl_track_admit(size_t bytes, const struct bl_origin *o, uint64_t *ret_taken
 /* The same between bl_track_realloc_begin and end. */
 bool bl_track_admit_moved(struct bl_track_moved *moved, size_t size, const struct bl_origin *o);
 
+/* For enter: what the thread is in the midst of another one of is not recorded. */
+void bl_track_pass_by(void);
+/* For enter: the state is not BL_TRACK_ON. False: this event is not recorded. */
+bool bl_track_attend_state(void);
 /* For events of other classes. enter: false = this one is not recorded; else leave must follow. */
-bool bl_track_enter(void);
-void bl_track_leave(void);
+BL_INLINE bool bl_track_enter(void)
+{
+    if (BL_UNLIKELY(bl_tls.guard)) {
+        bl_track_pass_by();
+        return false;
+    }
+    bl_guard_enter();
+    if (BL_UNLIKELY(bl_load_relaxed(bl_track_state) != BL_TRACK_ON) && !bl_track_attend_state()) {
+        bl_guard_leave();
+        return false;
+    }
+    return true;
+}
+BL_INLINE void bl_track_leave(void)
+{
+    bl_guard_leave();
+}
 /* Between the two: the stack of the origin as a frame number, 0 = none. */
 uint32_t bl_track_stack_entered(const struct bl_origin *o);
 /* A library may have been unloaded: take every cached meaning of an address anew. */
