@@ -41,22 +41,39 @@ static bool is_of(const struct bl_event *event, uint16_t op, const struct bl_ref
 /* Most operations on what lives shortly are new to it: that no event of its list can be theirs
  * shows in the object itself, without a look at the list, which other threads may have written. An
  * operation whose bit is set may be in the list; what leaves it leaves its bit. */
-struct event_bit {
-    uint8_t byte;
-    uint8_t mask;
-};
-
-BL_INLINE struct event_bit bit_of(uint16_t op, const struct bl_ref_event *e)
+BL_INLINE uint64_t scatter(uint16_t op, uint32_t stack, int32_t delta)
 {
-    uint64_t what = (uint64_t)e->stack << 32 | ((uint32_t)e->delta * 8u + op);
-    uint32_t bit = (uint32_t)(what * 0x9E3779B97F4A7C15u >> 40) * 24u >> 24;
-    return (struct event_bit){(uint8_t)(bit / 8), (uint8_t)(1u << bit % 8)};
+    return ((uint64_t)stack << 32 | ((uint32_t)delta * 8u + op)) * 0x9E3779B97F4A7C15u;
 }
 
-BL_INLINE bool may_have(const struct bl_object *o, uint16_t op, const struct bl_ref_event *e)
+BL_INLINE uint32_t bit_of(uint16_t op, const struct bl_ref_event *e)
 {
-    struct event_bit bit = bit_of(op, e);
-    return o->event_count > 0 && o->event_bits[bit.byte] & bit.mask;
+    uint32_t bit = (uint32_t)(scatter(op, e->stack, e->delta) >> 40) * 24u >> 24;
+    return 1u << (8 + bit);
+}
+
+/* Of 128. */
+BL_INLINE uint32_t fine_bit_of(uint16_t op, uint32_t stack, int32_t delta)
+{
+    return (uint32_t)(scatter(op, stack, delta) >> 33 & 127u);
+}
+
+/* bl_object.event_count, and above it event_bits: read and written as one. */
+BL_INLINE uint32_t *kept_of(struct bl_object *o)
+{
+    static_assert(offsetof(struct bl_object, event_count) % 4 == 0 &&
+                      offsetof(struct bl_object, event_bits) ==
+                          offsetof(struct bl_object, event_count) + 1 &&
+                      sizeof o->event_count + sizeof o->event_bits == 4,
+                  "they are one word");
+    return (uint32_t *)(void *)&o->event_count;
+}
+
+/* The bits are of events, where there are any: before, the birth keeps something else there. */
+BL_INLINE uint32_t kept_in(struct bl_object *o)
+{
+    uint32_t kept = *kept_of(o);
+    return (uint8_t)kept > 0 ? kept : 0;
 }
 
 /* What lives long has a long list, and the same few operations over and over. A thread remembers
@@ -82,11 +99,38 @@ static struct bl_event *find_noted(const struct bl_noted *noted, const struct bl
     return is_it ? event_at(noted->event) : NULL;
 }
 
+/* The few bits of an object do not tell much of a list of twenty. A thread keeps more of them for
+ * the lists that it had to look at, and looks only at what is new since. */
+static bool may_be_walked(const struct bl_object *o, uint16_t op, const struct bl_ref_event *e)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    if (BL_UNLIKELY(!t))
+        return true;
+    uint32_t place = (uint32_t)((uint64_t)(uintptr_t)o / sizeof *o);
+    struct bl_walked *w = &t->walked[place & (BL_WALKED - 1)];
+    uint32_t now = bl_load_relaxed(&lists);
+    if (w->object != o || w->serial != o->serial || w->lists != now)
+        *w = (struct bl_walked){.object = o, .serial = o->serial, .lists = now};
+    uint32_t n = o->events;
+    for (uint32_t i = 0; n != w->newest && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX;
+         i++) {
+        const struct bl_event *event = event_at(n);
+        uint32_t bit = fine_bit_of(event->op, event->stack, event->delta);
+        w->bits[bit / 64] |= 1ull << bit % 64;
+        n = event->next;
+    }
+    w->newest = o->events;
+    uint32_t bit = fine_bit_of(op, e->stack, e->delta);
+    return w->bits[bit / 64] >> bit % 64 & 1;
+}
+
 static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
                                    const struct bl_ref_event *e)
 {
     struct bl_noted *noted = NULL;
     struct bl_event *event;
+    if (!may_be_walked(o, op, e))
+        return NULL;
     uint32_t n = o->events;
     for (uint32_t i = 0; n && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
         if (i == NOTED_BEHIND && (noted = noted_place(o, op, e)) != NULL &&
@@ -260,49 +304,59 @@ static enum outcome make_room(struct bl_object *o, enum bl_op op, const struct b
     return cancelled ? CANCELLED : ROOM;
 }
 
-static struct bl_event *new_event(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
+/* Complete before it is in the list. */
+BL_INLINE bool add_event(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e,
+                         uint32_t kept)
 {
     uint32_t n = bl_slab_take(&events);
-    if (!n)
-        return NULL;
+    if (BL_UNLIKELY(!n))
+        return false;
     struct bl_event *event = event_at(n);
-    event->time_ns = 0;
+    event->time_ns = e->time_ns;
     event->next = o->events;
     bl_store_relaxed(&event->stack, e->stack); /* read by a sweep */
-    event->thread = 0;
+    event->thread = e->thread;
     event->delta = e->delta;
-    event->folded = 0;
+    event->folded = 1;
     event->op = (uint16_t)op;
-    event->count_after = 0;
+    event->count_after = clamp16(o->refs);
     bl_store_release(&o->events, n);
-    struct event_bit bit = bit_of((uint16_t)op, e);
-    if (o->event_count == 0)
-        memset(o->event_bits, 0, sizeof o->event_bits);
-    o->event_bits[bit.byte] |= bit.mask;
-    bl_store_relaxed(&o->event_count, (uint8_t)(o->event_count + 1));
-    return event;
+    bl_store_relaxed(kept_of(o), kept + 1);
+    return true;
 }
 
-void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
+static void fold(struct bl_event *event, const struct bl_object *o, const struct bl_ref_event *e)
 {
-    struct bl_event *event = may_have(o, (uint16_t)op, e) ? find_event(o, (uint16_t)op, e) : NULL;
-    enum outcome outcome = ROOM;
-    if (BL_UNLIKELY(!event && o->event_count >= HISTORY_MAX))
-        outcome = make_room(o, op, e);
-    if (outcome == CANCELLED)
-        return;
-    if (!event && outcome == ROOM)
-        event = new_event(o, op, e);
-    if (!event) {
-        if (o->event_overflow < UINT16_MAX)
-            o->event_overflow++;
-        bl_losses_add(outcome == ROOM ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
-        return;
-    }
     event->time_ns = e->time_ns;
     event->thread = e->thread;
     event->count_after = clamp16(o->refs);
     bl_store_relaxed(&event->folded, event->folded + 1);
+}
+
+/* An operation that may be in the list, or for which there is no room. */
+BL_NOINLINE static void note_slowly(struct bl_object *o, enum bl_op op,
+                                    const struct bl_ref_event *e, uint32_t bit)
+{
+    struct bl_event *event = kept_in(o) & bit ? find_event(o, (uint16_t)op, e) : NULL;
+    if (event) {
+        fold(event, o, e);
+        return;
+    }
+    enum outcome outcome = o->event_count >= HISTORY_MAX ? make_room(o, op, e) : ROOM;
+    if (outcome == CANCELLED || (outcome == ROOM && add_event(o, op, e, kept_in(o) | bit)))
+        return;
+    if (o->event_overflow < UINT16_MAX)
+        o->event_overflow++;
+    bl_losses_add(outcome == ROOM ? BL_LOSS_events_dropped : BL_LOSS_events_overflow, 1);
+}
+
+void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_event *e)
+{
+    uint32_t bit = bit_of((uint16_t)op, e);
+    uint32_t kept = kept_in(o);
+    bool is_new = !(kept & bit) && (uint8_t)kept < HISTORY_MAX;
+    if (BL_UNLIKELY(!is_new || !add_event(o, op, e, kept | bit)))
+        note_slowly(o, op, e, bit);
 }
 
 void bl_history_drop(uint32_t head)

@@ -38,6 +38,8 @@ bool bl_refs_is_number(uint64_t handle);
 void bl_refs_expect(uint64_t number, int32_t delta);
 /* Is the handle, which is no number, live? */
 bool bl_refs_known(uint64_t handle, uint8_t class_number);
+/* A retain or a release of a number, by delta. */
+void bl_refs_count_numbered(const struct bl_ref_event *e);
 void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);
 /* A release that is one only if it gives back the last reference; else nothing is noted. */

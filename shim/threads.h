@@ -22,6 +22,7 @@
 #define BL_NOTED       128u
 #define BL_FOUND       128u
 #define BL_LIVED       64u
+#define BL_WALKED      16u
 #define BL_JAVA_FRAMES 256u
 #define BL_JAVA_MEMO   512u
 #define BL_SPARES      64u
@@ -74,6 +75,15 @@ struct bl_noted {
     uint32_t event;
     int32_t delta;
     uint16_t op;
+};
+
+/* Which operations the history of an object has at most, see history.c. */
+struct bl_walked {
+    const void *object;
+    uint32_t serial;
+    uint32_t lists;
+    uint32_t newest; /* event, when it was looked at */
+    uint64_t bits[2];
 };
 
 /* The record of a lifecycle that a buffer of this thread's ended with, see history.c. */
@@ -164,6 +174,7 @@ struct bl_thread_state {
     struct bl_noted noted[BL_NOTED];
     struct bl_found found[BL_FOUND];
     struct bl_lived lived[BL_LIVED];
+    struct bl_walked walked[BL_WALKED];
     struct bl_java_frame java_frames[BL_JAVA_FRAMES];
     struct bl_java_interpreted java_interpreted[BL_JAVA_FRAMES]; /* in the order of java_frames */
     struct bl_java_known java_known[BL_JAVA_MEMO];

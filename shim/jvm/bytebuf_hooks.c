@@ -139,10 +139,7 @@ BL_NOINLINE static void JNICALL counted(JNIEnv *env, jclass class, jlong id, jin
     if (describe(&e, env, frame, &is_internal)) {
         e.handle = (uint64_t)id;
         e.delta = change;
-        if (change > 0)
-            bl_refs_retain(&e);
-        else
-            bl_refs_release(&e);
+        bl_refs_count_numbered(&e);
     }
     errno = saved;
     bl_track_leave();

@@ -40,13 +40,19 @@ static void birth(uint64_t handle, uint32_t stack, uint64_t time_ns)
 static void retain(uint64_t handle, uint32_t stack)
 {
     struct bl_ref_event e = event(handle, stack, 1, 5000);
-    bl_refs_retain(&e);
+    if (bl_refs_is_number(handle))
+        bl_refs_count_numbered(&e);
+    else
+        bl_refs_retain(&e);
 }
 
 static void release(uint64_t handle, uint32_t stack)
 {
     struct bl_ref_event e = event(handle, stack, -1, 9000);
-    bl_refs_release(&e);
+    if (bl_refs_is_number(handle))
+        bl_refs_count_numbered(&e);
+    else
+        bl_refs_release(&e);
 }
 
 static const struct bl_object *find(uint64_t handle, bool ghost)
@@ -142,6 +148,35 @@ START_TEST(what_a_long_history_repeats_folds_in_its_own_buffer)
         ck_assert_ptr_null(find(0x1000, false));
     }
     ck_assert_uint_eq(bl_header->losses[BL_LOSS_events_overflow], 0);
+}
+END_TEST
+
+static void *retain_from_eleven_places(void *first)
+{
+    bl_guard_enter();
+    bl_threads_current();
+    for (uint32_t i = 0; i < 11; i++)
+        retain(0x1000, (uint32_t)(uintptr_t)first + i);
+    bl_guard_leave();
+    return NULL;
+}
+
+/* What one thread remembers of the list is not all that is in it by now. */
+START_TEST(what_threads_repeat_of_one_another_folds)
+{
+    static const uintptr_t firsts[] = {100, 200, 100, 200};
+    start(counted);
+    birth(0x1000, 11, 1000);
+    for (int turn = 0; turn < 4; turn++) {
+        pthread_t other;
+        retain_from_eleven_places((void *)firsts[turn]);
+        ck_assert_int_eq(
+            pthread_create(&other, NULL, retain_from_eleven_places, (void *)firsts[(turn + 1) % 4]),
+            0);
+        pthread_join(other, NULL);
+    }
+    ck_assert_uint_eq(find(0x1000, false)->event_count, 22);
+    ck_assert_uint_eq(events_folded(find(0x1000, false), 4), 22);
 }
 END_TEST
 
@@ -876,6 +911,33 @@ START_TEST(a_number_is_good_for_one_buffer_of_its_record)
 }
 END_TEST
 
+START_TEST(operations_on_numbers_are_counted_and_kept_in_the_history)
+{
+    start(counted);
+    uint64_t number = birth_numbered(0, 11, 1);
+    const struct bl_object *o = find(number, false);
+    for (int i = 0; i < 3; i++)
+        retain(number, 12);
+    release(number, 13);
+    ck_assert_int_eq(o->refs, 3);
+    ck_assert_uint_eq(o->event_count, 2);
+    ck_assert_uint_eq(events_folded(o, 3), 1);
+    const struct bl_event *latest = bl_ledger_at(BL_SECTION_EVENTS, o->events);
+    ck_assert_uint_eq(latest->op, BL_OP_RELEASE);
+    ck_assert_uint_eq(latest->stack, 13);
+    ck_assert_int_eq(latest->count_after, 3);
+    const struct bl_counters *c = bl_ledger_at(BL_SECTION_COUNTERS, (uint32_t)class_number);
+    uint64_t retains = 0;
+    uint64_t releases = 0;
+    for (unsigned i = 0; i < BL_SHARDS; i++) {
+        retains += c->shard[i].retains;
+        releases += c->shard[i].releases;
+    }
+    ck_assert_uint_eq(retains, 3);
+    ck_assert_uint_eq(releases, 1);
+}
+END_TEST
+
 START_TEST(a_number_that_ended_is_released_once_more)
 {
     start(counted);
@@ -1034,6 +1096,7 @@ int main(void)
     tcase_add_test(tc, a_buffer_lives_until_its_last_release);
     tcase_add_test(tc, equal_operations_fold_and_others_do_not);
     tcase_add_test(tc, what_a_long_history_repeats_folds_in_its_own_buffer);
+    tcase_add_test(tc, what_threads_repeat_of_one_another_folds);
     tcase_add_test(tc, a_full_history_counts_what_it_does_not_keep);
     tcase_add_test(tc, references_in_passing_leave_a_full_history_in_pairs);
     tcase_add_test(tc, a_reference_that_is_kept_in_passing_stays_in_a_full_history);
@@ -1069,6 +1132,7 @@ int main(void)
     tcase_add_test(tc, a_replaced_buffer_lost_a_reference_and_one_that_stayed_did_not);
     tcase_add_test(tc, a_buffer_that_moves_keeps_its_history_and_owner);
     tcase_add_test(tc, a_number_is_good_for_one_buffer_of_its_record);
+    tcase_add_test(tc, operations_on_numbers_are_counted_and_kept_in_the_history);
     tcase_add_test(tc, a_number_that_ended_is_released_once_more);
     tcase_add_test(tc, a_numbered_buffer_told_twice_is_one_and_renewed_is_another);
     tcase_add_test(tc, numbers_of_no_record_and_of_another_class_lead_nowhere);
