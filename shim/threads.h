@@ -113,8 +113,8 @@ struct bl_java_interpreted {
     uint32_t frame;
     const uint64_t *base; /* of the caller's frame */
     uint64_t method;
-    uint64_t variables;
     uint64_t position;
+    uint64_t variables;
 };
 struct bl_java_known {
     uint64_t hash; /* of the chain */
@@ -157,7 +157,8 @@ struct bl_thread_state {
     uint32_t java_apart; /* stacks between two checks; 0: none was made yet */
     bool java_named;
     struct bl_java_passing *java_passing; /* NULL: nothing was ever asked of the thread */
-    uint64_t java_seed;                   /* of the hashes in java_frames */
+    uint64_t java_epochs;                 /* that java_frames are of */
+    uint64_t java_seed;                   /* of the hashes in java_frames; 0: none yet */
     uint32_t java_frame_count;
     uint32_t java_interpreted_count;
     bool may_be_inside; /* (threads lock) not yet seen outside the shim in this grace period */

@@ -109,6 +109,8 @@ static void JNICALL on_generated(jvmtiEnv *env, const char *name, const void *ad
     bl_guard_enter_internal();
     bl_java_code_add((uint64_t)(uintptr_t)address, (uint64_t)size,
                      interpreter ? BL_JAVA_CODE_INTERPRETER : BL_JAVA_CODE_STUB);
+    if (interpreter)
+        bl_java_stack_forget();
     bl_guard_leave_internal();
 }
 

@@ -169,11 +169,16 @@ BL_INLINE uint64_t mix_well(uint64_t h, uint64_t value)
     return (h + (value ^ value >> 32)) * 0x9fb21c651e98df25u;
 }
 
-/* What hashes depend on besides the chain. */
-BL_INLINE uint64_t seed_of(uint64_t start, uint64_t length)
+BL_INLINE uint64_t epochs_now(void)
 {
-    uint64_t epochs = (uint64_t)bl_load_relaxed(&epoch) << 32 | bl_load_relaxed(&bl_modules_epoch);
-    return mix(mix(mix(CHAIN_SEED, epochs), start), length);
+    return (uint64_t)bl_load_relaxed(&epoch) << 32 | bl_load_relaxed(&bl_modules_epoch);
+}
+
+/* What hashes depend on besides the chain. When the interpreter is made known, another epoch
+ * begins. */
+static uint64_t seed_of(uint64_t start, uint64_t length)
+{
+    return mix(mix(mix(CHAIN_SEED, epochs_now()), start), length);
 }
 
 /* The frame's caller is interpreted: outer is its base. */
@@ -204,10 +209,31 @@ BL_INLINE bool is_any(bl_pair change)
     return change[0] | change[1];
 }
 
-BL_INLINE uint64_t change_of_interpreted(const struct bl_java_interpreted *i)
+static_assert(WORD_VARIABLES == WORD_POSITION + 1 &&
+                  offsetof(struct bl_java_interpreted, variables) ==
+                      offsetof(struct bl_java_interpreted, position) + 8,
+              "one pair, here and there");
+
+BL_INLINE bl_pair change_of_interpreted(const struct bl_java_interpreted *i)
 {
-    return (i->base[WORD_METHOD] ^ i->method) | (i->base[WORD_VARIABLES] ^ i->variables) |
-           (i->base[WORD_POSITION] ^ i->position);
+    bl_pair change = read_frame(&i->base[WORD_POSITION]) ^ read_frame(&i->position);
+    change[0] |= i->base[WORD_METHOD] ^ i->method;
+    return change;
+}
+
+/* Of `count` frames that hold what they held, so many return to what they returned to. */
+BL_INLINE uint32_t count_unmoved(const struct bl_thread_state *t, uint32_t count)
+{
+    uint32_t interpreted = t->java_interpreted_count;
+    bl_pair change = {0};
+    while (interpreted > 0 && t->java_interpreted[interpreted - 1].frame >= count)
+        interpreted--;
+    for (uint32_t i = 0; i < interpreted; i++)
+        change |= change_of_interpreted(&t->java_interpreted[i]);
+    for (uint32_t i = 0; is_any(change) && i < interpreted; i++)
+        if (is_any(change_of_interpreted(&t->java_interpreted[i])))
+            return t->java_interpreted[i].frame;
+    return count;
 }
 
 /* How many frames of the latest chain, outermost first, are as they were: what they hold is looked
@@ -226,14 +252,7 @@ BL_INLINE uint32_t count_standing(const struct bl_thread_state *t, const uint64_
         count += 4;
     while (count < limit && !is_any(change_of(&f[count])))
         count++;
-    for (uint32_t i = 0; i < t->java_interpreted_count; i++) {
-        const struct bl_java_interpreted *interpreted = &t->java_interpreted[i];
-        if (interpreted->frame >= count)
-            break;
-        if (change_of_interpreted(interpreted))
-            return interpreted->frame;
-    }
-    return count;
+    return count_unmoved(t, count);
 }
 
 /* Of more frames than are kept, the innermost ones, as far as the walk that is kept may go. */
@@ -264,13 +283,44 @@ BL_INLINE uint64_t add_frames(struct bl_thread_state *t, const uint64_t *const *
         const uint64_t *outer = held[1] - start < length ? outer_of(t, at) : NULL;
         if (outer) {
             t->java_interpreted[t->java_interpreted_count++] = (struct bl_java_interpreted){
-                (uint32_t)(next - t->java_frames), outer, outer[WORD_METHOD], outer[WORD_VARIABLES],
-                outer[WORD_POSITION]};
+                (uint32_t)(next - t->java_frames), outer, outer[WORD_METHOD], outer[WORD_POSITION],
+                outer[WORD_VARIABLES]};
             h = mix_interpreted(h, outer);
         }
         *next = (struct bl_java_frame){held, at, h};
     }
     return h;
+}
+
+#define TOO_MANY UINT32_MAX
+
+/* Follows the chain until it meets a frame that stands. The frames before that go to fresh,
+ * innermost first; returns their number. ret_kept: so many stand, and are what is farther out. */
+BL_INLINE uint32_t collect_fresh(struct bl_thread_state *t, const uint64_t *frame,
+                                 const uint64_t **fresh, uint32_t *ret_kept)
+{
+    uint64_t highest = t->stack_high - 16; /* of a frame */
+    uint32_t kept = count_standing(t, frame);
+    uint32_t count = 0;
+    uint64_t at = (uint64_t)(uintptr_t)frame;
+    for (;; kept--) {
+        uint64_t aim = kept > 0 ? (uint64_t)(uintptr_t)t->java_frames[kept - 1].at : UINT64_MAX;
+        while (at < aim) {
+            if (BL_UNLIKELY(count == BL_JAVA_FRAMES))
+                return TOO_MANY;
+            fresh[count] = (const uint64_t *)(uintptr_t)at; // NOLINT(performance-no-int-to-ptr)
+            uint64_t outer = *fresh[count++]; /* as outer_of: farther out, but not too far */
+            if (BL_UNLIKELY(outer <= at || outer > highest || outer % 8 != 0)) {
+                *ret_kept = 0; /* what is farther out is of another chain */
+                return count;
+            }
+            at = outer;
+        }
+        if (BL_LIKELY(at == aim))
+            break;
+    }
+    *ret_kept = kept;
+    return count;
 }
 
 /* Most frames are those of the thread's event before: their chain is not followed again, and its
@@ -279,41 +329,27 @@ static uint64_t hash_chain(struct bl_thread_state *t, const uint64_t *frame)
 {
     uint64_t start = bl_load_relaxed(&bl_java_interpreter_start);
     uint64_t length = bl_load_relaxed(&bl_java_interpreter_end) - start;
-    uint64_t seed = seed_of(start, length);
     const uint64_t **fresh = (void *)t->scratch;
-    uint32_t fresh_count = 0;
     uint64_t above_low = (uint64_t)(uintptr_t)frame - t->stack_low;
     uint64_t highest = t->stack_high - 16;               /* of a frame */
     if (BL_UNLIKELY(above_low > highest - t->stack_low)) /* what is kept must be mapped */
         return hash_deep(t, frame, start, length);
-    if (BL_UNLIKELY(t->java_seed != seed))
+    uint64_t epochs = epochs_now();
+    if (BL_UNLIKELY(t->java_epochs != epochs || t->java_seed == 0)) {
+        t->java_epochs = epochs;
+        t->java_seed = seed_of(start, length) | 1;
         t->java_frame_count = 0;
-    t->java_seed = seed;
-    uint32_t kept = count_standing(t, frame);
-    for (const uint64_t *at = frame;;) {
-        while (kept > 0 && t->java_frames[kept - 1].at < at)
-            kept--;
-        if (kept > 0 && t->java_frames[kept - 1].at == at)
-            break;
-        if (BL_UNLIKELY(fresh_count == BL_JAVA_FRAMES))
-            return hash_deep(t, frame, start, length);
-        fresh[fresh_count++] = at;
-        uint64_t outer = at[0]; /* as outer_of: farther out, but not too far */
-        if (outer - (uint64_t)(uintptr_t)at - 1 >= highest - (uint64_t)(uintptr_t)at ||
-            outer % 8 != 0) {
-            kept = 0; /* what is farther out is of another chain */
-            break;
-        }
-        at = (const uint64_t *)(uintptr_t)outer; // NOLINT(performance-no-int-to-ptr)
     }
-    if (BL_UNLIKELY(kept + fresh_count > BL_JAVA_FRAMES))
+    uint32_t kept;
+    uint32_t fresh_count = collect_fresh(t, frame, fresh, &kept);
+    if (BL_UNLIKELY(fresh_count == TOO_MANY || kept + fresh_count > BL_JAVA_FRAMES))
         return hash_deep(t, frame, start, length);
     while (t->java_interpreted_count > 0 &&
            t->java_interpreted[t->java_interpreted_count - 1].frame >= kept)
         t->java_interpreted_count--;
     t->java_frame_count = kept;
-    return add_frames(t, fresh, fresh_count, kept > 0 ? t->java_frames[kept - 1].hash : seed, start,
-                      length);
+    return add_frames(t, fresh, fresh_count,
+                      kept > 0 ? t->java_frames[kept - 1].hash : t->java_seed, start, length);
 }
 
 /* Does the chain tell all there is to know about the Java frames? It does not where the VM keeps
