@@ -19,7 +19,7 @@ const char bl_check_help[] =
     "  --ignore-process PATTERN\n"
     "                          not these; shells, compilers and make are left out anyway\n"
     "  --suppressions FILE     leaks not to fail for: LeakSanitizer's format, valgrind's, or both\n"
-    "  --no-builtin            without the suppressions for libc, the loader, GLib, OpenSSL\n"
+    "  --no-builtin            without the suppressions for GLib, GStreamer and Java\n"
     "  --show-suppressed       tell what was suppressed, known or allowed, and who was left out, "
     "too\n"
     "  --gen-suppressions[=FILE]\n"

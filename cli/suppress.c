@@ -613,53 +613,22 @@ void bl_suppressions_write(FILE *out, const struct bl_leak *leak)
                 place->function ? place->function : place->module, place->function ? "$" : "");
 }
 
-/* Each with its reason; what is here was seen, and confirmed by another tool or the source. */
+/* Each with its reason; each was seen to be needed. What libc, OpenSSL and the C++ runtime keep
+ * until the end needs no rule, since their own data hold it; nor does what the loader allocates,
+ * which is taken for roots (shim/roots.c). */
 static const char builtin[] =
     "# Each holds only for what the library allocates itself: a constructor that the loader runs,\n"
     "# a class_init, a callback or a native method that leaks is the user's.\n"
-    "# glibc: the tables of locales and the name service stay until the process ends;\n"
-    "# its own __libc_freeres gives them back for valgrind only.\n"
-    "leak[class=heap,within=libc.so*]:^_nl_load_locale\n"
-    "leak[class=heap,within=libc.so*]:^__nss_module_\n"
-    "leak[class=heap,within=libc.so*]:^__nss_configure_lookup\n"
-    "leak[class=heap,within=libc.so*]:^__nss_database_\n"
-    "leak[class=heap,within=libc.so*]:^__nss_action_\n"
-    "leak[class=heap,within=libc.so*]:^__tzset\n"
-    "leak[class=heap,within=libc.so*]:^tzset_internal$\n"
-    "# The loader: what it allocates for libraries and threads it answers for itself; its lists\n"
-    "# point into the middle of blocks, and a part of them lies in memory that is no root.\n"
-    "leak[class=heap,within=ld-linux-*]:^_dl_\n"
-    "leak[class=heap,within=ld-linux-*]:^dl_open_worker\n"
-    "leak[class=heap,within=libc.so*]:^_dlerror_run$\n"
-    "leak[class=heap,within=ld-linux-*]:^__tls_get_addr\n"
-    "leak[class=heap,within=ld-linux-*]:^allocate_dtv\n"
-    "leak[class=heap,within=ld-linux-*]:^_dl_allocate_tls\n"
+    "# GLib: when the table of quarks grows, the old one is left to who may be reading it.\n"
+    "leak[class=heap,within=libg*-2.0.so*]:^g_quark_\n"
+    "leak[class=heap,within=libglib-2.0.so*]:^g_intern_\n"
+    "# GStreamer: the list of log functions is copied, and the old one left to who may read it.\n"
+    "leak[class=heap,within=libg*.so*]:^gst_debug_add_log_function$\n"
     "# Java: HotSpot keeps pointers in the code that it generates, where they are not aligned,\n"
     "# and marked ones in its queues, so what it holds seems lost.\n"
     "leak[class=heap,within=libjvm.so]:^libjvm.so$\n"
     "# Its launcher replaces its own arguments, and keeps what it made of them or not.\n"
-    "leak[class=heap,within=libjli.so]:^libjli.so$\n"
-    "# libstdc++: the emergency pool of exceptions.\n"
-    "leak[class=heap]:pool::pool\n"
-    "# GLib: types, quarks and interned strings are for ever, and some are kept by masked "
-    "pointers.\n"
-    "leak[class=heap,within=libg*-2.0.so*]:^g_type_register_\n"
-    "leak[class=heap,within=libg*-2.0.so*]:^g_type_add_interface_\n"
-    "leak[class=heap,within=libg*-2.0.so*]:^g_type_init\n"
-    "leak[class=heap,within=libg*-2.0.so*]:^type_node_\n"
-    "leak[class=heap,within=libg*-2.0.so*]:^type_iface_\n"
-    "leak[class=heap,within=libg*-2.0.so*]:^g_type_class_ref$\n"
-    "leak[class=heap,within=libglib-2.0.so*]:^g_quark_\n"
-    "leak[class=heap,within=libglib-2.0.so*]:^g_intern_\n"
-    "leak[class=heap,within=libglib-2.0.so*]:^g_thread_self$\n"
-    "leak[class=heap,within=libglib-2.0.so*]:^g_private_get_impl\n"
-    "# GStreamer: the list of log functions is copied, and the old one left to who may read it.\n"
-    "leak[class=heap,within=libg*.so*]:^gst_debug_add_log_function$\n"
-    "# OpenSSL: set up once, given back by an atexit handler that may run after this look.\n"
-    "leak[class=heap,within=libcrypto.so*]:^OPENSSL_init_\n"
-    "leak[class=heap,within=libcrypto.so*]:^CRYPTO_THREAD_run_once$\n"
-    "leak[class=heap,within=libcrypto.so*]:^OPENSSL_atexit$\n"
-    "leak[class=openssl-*,within=libcrypto.so*]:^OPENSSL_init_\n";
+    "leak[class=heap,within=libjli.so]:^libjli.so$\n";
 
 int bl_suppressions_add_builtin(struct bl_suppressions *suppressions, struct bl_error *error)
 {
