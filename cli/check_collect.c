@@ -542,6 +542,10 @@ static void explain_unknown(struct collect *collect)
                            "nothing of its heap was seen";
         return;
     }
+    process->is_partial = bl_hooks_has_other_malloc(collect->reader);
+    if (process->is_partial)
+        process->why_not = "an allocator is linked into it (or preloaded before the shim): only "
+                           "what that passes on was seen";
     if (process->unknown_count == 0 && !runs_on)
         return;
     process->is_unknown = true;

@@ -140,13 +140,14 @@ static json_t *make_process(const struct bl_leak_process *process)
     static const char *const ends[] = {"exited", "killed", "running"};
     char start[BL_TEXT_NUMBER];
     return json_pack(
-        "{s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "pid",
+        "{s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "pid",
         bl_check_json_number(process->pid), "comm", process->comm, "command", process->command,
         "test", bl_check_json_text(process->test), "start", bl_text_time(start, process->start_ns),
         "state", ends[process->end], "exit_status",
         process->end == BL_PROCESS_END_EXIT ? json_integer(process->status) : json_null(),
-        "ignored", process->is_ignored ? 1 : 0, "judged", process->is_judged ? 1 : 0, "unknown",
-        process->is_unknown ? 1 : 0, "why", bl_check_json_text(process->why_not), "unknown_count",
+        "ignored", process->is_ignored ? 1 : 0, "judged", process->is_judged ? 1 : 0, "partial",
+        process->is_partial ? 1 : 0, "unknown", process->is_unknown ? 1 : 0, "why",
+        bl_check_json_text(process->why_not), "unknown_count",
         bl_check_json_number(process->unknown_count), "unknown_bytes",
         bl_check_json_number(process->unknown_bytes), "leaked",
         bl_check_json_number(process->leak_count));

@@ -151,6 +151,9 @@ static void write_unit(xmlTextWriterPtr xml, const struct bl_check *check, const
         attribute(xml, "message", process->why_not ? process->why_not : "it could not be judged");
         xmlTextWriterEndElement(xml);
     }
+    if (process->is_partial && !process->is_unknown && unit->is_whole)
+        xmlTextWriterWriteFormatElement(xml, BAD_CAST "system-out", "seen in part: %s",
+                                        process->why_not);
     xmlTextWriterEndElement(xml);
 }
 

@@ -199,6 +199,9 @@ static void write_processes_apart(const struct pen *pen)
         if (process->is_ignored && (check->outcome == BL_CHECK_NOTHING || check->shows_suppressed))
             fprintf(pen->out, "left out: %s[%u]: %s\n", process->comm, process->pid,
                     process->why_not);
+        if (process->is_partial && !process->is_unknown)
+            fprintf(pen->out, "seen in part: %s[%u]: %s\n", process->comm, process->pid,
+                    process->why_not);
         if (process->is_unknown && process->unknown_count == 0)
             fprintf(pen->out, "unknown: %s[%u]: %s\n", process->comm, process->pid,
                     process->why_not ? process->why_not : "?");

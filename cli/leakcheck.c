@@ -236,6 +236,7 @@ static void count_processes(struct bl_check *check)
         const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
         check->judged += process->is_judged;
         check->unknown += process->is_unknown;
+        check->partial += process->is_partial && !process->is_unknown;
         check->left_out += process->is_ignored;
     }
 }
@@ -331,6 +332,10 @@ void bl_check_summary(const struct bl_check *check, char *out, size_t size)
     }
     if (check->unknown > 0) {
         snprintf(text, sizeof(text), "%zu with unknown reach", check->unknown);
+        used = add_part(out, size, used, text);
+    }
+    if (check->partial > 0) {
+        snprintf(text, sizeof(text), "%zu seen in part", check->partial);
         used = add_part(out, size, used, text);
     }
     if (check->untracked_count > 0) {

@@ -94,6 +94,7 @@ struct bl_check {
     enum bl_check_outcome outcome;
     struct bl_sum fates[BL_LEAK_NOTED + 1];
     size_t judged;
+    size_t partial; /* of those that were judged: seen in part */
     size_t unknown;
     size_t left_out; /* processes, by name */
     size_t fixed;    /* of the baseline */

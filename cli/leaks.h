@@ -127,6 +127,7 @@ struct bl_leak_process {
     bool is_ignored; /* by name: nothing was looked at */
     bool is_judged;
     const char *why_not; /* not judged, or not wholly; NULL: no reason */
+    bool is_partial;     /* an allocator comes before the shim: what it keeps was not seen */
     bool is_unknown;     /* reach was not found out, and it has, or may have, blocks of which that
                           * matters */
     uint64_t duration_ns;

@@ -254,6 +254,21 @@ class Untracked(CheckTest):
         program = self.build('passes', '-rdynamic', '-fno-builtin', '-O1', '-DPASSES_ON=1', source=self.MALLOC)
         self.check('--', program, code=23)
 
+    def test_a_heap_of_which_only_a_part_is_seen_is_said(self):
+        """As where an allocator is linked in statically, and only operator new comes by."""
+        program, allocator = self.home / 'partly', self.home / 'allocator.o'
+        subprocess.run(['gcc', '-c', '-fno-builtin', '-DPASSES_ON=0', '-Dmain=not_this', '-x', 'c', '-', '-o', allocator],
+                       check=True, text=True, input=self.MALLOC)
+        subprocess.run(['g++', '-rdynamic', '-x', 'c++', '-', '-x', 'none', allocator, '-o', program], check=True, text=True,
+                       input='int main() { delete new int(7); return 0; }')
+        junit = self.home / 'junit.xml'
+        result = self.check('--junit', junit, '--', program)
+        self.assertEqual([(p['partial'], p['unknown']) for p in result['processes']], [(True, False)])
+        self.assertIn('seen in part: partly[', self.done.stderr)
+        self.assertIn(', 1 seen in part', self.done.stderr.splitlines()[-1])
+        self.assertIn('<system-out>seen in part: ', junit.read_text())
+        self.assertEqual([p['partial'] for p in self.victim('keep', '1', '10')['processes']], [False])
+
     def test_an_abort_is_told_as_one(self):
         program = self.build('aborts', source='#include <stdlib.h>\nchar *volatile p; int main(void) { p = malloc(9); abort(); }')
         process, = self.check('--', program, code=134)['processes']
