@@ -97,10 +97,11 @@ void bl_check_find_untracked(struct bl_check_request *request)
         if (!bl_session_has_successor(session, replaced->pid, replaced->start_ns) &&
             !is_suspect(session, replaced->pid) && !is_noted(request, replaced->pid, ""))
             add_unseen(check, (pid_t)replaced->pid, "(after exec)",
-                       "what it became by exec left no ledger: static, set-user-ID, or without "
-                       "LD_PRELOAD");
+                       "what it became by exec left no ledger: static, set-user-ID, without "
+                       "LD_PRELOAD, or run by a user who may not write there");
     }
     if (!bl_session_was_tracked(session) && check->untracked_count == 0)
         add_unseen(check, session->child, session->child_name,
-                   "it left no ledger: static, set-user-ID, or its LD_PRELOAD was dropped");
+                   "it left no ledger: static, set-user-ID, its LD_PRELOAD was dropped, or its "
+                   "user may not write there");
 }

@@ -3,7 +3,8 @@
 #     include(bufleak.cmake)      # after the last add_test of a directory
 #     bufleak_name_tests()
 #
-# Gives each test of the directory the variable BUFLEAK_TEST with its name; nothing else changes.
+# Gives each test of the directory the variable BUFLEAK_TEST with its name; nothing else changes. A
+# directory that is added with add_subdirectory() needs a bufleak_name_tests() of its own.
 function(bufleak_name_tests)
     get_property(tests DIRECTORY PROPERTY TESTS)
     foreach(test IN LISTS tests)

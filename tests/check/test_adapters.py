@@ -52,6 +52,11 @@ int main(void)
 GTEST = '#include "bufleak_gtest.h"\n' + LOSE + '''
 TEST(Suite, Innocent) { free(malloc(40)); }
 TEST(Suite, Guilty) { lose_one(); lose_one(); wipe_stack(); }
+struct Fixed : ::testing::Test {
+    static void SetUpTestSuite() { lose_one(); wipe_stack(); }
+    static void TearDownTestSuite() { lose_one(); wipe_stack(); }
+};
+TEST_F(Fixed, Innocent) { }
 int main(int argc, char **argv)
 {
     ::testing::InitGoogleTest(&argc, argv);
@@ -124,7 +129,7 @@ class Adapters(CheckTest):
     def test_googletest(self):
         program = self.build('with_gtest.cc', GTEST, 'g++', '-std=c++17', '-lgtest', '-pthread')
         result = self.check('--junit', self.home / 'junit.xml', '--', program, code=23)
-        self.assertEqual(self.blamed(result), {'Suite.Guilty': 2})
+        self.assertEqual(self.blamed(result), {'Suite.Guilty': 2, 'Fixed': 2})
         self.assertIn('name="Suite.Guilty"', (self.home / 'junit.xml').read_text())
 
     def test_ctest_with_tests_side_by_side(self):
