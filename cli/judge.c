@@ -440,8 +440,13 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_stud
                                    .owner = BL_JUDGE_NONE};
     if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)
         return judge_beginning(judge, decision, study);
-    if (!judge->is_final && oldest_age(judge, live) <= judge->guard_ns)
-        return leave_in_peace(judge, number, first, count, BL_GROUND_YOUNG);
+    if (!judge->is_final && oldest_age(judge, live) <= judge->guard_ns) {
+        /* what was collected can be released no more and need not grow older */
+        size_t gone = put_first(judge, first, count, study, 0, is_collected);
+        decision.object_count = gone;
+        if (leave_in_peace(judge, number, first + gone, count - gone, BL_GROUND_YOUNG) < 0)
+            return -1;
+    }
     return accuse(judge, decision, study);
 }
 

@@ -311,7 +311,9 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return BL_GROUND_HANDS;
     if (verdict == BL_VERDICT_NEVER_RELEASED && are_made_before_use(judge, first, end))
         return BL_GROUND_STEADY;
-    if (verdict == BL_VERDICT_NEVER_RELEASED || are_unmatched(judge, first, end))
+    /* nor does a cache or a pool have what was collected, whenever that was made */
+    if ((verdict == BL_VERDICT_NEVER_RELEASED || are_unmatched(judge, first, end)) &&
+        (may_be_held || span.count < FEW))
         ground = course_of(judge, first, end, growth);
     if (ground == BL_GROUND_STEADY)
         *ret_steadiness = growth->confidence;

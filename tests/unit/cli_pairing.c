@@ -952,6 +952,25 @@ START_TEST(what_was_collected_is_not_stale)
 }
 END_TEST
 
+START_TEST(what_was_collected_needs_no_age)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 12, END - 100 * MILLI, END - 20 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    collect(w, 9);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->count, 9);
+    const struct bl_group *rest = find(w, BL_VERDICT_UNRELEASED, 0x100);
+    ck_assert_int_eq(rest->finding->ground, BL_GROUND_YOUNG);
+    ck_assert_uint_eq(rest->count, 3);
+    ck_assert_uint_eq(rest->reach.collected, 0);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_cache_that_filled_and_stopped_is_not_a_leak)
 {
     struct world *w = make_world();
@@ -2037,6 +2056,7 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, what_was_collected_is_in_no_ring);
     tcase_add_test(tests, what_was_collected_is_not_in_use_however_young);
     tcase_add_test(tests, what_was_collected_is_not_stale);
+    tcase_add_test(tests, what_was_collected_needs_no_age);
     tcase_add_test(tests, what_a_ring_forgot_is_told_from_the_last_in_it);
     tcase_add_test(tests, a_cache_that_filled_and_stopped_is_not_a_leak);
     tcase_add_test(tests, a_pool_made_at_start_up_is_not_a_leak);
