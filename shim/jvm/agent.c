@@ -8,6 +8,7 @@
 #include "java_code.h"
 #include "java_direct.h"
 #include "java_lookup.h"
+#include "java_options.h"
 #include "java_pools.h"
 #include "java_stack.h"
 #include "java_visit.h"
@@ -295,6 +296,9 @@ static void look_at_prepared(JNIEnv *jni, jclass class)
         find_takers(class);
     if (length > 2 && bl_java_pools_is_counter(signature + 1, length - 2))
         bl_java_pools_add(jni, class, signature + 1, length - 2);
+    if (length > 2 && bl_bytebuf_kind(signature + 1, length - 2) == BL_BYTEBUF_COUNTING)
+        list_failure("ClassFileLoadHook", "the class came from an AOT cache, before agents are "
+                                          "asked: start it with -XX:AOTMode=off");
     (*vm)->Deallocate(vm, (unsigned char *)signature);
 }
 
@@ -467,6 +471,9 @@ static void before_create(void *context, const struct bl_hook_call *call)
                   !started.args && bl_load_relaxed(bl_track_state) != BL_TRACK_OFF;
     if (usable)
         why = objection_to_machine();
+    if (usable && !why && bl_java_options_archive(args))
+        why =
+            "it writes an archive of classes, which a virtual machine refuses to do with an agent";
     if (why)
         list_failure("JNI_CreateJavaVM", why);
     else if (usable)

@@ -76,6 +76,76 @@ def run_other_shape(tap):
               "another shape: the report says why there is no netty-bytebuf")
 
 
+def jar_of(classes):
+    """Archives of classes are made of jars, not of directories."""
+    jar = CACHE / f"{classes.name}.jar"
+    if not jar.exists():
+        part = Path(f"{jar}.{os.getpid()}.part")
+        subprocess.run(["jar", "cf", part, "-C", classes, "."], check=True, timeout=60,
+                       stdin=subprocess.DEVNULL)
+        part.rename(jar)
+    return jar
+
+
+def run_with(directory, shim, *command):
+    """How it ended, and its process."""
+    env = {**os.environ, "BUFLEAK_DIR": directory, "BUFLEAK_OPTIONS": "quiet=1"}
+    env.update({"LD_PRELOAD": str(SHIM)} if shim else {})
+    program = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    said, _ = program.communicate(timeout=120)
+    return (program.returncode, said), program.pid
+
+
+def write_archive(tap, java, class_path, main_class, option):
+    """The machine refuses to write an archive with an agent in it; so there is none. Returns the
+    archive's path, or None where the machine cannot write any."""
+    what = option.partition("=")[0]
+    ends = []
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        for shim in (False, True):
+            archive = Path(directory) / f"archive-{shim}"
+            (status, said), pid = run_with(directory, shim, java, f"{option}{archive}", "-cp", class_path,
+                                           *main_class)
+            if not shim and not archive.exists():
+                tap.skip(what, f"this virtual machine writes none: {status}, {said[-300:]}")
+                return None
+            ends.append((status, archive.exists(), "agent" in said, "bufleak" in said))
+        tap.equal(ends[1], ends[0], f"{what}: it ends as without, with its archive")
+        why = reason(report(directory, pid))
+        tap.claim(why and why.startswith("it writes an archive of classes"),
+                  f"{what}: the report says why there is no netty-bytebuf", why)
+        kept = CACHE / f"archive-{os.getpid()}"
+        shutil.copy(archive, kept)
+    return kept
+
+
+def archives(tap, classes, newest):
+    jar = jar_of(classes)
+    kept = write_archive(tap, "java", str(jar), ("agent.Hello", "7"), "-XX:ArchiveClassesAtExit=")
+    if kept:
+        kept.unlink()
+    if newest[0] < 25:
+        tap.skip("AOT caches", "there is no JDK 25")
+        return
+    libs = maven.libraries(HERE / "proxy" / "pom.xml", CACHE)
+    leaky = jar_of(maven.compiled(HERE / "leaky", libs, CACHE, 8))
+    class_path = os.pathsep.join(map(str, [leaky, *sorted(libs.glob("*.jar"))]))
+    kept = write_archive(tap, newest[1], class_path, ("leaky.Leaky",), "-XX:AOTCacheOutput=")
+    if not kept:
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+            (status, said), pid = run_with(directory, True, newest[1], f"-XX:AOTCache={kept}", "-cp",
+                                           class_path, "leaky.Leaky")
+            tap.claim(status == 0 and "bufleak" not in said, "a program from an AOT cache runs", (status, said))
+            why = reason(report(directory, pid))
+            tap.claim(why and "AOT cache" in why,
+                      "a program from an AOT cache: the report says why there is no netty-bytebuf", why)
+    finally:
+        kept.unlink()
+
+
 def main():
     tap = Tap()
     try:
@@ -98,6 +168,7 @@ def main():
         run_fake(tap, "without-jvmti",
                  "the virtual machine lacks what its agents need (JVMTI)")
         run_other_shape(tap)
+        archives(tap, classes, max(machines.available(CACHE).items()))
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
     return tap.finish()
