@@ -35,9 +35,10 @@ DIFFERENCES = [
 ]
 
 
-class Leak(collections.namedtuple('Leak', 'count indirect frames fate')):
+class Leak(collections.namedtuple('Leak', 'count indirect frames fate kind', defaults=['heap'])):
     """Blocks lost at one place, and those lost with them as check folds them; (module, function, the
-    return address within its page) from the innermost frame that is not the tool's."""
+    return address within its page) from the innermost frame that is not the tool's. kind: class;
+    what is none of the heap's is told from the caller of its library on."""
 
     @property
     def place(self):
@@ -76,7 +77,7 @@ def by_check(words, command, here):
     for group in result['groups']:
         frames = tuple((os.path.basename(f['module'] or ''), f['function'], f['offset'] & PAGE)
                        for f in group['blame']['frames'])
-        leaks.append(Leak(group['count'], group['indirect_count'], frames, group['fate']))
+        leaks.append(Leak(group['count'], group['indirect_count'], frames, group['fate'], group['class']))
     return done, result, leaks
 
 
@@ -138,7 +139,10 @@ def is_same(one, other):
 
 
 def has(leaks, leak):
-    return any(is_same(leak.place, other.place) for other in leaks or ())
+    """Of what is lost in a circle any may be told as the one that holds the others, an object of a
+    profile's class for one: the other tools know it as a block of the library."""
+    return any(is_same(leak.place, frame) for other in leaks or ()
+               for frame in (other.frames[:1] if leak.kind == 'heap' else other.frames))
 
 
 def reason(command, leak):
