@@ -79,7 +79,7 @@ static struct shard {
 static uint32_t shard_turn;                     /* atomic: next thread's shard */
 static struct bl_lock slab_lock = BL_LOCK_INIT; /* BL_RANK_SLAB */
 static uint32_t slab_used = 1;                  /* (slab_lock) to write; record 0 is never used */
-static uint32_t stock_head;                     /* (slab_lock) unused records of no shard */
+static uint32_t stock_head;                     /* (slab_lock) batches of no shard */
 
 static uint64_t hidden_classes; /* a bit each */
 
@@ -278,8 +278,9 @@ BL_INLINE map_word index_put(uint64_t address, map_word word, bool *ret_oom)
 
 /* ---- unused records ---- */
 
-/* An unused record links to the next by its stack field: the line is in hand anyway. A link that
- * was bent through the file ends the list, so nothing outside the slab is ever touched. */
+/* An unused record links to the next by its stack field: the line is in hand anyway. The first of a
+ * batch in the stock links to the next batch by its thread field. A link that was bent through the
+ * file ends the list, so nothing outside the slab is ever touched. */
 BL_INLINE uint32_t next_of(uint32_t record)
 {
     const struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, record);
@@ -312,18 +313,26 @@ static bool carve_locked(struct shard *s)
     return true;
 }
 
+/* The next batch in the stock after the one that starts with `record`. */
+BL_INLINE uint32_t next_batch_of(uint32_t record)
+{
+    const struct bl_live *r = bl_ledger_at(BL_SECTION_LIVE, record);
+    uint32_t next = bl_load_relaxed(&r->thread);
+    return BL_LIKELY(next < bl_load_relaxed(&slab_used)) ? next : 0;
+}
+
+/* The shard has none left. A batch changes hands as it is: to walk through records that were freed
+ * long ago would wait for the memory of each. */
 BL_NOINLINE static bool refill_locked(struct shard *s)
 {
     bool ok = true;
     bl_lock_take(&slab_lock);
-    if (!stock_head)
+    if (stock_head) {
+        s->free_head = stock_head;
+        s->free_count = BATCH;
+        stock_head = next_batch_of(stock_head);
+    } else {
         ok = carve_locked(s);
-    for (uint32_t i = 0; i < BATCH && stock_head; i++) {
-        uint32_t r = stock_head;
-        stock_head = next_of(r);
-        set_next(r, s->free_head);
-        s->free_head = r;
-        s->free_count++;
     }
     bl_lock_give(&slab_lock);
     return ok;
@@ -338,8 +347,10 @@ BL_NOINLINE static void spill_locked(struct shard *s)
         tail = next_of(tail);
     s->free_head = next_of(tail);
     s->free_count -= BATCH;
+    set_next(tail, 0);
+    struct bl_live *first = bl_ledger_at(BL_SECTION_LIVE, head);
     bl_lock_take(&slab_lock);
-    set_next(tail, stock_head);
+    bl_store_relaxed(&first->thread, stock_head);
     stock_head = head;
     bl_lock_give(&slab_lock);
 }
@@ -351,6 +362,7 @@ BL_INLINE uint32_t take_record_locked(struct shard *s)
     uint32_t record = s->free_head;
     s->free_head = next_of(record);
     s->free_count--;
+    __builtin_prefetch(bl_ledger_at(BL_SECTION_LIVE, s->free_head), 1); /* for the next one */
     return record;
 }
 
