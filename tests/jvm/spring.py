@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "spring-gateway"
 FILTER = "CacheBodyFilter.java"
 DIRECT_MEMORY = 64 << 20
+START_SECONDS = 200 # at most: forty programs may wait for two processors
 STARTED = re.compile(r"Netty started on port\D* (\d+)")
 OUT_OF_MEMORY = "OutOfDirectMemoryError"
 # What lets Netty count direct memory itself, as it does on the JDK 8 of the incident.
@@ -74,7 +75,7 @@ class Gateway:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True, errors="replace", env=env)
             threading.Thread(target=self._read, daemon=True).start()
-            if not self.listening.wait(90) or not self.port:
+            if not self.listening.wait(START_SECONDS) or not self.port:
                 raise AssertionError("the gateway did not start:\n" + "".join(self.lines[-40:]))
         except BaseException:
             self.close()
