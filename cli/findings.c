@@ -148,6 +148,24 @@ static void count_reach(const struct bl_judge *judge, const struct bl_history_ob
     bl_reach_count(reaches, block, object->bytes, &group->reach);
 }
 
+static void add_references(struct bl_finding *finding, bool is_first, uint64_t units)
+{
+    if (is_first || units < finding->refs_min)
+        finding->refs_min = units;
+    if (units > finding->refs_max)
+        finding->refs_max = units;
+}
+
+/* A history that is not whole does not tell how many references are left; the shim counted them. */
+static uint64_t left_of(const struct bl_judge *judge, const struct bl_decision *decision,
+                        size_t index, uint64_t units)
+{
+    size_t count;
+    const struct bl_tracked *all = bl_reader_objects(judge->reader, &count);
+    int32_t refs = all[judge->histories->objects[index].index].object.refs;
+    return decision->ground == BL_GROUND_OVERFLOW && refs > 0 ? (uint64_t)refs : units;
+}
+
 /* The buffers of a group, each once. */
 static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                         struct bl_finding *finding)
@@ -161,10 +179,9 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
             units += judge->decisions[k].units;
         if (is_repeated)
             continue;
-        finding->refs_min = i == first || units < finding->refs_min ? units : finding->refs_min;
-        finding->refs_max = units > finding->refs_max ? units : finding->refs_max;
         for (size_t k = 0; k < decision->object_count; k++) {
             size_t index = decision->first_object + k;
+            add_references(finding, group->count == 0, left_of(judge, decision, index, units));
             group->bytes += judge->histories->objects[index].bytes;
             group->count++;
             count_reach(judge, &judge->histories->objects[index], group);

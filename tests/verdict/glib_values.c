@@ -339,11 +339,57 @@ static void unseen_counts(void)
     corpus_serve(request_with_unseen_counts);
 }
 
+/* ---- more different operations on one buffer than are kept ---- */
+
+CORPUS_FUNCTION static void retain_at(GBytes *body, int depth)
+{
+    if (depth > 0)
+        retain_at(body, depth - 1);
+    else
+        g_bytes_ref(body);
+}
+
+CORPUS_FUNCTION static void release_at(GBytes *body, int depth)
+{
+    if (depth > 0)
+        release_at(body, depth - 1);
+    else
+        g_bytes_unref(body);
+}
+
+static void request_with_long_history(long number)
+{
+    GBytes *body = g_bytes_new(&number, sizeof(number));
+    for (int depth = 0; depth < 40; depth++)
+        retain_at(body, depth);
+    for (int round = 0; round < 100; round++) {
+        retain_at(body, round % 40);
+        release_at(body, round % 40);
+    }
+    for (int depth = 0; depth < 40; depth++)
+        release_at(body, depth);
+    if (!corpus_is_unlucky(number))
+        g_bytes_unref(body);
+}
+
+static void long_history(void)
+{
+    corpus_serve(request_with_long_history);
+}
+
 static const struct corpus_case cases[] = {
-    {"long_frame", long_frame},     {"kept_content", kept_content},   {"lookup", lookup},
-    {"iterated", iterated},         {"three_bugs", three_bugs},       {"hand_over", hand_over},
-    {"delayed_free", delayed_free}, {"warm_pool", warm_pool},         {"free_list", free_list},
-    {"unseen_ends", unseen_ends},   {"unseen_counts", unseen_counts},
+    {"long_frame", long_frame},
+    {"kept_content", kept_content},
+    {"lookup", lookup},
+    {"iterated", iterated},
+    {"three_bugs", three_bugs},
+    {"hand_over", hand_over},
+    {"delayed_free", delayed_free},
+    {"warm_pool", warm_pool},
+    {"free_list", free_list},
+    {"unseen_ends", unseen_ends},
+    {"unseen_counts", unseen_counts},
+    {"long_history", long_history},
 };
 
 CORPUS_MAIN(cases)

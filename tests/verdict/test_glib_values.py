@@ -6,6 +6,14 @@ from corpus import Asked, Case, Leak, main
 
 NOTHING = {'g-bytes': 0, 'g-array': 0, 'g-variant': 0}
 
+
+def check_long_history(report):
+    """What was not kept is counted, and how many references are left is known all the same."""
+    assert report['losses']['events_overflow'] > 0
+    refs = [group['refs'] for group in report['groups'] if group['class'] == 'g-bytes']
+    assert refs == [1], refs
+
+
 CASES = [
     Case('an array is forgotten one time in a thousand',
          'long_frame', 20000, 1000, leaks=[
@@ -52,6 +60,8 @@ CASES = [
          3000, losses=('counts_drifted',)),
     Case('clean: the same in four threads', 'unseen_counts', 3000, threads=4,
          losses=('counts_drifted',)),
+    Case('a buffer with a longer history than is kept is not judged, but counted', 'long_history',
+         200, 10, unreleased={'g-bytes': 20}, check=check_long_history),
 ]
 
 if __name__ == '__main__':
