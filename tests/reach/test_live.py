@@ -144,6 +144,24 @@ def deaf_thread():
         program.end()
 
 
+def stopped_by_a_debugger():
+    """While a debugger holds it, it is said that there is no answer; afterwards there is one, and it runs on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long] * 4
+    attach, detach, of_all_kinds = 16, 17, 0x40000000
+    with Program('own-signal') as program:
+        if libc.ptrace(attach, program.process.pid, 0, 0) != 0:
+            print('# ptrace is not allowed here', flush=True)
+            return
+        os.waitpid(program.process.pid, of_all_kinds)
+        found = tools.run([tools.CLI, 'dump', '--reach', '--timeout', '60s', str(program.process.pid)],
+                          tools.clean_environment(BUFLEAK_DIR=program.directory.name))
+        expect(found.returncode == 1 and 'did not answer' in found.stderr, found.stderr)
+        libc.ptrace(detach, program.process.pid, 0, 0)
+        check_done(program.dump()['reach'])
+        program.end()
+
+
 def own_signal():
     """A program that uses the same signal sees what it set and gets what it is sent."""
     with Program('own-signal') as program:
@@ -348,8 +366,8 @@ def answers_of_the_past():
             expect({g['reach'] for g in found['groups']} <= {'unknown'}, f'{ended}: still told')
 
 
-TESTS = [blocking_calls, churn, storm, deaf_thread, own_signal, other_signal, without_ptrace,
-         under_strace, clone_refused, clone_refused_live, without_proc, as_nobody, sampled,
+TESTS = [blocking_calls, churn, storm, deaf_thread, stopped_by_a_debugger, own_signal, other_signal,
+         without_ptrace, under_strace, clone_refused, clone_refused_live, without_proc, as_nobody, sampled,
          names_of_holders, heaviest_holder, answers_of_the_past]
 
 
