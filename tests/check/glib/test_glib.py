@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """GLib's installed tests under check, beside valgrind.
 
-Each test must end under check as it does without; heap blocks that are called lost must be lost to
-valgrind at the same place, and as many, or the test is in VARIES with the reason. Those of SAMPLE
+Each test must end under check as it does without; what is called lost must be lost to valgrind at the
+same place, and as many, or the test is in VARIES or DIFFERS with the reason. Those of SAMPLE
 always run, all of them with BL_TEST_LONG=1; patterns of names as arguments choose among all. Results are
 TAP, a line a test.
 """
@@ -31,7 +31,12 @@ LIMIT = 30  # seconds for a test by itself
 SAMPLE = ['error', 'hash', 'mapping', 'private']
 
 # How much is lost differs from run to run, and why.
-VARIES = {'cancellable': 'its threads race'}
+VARIES = dict.fromkeys(('cancellable', 'gdbus-peer', 'gdbus-proxy-threads', 'gdbus-server-auth', 'gmenumodel',
+                        'gsubprocess'), 'its threads or processes race')
+
+# Where the two do not agree, and why; README.md tells more.
+DIFFERS = {'onceinit': 'what only the stacks of ended threads point to is reachable to valgrind',
+           'task': 'two processes end inside a call that does not need its argument any more'}
 
 
 def commands():
@@ -73,30 +78,33 @@ def by_valgrind(words, here):
 
 
 def by_check(words, command, here):
-    """Its exit code, and leaks of heap blocks that are lost."""
+    """Its exit code, and leaks that are lost, with how many frames of valgrind's may be inside the place:
+    a counted buffer is told by the call that made it, not by the one that it got its memory from."""
     done, result, leaks = test_commands.by_check(words, command, here)
-    lost = [leak for leak, group in zip(leaks, result['groups'])
-            if group['class'] == 'heap' and group['reach'] == 'lost']
+    lost = [(leak, 1 if group['class'] == 'heap' else 6) for leak, group in zip(leaks, result['groups'])
+            if group['reach'] == 'lost']
     return done, result, lost
 
 
-def has(leaks, leak):
+def has(leaks, leak, frames):
     """Some of these are lost at the same place; a library goes by its name in one and its file's in the other."""
     def place(frame):
         return (frame[0].split('.so')[0], frame[1] or frame[2])
-    return any(place(leak.place) == place(other.place) for other in leaks)
+    return any(place(leak.place) in map(place, other.frames[:frames]) for other in leaks)
 
 
 def try_one(command, home):
     """What is wrong, and a line of what each found."""
     words = shlex.split(command.line)
     places = {}
+    note = ''
     for tool in ('plain', 'check', 'valgrind'):
         places[tool] = home / f'{command.of}-{tool}'
         (places[tool] / 'home').mkdir(parents=True)
     code = run(words, places['plain'], LIMIT)
     if code is None:
         return [], f'not in {LIMIT} s without anything'
+    code = 128 - code if code < 0 else code
     _, result, leaks = by_check(words, command, places['check'])
     wrong = []
     if result['command_code'] != code:
@@ -104,14 +112,18 @@ def try_one(command, home):
     valgrind = by_valgrind(words, places['valgrind'])
     if valgrind is None:
         return wrong, f'not in {LIMIT * 10} s under valgrind'
-    wrong += [f'only check calls lost: {leak}' for leak in leaks if not has(valgrind, leak)]
-    mine = sum(leak.count + leak.indirect for leak in leaks)
+    differences = [f'only check calls lost: {leak}' for leak, frames in leaks if not has(valgrind, leak, frames)]
+    mine = sum(leak.count + leak.indirect for leak, _ in leaks)
     others = sum(leak.count for leak in valgrind)
     if mine != others and command.of not in VARIES:
-        wrong.append(f'check calls {mine} blocks lost, valgrind {others}')
+        differences.append(f'check calls {mine} blocks lost, valgrind {others}')
+    if differences and command.of in DIFFERS:
+        differences = []
+        note = f', {DIFFERS[command.of]}'
+    wrong += differences
     for place in places.values():
         shutil.rmtree(place, ignore_errors=True)
-    return wrong, f'lost: check {mine}, valgrind {others}'
+    return wrong, f'lost: check {mine}, valgrind {others}{note}'
 
 
 def main():
