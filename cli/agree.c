@@ -58,12 +58,14 @@ static void count_accused(const struct bl_judge *judge, struct tally *tallies)
     }
 }
 
-/* Is it blamed for the same buffers already? */
+/* Is its site blamed for the same buffers already? */
 static bool is_blamed(const struct bl_judge *judge, const struct bl_decision *decision,
                       uint32_t item)
 {
     for (size_t i = 0; i < judge->decision_count; i++)
-        if (judge->decisions[i].pattern == decision->pattern && judge->decisions[i].item == item)
+        if (bl_decision_is_accused(&judge->decisions[i]) &&
+            judge->decisions[i].pattern == decision->pattern &&
+            site_of(judge, &judge->decisions[i]) == judge->histories->items[item].site)
             return true;
     return false;
 }

@@ -23,6 +23,7 @@ struct option {
 struct learned {
     uint32_t acquire; /* whole chains */
     uint32_t release;
+    bool is_sure; /* else others are as likely */
 };
 
 #define KEPT_ITEMS 32u /* of a pattern whose pair costs are kept */
@@ -44,6 +45,8 @@ struct bl_compare {
     size_t learned_room;
     size_t learned_count;
     uint8_t *is_completed; /* by stack: an acquire there ended well at least once */
+    uint8_t *has_ended;    /* by chain: what was acquired there ended well at least once */
+    uint8_t *is_helper;    /* by site: it is called from several places */
     uint8_t *has_learned;  /* by whole chain: it is in a learned pair */
     struct option *options;
     size_t option_count;
@@ -62,17 +65,24 @@ static uint64_t hash_learned(uint32_t acquire, uint32_t release)
     return value ^ value >> 32;
 }
 
-static bool is_learned(const struct bl_compare *compare, uint32_t acquire, uint32_t release)
+static struct learned *find_learned(const struct bl_compare *compare, uint32_t acquire,
+                                    uint32_t release)
 {
     if (compare->learned_room == 0)
-        return false;
+        return NULL;
     for (uint64_t at = hash_learned(acquire, release);; at++) {
-        const struct learned *slot = &compare->learned[at & (compare->learned_room - 1)];
+        struct learned *slot = &compare->learned[at & (compare->learned_room - 1)];
         if (slot->acquire == 0)
-            return false;
+            return NULL;
         if (slot->acquire == acquire && slot->release == release)
-            return true;
+            return slot;
     }
+}
+
+static bool is_learned(const struct bl_compare *compare, uint32_t acquire, uint32_t release)
+{
+    const struct learned *known = find_learned(compare, acquire, release);
+    return known && known->is_sure;
 }
 
 static void put_learned(struct learned *table, size_t room, struct learned one)
@@ -83,12 +93,15 @@ static void put_learned(struct learned *table, size_t room, struct learned one)
     table[at & (room - 1)] = one;
 }
 
-static bool learn(struct bl_compare *compare, const struct bl_item *acquire,
-                  const struct bl_item *release)
+bool bl_compare_learn(struct bl_compare *compare, const struct bl_item *acquire,
+                      const struct bl_item *release, bool is_sure)
 {
-    struct learned one = {acquire->whole, release->whole};
-    if (is_learned(compare, one.acquire, one.release))
+    struct learned one = {acquire->whole, release->whole, is_sure};
+    struct learned *known = find_learned(compare, one.acquire, one.release);
+    if (known) {
+        known->is_sure |= is_sure;
         return true;
+    }
     if (compare->learned_count * 2 >= compare->learned_room) {
         size_t room = compare->learned_room ? compare->learned_room * 2 : 256;
         struct learned *table = calloc(room, sizeof(*table));
@@ -103,8 +116,8 @@ static bool learn(struct bl_compare *compare, const struct bl_item *acquire,
     }
     put_learned(compare->learned, compare->learned_room, one);
     compare->learned_count++;
-    compare->has_learned[one.acquire] = 1;
-    compare->has_learned[one.release] = 1;
+    compare->has_learned[one.acquire] |= is_sure;
+    compare->has_learned[one.release] |= is_sure;
     return true;
 }
 
@@ -131,7 +144,7 @@ static bool learn_from(struct bl_compare *compare, const struct bl_item *items,
     const struct bl_item *release = only_left(items, left, count, false);
     if (!acquire || !release || left[acquire - items] != left[release - items])
         return true;
-    return learn(compare, acquire, release);
+    return bl_compare_learn(compare, acquire, release, true);
 }
 
 /* Are two things of the same kind the same at this level? */
@@ -302,6 +315,32 @@ bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_nu
     return count > 0;
 }
 
+/* What is done at one place of the program for several others, which it does not tell apart. */
+static bool find_helpers(struct bl_compare *compare)
+{
+    const struct bl_histories *all = compare->histories;
+    uint32_t *callers = calloc(bl_callers_chain_count(compare->callers) + 1u, sizeof(*callers));
+    for (size_t i = 0; callers && i < all->item_count; i++) {
+        const struct bl_item *item = &all->items[i];
+        size_t depth;
+        const struct bl_caller *frames = bl_callers_frames(compare->callers, item->callers, &depth);
+        uint32_t caller = depth > 1 ? frames[1].chain : frames[0].chain;
+        compare->is_helper[item->site] |= callers[item->site] && callers[item->site] != caller;
+        callers[item->site] = caller;
+    }
+    free(callers);
+    return callers != NULL;
+}
+
+static void note_ended(struct bl_compare *compare, const struct bl_item *acquire)
+{
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(compare->callers, acquire->callers, &depth);
+    compare->is_completed[acquire->stack] = 1;
+    for (size_t i = depth; i-- > 0 && !compare->has_ended[frames[i].chain];)
+        compare->has_ended[frames[i].chain] = 1;
+}
+
 static bool learn_all(struct bl_compare *compare)
 {
     const struct bl_histories *all = compare->histories;
@@ -314,7 +353,7 @@ static bool learn_all(struct bl_compare *compare)
         for (uint32_t k = 0; k < pattern->item_count; k++) {
             units[k] = items[k].units;
             if (bl_item_is_acquire(&items[k]))
-                compare->is_completed[items[k].stack] = 1;
+                note_ended(compare, &items[k]);
         }
         if (!pattern->doubt && !learn_from(compare, items, units, pattern->item_count))
             return false;
@@ -350,12 +389,15 @@ int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories
         compare->histories = histories;
         compare->callers = callers;
         compare->is_completed = calloc(find_highest_stack(histories) + 1u, 1);
+        compare->has_ended = calloc(bl_callers_chain_count(callers) + 1u, 1);
+        compare->is_helper = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->has_learned = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->options = calloc(OPTIONS_MAX, sizeof(*compare->options));
         compare->pairs = calloc(OPTIONS_MAX, sizeof(*compare->pairs));
         compare->completed_costs =
             calloc(histories->completed_count + 1, sizeof(*compare->completed_costs));
-        done = compare->is_completed && compare->has_learned && compare->completed_costs &&
+        done = compare->is_completed && compare->has_ended && compare->is_helper &&
+               find_helpers(compare) && compare->has_learned && compare->completed_costs &&
                compare->options && compare->pairs && sort_siblings(compare) && learn_all(compare);
     }
     if (!done) {
@@ -377,6 +419,8 @@ void bl_compare_destroy(struct bl_compare *compare)
     free(compare->room);
     free(compare->learned);
     free(compare->is_completed);
+    free(compare->has_ended);
+    free(compare->is_helper);
     free(compare->has_learned);
     free(compare->options);
     free(compare->pairs);
@@ -638,8 +682,8 @@ static bool is_by_library(const struct bl_compare *compare, const struct bl_item
  * that both are in; how much of the library lies between, as when it calls back or a container
  * frees what it holds; and whether both are equally deep, as two functions that belong together.
  * What the library made unseen it gives back itself. */
-static uint32_t apart(const struct bl_compare *compare, const struct bl_item *acquire,
-                      const struct bl_item *release)
+uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item *acquire,
+                          const struct bl_item *release)
 {
     if (acquire->kind == BL_ITEM_ALLOC && acquire->stack == 0 && is_by_library(compare, release))
         return 0;
@@ -654,26 +698,29 @@ static uint32_t apart(const struct bl_compare *compare, const struct bl_item *ac
  * hands it to others, which take references of their own, gives back his where he made it. Then the
  * latest acquire. In an open history what ended well elsewhere comes before what never did. */
 static uint32_t pair_tie(const struct bl_compare *compare, const struct bl_item *acquire,
-                         const struct bl_item *release, bool is_open)
+                         const struct bl_item *release, enum bl_ends ends)
 {
-    uint32_t tie = is_open && !compare->is_completed[acquire->stack] ? 8 * BL_HISTORY_ITEMS : 0;
+    uint32_t tie =
+        ends != BL_ENDS_WELL && !compare->is_completed[acquire->stack] ? 8 * BL_HISTORY_ITEMS : 0;
     if (acquire->kind == BL_ITEM_ALLOC)
         return tie + BL_HISTORY_ITEMS - release->order;
     return tie + 2 * BL_HISTORY_ITEMS + latest_first(acquire, release);
 }
 
 static size_t collect_pairs(struct bl_compare *compare, const struct bl_item *items, uint32_t total,
-                            bool is_open)
+                            enum bl_ends ends)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < total; i++) {
         for (uint32_t j = 0; j < total && count < OPTIONS_MAX; j++) {
-            if (!bl_item_is_acquire(&items[i]) || items[j].kind != BL_ITEM_RELEASE)
+            if (!bl_item_is_acquire(&items[i]) || items[j].kind != BL_ITEM_RELEASE ||
+                (ends == BL_ENDS_KEPT && items[i].kind == BL_ITEM_ALLOC))
                 continue;
-            bool is_known = pair_cost(compare, &items[i], &items[j]) == 0;
+            const struct learned *known = find_learned(compare, items[i].whole, items[j].whole);
             compare->options[count++] =
-                (struct option){.cost = is_known ? 0 : apart(compare, &items[i], &items[j]),
-                                .tie = pair_tie(compare, &items[i], &items[j], is_open),
+                (struct option){.cost = known ? !known->is_sure
+                                              : 2 + bl_compare_apart(compare, &items[i], &items[j]),
+                                .tie = pair_tie(compare, &items[i], &items[j], ends),
                                 .from = (uint16_t)i,
                                 .to = (uint16_t)j};
         }
@@ -712,14 +759,15 @@ static void concentrate(const struct bl_compare *compare, const struct bl_item *
     }
 }
 
-size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
-                       uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs)
+size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern,
+                       enum bl_ends ends, uint64_t left[BL_HISTORY_ITEMS],
+                       const struct bl_pair **ret_pairs)
 {
     const struct bl_item *items = bl_pattern_items(compare->histories, pattern);
     size_t made = 0;
     for (uint32_t i = 0; i < pattern->item_count; i++)
         left[i] = items[i].kind == BL_ITEM_OVER_RELEASE ? 0 : items[i].units;
-    size_t count = collect_pairs(compare, items, pattern->item_count, is_open);
+    size_t count = collect_pairs(compare, items, pattern->item_count, ends);
     compare->work += count;
     sort_options(compare->options, count);
     for (size_t i = 0; i < count; i++) {
@@ -734,14 +782,21 @@ size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *patt
         compare->pairs[made++] =
             (struct bl_pair){.acquire = option->from, .release = option->to, .units = units};
     }
-    if (is_open)
+    if (ends != BL_ENDS_WELL)
         concentrate(compare, items, pattern->item_count, left, made);
     *ret_pairs = compare->pairs;
     return made;
 }
 
+/* What else tells them apart is a habit of programmers, and no evidence. */
+static uint32_t callers_apart(const struct bl_compare *compare, const struct bl_item *acquire,
+                              const struct bl_item *release)
+{
+    return bl_compare_apart(compare, acquire, release) >> 16;
+}
+
 /* Would it be as likely by structure if each of two acquires were given back by the other's
- * release? Lines of their own tell them apart for who reads the report. */
+ * release? Lines of their own tell the releases apart for who reads the report. */
 static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_item *items,
                              const struct bl_pair *one, const struct bl_pair *other)
 {
@@ -749,11 +804,36 @@ static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_i
     const struct bl_item *b = &items[other->acquire];
     const struct bl_item *r = &items[one->release];
     const struct bl_item *s = &items[other->release];
-    if (a->site != b->site || r->site != s->site || is_learned(compare, a->whole, r->whole) ||
-        is_learned(compare, b->whole, s->whole))
+    if (r->site != s->site || is_learned(compare, a->whole, r->whole) ||
+        is_learned(compare, b->whole, s->whole) || r->order < b->order || s->order < a->order)
         return false;
-    return apart(compare, a, s) + apart(compare, b, r) <=
-           apart(compare, a, r) + apart(compare, b, s);
+    return callers_apart(compare, a, s) + callers_apart(compare, b, r) <=
+           callers_apart(compare, a, r) + callers_apart(compare, b, s);
+}
+
+/* How many of an acquire's innermost callers did the same for what ended well. */
+static size_t frames_that_ended(const struct bl_compare *compare, const struct bl_item *acquire)
+{
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(compare->callers, acquire->callers, &depth);
+    size_t count = 0;
+    while (count < depth && compare->has_ended[frames[count].chain])
+        count++;
+    return count;
+}
+
+bool bl_compare_may_lack(const struct bl_compare *compare, const struct bl_item *items,
+                         const struct bl_pair *pair, uint32_t open)
+{
+    const struct bl_item *a = &items[open];
+    const struct bl_item *b = &items[pair->acquire];
+    const struct bl_item *s = &items[pair->release];
+    if (a == b || pair->units != s->units || a->units < s->units || s->order < a->order ||
+        is_learned(compare, b->whole, s->whole) ||
+        (!compare->is_helper[a->site] && !compare->is_helper[b->site]) ||
+        frames_that_ended(compare, b) > frames_that_ended(compare, a) + 1)
+        return false;
+    return callers_apart(compare, a, s) <= callers_apart(compare, b, s);
 }
 
 bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item *items,
@@ -762,8 +842,6 @@ bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item
     const struct bl_pair *one = &pairs[which];
     for (size_t i = 0; i < count; i++)
         if (pairs[i].acquire != one->acquire && pairs[i].release != one->release &&
-            items[one->acquire].kind == BL_ITEM_RETAIN &&
-            items[pairs[i].acquire].kind == BL_ITEM_RETAIN &&
             may_be_exchanged(compare, items, one, &pairs[i]))
             return true;
     return false;

@@ -8,7 +8,8 @@
  * few.
  *
  * Which release belongs to which acquire nobody tells us. It is learned from the lifecycles where
- * they leave no choice (one acquire, one release; two lifecycles that differ by just one pair).
+ * they leave no choice (one acquire, one release; two lifecycles that differ by just one pair; what
+ * all that came on one path did equally often, see paths.c).
  * Else those belong together that are in the same part of the program: the two whose common caller
  * is the innermost. Of those equally near, what the library does for its caller (it calls back, a
  * container frees what it holds) comes last, and the alloc goes first: who makes a buffer and hands
@@ -72,16 +73,37 @@ struct bl_pair {
     uint64_t units;
 };
 
-/* Pairs acquires and releases of one pattern. `is_open`: releases are missing, and which of the
- * acquires they would belong to is the question; of two that fit equally well the one goes first
- * whose place has ended well elsewhere. Returns the number of pairs; they are good until the next
- * call. left[item] are the units that found no partner. */
-size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern, bool is_open,
-                       uint64_t left[BL_HISTORY_ITEMS], const struct bl_pair **ret_pairs);
+enum bl_ends {
+    BL_ENDS_WELL,
+    /* releases are missing, and which of the acquires they would belong to is the question; of two
+     * that fit equally well the one goes first whose place has ended well elsewhere */
+    BL_ENDS_OPEN,
+    BL_ENDS_KEPT, /* the same, and what the birth gave is among those that were not given back */
+};
 
-/* Could the reference that was retained by pairs[which] as well have been given back by the release
- * of another one that was retained at the same line, and that by its? Neither what ended well nor
- * the callers tell: only that who takes last mostly gives back first. `items` are the pattern's. */
+/* Pairs acquires and releases of one pattern. Returns the number of pairs; they are good until the
+ * next call. left[item] are the units that found no partner. */
+size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern,
+                       enum bl_ends ends, uint64_t left[BL_HISTORY_ITEMS],
+                       const struct bl_pair **ret_pairs);
+
+/* What other evidence shows: this release gives back what was acquired there, or, if that is not
+ * sure, it is as good as any. False without memory. */
+bool bl_compare_learn(struct bl_compare *compare, const struct bl_item *acquire,
+                      const struct bl_item *release, bool is_sure);
+
+/* How far an acquire and a release are apart in the program, for comparison. */
+uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item *acquire,
+                          const struct bl_item *release);
+
+/* Of an open history, in which `open` lacks a release: could it as well have been given back by the
+ * release of a pair, and the acquire of that pair lack its own? */
+bool bl_compare_may_lack(const struct bl_compare *compare, const struct bl_item *items,
+                         const struct bl_pair *pair, uint32_t open);
+
+/* Could the reference that was taken by pairs[which] as well have been given back by the release of
+ * another one, and that by its? Neither what ended well nor the callers tell: only that who takes
+ * last mostly gives back first, and who makes a buffer last of all. `items` are the pattern's. */
 bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item *items,
                           const struct bl_pair *pairs, size_t count, size_t which);
 

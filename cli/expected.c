@@ -50,7 +50,7 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
         is_candidate = bl_counts_is_within(judge->counts, scope, &items[k]);
     if (!is_candidate || bl_compare_work(judge->compare) > 2 * BL_JUDGE_WORK)
         return count;
-    size_t made = bl_compare_pair(judge->compare, sibling, false, left, &pairs);
+    size_t made = bl_compare_pair(judge->compare, sibling, BL_ENDS_WELL, left, &pairs);
     for (size_t k = 0; k < made; k++) {
         const struct bl_item *release = &items[pairs[k].release];
         struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),
@@ -72,7 +72,8 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
     const struct bl_pair *pairs;
     uint64_t left[BL_HISTORY_ITEMS];
     size_t count = 0;
-    size_t made = bl_compare_pair(judge->compare, live, true, left, &pairs);
+    size_t made = bl_compare_pair(judge->compare, live, bl_paths_ends(judge, decision->pattern),
+                                  left, &pairs);
     for (size_t k = 0; k < made; k++) {
         const struct bl_item *release = &items[pairs[k].release];
         struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),

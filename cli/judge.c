@@ -5,6 +5,7 @@
 
 #define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
 #define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define FLOW_MANY 16u                    /* references that one buffer was given at one place */
 #define USUAL     16u                    /* siblings that make a way the usual one */
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
@@ -188,7 +189,7 @@ static void find_partners(struct bl_judge *judge, const struct bl_study *study,
     uint64_t missing[BL_HISTORY_ITEMS];
     uint64_t left[BL_HISTORY_ITEMS];
     const struct bl_pair *pairs;
-    size_t count = bl_compare_pair(judge->compare, study->best, false, left, &pairs);
+    size_t count = bl_compare_pair(judge->compare, study->best, BL_ENDS_WELL, left, &pairs);
     memcpy(missing, d->missing, study->best->item_count * sizeof(missing[0]));
     for (size_t i = 0; i < count; i++) {
         uint32_t mate = d->mate[pairs[i].acquire];
@@ -234,6 +235,19 @@ static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
     return is_any;
 }
 
+/* Were references taken at one place again and again, without any release? It is those that add up,
+ * and whoever has the buffer need not have forgotten it: nothing else is kept in `left`. */
+static bool keep_flows(const struct bl_item *items, uint32_t count, uint64_t *left)
+{
+    bool is_any = false;
+    for (uint32_t i = 0; i < count; i++)
+        is_any |= items[i].kind == BL_ITEM_RETAIN && left[i] >= FLOW_MANY;
+    for (uint32_t i = 0; i < count && is_any; i++)
+        if (items[i].kind != BL_ITEM_RETAIN || left[i] < FLOW_MANY)
+            left[i] = 0;
+    return is_any;
+}
+
 /* Without siblings that explain it: pairs what the history itself has. */
 static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, bool has_siblings)
 {
@@ -248,7 +262,8 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
     enum bl_verdict missing = is_stale ? BL_VERDICT_STALE : BL_VERDICT_MISSING_RELEASE;
     uint32_t expected[BL_HISTORY_ITEMS];
     uint64_t most[BL_HISTORY_ITEMS] = {0};
-    size_t pair_count = bl_compare_pair(judge->compare, live, true, left, &pairs);
+    size_t pair_count =
+        bl_compare_pair(judge->compare, live, bl_paths_ends(judge, decision.pattern), left, &pairs);
     for (uint32_t i = 0; i < live->item_count; i++) {
         has_release |= items[i].kind == BL_ITEM_RELEASE;
         expected[i] = BL_JUDGE_NONE;
@@ -261,8 +276,10 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
         most[acquire] = pairs[i].units;
         expected[acquire] = live->first_item + pairs[i].release;
     }
+    decision.is_open = true;
     decision.likeness = has_release ? BL_LIKENESS_GUESSED : BL_LIKENESS_EQUAL;
-    if (!has_release && birth && !has_siblings && !is_lasting(judge, birth)) {
+    bool is_flow = !has_release && keep_flows(items, live->item_count, left);
+    if (!has_release && !is_flow && birth && !has_siblings && !is_lasting(judge, birth)) {
         /* one thing was forgotten, not each of its references */
         decision.verdict = never;
         return blame(judge, decision, (uint32_t)(birth - items), live->refs, BL_JUDGE_NONE);
@@ -272,6 +289,9 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
         if (!bl_item_is_acquire(&items[i]) || left[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         decision.verdict = items[i].kind == BL_ITEM_ALLOC && !has_siblings ? never : missing;
+        decision.has_rival = false;
+        for (size_t k = 0; k < pair_count; k++)
+            decision.has_rival |= bl_compare_may_lack(judge->compare, items, &pairs[k], i);
         is_any = true;
         if (blame(judge, decision, i, left[i], expected[i]) < 0)
             return -1;
@@ -463,8 +483,10 @@ int bl_judge_decide(struct bl_judge *judge)
 {
     struct bl_study *study = malloc(sizeof(*study));
     int outcome = 0;
-    if (!study)
+    if (!study || bl_paths_learn(judge) < 0) {
+        free(study);
         return bl_judge_out_of_memory(judge);
+    }
     for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++) {
         const struct bl_pattern *live = &judge->histories->live[i];
         if (live->doubt != BL_DOUBT_GHOST && !has_over_release(judge, live) &&

@@ -3,7 +3,7 @@
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
  * left.c tells it which of them are in use;
- * agree.c compares the guesses among them.
+ * paths.c tells it what the buffers of one path show together, agree.c compares the guesses.
  * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
  * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
  * how a group came to be, hands.c what was in use at the end, findings.c writes each group up.
@@ -71,6 +71,7 @@ struct bl_decision {
     uint64_t sibling_longest_ns; /* of all born at its site */
     double steadiness;           /* of BL_GROUND_STEADY: that it is no chance; 0: not tested */
     enum bl_likeness likeness;
+    bool is_open;   /* blamed by its own history: no other one tells */
     bool has_rival; /* another acquire could be blamed as well */
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
@@ -98,6 +99,7 @@ struct bl_judge {
     uint64_t guard_ns; /* younger ones without siblings are not judged */
     uint64_t activity_end_ns;
     uint32_t main_thread;
+    struct bl_paths *paths; /* what buffers that came on one path tell together: paths.c */
     struct bl_hands *hands; /* NULL: nobody has asked */
 
     struct bl_decision *decisions;
@@ -190,6 +192,15 @@ bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left
 
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);
+/* What is known of the paths whose buffers never ended well: which release belongs to which
+ * acquire, as they tell together. */
+int bl_paths_learn(struct bl_judge *judge);
+void bl_paths_destroy(struct bl_paths *paths);
+/* How the history of a live pattern ends. */
+enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern);
+/* One mistake explains more than two: of the acquires that may lack a release in all buffers of a
+ * path, one is blamed for all. */
+int bl_paths_agree(struct bl_judge *judge);
 /* Puts right what was guessed of single histories and others contradict. */
 int bl_judge_agree(struct bl_judge *judge);
 

@@ -115,7 +115,7 @@ static size_t count_over_release_items(const struct bl_histories *histories)
 static int judge_everything(struct bl_judge *judge)
 {
     if (prepare(judge) < 0 || prepare_growth(judge) < 0 || bl_judge_decide(judge) < 0 ||
-        bl_judge_agree(judge) < 0)
+        bl_paths_agree(judge) < 0 || bl_judge_agree(judge) < 0)
         return -1;
     size_t room = judge->decision_count + count_over_release_items(judge->histories) +
                   judge->model->class_count;
@@ -151,6 +151,7 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     free(judge.decisions);
     bl_counts_destroy(judge.counts);
     bl_hands_destroy(judge.hands);
+    bl_paths_destroy(judge.paths);
     free(judge.object_groups);
     free(judge.groups);
     if (outcome < 0)

@@ -634,6 +634,45 @@ START_TEST(a_guess_stays_where_as_many_agree_with_it)
 }
 END_TEST
 
+/* Everybody makes, keeps and drops through one function each; what calls them is told by the call.
+ */
+static uint32_t through(struct world *w, uint64_t caller, uint64_t helper)
+{
+    return at(w, at(w, w->loop, caller), helper);
+}
+
+START_TEST(what_each_did_equally_often_belongs_together)
+{
+    struct world *w = make_world();
+    uint32_t make = through(w, 0x300, 0x50);
+    uint32_t keep = through(w, 0x310, 0x60);
+    uint32_t drop = through(w, 0x320, 0x70);
+    live(w, 40, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(keep), RETAIN(keep), RETAIN(keep), RELEASE(drop), RELEASE(drop),
+             RELEASE(drop)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x50)->count, 40);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_birth_and_a_retain_that_fit_as_well_are_little_evidence)
+{
+    struct world *w = make_world();
+    uint32_t make = through(w, 0x300, 0x50);
+    uint32_t keep = through(w, 0x310, 0x60);
+    uint32_t first = through(w, 0x320, 0x70);
+    uint32_t last = through(w, 0x330, 0x70);
+    live(w, 40, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(last)));
+    done(w, 1000, 2 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(first), LAST(last)));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x60)->finding;
+    ck_assert_ptr_nonnull(strstr(finding->note, "little evidence which"));
+    ck_assert_uint_eq(finding->expected_count, 1000);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_retain_and_release_in_one_function_belong_together)
 {
     struct world *w = make_world();
@@ -2038,6 +2077,8 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, without_anything_to_compare_with_the_retain_is_blamed_and_that_is_said);
     tcase_add_test(tests, a_guess_that_most_others_contradict_joins_them);
     tcase_add_test(tests, a_guess_stays_where_as_many_agree_with_it);
+    tcase_add_test(tests, what_each_did_equally_often_belongs_together);
+    tcase_add_test(tests, a_birth_and_a_retain_that_fit_as_well_are_little_evidence);
     tcase_add_test(tests, a_retain_and_release_in_one_function_belong_together);
     tcase_add_test(tests, two_leaks_of_few_are_worded_as_little_evidence);
     tcase_add_test(tests, what_no_path_ever_releases_is_never_released);

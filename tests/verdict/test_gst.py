@@ -29,7 +29,7 @@ CASES = [
                   alloc='frame', holds={'g-object': 1})]),
     Case('an event is swallowed',
          'event', 2000, 20, leaks=[
-             Leak('missing-release', 'gst-event', 'push-event', 100, release='event-end', alloc='event',
+             Leak('missing-release', 'gst-event', 'event', 100, release='event-end', alloc='event',
                   holds={'gst-mini-object': 100})]),
     Case('a message of a bus is popped and forgotten one time in a thousand',
          'messages', 10000, 1000, leaks=[
