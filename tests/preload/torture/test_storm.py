@@ -12,6 +12,7 @@ from torture import (Failed, Running, descriptors, environment, expect, expect_e
 
 BUSY_S = 20
 QUIET_LOSSES = ('blocks_before_start', 'frees_unknown')
+THREAD_NUMBERS_MIN = 8192  # in use before any is given out again: shim/thread_numbers.h
 
 
 def check_losses(header):
@@ -62,14 +63,16 @@ def signals_and_dumps():
 
 
 def threads():
-    """20,000 threads come and go: all are recorded and nothing of them is left."""
+    """20,000 threads come and go: all are recorded and nothing of them is left. From some thousands on
+    new ones may take the place of those that ended."""
     with ledger_directory() as directory:
         count = scaled(20000) // 4 * 4
         result = run([victim('storm'), 'threads', str(count)], environment(directory))
         expect_equal((result.returncode, result.stdout, result.stderr),
                      (0, '0 descriptors more, 0 children\n', ''), 'the end')
         found = ledger.Ledger(the_ledger(directory)).check()
-        expect(found.header.published(ledger.THREADS) >= count, 'threads are missing')
+        recorded = found.header.published(ledger.THREADS)
+        expect(recorded >= min(count, THREAD_NUMBERS_MIN), f'{recorded} of {count} threads')
         live, total = found.totals()
         expect(live < 100, f'{live} buffers, {total} bytes are left')
         check_losses(found.header)
