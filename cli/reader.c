@@ -844,10 +844,15 @@ static int check_histories(struct source *source, struct bl_reader *reader)
     return 0;
 }
 
-/* A class without a name: the page with the names was lost. */
+/* More classes than there can be; a class without a name: the page with the names was lost. */
 static void check_classes(struct bl_reader *reader)
 {
-    for (uint32_t n = 0; n < reader->sections[BL_SECTION_CLASSES].count; n++) {
+    struct section *section = &reader->sections[BL_SECTION_CLASSES];
+    if (section->count > BL_CLASSES_MAX) {
+        section->count = BL_CLASSES_MAX;
+        reader->damage++;
+    }
+    for (uint32_t n = 0; n < section->count; n++) {
         const struct bl_class *class = bl_reader_class(reader, n);
         size_t length = 0;
         if (class && reader->sections[BL_SECTION_NAMES].private_count == 0 &&
