@@ -11,6 +11,7 @@
 #define TRIES_MAX   5 /* at a whole that agrees */
 #define CHUNK_BYTES (1u << 20)
 #define FREES_MAX   (1ull << 40) /* of one path: sums of them cannot overflow */
+#define MODULES_MAX (1u << 18)   /* far more than a process loads in its life */
 
 /* One extent's share of a section. */
 struct part {
@@ -844,15 +845,19 @@ static int check_histories(struct source *source, struct bl_reader *reader)
     return 0;
 }
 
-/* More classes than there can be; a class without a name: the page with the names was lost. */
+/* A number of records that cannot be right, and for each of which memory is taken later. */
+static void cut(struct bl_reader *reader, enum bl_section which, uint32_t most)
+{
+    if (reader->sections[which].count <= most)
+        return;
+    reader->sections[which].count = most;
+    reader->damage++;
+}
+
+/* A class without a name: the page with the names was lost. */
 static void check_classes(struct bl_reader *reader)
 {
-    struct section *section = &reader->sections[BL_SECTION_CLASSES];
-    if (section->count > BL_CLASSES_MAX) {
-        section->count = BL_CLASSES_MAX;
-        reader->damage++;
-    }
-    for (uint32_t n = 0; n < section->count; n++) {
+    for (uint32_t n = 0; n < reader->sections[BL_SECTION_CLASSES].count; n++) {
         const struct bl_class *class = bl_reader_class(reader, n);
         size_t length = 0;
         if (class && reader->sections[BL_SECTION_NAMES].private_count == 0 &&
@@ -881,6 +886,8 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
             return -1;
     if (load(source, reader, BL_SECTION_NAMES) < 0)
         return -1;
+    cut(reader, BL_SECTION_CLASSES, BL_CLASSES_MAX);
+    cut(reader, BL_SECTION_MODULES, MODULES_MAX);
     check_classes(reader);
     check_frames(reader);
     check_live(reader);
