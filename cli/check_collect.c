@@ -676,6 +676,7 @@ void bl_check_collect(struct bl_check *check, const struct bl_target *target,
                       strnlen(target->header.comm, sizeof(target->header.comm)));
     process.comm = bl_leaks_text(check->leaks, comm);
     process.command = process.comm;
+    process.test = options->test;
     describe(target, check->leaks, &process, exe, sizeof(exe));
     describe_end(&target->header, options->still_runs, &process);
     process.is_ignored = bl_check_leaves_out(check, comm, exe, left_out, sizeof(left_out));

@@ -21,6 +21,7 @@ struct bl_collect_options {
     size_t symbol_path_count;
     struct bl_symbols_store *store; /* for the processes of one check; NULL: none */
     bool still_runs;                /* it was not waited for */
+    const char *test;               /* of a process that was not told one; NULL: none */
 };
 
 /* Adds the process, and what it leaked. A ledger that cannot be read is a process that is unknown:

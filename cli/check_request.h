@@ -34,6 +34,13 @@ struct bl_check_noted {
     uint64_t start_ns; /* of who noted it */
 };
 
+/* A process that ended, and what it was a test of; its ledger may be gone. */
+struct bl_check_tested {
+    uint32_t pid;
+    uint64_t start_ns; /* CLOCK_REALTIME */
+    const char *test;  /* NULL: of none */
+};
+
 struct bl_check_request {
     struct bl_session session;
     struct bl_check check;
@@ -61,6 +68,8 @@ struct bl_check_request {
     size_t replaced_count;
     struct bl_check_noted *noted;
     size_t noted_count;
+    struct bl_check_tested *tested;
+    size_t tested_count;
 };
 
 /* ---- check_options.c ---- */
@@ -82,5 +91,11 @@ void bl_check_take_notes(struct bl_check_request *request, const struct bl_heade
 
 /* Once all has ended: those that left no ledger go to request->check.untracked. */
 void bl_check_find_untracked(struct bl_check_request *request);
+
+/* ---- check_blame.c: which test started it ---- */
+
+/* The test that started a process, for one that was not told: what its parent, or the parent's
+ * parent, was running then. NULL: none, or several at once. Remembers it for its children. */
+const char *bl_check_find_test(struct bl_check_request *request, const struct bl_target *target);
 
 #endif

@@ -136,6 +136,7 @@ static void on_end(void *context, struct bl_target *target)
     struct bl_check_request *request = context;
     uint64_t freed = 0;
     bl_check_take_notes(request, &target->header);
+    request->collect.test = bl_check_find_test(request, target);
     if (target->header.state == BL_STATE_EXECED)
         bl_check_note_replaced(request, &target->header);
     else
@@ -149,6 +150,7 @@ static void on_running(void *context, struct bl_target *target)
     struct bl_check_request *request = context;
     struct bl_collect_options options = request->collect;
     options.still_runs = true;
+    options.test = bl_check_find_test(request, target);
     bl_check_take_notes(request, &target->header);
     bl_check_collect(&request->check, target, &options);
 }
@@ -324,6 +326,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     bl_session_close(&request.session);
     free(request.replaced);
     free(request.noted);
+    free(request.tested);
     free(request.check.untracked);
     free(request.check.programs);
     bl_baseline_deinit(&request.check.baseline);

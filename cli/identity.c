@@ -38,9 +38,16 @@ static bool is_same_function(const struct bl_leak_frame *a, const struct bl_leak
     return a->function && b->function && strcmp(a->function, b->function) == 0;
 }
 
+/* Of bufleak_libcheck.h, numbered in the order in which a file adds its fixtures. */
+static bool is_adapter(const struct bl_leak_frame *frame)
+{
+    static const char prefix[] = "bufleak_fixture_";
+    return frame->function && strncmp(frame->function, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static void push(struct chain *chain, const struct bl_leak_frame *frame)
 {
-    if (chain->count == BL_IDENTITY_CHAIN ||
+    if (chain->count == BL_IDENTITY_CHAIN || is_adapter(frame) ||
         (chain->count > 0 && is_same_function(chain->frames[chain->count - 1], frame)))
         return;
     chain->frames[chain->count++] = frame;

@@ -869,8 +869,7 @@ static void check_classes(struct bl_reader *reader)
 static int load_all(struct source *source, struct bl_reader *reader, enum bl_reader_scope scope)
 {
     static const enum bl_section after_live[] = {BL_SECTION_FREE_PATHS, BL_SECTION_ASSEMBLIES,
-                                                 BL_SECTION_THREADS, BL_SECTION_FRAMES,
-                                                 BL_SECTION_MODULES};
+                                                 BL_SECTION_FRAMES, BL_SECTION_MODULES};
     if (scope == BL_READER_ALL &&
         (load_live(source, reader) < 0 || load_histories(source, reader) < 0 ||
          load_reach(source, reader) < 0))
@@ -878,7 +877,8 @@ static int load_all(struct source *source, struct bl_reader *reader, enum bl_rea
     if (scope != BL_READER_SUMMARY && load_series(source, reader) < 0)
         return -1;
     if (load(source, reader, BL_SECTION_COUNTERS) < 0 ||
-        load(source, reader, BL_SECTION_CLASSES) < 0 || load(source, reader, BL_SECTION_HOOKS) < 0)
+        load(source, reader, BL_SECTION_CLASSES) < 0 ||
+        load(source, reader, BL_SECTION_HOOKS) < 0 || load(source, reader, BL_SECTION_THREADS) < 0)
         return -1;
     for (size_t i = 0; scope != BL_READER_SUMMARY && i < sizeof(after_live) / sizeof(*after_live);
          i++)

@@ -26,7 +26,7 @@
 struct bl_reader;
 
 enum bl_reader_scope {
-    BL_READER_SUMMARY, /* classes, counters and hooks only: cheap, for lists */
+    BL_READER_SUMMARY, /* classes, counters, hooks and threads only: cheap, for lists */
     BL_READER_SERIES,  /* and memory in time, marks and stacks: all but the buffers */
     BL_READER_ALL,
 };

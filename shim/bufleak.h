@@ -98,9 +98,10 @@ BUFLEAK_INLINE_ void bufleak_mark(const char *name)
         mark(name);
 }
 
-/* What this thread, threads that it makes and processes that it forks allocate from now on belongs
- * to a test of this name: `bufleak check` tells by name which tests leaked, also where many run in
- * one process at the same time. Adapters for test frameworks are beside this header. */
+/* What this thread, threads that it makes, processes that it forks and programs that it starts
+ * allocate from now on belongs to a test of this name: `bufleak check` tells by name which tests
+ * leaked, also where many run in one process at the same time. Adapters for test frameworks are
+ * beside this header. */
 static __inline__ void bufleak_test_begin(const char *name)
 {
     void (*test)(const char *) = NULL;

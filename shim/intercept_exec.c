@@ -4,11 +4,13 @@
  * All of this also runs in vfork children: stack memory only.
  */
 #include "environment.h"
+#include "names.h"
 #include "process.h"
 #include "program.h"
 #include "real.h"
 #include "signals.h"
 #include "sigsafe.h"
+#include "threads.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -20,11 +22,12 @@
 /* Declares `name`: envp, or a completed copy of it on this function's stack. */
 #define FOLLOWED(name, envp)                                                                       \
     char *const *name = (envp);                                                                    \
-    size_t name##_size = bl_environment_size(name);                                                \
+    const char *name##_test = bl_names_text(bl_threads_test());                                    \
+    size_t name##_size = bl_environment_size(name, name##_test);                                   \
     char name##_text[BL_ENVIRONMENT_TEXT];                                                         \
     if (name##_size > 0) {                                                                         \
         char **full = __builtin_alloca(name##_size * sizeof *full);                                \
-        bl_environment_fill(name, full, name##_text);                                              \
+        bl_environment_fill(name, name##_test, full, name##_text);                                 \
         name = full;                                                                               \
     }
 

@@ -368,7 +368,9 @@ struct bl_header {
     /* Stacks of Java's large blocks that were dropped from their table, see java_direct.h */
     uint64_t java_stacks_forgotten; /* 1400 relaxed adds */
 
-    uint8_t reserved3[384]; /* 1408 */
+    uint32_t tests_named; /* 1408 counts the records of THREADS that were given a test_name */
+
+    uint8_t reserved3[380]; /* 1412 */
 
     struct bl_exec execs[BL_EXECS_MAX]; /* 1792 that go without the shim */
 
@@ -377,7 +379,7 @@ struct bl_header {
 static_assert(offsetof(struct bl_header, limit_bytes) == 1016, "header layout");
 static_assert(offsetof(struct bl_header, mark_owner) == 1120, "header layout");
 static_assert(offsetof(struct bl_header, java) == 4032, "header layout");
-static_assert(offsetof(struct bl_header, reserved3) == 1408, "header layout");
+static_assert(offsetof(struct bl_header, reserved3) == 1412, "header layout");
 static_assert(offsetof(struct bl_header, execs) == 1792, "header layout");
 static_assert(offsetof(struct bl_header, dump_flags) == 1184, "header layout");
 static_assert(offsetof(struct bl_header, direct) == 1192, "header layout");

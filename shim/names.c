@@ -42,6 +42,15 @@ uint32_t bl_names_add_str(const char *text)
     return bl_names_add(text, strlen(text));
 }
 
+const char *bl_names_text(uint32_t name)
+{
+    uint64_t used = bl_load_acquire(&bl_header->published[BL_SECTION_NAMES]);
+    if (name == 0 || name + sizeof(struct bl_name) > used)
+        return NULL;
+    const struct bl_name *known = bl_ledger_at(BL_SECTION_NAMES, name);
+    return known->text;
+}
+
 bool bl_names_equal(uint32_t name, const char *text)
 {
     size_t length = strlen(text);

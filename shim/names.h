@@ -10,6 +10,8 @@
 uint32_t bl_names_add(const char *text, size_t length);
 uint32_t bl_names_add_str(const char *text);
 
+/* It lives as long as the ledger. NULL: 0 names nothing. Signal context: safe. */
+const char *bl_names_text(uint32_t name);
 bool bl_names_equal(uint32_t name, const char *text);
 
 void bl_names_lock(void);

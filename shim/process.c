@@ -616,7 +616,7 @@ static void after_fork_in_child(void)
         if (bl_ledger_fork_child(file_base) == 0) {
             fill_identity(bl_header);
             fill_child(parent);
-            bl_threads_after_fork();
+            bl_threads_after_fork(bl_threads_test());
             bl_live_rebase_counters();
             restart_limit();
             bl_requests_after_fork();
@@ -640,6 +640,12 @@ void bl_process_after_fork_in_child(void)
 static void start_after_unseen_fork(void)
 {
     struct bl_header fresh = *bl_header;
+    struct bl_text t;
+    char test[BL_ENVIRONMENT_TEST];
+    bl_text_init(&t, test, sizeof test);
+    const char *known_test = bl_names_text(bl_threads_test());
+    if (known_test)
+        bl_text_str(&t, known_test);
     bl_store_relaxed(state_page, BL_TRACK_OFF);
     reset_locks();
     bl_snapshot_after_fork();
@@ -676,7 +682,7 @@ static void start_after_unseen_fork(void)
     if (bl_track_conf.mmap)
         bl_live_add_class("mmap");
     bl_hook_list_repeat();
-    bl_threads_after_fork();
+    bl_threads_after_fork(*test ? bl_names_add_str(test) : 0);
     bl_store_relaxed(state_page, BL_TRACK_HELPER);
 }
 

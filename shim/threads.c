@@ -41,6 +41,7 @@ static uint32_t record_thread(uint32_t tid, uint32_t flags, uint32_t test_name)
         record->tid = tid;
         record->flags = flags;
         record->test_name = test_name;
+        bl_header->tests_named += test_name != 0;
         record->start_ns = bl_clock_event_ns();
         read_thread_name(record->name);
         if (is_new)
@@ -204,7 +205,7 @@ void bl_threads_init(void)
 
 uint32_t bl_threads_test(void)
 {
-    struct bl_thread_state *t = bl_threads_current();
+    const struct bl_thread_state *t = bl_tls.thread;
     return t ? t->test_name : 0;
 }
 
@@ -310,7 +311,7 @@ void bl_threads_unlock(void)
     bl_lock_give(&bl_thread_lock);
 }
 
-void bl_threads_after_fork(void)
+void bl_threads_after_fork(uint32_t test_name)
 {
     struct bl_thread_state *own = bl_tls.thread;
     free_states = NULL;
@@ -327,7 +328,8 @@ void bl_threads_after_fork(void)
     bl_thread_numbers_after_fork();
     if (own) {
         own->tid = bl_sys_gettid();
-        own->number = record_thread(own->tid, 0, own->test_name);
+        own->test_name = test_name;
+        own->number = record_thread(own->tid, 0, test_name);
         own->own_number = own->number;
     }
 }

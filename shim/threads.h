@@ -198,6 +198,7 @@ void bl_threads_enter(uint32_t test_name);
 /* What the calling thread allocates from now on belongs to this test, a name of the ledger; 0: to
  * none. Threads that it makes inherit it, as do forked children. */
 void bl_threads_set_test(uint32_t test_name);
+/* Signal context: safe, also in a vfork child. */
 uint32_t bl_threads_test(void);
 /* Takes the calling thread's name as it is now into the ledger. */
 void bl_threads_read_name(const struct bl_thread_state *t);
@@ -241,6 +242,6 @@ void bl_threads_lock(void);
 void bl_threads_unlock(void);
 /* In a forked child: only the calling thread is left; it is a new one in the ledger. Sets the lock
  * free. */
-void bl_threads_after_fork(void);
+void bl_threads_after_fork(uint32_t test_name);
 
 #endif

@@ -32,14 +32,53 @@ static __attribute__((noinline)) void wipe_stack(void)
 '''
 
 LIBCHECK = '#include <check.h>\n#include "bufleak_libcheck.h"\n' + LOSE + '''
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void once(void) { lose_one(); wipe_stack(); }
+static void before(void) { lose_one(); wipe_stack(); }
+static void after(void) { lose_one(); wipe_stack(); }
+static char *child[] = {(char *)CHILD, (char *)"lose", (char *)"1", (char *)"41", NULL};
+static char *no_environment[] = {NULL};
+static void await_child(pid_t pid) { ck_assert_int_eq(waitpid(pid, NULL, 0), pid); }
 START_TEST(innocent) { free(malloc(40)); ck_assert_int_eq(_i, 0); } END_TEST
 START_TEST(guilty) { lose_one(); lose_one(); wipe_stack(); } END_TEST
+START_TEST(by_exec)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        execv(child[0], child);
+    await_child(pid);
+} END_TEST
+START_TEST(by_bare_fork)
+{
+    pid_t pid = (pid_t)syscall(SYS_fork);
+    if (pid == 0) {
+        free(malloc(1)); /* the library begins anew there */
+        execve(child[0], child, no_environment);
+    }
+    await_child(pid);
+} END_TEST
+START_TEST(by_spawn)
+{
+    pid_t pid = 0;
+    ck_assert_int_eq(posix_spawn(&pid, child[0], NULL, NULL, child, no_environment), 0);
+    await_child(pid);
+} END_TEST
+START_TEST(by_system) { ck_assert_int_eq(system(CHILD " lose 1 41; true"), 0); } END_TEST
 int main(void)
 {
     Suite *suite = suite_create("suite");
     TCase *tcase = tcase_create("case");
+    tcase_add_unchecked_fixture(tcase, once, NULL);
+    tcase_add_checked_fixture(tcase, before, after);
     tcase_add_test(tcase, innocent);
     tcase_add_test(tcase, guilty);
+    tcase_add_test(tcase, by_exec);
+    tcase_add_test(tcase, by_bare_fork);
+    tcase_add_test(tcase, by_spawn);
+    tcase_add_test(tcase, by_system);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_SILENT);
@@ -120,11 +159,19 @@ class Adapters(CheckTest):
     def test_libcheck_in_processes_of_their_own_and_in_one(self):
         flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'check'], check=True,
                                capture_output=True, text=True).stdout.split()
-        program = self.build('with_check.c', LIBCHECK, 'gcc', *flags)
+        victim = PROGRAMS / 'check_before'
+        program = self.build('with_check.c', LIBCHECK, 'gcc', '-Wall', '-Wextra', '-Werror',
+                             f'-DCHILD="{victim}"', *flags)
         for fork in ('yes', 'no'):
             result = self.check('--', program, code=23, env=dict(self.env, CK_FORK=fork))
-            self.assertEqual(self.blamed(result, 40), {'guilty': 2}, fork)
-            self.assertEqual(self.blamed(result), {'guilty': 2}, fork)
+            blamed = self.blamed(result, 40)
+            for fixture in ('before (setup)', 'after (teardown)'):
+                # the stack of one may hold the latest of the other
+                self.assertIn(blamed.pop(fixture, 0), (5, 6), fork)
+            self.assertEqual(blamed, {'guilty': 2, 'once (setup)': 1}, fork)
+            self.assertEqual(self.blamed(result, 41), {'by_exec': 1, 'by_bare_fork': 1, 'by_spawn': 1,
+                                                       'by_system': 1}, fork)
+            self.assertNotIn('bufleak_fixture', str([group['functions'] for group in result['groups']]))
 
     def test_googletest(self):
         program = self.build('with_gtest.cc', GTEST, 'g++', '-std=c++17', '-lgtest', '-pthread')
@@ -155,7 +202,7 @@ class Adapters(CheckTest):
         result = self.check('--', 'python3', '-m', 'pytest', '-q', '-p', 'bufleak_pytest', '-p',
                             'no:cacheprovider', 'test_it.py', code=23, env=env, cwd=self.home)
         blamed = self.blamed(result, 40)
-        self.assertEqual(blamed, {'test_it.py::test_guilty (call)': 2})
+        self.assertEqual(blamed, {'test_it.py::test_guilty': 2})
         inside = self.blamed(result, 12345)
         self.assertEqual(list(inside), ['test_it.py::test_guilty_inside'])
         self.assertGreaterEqual(inside['test_it.py::test_guilty_inside'], 45)
