@@ -10,6 +10,7 @@
 #include "inspect.h"
 #include "reach.h"
 #include "render_parts.h"
+#include "script.h"
 #include "text.h"
 #include "verdict.h"
 
@@ -618,9 +619,15 @@ static int judge(struct collect *collect, const struct bl_target *target,
     return 0;
 }
 
+struct names {
+    char comm[64];
+    char exe[4096];
+    char script[256];
+};
+
 /* Names of the ledger, for a process that may not even be judged. */
 static void describe(const struct bl_target *target, struct bl_leaks *leaks,
-                     struct bl_leak_process *process, char *exe, size_t exe_size)
+                     struct bl_leak_process *process, struct names *names)
 {
     struct bl_reader *reader = NULL;
     struct bl_error ignored;
@@ -628,10 +635,11 @@ static void describe(const struct bl_target *target, struct bl_leaks *leaks,
     size_t length = 0;
     if (bl_reader_create(&reader, target->fd, target->path, BL_READER_SUMMARY, &ignored) < 0)
         return;
-    bl_reader_name_text(reader, target->header.exe_name, exe, exe_size);
+    bl_reader_name_text(reader, target->header.exe_name, names->exe, sizeof(names->exe));
     const char *raw = bl_reader_name(reader, target->header.cmdline_name, &length);
     if (raw) {
         char line[1024];
+        bl_script_name(names->script, sizeof(names->script), names->exe, raw, length);
         length = length < sizeof(line) ? length : sizeof(line);
         for (size_t i = 0; i < length; i++)
             line[i] = raw[i] ? raw[i] : ' ';
@@ -669,22 +677,22 @@ void bl_check_collect(struct bl_check *check, const struct bl_target *target,
     struct bl_leak_process process = {.pid = target->header.pid, .run = check->runs};
     struct collect collect = {.check = check};
     struct bl_error error = {""};
-    char comm[64];
-    char exe[4096] = "";
+    struct names names = {.comm = ""};
     char left_out[512];
-    bl_text_printable(comm, sizeof(comm), target->header.comm,
+    bl_text_printable(names.comm, sizeof(names.comm), target->header.comm,
                       strnlen(target->header.comm, sizeof(target->header.comm)));
-    process.comm = bl_leaks_text(check->leaks, comm);
+    process.comm = bl_leaks_text(check->leaks, names.comm);
     process.command = process.comm;
     process.test = options->test;
-    describe(target, check->leaks, &process, exe, sizeof(exe));
+    describe(target, check->leaks, &process, &names);
     describe_end(&target->header, options->still_runs, &process);
-    process.is_ignored = bl_check_leaves_out(check, comm, exe, left_out, sizeof(left_out));
+    const struct bl_check_names all = {names.comm, names.exe, names.script};
+    process.is_ignored = bl_check_leaves_out(check, &all, left_out, sizeof(left_out));
     if (process.is_ignored)
         process.why_not = bl_leaks_text(check->leaks, left_out);
     collect.process = bl_leaks_add_process(check->leaks, &process);
-    if (!process.is_ignored && *exe)
-        take_defaults(check, exe, comm);
+    if (!process.is_ignored && *names.exe)
+        take_defaults(check, names.exe, names.comm);
     if (process.is_ignored || judge(&collect, target, options, &error) == 0)
         return;
     struct bl_leak_process *failed = bl_leaks_process(check->leaks, collect.process);

@@ -33,8 +33,9 @@ void bl_check_take_notes(struct bl_check_request *request, const struct bl_heade
 static void add_untracked(struct bl_check *check, const struct bl_untracked *untracked,
                           const char *exe)
 {
+    const struct bl_check_names names = {.comm = untracked->comm, .exe = exe, .script = ""};
     char left_out[512];
-    if (bl_check_leaves_out(check, untracked->comm, exe, left_out, sizeof(left_out)))
+    if (bl_check_leaves_out(check, &names, left_out, sizeof(left_out)))
         return;
     check->untracked =
         bl_leaks_memory(check->untracked, (check->untracked_count + 1) * sizeof(*check->untracked));

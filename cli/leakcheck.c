@@ -52,11 +52,29 @@ static const char *const ignored_by_default[] = {"sh",
                                                  "*/pkg/tool/*/asm"};
 
 /* The pattern that matches; NULL: none does. */
-static const char *find_in(const struct bl_patterns *patterns, const char *comm, const char *exe)
+static const char *find_in(const struct bl_patterns *patterns, const struct bl_check_names *names)
 {
+    const char *slash = strrchr(names->exe, '/');
+    const char *base = slash ? slash + 1 : names->exe;
     for (size_t i = 0; i < patterns->count; i++)
-        if (bl_suppress_glob(patterns->list[i], comm) || bl_suppress_glob(patterns->list[i], exe))
+        if (bl_suppress_glob(patterns->list[i], names->comm) ||
+            bl_suppress_glob(patterns->list[i], base) ||
+            (*names->script && bl_suppress_glob(patterns->list[i], names->script)))
             return patterns->list[i];
+    return NULL;
+}
+
+/* A name that a process gives itself is not asked here. */
+static const char *find_by_default(const struct bl_check_names *names)
+{
+    const char *slash = strrchr(names->exe, '/');
+    const char *base = slash ? slash + 1 : names->exe;
+    for (size_t i = 0; i < sizeof(ignored_by_default) / sizeof(ignored_by_default[0]); i++) {
+        const char *pattern = ignored_by_default[i];
+        if (bl_suppress_glob(pattern, strchr(pattern, '/') ? names->exe : base) ||
+            (*names->script && bl_suppress_glob(pattern, names->script)))
+            return pattern;
+    }
     return NULL;
 }
 
@@ -67,32 +85,27 @@ static void name_unmatched(const struct bl_patterns *patterns, char *out, size_t
         used += (size_t)snprintf(out + used, size - used, " %s", patterns->list[i]);
 }
 
-bool bl_check_leaves_out(const struct bl_check *check, const char *comm, const char *exe, char *out,
-                         size_t size)
+bool bl_check_leaves_out(const struct bl_check *check, const struct bl_check_names *names,
+                         char *out, size_t size)
 {
-    const char *slash = strrchr(exe, '/');
-    const char *base = slash ? slash + 1 : exe;
-    const char *pattern = find_in(&check->ignored, comm, base);
+    const char *pattern = find_in(&check->ignored, names);
     *out = '\0';
     if (pattern) {
         snprintf(out, size, "by --ignore-process %s", pattern);
         return true;
     }
     if (check->processes.count > 0) {
-        if (!find_in(&check->processes, comm, base))
+        if (!find_in(&check->processes, names))
             name_unmatched(&check->processes, out, size);
         return *out != '\0';
     }
-    for (size_t i = 0; i < sizeof(ignored_by_default) / sizeof(ignored_by_default[0]); i++)
-        if (bl_suppress_glob(ignored_by_default[i],
-                             strchr(ignored_by_default[i], '/') ? exe : base)) {
-            snprintf(out, size,
-                     "by the built-in name %s (shells, compilers, make): --processes PATTERN says "
-                     "which to check",
-                     ignored_by_default[i]);
-            return true;
-        }
-    return false;
+    pattern = find_by_default(names);
+    if (pattern)
+        snprintf(out, size,
+                 "by the built-in name %s (shells, compilers, make): --processes PATTERN says "
+                 "which to check",
+                 pattern);
+    return pattern;
 }
 
 static int refuse_allowance(const char *text, struct bl_error *error)

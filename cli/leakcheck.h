@@ -109,10 +109,17 @@ int bl_check_code(const struct bl_check *check, int leaks_code);
 /* "COUNT[=N]", for --allow: [CLASS:]count=N, bytes=SIZE, growth=SIZE, separated by commas. */
 int bl_check_take_allowance(struct bl_check *check, const char *text, struct bl_error *error);
 
-/* What leaves out a process of this name, or this program: written to `out` as "by ..."; false and
- * "" when it is to be looked at. */
-bool bl_check_leaves_out(const struct bl_check *check, const char *comm, const char *exe, char *out,
-                         size_t size);
+/* What a process may be called by. */
+struct bl_check_names {
+    const char *comm;   /* as the kernel knows it, and cuts it */
+    const char *exe;    /* the file that runs */
+    const char *script; /* see script.h */
+};
+
+/* What leaves out a process of these names: written to `out` as "by ..."; false and "" when it is
+ * to be looked at. */
+bool bl_check_leaves_out(const struct bl_check *check, const struct bl_check_names *names,
+                         char *out, size_t size);
 
 /* "3 leaks, 12 buffers, 1.18 MiB …": the last line. */
 void bl_check_summary(const struct bl_check *check, char *out, size_t size);

@@ -132,6 +132,28 @@ class Running(CheckTest):
         self.assertRegex(self.done.stderr,
                          r'left out: check_before\[\d+\]: by --processes, which .*: other\n')
 
+    def test_a_script_is_known_by_its_name_and_by_its_interpreters(self):
+        name = 'a-name-longer-than-the-kernel-keeps'
+        script = self.home / f'{name}.py'
+        script.write_text('#!/usr/bin/python3 -B\n')
+        script.chmod(0o755)
+        python = '/usr/bin/python3'
+        ways = {'bang': [script], 'file': [python, '-B', '-W', 'error', script],
+                'module': [python, '-B', '-m', name], 'env': ['env', python, script]}
+        for way, command in ways.items():
+            for pattern in (f'{name}*', 'python3*'):
+                with self.subTest(way, pattern=pattern):
+                    result = self.check('--ignore-process', pattern, '--', *command, code=1, cwd=self.home)
+                    self.assertEqual([p['ignored'] for p in result['processes']], [True])
+            self.check('--processes', f'{name}*', '--', *command, cwd=self.home)
+        # neither text nor an option is a script
+        for command in ([python, '-c', f'"{script}"', script], ['true', script]):
+            self.check('--ignore-process', f'{name}*', '--', *command)
+        # what the built-in names say of programs they say of scripts
+        (self.home / 'meson').write_text('')
+        self.check('--', python, self.home / 'meson', code=1)
+        self.assertIn('by the built-in name meson', self.done.stderr)
+
     def test_mistakes_are_told_with_line_and_column(self):
         bad = self.home / 'bad.supp'
         bad.write_text('# fine\nleak:fine\n  leek:wrong\n')
