@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-#define ANNOTATIONS 50 /* GitHub shows no more than some dozens of a step */
+#define UNKNOWN_SHOWN 10 /* processes, in a summary */
+#define ANNOTATIONS   50 /* GitHub shows no more than some dozens of a step */
 
 /* Commands to GitHub are lines: % and line ends are escaped, in properties : and , as well. */
 static void write_escaped(FILE *out, const char *text, bool is_property)
@@ -121,13 +122,31 @@ static void write_row(FILE *out, const struct bl_check *check, const struct bl_l
                                               : "fails");
 }
 
+static void write_unknown(FILE *out, const struct bl_check *check)
+{
+    size_t shown = 0;
+    for (size_t i = 0; i < bl_leaks_process_count(check->leaks); i++) {
+        const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
+        if (!process->is_unknown || shown++ >= UNKNOWN_SHOWN)
+            continue;
+        fputs(shown == 1 ? "\nUnknown:\n\n- " : "- ", out);
+        write_cell(out, process->command);
+        fputs(": ", out);
+        write_cell(out, process->why_not ? process->why_not : "?");
+        fputc('\n', out);
+    }
+    if (shown > UNKNOWN_SHOWN)
+        fprintf(out, "- and %zu more\n", shown - UNKNOWN_SHOWN);
+}
+
 int bl_check_write_markdown(FILE *out, const struct bl_check *check, struct bl_error *error)
 {
     char summary[1024];
     size_t shown = 0;
     (void)error;
     bl_check_summary(check, summary, sizeof(summary));
-    fprintf(out, "### %s bufleak check\n\n", check->outcome == BL_CHECK_PASSED ? "✅" : "❌");
+    bool is_well = check->outcome == BL_CHECK_PASSED && check->command_code == 0;
+    fprintf(out, "### %s bufleak check\n\n", is_well ? "✅" : "❌");
     write_cell(out, summary);
     fputs("\n\n", out);
     for (size_t i = 0; i < bl_leaks_count(check->leaks); i++) {
@@ -138,6 +157,7 @@ int bl_check_write_markdown(FILE *out, const struct bl_check *check, struct bl_e
             fputs("| leak | at | |\n|---|---|---|\n", out);
         write_row(out, check, leak);
     }
+    write_unknown(out, check);
     for (size_t i = 0; i < check->untracked_count; i++) {
         fputs(i == 0 ? "\nNot tracked:\n\n- " : "- ", out);
         write_cell(out, check->untracked[i].comm);

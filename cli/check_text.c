@@ -190,29 +190,83 @@ static void write_fixed(const struct pen *pen)
     }
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Unknown for the same reason, by name and test. */
+static bool is_alike(const struct bl_leak_process *a, const struct bl_leak_process *b)
+{
+    return a->is_unknown && b->is_unknown && is_same(a->comm, b->comm) &&
+           is_same(a->test, b->test) && is_same(a->why_not, b->why_not);
+}
+
+/* With all that are like it and come after it, once. */
+static void write_unknown(const struct pen *pen, size_t first)
+{
+    const struct bl_leaks *leaks = pen->check->leaks;
+    const struct bl_leak_process *process = bl_leaks_process(leaks, first);
+    char bytes[BL_TEXT_NUMBER];
+    uint64_t others = 0;
+    uint64_t count = 0;
+    uint64_t size = 0;
+    for (size_t i = 0; i < first; i++)
+        if (is_alike(bl_leaks_process(leaks, i), process))
+            return;
+    for (size_t i = first; i < bl_leaks_process_count(leaks); i++) {
+        const struct bl_leak_process *other = bl_leaks_process(leaks, i);
+        if (!is_alike(other, process))
+            continue;
+        others += i > first;
+        count += other->unknown_count;
+        size += other->unknown_bytes;
+    }
+    fprintf(pen->out, "unknown: %s[%u]", process->comm, process->pid);
+    if (others > 0)
+        fprintf(pen->out, " and %llu more", (unsigned long long)others);
+    if (process->test)
+        fprintf(pen->out, " of test %s", process->test);
+    if (count > 0)
+        fprintf(pen->out, ": of %llu blocks (%s) it is not known whether they are lost",
+                (unsigned long long)count, bl_text_bytes(bytes, size));
+    fprintf(pen->out, ": %s\n", process->why_not ? process->why_not : "?");
+}
+
+static void write_unknown_advice(const struct pen *pen)
+{
+    const struct bl_check *check = pen->check;
+    size_t killed = 0;
+    for (size_t i = 0; i < bl_leaks_process_count(check->leaks); i++) {
+        const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
+        killed += process->is_unknown && process->end == BL_PROCESS_END_SIGNAL;
+    }
+    if (check->unknown == 0 || check->allows_unknown)
+        return;
+    if (killed > 0)
+        fprintf(pen->out,
+                "%zu ended by a signal: a process is looked at when it calls exit(); where a "
+                "test ends it by SIGTERM, let it have a handler that does so\n",
+                killed);
+    fprintf(pen->out, "what is unknown is no pass: --allow-unknown lets that pass, "
+                      "--ignore-process PATTERN leaves a name out\n");
+}
+
 static void write_processes_apart(const struct pen *pen)
 {
     const struct bl_check *check = pen->check;
     for (size_t i = 0; i < bl_leaks_process_count(check->leaks); i++) {
         const struct bl_leak_process *process = bl_leaks_process(check->leaks, i);
-        char bytes[BL_TEXT_NUMBER];
         if (process->is_ignored && (check->outcome == BL_CHECK_NOTHING || check->shows_suppressed))
             fprintf(pen->out, "left out: %s[%u]: %s\n", process->comm, process->pid,
                     process->why_not);
         if (process->is_partial && !process->is_unknown)
             fprintf(pen->out, "seen in part: %s[%u]: %s\n", process->comm, process->pid,
                     process->why_not);
-        if (process->is_unknown && process->unknown_count == 0)
-            fprintf(pen->out, "unknown: %s[%u]: %s\n", process->comm, process->pid,
-                    process->why_not ? process->why_not : "?");
-        else if (process->is_unknown)
-            fprintf(pen->out,
-                    "unknown: %s[%u]: of %llu blocks (%s) it is not known whether they are lost: "
-                    "%s\n",
-                    process->comm, process->pid, (unsigned long long)process->unknown_count,
-                    bl_text_bytes(bytes, process->unknown_bytes),
-                    process->why_not ? process->why_not : "?");
+        if (process->is_unknown)
+            write_unknown(pen, i);
     }
+    write_unknown_advice(pen);
     for (size_t i = 0; i < check->untracked_count; i++) {
         const struct bl_untracked *untracked = &check->untracked[i];
         fprintf(pen->out, "not tracked: %s[%d]", untracked->comm, (int)untracked->pid);

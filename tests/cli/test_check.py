@@ -584,6 +584,17 @@ class Leaks(CheckTest):
         self.assertEqual(result['outcome'], 'unknown')
         self.assertIn('killed', self.done.stderr)
         self.check('--allow-unknown', '--', 'sh', '-c', command)
+        self.assertNotIn('--allow-unknown', self.done.stderr)
+        # as a test ends the daemon that it started: many alike are one line, and what to do another
+        command = f'for i in 1 2 3; do {PROGRAMS}/check_before keep 5 10 raise 15; done; exit 0'
+        summary = self.home / 'summary.md'
+        self.check('--markdown', summary, '--', 'sh', '-c', command, code=1)
+        lines = self.done.stderr.splitlines()[-4:]
+        self.assertRegex(lines[0], r'^unknown: check_before\[\d+\] and 2 more: .* killed before')
+        self.assertRegex(lines[1], '^3 ended by a signal: .* SIGTERM')
+        self.assertIn('--allow-unknown', lines[2])
+        self.assertIn(', 3 with unknown reach', lines[3])
+        self.assertEqual(summary.read_text().count('killed before'), 3)
 
     def test_a_last_line_says_it_all(self):
         self.victim('lose', '3', '100', code=23)
