@@ -68,6 +68,7 @@ struct bl_check_request {
     size_t replaced_count;
     struct bl_check_noted *noted;
     size_t noted_count;
+    bool was_full; /* the disk of the ledgers: some may be missing */
     struct bl_check_tested *tested;
     size_t tested_count;
 };
@@ -88,6 +89,9 @@ void bl_check_note_replaced(struct bl_check_request *request, const struct bl_he
 
 /* What a process noted of the programs it started that go without the shim. */
 void bl_check_take_notes(struct bl_check_request *request, const struct bl_header *header);
+
+/* Is there room for the ledgers of processes to come? */
+void bl_check_look_at_space(struct bl_check_request *request);
 
 /* Once all has ended: those that left no ledger go to request->check.untracked. */
 void bl_check_find_untracked(struct bl_check_request *request);

@@ -185,8 +185,8 @@ static void write_fixed(const struct pen *pen)
             continue;
         fprintf(pen->out, "fixed: %s %s at %s (id %s): %s\n", entry->class_name, entry->verdict,
                 entry->function_count > 0 ? entry->functions[0] : "?", entry->id,
-                pen->check->updates_baseline ? "taken out of the baseline"
-                                             : "--update-baseline takes it out");
+                pen->check->is_baseline_due ? "taken out of the baseline"
+                                            : "--update-baseline takes it out");
     }
 }
 
@@ -297,7 +297,9 @@ int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error
     (void)error;
     for (size_t i = 0; i < bl_leaks_count(check->leaks); i++) {
         const struct bl_leak *leak = bl_leaks_at(check->leaks, i);
-        if (leak->fate == BL_LEAK_FAILS || leak->fate == BL_LEAK_NOTED || check->shows_suppressed)
+        bool is_told = leak->fate == BL_LEAK_FAILS || leak->fate == BL_LEAK_NOTED ||
+                       (leak->fate == BL_LEAK_KNOWN && check->updates_baseline);
+        if (is_told || check->shows_suppressed)
             write_leak(&pen, leak, ++number);
     }
     if (number > 0)

@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
+
+#define SPACE_LEAST (256ul * 1024) /* bytes: a ledger begins with less */
 
 void bl_check_note_replaced(struct bl_check_request *request, const struct bl_header *header)
 {
@@ -15,6 +18,14 @@ void bl_check_note_replaced(struct bl_check_request *request, const struct bl_he
         (struct bl_check_replaced){.pid = header->pid, .start_ns = header->start_realtime_ns};
     bl_text_printable(replaced->comm, sizeof(replaced->comm), header->comm,
                       strnlen(header->comm, sizeof(header->comm)));
+}
+
+void bl_check_look_at_space(struct bl_check_request *request)
+{
+    struct statvfs space;
+    if (statvfs(request->session.env.directory, &space) == 0)
+        request->was_full |= space.f_bavail * space.f_frsize < SPACE_LEAST ||
+                             (space.f_files > 0 && space.f_favail == 0);
 }
 
 void bl_check_take_notes(struct bl_check_request *request, const struct bl_header *header)
@@ -30,6 +41,13 @@ void bl_check_take_notes(struct bl_check_request *request, const struct bl_heade
     }
 }
 
+static void append(struct bl_check *check, const struct bl_untracked *untracked)
+{
+    check->untracked =
+        bl_leaks_memory(check->untracked, (check->untracked_count + 1) * sizeof(*check->untracked));
+    check->untracked[check->untracked_count++] = *untracked;
+}
+
 static void add_untracked(struct bl_check *check, const struct bl_untracked *untracked,
                           const char *exe)
 {
@@ -37,9 +55,7 @@ static void add_untracked(struct bl_check *check, const struct bl_untracked *unt
     char left_out[512];
     if (bl_check_leaves_out(check, &names, left_out, sizeof(left_out)))
         return;
-    check->untracked =
-        bl_leaks_memory(check->untracked, (check->untracked_count + 1) * sizeof(*check->untracked));
-    check->untracked[check->untracked_count++] = *untracked;
+    append(check, untracked);
 }
 
 static void add_unseen(struct bl_check *check, pid_t pid, const char *comm, const char *why)
@@ -101,8 +117,19 @@ void bl_check_find_untracked(struct bl_check_request *request)
                        "what it became by exec left no ledger: static, set-user-ID, without "
                        "LD_PRELOAD, or run by a user who may not write there");
     }
-    if (!bl_session_was_tracked(session) && check->untracked_count == 0)
+    if (check->untracked_count > 0)
+        return;
+    if (request->was_full) {
+        /* whatever name they have */
+        struct bl_untracked some = {
+            .pid = session->child,
+            .count = 1,
+            .comm = "(some)",
+            .why = "the disk with the directory for ledgers was full: set TMPDIR"};
+        append(check, &some);
+    } else if (bl_leaks_process_count(check->leaks) == 0) {
         add_unseen(check, session->child, session->child_name,
                    "it left no ledger: static, set-user-ID, its LD_PRELOAD was dropped, or its "
                    "user may not write there");
+    }
 }

@@ -135,6 +135,7 @@ static void on_end(void *context, struct bl_target *target)
 {
     struct bl_check_request *request = context;
     uint64_t freed = 0;
+    bl_check_look_at_space(request);
     bl_check_take_notes(request, &target->header);
     request->collect.test = bl_check_find_test(request, target);
     if (target->header.state == BL_STATE_EXECED)
@@ -270,18 +271,33 @@ static int write_report(const struct bl_check_request *request, struct bl_error 
     return outcome;
 }
 
+/* Of what was not checked, or ended early, it would say that old leaks are gone. */
+static int update_baseline(const struct bl_check_request *request, struct bl_error *error)
+{
+    const struct bl_check *check = &request->check;
+    if (!check->updates_baseline)
+        return 0;
+    if (!check->is_baseline_due) {
+        bl_say("the baseline %s was left as it is: %s", check->baseline_path,
+               check->command_code != 0 ? "the command failed" : "not everything was checked");
+        return 0;
+    }
+    if (bl_baseline_write(check->baseline_path, check->leaks, error) < 0)
+        return -1;
+    bl_say("the baseline was written to %s", check->baseline_path);
+    return 0;
+}
+
 static int conclude(struct bl_check_request *request, struct bl_error *error)
 {
     struct bl_check *check = &request->check;
+    bl_check_look_at_space(request);
     bl_check_find_untracked(request);
     bl_check_decide(check);
-    if (check->updates_baseline && bl_baseline_write(check->baseline_path, check->leaks, error) < 0)
-        return BL_CODE_FAILED;
-    if (check->updates_baseline)
-        bl_say("the baseline was written to %s", check->baseline_path);
     /* what was found is told all the same */
     struct bl_error ignored;
-    bool is_written = write_files(request, error) == 0;
+    bool is_written = update_baseline(request, error) == 0;
+    is_written &= write_files(request, is_written ? error : &ignored) == 0;
     if (write_report(request, is_written ? error : &ignored) < 0 || !is_written)
         return BL_CODE_FAILED;
     return bl_check_code(check, request->leaks_code);

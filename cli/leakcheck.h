@@ -92,6 +92,7 @@ struct bl_check {
 
     /* concluded */
     enum bl_check_outcome outcome;
+    bool is_baseline_due; /* to be written: all was checked, and the command succeeded */
     struct bl_sum fates[BL_LEAK_NOTED + 1];
     size_t judged;
     size_t partial; /* of those that were judged: seen in part */

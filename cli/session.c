@@ -35,11 +35,12 @@ static bool is_member(struct bl_session *session, struct bl_run_process *process
 }
 
 /* Every signal that asks somebody to do something is passed on; faults and job control stay ours.
- */
+ * So does that nobody reads what we write, which is an error of the write: it must not end us in
+ * the middle. */
 static int catch_signals(struct bl_session *session, struct bl_error *error)
 {
     static const int kept[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGABRT,
-                               SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGSYS,  SIGPIPE};
+                               SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGSYS};
     sigset_t mask;
     sigfillset(&mask);
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
@@ -367,7 +368,8 @@ static void take_signals(struct bl_session *session)
     while (read(session->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         /* first, because a signal for a program that is gone is for what it left */
         reap(session);
-        if (info.ssi_signo != SIGCHLD)
+        bool is_own = info.ssi_signo == SIGPIPE && info.ssi_pid == (uint32_t)getpid();
+        if (info.ssi_signo != SIGCHLD && !is_own)
             forward(session, &info);
         session->is_interrupted |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
                                    info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
@@ -514,6 +516,12 @@ int bl_session_open(struct bl_session *session, struct bl_error *error)
 void bl_session_close(struct bl_session *session)
 {
     if (session->signal_fd >= 0) {
+        sigset_t unread;
+        const struct timespec at_once = {0};
+        sigemptyset(&unread);
+        sigaddset(&unread, SIGPIPE);
+        while (sigtimedwait(&unread, NULL, &at_once) == SIGPIPE)
+            ;
         close(session->signal_fd);
         sigprocmask(SIG_SETMASK, &session->old_mask, NULL);
     }

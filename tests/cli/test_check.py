@@ -63,6 +63,35 @@ class Running(CheckTest):
         self.assertIn('lose_blocks', self.done.stderr)
         self.assertIn('cannot write /dev/full', self.done.stderr)
 
+    def test_a_reader_that_has_gone_costs_the_text_and_nothing_else(self):
+        for closed in ('stdout', 'stderr'):
+            ends = os.pipe()
+            os.close(ends[0])
+            report = self.home / 'report.json'
+            streams = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, closed: ends[1]}
+            done = subprocess.run([CLI, 'check', '--github', '--json', report, '--', PROGRAMS / 'check_before',
+                                   'lose', '1', '10'], env=self.env, timeout=LIMIT, **streams)
+            os.close(ends[1])
+            # what says so may be read by nobody either
+            self.assertIn(done.returncode, (1, -signal.SIGPIPE) if closed == 'stderr' else (1,))
+            self.assertEqual(json.loads(report.read_text())['outcome'], 'leaks')
+            self.assertEqual(list(self.home.glob('bufleak-check-*')), [], 'ledgers are removed')
+        # the command's own pipes break as ever
+        self.check('--processes', 'check_b*', '--', 'bash', '-c', 'yes | head -1; test ${PIPESTATUS[0]} = 141 && '
+                   f'{PROGRAMS}/check_before')
+
+    def test_no_room_for_ledgers_is_no_pass(self):
+        small = self.home / 'small'
+        small.mkdir()
+        mount = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs -o size=8k none "$0" && exec "$@"', small]
+        if subprocess.run([*mount, 'true'], capture_output=True).returncode != 0:
+            self.skipTest('nothing can be mounted')
+        done = subprocess.run([*mount, CLI, 'check', '--processes', 'check_b*', '--', 'sh', '-c',
+                               f'{PROGRAMS}/check_before; exit 0'], env=dict(self.env, TMPDIR=str(small)),
+                              capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn('was full: set TMPDIR', done.stderr)
+
     def test_the_summary_is_the_last_line_and_an_end_is_told_once(self):
         self.check('--gen-suppressions', '--', PROGRAMS / 'check_before', 'lose', '1', '50', code=23)
         self.assertIn('\nleak:^', '\n' + self.done.stderr)
@@ -893,6 +922,27 @@ class Baseline(CheckTest):
         self.baseline.unlink()
         self.run_with(PROGRAMS / 'check_before', *self.LEAK, options=['--update-baseline'])
         self.assertEqual(self.baseline.read_text(), first)
+
+    def test_it_is_written_from_a_whole_run_alone(self):
+        victim = PROGRAMS / 'check_before'
+        self.run_with(victim, *self.LEAK, options=['--update-baseline'])
+        first = self.baseline.read_text()
+        # what failed, or was not wholly seen, may have left out what leaks
+        self.run_with(victim, 'exit', '3', options=['--update-baseline', '--allow-unknown'], code=3)
+        self.assertIn('was left as it is: the command failed', self.done.stderr)
+        self.assertNotIn('taken out', self.done.stderr)
+        self.run_with('sh', '-c', f'{victim} keep 1 10 raise 9; exit 0', options=['--update-baseline'], code=1)
+        self.assertIn('was left as it is: not everything was checked', self.done.stderr)
+        self.run_with('sh', '-c', 'exit 0', options=['--update-baseline'], code=1)
+        self.assertEqual(self.baseline.read_text(), first)
+        # what is written is known at once, to whoever reads the files
+        junit = self.home / 'junit.xml'
+        self.baseline.unlink()
+        result = self.run_with(victim, *self.LEAK, options=['--update-baseline', '--junit', junit, '--github'])
+        self.assertEqual(({g['fate'] for g in result['groups']}, result['outcome']), ({'known'}, 'passed'))
+        self.assertNotIn('<failure', junit.read_text())
+        self.assertNotIn('::error', self.done.stdout)
+        self.assertIn('lose_blocks', self.done.stderr)
 
     def test_growth_fails_beyond_the_tolerance(self):
         self.run_with(PROGRAMS / 'check_before', 'lose', '10', '100', options=['--update-baseline'])
