@@ -25,3 +25,8 @@ int bl_args_bad_value(struct bl_error *error, const char *option, const char *va
 {
     return bl_error_set(error, "%s does not accept \"%s\": give %s", option, value, accepted);
 }
+
+bool bl_args_is_empty(void)
+{
+    return optarg && !*optarg;
+}

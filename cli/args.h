@@ -4,6 +4,8 @@
 
 #include "error.h"
 
+#include <stdbool.h>
+
 #include <getopt.h>
 
 #define BL_ARGS_HELP   1000
@@ -21,5 +23,8 @@ int bl_args_refuse(struct bl_error *error, int code, char **argv, const char *co
 /* A value that is not accepted. Returns -1. */
 int bl_args_bad_value(struct bl_error *error, const char *option, const char *value,
                       const char *accepted);
+
+/* Does the option that was read last have a value, and is it empty? As of a variable not set. */
+bool bl_args_is_empty(void);
 
 #endif

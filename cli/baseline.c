@@ -4,11 +4,14 @@
 #include "text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *kind_name(enum bl_leak_kind kind)
@@ -72,7 +75,8 @@ static int read_entry(struct bl_baseline *baseline, const json_t *object, const 
 {
     const char *id = json_string_value(json_object_get(object, "id"));
     if (!id || strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16 ||
-        !json_is_integer(json_object_get(object, "count")))
+        !json_is_integer(json_object_get(object, "count")) ||
+        json_integer_value(json_object_get(object, "count")) < 0)
         return bl_error_set(error,
                             "the baseline %s: leak number %zu has no id of 16 digits or no count",
                             path, baseline->count + 1);
@@ -274,9 +278,14 @@ void bl_baseline_compare(struct bl_baseline *baseline, const struct bl_leaks *le
     for (size_t i = 0; i < bl_leaks_count(leaks); i++) {
         struct bl_leak *leak = bl_leaks_at(leaks, i);
         leak->baseline = leak->fate == BL_LEAK_FAILS ? BL_LEAK_NEW : BL_LEAK_NO_BASELINE;
-        for (size_t k = 0; k < baseline->count && leak->baseline != BL_LEAK_NO_BASELINE; k++)
-            if (strcmp(baseline->entries[k].id, leak->id) == 0)
+        for (size_t k = 0; k < baseline->count; k++) {
+            if (strcmp(baseline->entries[k].id, leak->id) != 0)
+                continue;
+            if (leak->baseline == BL_LEAK_NO_BASELINE)
+                baseline->entries[k].leak = leak; /* not for it to decide, and not gone either */
+            else
                 match(&baseline->entries[k], leak, tolerance);
+        }
     }
     for (size_t difference = 0; difference <= BL_IDENTITY_DIFFERENCE; difference++)
         find_all_alike(baseline, leaks, tolerance, difference);
@@ -329,17 +338,50 @@ static bool write_entries(FILE *file, const struct bl_leaks *leaks)
     return done && !ferror(file);
 }
 
-int bl_baseline_write(const char *path, const struct bl_leaks *leaks, struct bl_error *error)
+static bool write_to(const char *path, int flags, const struct bl_leaks *leaks)
 {
-    char part[4200];
-    snprintf(part, sizeof(part), "%s.%d.part", path, (int)getpid());
-    FILE *file = fopen(part, "we");
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (fd >= 0 && !file)
+        close(fd);
     bool done = file && write_entries(file, leaks);
     if (file && fclose(file) != 0)
         done = false;
-    if (done && rename(part, path) == 0)
-        return 0;
+    return done;
+}
+
+/* The file as it was keeps its permissions. */
+static void keep_mode(const char *part, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0)
+        chmod(part, status.st_mode & 0777);
+}
+
+/* In one step where that can be, also beside others that do the same. */
+int bl_baseline_write(const char *path, const struct bl_leaks *leaks, struct bl_error *error)
+{
+    char real[PATH_MAX];
+    char part[PATH_MAX + 64];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!realpath(path, real))
+        snprintf(real, sizeof(real), "%s", path);
+    /* processes of containers may have the same number */
+    snprintf(part, sizeof(part), "%s.%d.%lld%09ld.part", real, (int)getpid(), (long long)now.tv_sec,
+             now.tv_nsec);
+    bool done = write_to(part, O_EXCL, leaks);
     int code = errno;
+    if (done) {
+        keep_mode(part, real);
+        done = rename(part, real) == 0;
+        code = errno;
+    }
     unlink(part);
-    return bl_error_set(error, "cannot write the baseline %s: %s", path, strerror(code));
+    /* a file that is mounted, or in a directory where nothing may be made */
+    if (!done && (code == EBUSY || code == EACCES || code == EROFS || code == EPERM)) {
+        done = write_to(real, O_TRUNC, leaks);
+        code = errno;
+    }
+    return done ? 0 : bl_error_set(error, "cannot write the baseline %s: %s", path, strerror(code));
 }

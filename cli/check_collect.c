@@ -589,6 +589,24 @@ static void take_defaults(struct bl_check *check, const char *exe, const char *c
     free(text);
 }
 
+static void note_classes(const struct collect *collect)
+{
+    struct bl_check *check = collect->check;
+    uint32_t count = bl_reader_count(collect->reader, BL_SECTION_CLASSES);
+    for (uint32_t n = 0; n < count; n++) {
+        const char *name =
+            bl_leaks_text(check->leaks, bl_model_class_name(collect->inspection->model, n));
+        bool is_known = false;
+        for (size_t i = 0; i < check->class_count && !is_known; i++)
+            is_known = check->classes[i] == name;
+        if (is_known)
+            continue;
+        check->classes =
+            bl_leaks_memory(check->classes, (check->class_count + 1) * sizeof(*check->classes));
+        check->classes[check->class_count++] = name;
+    }
+}
+
 static int judge(struct collect *collect, const struct bl_target *target,
                  const struct bl_collect_options *options, struct bl_error *error)
 {
@@ -606,6 +624,7 @@ static int judge(struct collect *collect, const struct bl_target *target,
     collect->reader = inspection.reader;
     collect->first_own_thread = bl_model_first_own_thread(inspection.reader);
     collect->reaches = inspection.reaches;
+    note_classes(collect);
     place_objects(collect);
     add_findings(collect);
     add_heap(collect);

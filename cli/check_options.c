@@ -204,6 +204,7 @@ static int take_judging(struct bl_check_request *request, int code, struct bl_er
         check->updates_baseline = true;
         return 0;
     case OWN_TOLERANCE:
+        check->has_tolerance = true;
         return take_tolerance(&check->tolerance, optarg, error);
     case OWN_ALLOW:
         return bl_check_take_allowance(check, optarg, error) < 0 ? BL_CODE_USAGE : 0;
@@ -307,11 +308,21 @@ static int take_running(struct bl_check_request *request, int code, struct bl_er
     }
 }
 
+static int refuse_empty(int code, struct bl_error *error)
+{
+    for (const struct option *option = long_options; option->name; option++)
+        if (option->val == code)
+            bl_error_set(error, "--%s needs a value that is not empty", option->name);
+    return BL_CODE_USAGE;
+}
+
 static int take_option(struct bl_check_request *request, int code, int argc, char **argv,
                        struct bl_error *error)
 {
     if (code == '?' || code == ':')
         return bl_args_refuse(error, code, argv, "check");
+    if (bl_args_is_empty())
+        return refuse_empty(code, error);
     if (code >= BL_ARGS_SHIM && code < BL_ARGS_SHIM_END)
         return bl_run_options_take(&request->session.env, code, argc, argv, error);
     int outcome = take_running(request, code, error);
@@ -355,6 +366,10 @@ int bl_check_options_parse(struct bl_check_request *request, int argc, char **ar
     }
     if (request->check.updates_baseline && !request->check.baseline_path) {
         bl_error_set(error, "--update-baseline needs --baseline FILE");
+        return BL_CODE_USAGE;
+    }
+    if (request->check.has_tolerance && !request->check.baseline_path) {
+        bl_error_set(error, "--tolerance needs --baseline FILE");
         return BL_CODE_USAGE;
     }
     return complete_options(&request->session.env, error);

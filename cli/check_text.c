@@ -289,6 +289,24 @@ static void write_unused(const struct pen *pen)
     }
 }
 
+/* Those that say nothing of what was run: a name that is misspelt, most likely. */
+static void write_allowances(const struct pen *pen)
+{
+    const struct bl_check *check = pen->check;
+    for (size_t i = 0; i < check->allowance_count; i++) {
+        const struct bl_allowance *allowance = &check->allowances[i];
+        bool is_seen = !*allowance->class_name || check->judged == 0;
+        for (size_t k = 0; k < check->class_count && !is_seen; k++)
+            is_seen = bl_suppress_glob(allowance->class_name, check->classes[k]);
+        if (!is_seen)
+            fprintf(pen->out, "unused allowance: no process had a class %s\n",
+                    allowance->class_name);
+        else if (allowance->has_growth && check->iterations == 0)
+            fprintf(pen->out,
+                    "unused allowance: growth= is of each iteration, and none were seen\n");
+    }
+}
+
 int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error *error)
 {
     struct pen pen = {.out = out, .term = bl_term_of(out), .check = check};
@@ -307,6 +325,7 @@ int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error
     write_fixed(&pen);
     write_processes_apart(&pen);
     write_unused(&pen);
+    write_allowances(&pen);
     bl_check_summary(check, summary, sizeof(summary));
     fprintf(out, "bufleak check: %s%s%s\n",
             style(&pen, check->outcome == BL_CHECK_PASSED ? BL_STYLE_BOLD : BL_STYLE_BAD), summary,

@@ -69,6 +69,11 @@ static int look_at_outputs(const struct bl_check_request *request, struct bl_err
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         if (paths[i] && !may_write(paths[i]))
             return bl_error_set(error, "cannot write %s: %s", paths[i], strerror(errno));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        for (size_t k = 0; k < i && paths[i]; k++)
+            if (paths[k] && strcmp(paths[i], paths[k]) == 0 && strncmp(paths[i], "/dev/", 5) != 0)
+                return bl_error_set(error, "%s is to be written twice: give each file its own name",
+                                    paths[i]);
     return 0;
 }
 
@@ -345,6 +350,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     free(request.tested);
     free(request.check.untracked);
     free(request.check.programs);
+    free(request.check.classes);
     bl_baseline_deinit(&request.check.baseline);
     bl_suppressions_destroy(request.check.suppressions);
     bl_leaks_destroy(request.check.leaks);

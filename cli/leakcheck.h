@@ -69,6 +69,7 @@ struct bl_check {
     const char *baseline_path;
     const char *source_root;    /* absolute; NULL: the current directory */
     const char *iteration_name; /* of the marks between iterations; NULL: the one set most often */
+    bool has_tolerance;
     bool updates_baseline;
     bool allows_unknown;
     bool allows_untracked;
@@ -82,6 +83,8 @@ struct bl_check {
     struct bl_baseline baseline;
     const char **programs; /* that were asked for suppressions of their own */
     size_t program_count;
+    const char **classes; /* that processes had, each once */
+    size_t class_count;
     struct bl_untracked *untracked;
     size_t untracked_count;
     int command_code;

@@ -202,8 +202,10 @@ class Running(CheckTest):
         self.assertIn(f'{bad}:2: no baseline: a merge left a conflict', self.bufleak(
             'check', '--baseline', bad, 'true', code=1).stderr)
         self.refuse('it is a directory', 'check', '--baseline', self.home, 'true')
+        self.refuse('is to be written twice', 'check', '--json', bad, '--sarif', bad, 'true')
         for arguments in (['--allow', 'heap:count=x'], ['--tolerance', 'much'], ['--repeat', '0'],
-                          ['--error-exitcode', '256'], ['--update-baseline'], []):
+                          ['--error-exitcode', '256'], ['--update-baseline'], ['--tolerance', '5'],
+                          ['--json', ''], ['--gen-suppressions='], ['--processes', ''], []):
             self.bufleak('check', *arguments, *(['true'] if arguments else []), code=2)
 
 
@@ -675,6 +677,13 @@ class Leaks(CheckTest):
 class Rules(CheckTest):
     LEAK = ['lose', '3', '100', 'other', '1', '50']
 
+    def test_an_allowance_that_says_nothing_is_told(self):
+        self.victim('lose', '3', '100', options=['--allow', 'hepa:count=9', '--allow', 'growth=9'], code=23)
+        self.assertIn('unused allowance: no process had a class hepa\n', self.done.stderr)
+        self.assertIn('unused allowance: growth=', self.done.stderr)
+        self.victim('lose', '3', '100', options=['--allow', 'h*:count=9'])
+        self.assertNotIn('unused allowance', self.done.stderr)
+
     def suppressed(self, text, code=23):
         """Which functions' blocks a file of suppressions takes out."""
         path = self.home / 'rules.supp'
@@ -738,7 +747,8 @@ class Rules(CheckTest):
                         b'{"schema": 1, "leaks": [{"id": "x", "count": 1}]}', b'[' * 100000,
                         b'{"schema": 1, "leaks": [null]}', b'{"schema": 1, "leaks": "\xff"}',
                         b'{"schema": 1, "schema": 1, "leaks": []}', b'{"schema": 1, "leaks": []} x',
-                        b'{"schema": 1, "leaks": [{"id": "0a48b3a06c818279", "count": 1e999}]}'):
+                        b'{"schema": 1, "leaks": [{"id": "0a48b3a06c818279", "count": 1e999}]}',
+                        b'{"schema": 1, "leaks": [{"id": "0a48b3a06c818279", "count": -1}]}'):
             bad.write_bytes(content)
             self.bufleak('check', '--baseline', bad, 'true', code=1)
         self.bufleak('check', '--baseline', self.home, 'true', code=1)
@@ -943,6 +953,40 @@ class Baseline(CheckTest):
         self.assertNotIn('<failure', junit.read_text())
         self.assertNotIn('::error', self.done.stdout)
         self.assertIn('lose_blocks', self.done.stderr)
+
+    def test_what_is_suppressed_is_not_gone(self):
+        rules = self.home / 'rules.supp'
+        rules.write_text('leak:lose_other\n')
+        self.run_with(PROGRAMS / 'check_before', *self.LEAK, options=['--update-baseline'])
+        result = self.run_with(PROGRAMS / 'check_before', *self.LEAK, options=['--suppressions', rules])
+        self.assertEqual(({g['fate'] for g in result['groups']}, result['fixed']), ({'known', 'suppressed'}, []))
+
+    def test_it_is_written_wherever_the_file_can_be(self):
+        victim = [PROGRAMS / 'check_before', *self.LEAK]
+        self.baseline.symlink_to('kept.json')
+        kept = self.home / 'kept.json'
+        kept.write_text('{"schema": 1, "leaks": []}')
+        kept.chmod(0o640)
+        self.run_with(*victim, options=['--update-baseline'])
+        self.assertTrue(self.baseline.is_symlink())
+        self.assertEqual(kept.stat().st_mode & 0o777, 0o640)
+        first = kept.read_text()
+        # several at once: one of them has the last word, and it is whole
+        at_once = [subprocess.Popen([CLI, 'check', '--baseline', kept, '--update-baseline', '--', *victim],
+                                    env=self.env, stderr=subprocess.DEVNULL) for _ in range(4)]
+        self.assertEqual([process.wait(LIMIT) for process in at_once], [0] * 4)
+        self.assertEqual(kept.read_text(), first)
+        self.assertEqual(list(self.home.glob('*.part')), [])
+        # a file that is mounted, as containers have it, cannot be replaced
+        mounted = self.home / 'mounted.json'
+        mounted.write_text('')
+        mount = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" "$1" && shift && exec "$@"', kept, mounted]
+        if subprocess.run([*mount, 'true'], capture_output=True).returncode != 0:
+            self.skipTest('nothing can be mounted')
+        kept.write_text('{"schema": 1, "leaks": []}')
+        subprocess.run([*mount, CLI, 'check', '--baseline', mounted, '--update-baseline', '--', *victim],
+                       env=self.env, check=True, capture_output=True, timeout=LIMIT)
+        self.assertEqual(kept.read_text(), first)
 
     def test_growth_fails_beyond_the_tolerance(self):
         self.run_with(PROGRAMS / 'check_before', 'lose', '10', '100', options=['--update-baseline'])
