@@ -114,7 +114,8 @@ static int check_file(const char *path, char *buffer, struct bl_error *error)
     size_t length = 0;
     if (bl_profile_file_read(path, buffer, &length, error) < 0)
         return -1;
-    if (bl_profile_parse(buffer, length, &sink) > 0) {
+    if (bl_profile_parse(buffer, length, &sink) > 0 ||
+        bl_profile_shared(buffer, length, say_error, &check) > 0) {
         if (check.errors > ERRORS_SHOWN)
             bl_say("%s: and %u more errors", path, check.errors - ERRORS_SHOWN);
         return 1;

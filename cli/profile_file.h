@@ -11,6 +11,13 @@
 /* Reads it into out, which has room for BL_PROFILE_FILE_MAX + 1 bytes. */
 int bl_profile_file_read(const char *path, char *out, size_t *ret_length, struct bl_error *error);
 
+/* In a text that was parsed without an error: tells of each function that stands in two classes
+ * which can be of the same library, at the second place. Returns how many do. Not for two threads
+ * at once. */
+typedef void bl_profile_shared_fn(void *context, unsigned line, unsigned column, const char *what);
+unsigned bl_profile_shared(const char *text, size_t length, bl_profile_shared_fn *on_shared,
+                           void *context);
+
 /* In the text of BUFLEAK_OPTIONS, of `size` bytes, makes the paths of profiles absolute, so that
  * they are the same files to processes which change their directory. Leaves it alone where that is
  * not possible: without room, and in a directory whose name has a colon or a comma. */

@@ -55,6 +55,19 @@ class Commands(CliTest):
         self.assertEqual(self.bufleak('profiles', 'check', path).stdout,
                          f'{path}: 1 class, 2 functions\n')
 
+    def test_a_function_belongs_to_one_class_of_a_library(self):
+        other = 'class other\n    library {}\n    alloc other_new\n    release widget_unref\n'
+        for library in ('libwidget.so*', 'libwidget.so.3', 'x lib*'):
+            path = self.profile(GOOD + other.format(library))
+            self.assertEqual(self.check_lines(path), [
+                f'bufleak: {path}:8:13: the function `widget_unref` stands in another class of the '
+                'same library already, in line 4, column 13: it can belong to one only'])
+        # another function of that name; and one that is not hooked
+        path = self.profile(GOOD + other.format('libother.so*') +
+                            'class third\n    library libwidget.so\n    alloc third_new\n'
+                            '    release third_unref\n    lasting widget_unref\n')
+        self.assertIn('3 classes', self.bufleak('profiles', 'check', path).stdout)
+
     def test_check_says_every_error_with_line_and_column(self):
         path = self.profile(GOOD + 'retain widget_ref handel=arg1\nclass other\n')
         lines = self.check_lines(path)
