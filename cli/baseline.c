@@ -237,16 +237,22 @@ static bool is_alike(const struct bl_baseline_entry *entry, const struct bl_leak
                                 leak->functions, leak->function_count, difference);
 }
 
+/* New, or found to be another one already: what is added to it may explain that it grew. */
+static bool is_open(const struct bl_leak *leak, bool may_have_grown)
+{
+    return leak->baseline == BL_LEAK_NEW ||
+           (leak->baseline == BL_LEAK_GROWN && (leak->is_alike || may_have_grown));
+}
+
 /* Only where it is the one and only that it can be. */
 static struct bl_leak *find_alike(const struct bl_baseline_entry *entry,
-                                  const struct bl_leaks *leaks, size_t difference)
+                                  const struct bl_leaks *leaks, size_t difference,
+                                  bool may_have_grown)
 {
     struct bl_leak *found = NULL;
     for (size_t i = 0; i < bl_leaks_count(leaks); i++) {
         struct bl_leak *leak = bl_leaks_at(leaks, i);
-        bool is_open =
-            leak->baseline == BL_LEAK_NEW || (leak->baseline == BL_LEAK_GROWN && leak->is_alike);
-        if (!is_open || !is_alike(entry, leak, difference))
+        if (!is_open(leak, may_have_grown) || !is_alike(entry, leak, difference))
             continue;
         if (found)
             return NULL;
@@ -257,14 +263,16 @@ static struct bl_leak *find_alike(const struct bl_baseline_entry *entry,
 
 /* Once one is known, it may be clear which another one is. */
 static void find_all_alike(struct bl_baseline *baseline, const struct bl_leaks *leaks,
-                           const struct bl_tolerance *tolerance, size_t difference)
+                           const struct bl_tolerance *tolerance, size_t difference,
+                           bool may_have_grown)
 {
     bool found = true;
     while (found) {
         found = false;
         for (size_t k = 0; k < baseline->count; k++) {
             struct bl_baseline_entry *entry = &baseline->entries[k];
-            struct bl_leak *leak = entry->leak ? NULL : find_alike(entry, leaks, difference);
+            struct bl_leak *leak =
+                entry->leak ? NULL : find_alike(entry, leaks, difference, may_have_grown);
             if (leak)
                 match_alike(entry, leak, tolerance);
             found = found || leak;
@@ -287,8 +295,9 @@ void bl_baseline_compare(struct bl_baseline *baseline, const struct bl_leaks *le
                 match(&baseline->entries[k], leak, tolerance);
         }
     }
-    for (size_t difference = 0; difference <= BL_IDENTITY_DIFFERENCE; difference++)
-        find_all_alike(baseline, leaks, tolerance, difference);
+    for (int may_have_grown = 0; may_have_grown < 2; may_have_grown++)
+        for (size_t difference = 0; difference <= BL_IDENTITY_DIFFERENCE; difference++)
+            find_all_alike(baseline, leaks, tolerance, difference, may_have_grown);
 }
 
 static json_t *make_entry(const struct bl_leak *leak)

@@ -176,6 +176,39 @@ static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t
     fprintf(pen->out, "     %-16s %s\n", "id", leak->id);
 }
 
+/* An own frame, where none has a name. */
+static const struct bl_leak_frame *find_nameless(const struct bl_leak_stack *stack)
+{
+    const struct bl_leak_frame *found = NULL;
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct bl_leak_frame *frame = &stack->frames[i];
+        if (frame->is_runtime || frame->is_system)
+            continue;
+        if (frame->function)
+            return NULL;
+        if (!found)
+            found = frame;
+    }
+    return found;
+}
+
+/* What a baseline cannot do. */
+static void write_nameless(const struct pen *pen)
+{
+    const struct bl_check *check = pen->check;
+    for (size_t i = 0; i < bl_leaks_count(check->leaks) && check->baseline_path; i++) {
+        const struct bl_leak *leak = bl_leaks_at(check->leaks, i);
+        const struct bl_leak_frame *frame = find_nameless(&leak->blame);
+        if ((leak->fate != BL_LEAK_FAILS && !check->updates_baseline) || !frame)
+            continue;
+        fprintf(pen->out,
+                "%s has no symbols: its leaks are known by places in this build alone; --symbols "
+                "finds those that were stripped\n",
+                frame->module);
+        return;
+    }
+}
+
 static void write_fixed(const struct pen *pen)
 {
     const struct bl_baseline *baseline = &pen->check->baseline;
@@ -323,6 +356,7 @@ int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error
     if (number > 0)
         fputc('\n', out);
     write_fixed(&pen);
+    write_nameless(&pen);
     write_processes_apart(&pen);
     write_unused(&pen);
     write_allowances(&pen);

@@ -1,5 +1,7 @@
 #include "identity.h"
 
+#include "plain_name.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,13 +66,15 @@ static bool is_start(const struct bl_leak_frame *frame)
     return frame->function && strcmp(frame->function, "_start") == 0;
 }
 
-/* Own functions after the library function that they called. */
-static void choose_own(const struct bl_leak_stack *stack, struct chain *chain)
+/* Own functions after the library function that they called. Those without a name are told by where
+ * they are, if there are no others. */
+static void choose_own(const struct bl_leak_stack *stack, struct chain *chain, bool needs_name)
 {
     const struct bl_leak_frame *called = NULL;
     for (size_t i = 0; i < stack->count; i++) {
         const struct bl_leak_frame *frame = &stack->frames[i];
-        if (frame->is_runtime || !frame->function || is_start(frame))
+        if (frame->is_runtime || is_start(frame) ||
+            (!frame->function && (needs_name || frame->is_system)))
             continue;
         if (frame->is_system) {
             if (chain->count == 0)
@@ -98,11 +102,12 @@ static void choose_any(const struct bl_leak_stack *stack, struct chain *chain, b
         push(chain, &stack->frames[i]);
 }
 
-static bool has_own(const struct bl_leak_stack *stack)
+static bool has_own(const struct bl_leak_stack *stack, bool needs_name)
 {
     for (size_t i = 0; i < stack->count; i++) {
         const struct bl_leak_frame *frame = &stack->frames[i];
-        if (!frame->is_runtime && !frame->is_system && frame->function && !is_start(frame))
+        if (!frame->is_runtime && !frame->is_system && (frame->function || !needs_name) &&
+            !is_start(frame))
             return true;
     }
     return false;
@@ -145,8 +150,10 @@ void bl_identity_make(struct bl_leaks *leaks, struct bl_leak *leak)
     char name[1024] = "?";
     char id[17];
     struct chain chain = {.count = 0};
-    if (has_own(&leak->blame))
-        choose_own(&leak->blame, &chain);
+    if (has_own(&leak->blame, true))
+        choose_own(&leak->blame, &chain, true);
+    else if (has_own(&leak->blame, false))
+        choose_own(&leak->blame, &chain, false);
     else
         choose_any(&leak->blame, &chain, true);
     if (chain.count == 0)
@@ -172,21 +179,42 @@ void bl_identity_make(struct bl_leaks *leaks, struct bl_leak *leak)
     leak->id = bl_leaks_text(leaks, id);
 }
 
+struct plain_chain {
+    char names[BL_IDENTITY_CHAIN][128];
+    size_t count;
+};
+
+/* As whoever compiled it would have it; all of C++'s own library, where there is nothing else. */
+static void make_plain(struct plain_chain *plain, const char *const *functions, size_t count)
+{
+    plain->count = 0;
+    for (size_t i = 0; i < count && plain->count < BL_IDENTITY_CHAIN; i++)
+        plain->count +=
+            bl_plain_name(plain->names[plain->count], sizeof(plain->names[0]), functions[i]);
+    for (size_t i = 0; plain->count == 0 && i < count && i < BL_IDENTITY_CHAIN; i++)
+        snprintf(plain->names[i], sizeof(plain->names[0]), "%s", functions[i]);
+    if (plain->count == 0)
+        plain->count = count < BL_IDENTITY_CHAIN ? count : BL_IDENTITY_CHAIN;
+}
+
 /* Are all of `a` in `b`, in their order? */
-static bool is_within(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
+static bool is_within(const struct plain_chain *a, const struct plain_chain *b)
 {
     size_t found = 0;
-    for (size_t i = 0; i < b_count && found < a_count; i++)
-        found += strcmp(a[found], b[i]) == 0;
-    return found == a_count;
+    for (size_t i = 0; i < b->count && found < a->count; i++)
+        found += strcmp(a->names[found], b->names[i]) == 0;
+    return found == a->count;
 }
 
 bool bl_identity_is_alike(const char *const *a, size_t a_count, const char *const *b,
                           size_t b_count, size_t difference)
 {
-    const char *const *shorter = a_count < b_count ? a : b;
-    const char *const *longer = a_count < b_count ? b : a;
-    size_t less = a_count < b_count ? a_count : b_count;
-    size_t more = a_count < b_count ? b_count : a_count;
-    return less > 0 && more - less == difference && is_within(shorter, less, longer, more);
+    struct plain_chain chains[2];
+    make_plain(&chains[0], a, a_count);
+    make_plain(&chains[1], b, b_count);
+    const struct plain_chain *shorter = &chains[chains[0].count >= chains[1].count];
+    const struct plain_chain *longer = &chains[chains[0].count < chains[1].count];
+    bool may_be = shorter->count > 1 || difference < BL_IDENTITY_DIFFERENCE;
+    return may_be && shorter->count > 0 && longer->count - shorter->count == difference &&
+           is_within(shorter, longer);
 }

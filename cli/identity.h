@@ -20,8 +20,8 @@
  *
  * Without debug information an inlined function leaves no trace, and a tail call never does. So the
  * baseline also holds further callers, and a leak that is not in it by key is still known when
- * bl_identity_is_alike says so: one chain has all functions of the other in their order, and few
- * are missing.
+ * bl_identity_is_alike says so: one chain has all functions of the other in their order, by the
+ * plain names that every compiler gives them, and few are missing.
  */
 #ifndef BL_IDENTITY_H
 #define BL_IDENTITY_H
@@ -37,8 +37,9 @@ void bl_identity_make(struct bl_leaks *leaks, struct bl_leak *leak);
 /* 64 bits of a key in hexadecimal. */
 void bl_identity_hash(const char *key, char out[17]);
 
-/* So many functions may be missing in one of two chains of one path. */
-#define BL_IDENTITY_DIFFERENCE 2u
+/* So many functions may be missing in one of two chains of one path; one less where a single
+ * function is left. */
+#define BL_IDENTITY_DIFFERENCE 3u
 
 /* Can two chains be one path, compiled in two ways, with so many more functions in one? */
 bool bl_identity_is_alike(const char *const *a, size_t a_count, const char *const *b,

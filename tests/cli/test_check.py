@@ -1009,6 +1009,57 @@ class Baseline(CheckTest):
         self.run_with(PROGRAMS / 'check_before', 'lose', '5', '10', 'other', '1', '10')
         self.assertNotIn('fixed', self.done.stderr)
 
+    CXX = '''
+#include <cstdlib>
+#include <cstring>
+#define APART __attribute__((noinline))
+static void *volatile lost;
+static inline void *make(size_t size) { char *block = (char *)malloc(size); block[0] = 1; return block; }
+static APART void lose(size_t size) { lost = make(size); lost = nullptr; }
+namespace {
+APART void lose_unnamed() { lost = make(50); lost = nullptr; }
+struct Local { static APART void lose_local() { lost = make(51); lost = nullptr; } };
+}
+template <class T> APART void lose_typed(T) { lost = new T[10]; lost = nullptr; }
+template <class F> APART void call(F function) { function(52); }
+APART void lose_by_lambda() { call([](int size) { lost = make((size_t)size); lost = nullptr; }); }
+APART void lose_at_the_end() { lose(53); }
+#ifdef ANOTHER
+APART void lose_another() { lost = make(54); lost = nullptr; }
+#endif
+APART void wipe() { volatile char s[16384]; memset((char *)s, 0, sizeof(s)); }
+int main()
+{
+    lose(53); lose_at_the_end(); lose_unnamed(); Local::lose_local(); lose_typed(1); lose_typed('x'); lose_by_lambda();
+#ifdef ANOTHER
+    lose_another();
+#endif
+    wipe();
+}
+'''
+
+    def test_whoever_compiled_a_cxx_program_and_however_its_leaks_are_known(self):
+        def run(compiler, *flags, strips=False, **more):
+            program = self.home / 'program'
+            subprocess.run([compiler, '-w', *flags, '-x', 'c++', '-', '-o', program], check=True,
+                           text=True, input=self.CXX)
+            if strips:
+                subprocess.run(['strip', program], check=True)
+            return self.run_with(program, **more)
+
+        self.assertEqual(len(run('g++', '-g', '-O0', options=['--update-baseline'])['groups']), 7)
+        # names are in debug information or of symbols, calls at the end are jumps, what is small is inlined
+        for compiler, *flags in (('g++', '-O2', '-g'), ('clang++', '-O2'), ('g++', '-O0', '-no-pie')):
+            result = run(compiler, *flags)
+            self.assertEqual(({g['baseline'] for g in result['groups']}, result['fixed']), ({'unchanged'}, []),
+                             (compiler, flags))
+        new, = [g for g in run('clang++', '-O2', '-DANOTHER', code=23)['groups'] if g['fate'] == 'fails']
+        self.assertIn('lose_another()', new['functions'])
+        # without any names nothing is taken for another one
+        result = run('g++', '-O0', strips=True, code=23)
+        self.assertEqual(len([g for g in result['groups'] if g['baseline'] == 'new']), 7)
+        self.assertIn('has no symbols', self.done.stderr)
+
     def test_without_debug_information_each_leak_is_the_most_like_one_of_the_baseline(self):
         text = ('#include <stdlib.h>\n#include <string.h>\n#define APART __attribute__((noinline))\n'
                 'static char *make(int n) { char *p = malloc(n); p[0] = 1; return p; }\n'
