@@ -315,6 +315,11 @@ bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_nu
     return count > 0;
 }
 
+bool bl_compare_has_ended(const struct bl_compare *compare, uint32_t site)
+{
+    return compare->has_ended[site];
+}
+
 /* What is done at one place of the program for several others, which it does not tell apart. */
 static bool find_helpers(struct bl_compare *compare)
 {

@@ -46,6 +46,9 @@ bool bl_compare_left_to_owners(const struct bl_compare *compare, uint32_t class_
 bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_number,
                              uint32_t birth_site);
 
+/* Has anything that was acquired at a site ended well? */
+bool bl_compare_has_ended(const struct bl_compare *compare, uint32_t site);
+
 #define BL_COMPARE_NONE UINT32_MAX
 
 struct bl_difference {

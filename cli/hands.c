@@ -4,10 +4,11 @@
  * A process ends without waiting for all of its threads. What one of them was working on then is
  * left behind and no leak. Two things show it. The buffers of a group are few, no older than
  * siblings became, and such a thread did something with each; it had not ended, if younger siblings
- * left them behind. Or a thread that had not ended did
- * the last thing that was seen of it with some buffers, and those are all that were ever made at
- * their place: then the call that made them has made nothing that was leaked before, and what else
- * it made hangs on them. A thread that leaks again and again has only the last one in its hands.
+ * left them behind. Many, that lack a reference which nobody ever gave back, are not in the hands
+ * of more threads than those that did something with them. Or a thread that had not ended did the
+ * last thing that was seen of it with some buffers, and those are all that were ever made at their
+ * place: then the call that made them has made nothing that was leaked before, and what else it
+ * made hangs on them. A thread that leaks again and again has only the last one in its hands.
  */
 #include "hands.h"
 #include "judge.h"
@@ -77,6 +78,48 @@ static bool is_touched_by(const struct bl_judge *judge, const struct bl_history_
     return is_wanted(judge, record->thread) || is_wanted(judge, object->thread);
 }
 
+/* Has anybody ever given back a reference that was taken where these took theirs? */
+static bool has_any_ended(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (bl_compare_has_ended(judge->compare,
+                                 judge->histories->items[judge->decisions[i].item].site))
+            return true;
+    return false;
+}
+
+static void mark_touching(const struct bl_judge *judge, const struct bl_history_object *object,
+                          uint8_t *threads)
+{
+    struct bl_event events[HISTORY_MAX];
+    const struct bl_object *record = record_of(judge, object);
+    size_t kept = read_events(judge, record, events);
+    for (size_t i = 0; i < kept; i++)
+        if (bl_reader_thread(judge->reader, events[i].thread))
+            threads[events[i].thread] = 1;
+    if (bl_reader_thread(judge->reader, record->thread))
+        threads[record->thread] = 1;
+}
+
+/* Threads other than the main one that did something with any of a group; UINT64_MAX without
+ * memory. */
+static uint64_t count_touching(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint32_t all = bl_reader_count(judge->reader, BL_SECTION_THREADS);
+    uint8_t *threads = calloc(all + 1u, sizeof(*threads));
+    uint64_t count = 0;
+    if (!threads)
+        return UINT64_MAX;
+    for (size_t i = first; i < end; i++)
+        for (size_t k = 0; k < judge->decisions[i].object_count; k++)
+            mark_touching(judge, &judge->histories->objects[judge->decisions[i].first_object + k],
+                          threads);
+    for (uint32_t i = 1; i < all; i++)
+        count += threads[i] && is_of_worker(judge, i);
+    free(threads);
+    return count;
+}
+
 /* Threads other than the main one that were there at a moment or later. */
 static uint64_t count_workers(const struct bl_judge *judge, uint64_t moment_ns)
 {
@@ -89,10 +132,19 @@ static uint64_t count_workers(const struct bl_judge *judge, uint64_t moment_ns)
     return count;
 }
 
+/* Are they more than threads can have in their hands? */
+static bool are_many(const struct bl_judge *judge, size_t first, size_t end, struct bl_span span)
+{
+    if (span.count > HELD_AT_ONCE * count_workers(judge, span.oldest_birth_ns))
+        return true;
+    return span.count > PARTS_MOST && !has_any_ended(judge, first, end) &&
+           (span.count - 1) / HELD_AT_ONCE >= count_touching(judge, first, end);
+}
+
 bool bl_hands_may_hold(const struct bl_judge *judge, size_t first, size_t end)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
-    if (!judge->is_final || span.count > HELD_AT_ONCE * count_workers(judge, span.oldest_birth_ns))
+    if (!judge->is_final || are_many(judge, first, end, span))
         return false;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];

@@ -1700,6 +1700,51 @@ START_TEST(what_workers_had_when_they_were_told_to_stop_is_in_use)
 }
 END_TEST
 
+/* A process that has many threads ends as soon as its work is done, of which two did all. */
+static void end_at_once(struct world *w, bool has_ended)
+{
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x120);
+    uint32_t drop = at(w, w->loop, 0x130);
+    uint32_t end = at(w, w->loop, 0x180);
+    for (uint32_t i = 0; i < 40; i++) {
+        uint32_t number = synth_thread(w->synth, 4400 + i, "idle");
+        ((struct bl_thread *)synth_record(w->synth, BL_SECTION_THREADS, number))->start_ns = START;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t number = i == 0 ? w->worker : synth_thread(w->synth, 4300, "worker");
+        struct synth_op ops[] = {
+            {.op = BL_OP_ALLOC, .stack = make, .delta = 1, .thread = number},
+            {.op = BL_OP_RETAIN, .stack = keep, .delta = 1, .thread = number},
+            {.op = BL_OP_RELEASE, .stack = end, .delta = -1, .thread = number}};
+        live(w, 10, END - 50 * SECOND, END - 40 * SECOND, ops, 3);
+    }
+    done_between(w, 3900, SECOND, 60 * SECOND, END - 70 * SECOND, END, OPS(ALLOC(make), LAST(end)));
+    if (has_ended)
+        done_between(w, 60, SECOND, 60 * SECOND, END - 70 * SECOND, END,
+                     OPS(ALLOC(make), RETAIN(keep), RELEASE(drop), LAST(end)));
+}
+
+START_TEST(what_two_threads_kept_of_all_they_took_is_not_in_the_hands_of_others)
+{
+    struct world *w = make_world();
+    end_at_once(w, false);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x120)->count, 20);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_two_threads_took_may_be_in_the_hands_of_others_that_give_it_back)
+{
+    struct world *w = make_world();
+    end_at_once(w, true);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 20);
+    finish(w);
+}
+END_TEST
+
 /* Something that a worker uses to the end is set up by one call, late in the run, and with it two
  * more, which the library has a plug-in make. */
 struct set_up {
@@ -2141,6 +2186,8 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
     tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
+    tcase_add_test(tests, what_two_threads_kept_of_all_they_took_is_not_in_the_hands_of_others);
+    tcase_add_test(tests, what_two_threads_took_may_be_in_the_hands_of_others_that_give_it_back);
     tcase_add_test(tests, one_of_a_running_process_is_not_judged_before_others_ages);
     tcase_add_test(tests, one_of_a_running_process_that_is_older_than_others_is_blamed);
     tcase_add_test(tests, what_hangs_on_the_last_that_a_thread_at_work_did_is_in_its_hands);
