@@ -375,6 +375,9 @@ static bool add_capabilities(void)
                              .can_get_line_numbers = 1,
                              .can_get_source_file_name = 1,
                              .can_tag_objects = 1};
+    /* those we can do without */
+    jvmtiCapabilities more = {.can_get_bytecodes = 1};
+    (*vm)->AddCapabilities(vm, &more);
     return (*vm)->AddCapabilities(vm, &all) == JVMTI_ERROR_NONE;
 }
 

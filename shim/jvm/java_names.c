@@ -115,7 +115,64 @@ struct description {
     char *file;
     jvmtiLineNumberEntry *lines;
     jint line_count;
+    bool is_unreleasable; /* it makes buffers that nobody can release */
 };
+
+#define COUNTING_CLASS "netty/buffer/AbstractReferenceCountedByteBuf;"
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+    size_t n = strlen(end);
+    return length >= n && memcmp(text + length - n, end, n) == 0;
+}
+
+static bool is_counting(jvmtiEnv *vm, jclass class)
+{
+    char *signature = NULL;
+    if ((*vm)->GetClassSignature(vm, class, &signature, NULL) != JVMTI_ERROR_NONE)
+        return false;
+    bool yes = ends_with(signature, strlen(signature), COUNTING_CLASS);
+    (*vm)->Deallocate(vm, (unsigned char *)signature);
+    return yes;
+}
+
+static bool has_count(jvmtiEnv *vm, JNIEnv *env, jclass class)
+{
+    jclass at = (*env)->NewLocalRef(env, class);
+    bool yes = false;
+    while (at && !(yes = is_counting(vm, at))) {
+        jclass super = (*env)->GetSuperclass(env, at);
+        (*env)->DeleteLocalRef(env, at);
+        at = super;
+    }
+    if (at)
+        (*env)->DeleteLocalRef(env, at);
+    return yes;
+}
+
+/* Does the method do nothing but return false? */
+static bool is_refusal(jvmtiEnv *vm, jmethodID method)
+{
+    static const unsigned char refusal[] = {0x03, 0xac}; /* iconst_0, ireturn */
+    unsigned char *code = NULL;
+    jint length = 0;
+    bool yes = (*vm)->GetBytecodes(vm, method, &length, &code) == JVMTI_ERROR_NONE &&
+               (size_t)length == sizeof refusal && memcmp(code, refusal, sizeof refusal) == 0;
+    (*vm)->Deallocate(vm, code);
+    return yes;
+}
+
+/* Vert.x's buffers on the heap are left to the garbage collector: their release() is empty, and so
+ * is their retain(). Only for methods that are running, whose class need not be initialised. */
+static bool is_unreleasable(jvmtiEnv *vm, JNIEnv *env, jclass class)
+{
+    if (!has_count(vm, env, class))
+        return false;
+    jmethodID release = (*env)->GetMethodID(env, class, "release", "()Z");
+    if (!release)
+        (*env)->ExceptionClear(env);
+    return release && is_refusal(vm, release);
+}
 
 static void describe(jvmtiEnv *vm, JNIEnv *env, jmethodID method, struct description *d)
 {
@@ -131,6 +188,8 @@ static void describe(jvmtiEnv *vm, JNIEnv *env, jmethodID method, struct descrip
         d->lines = NULL;
         d->line_count = 0;
     }
+    d->is_unreleasable =
+        d->method && strcmp(d->method, "<init>") == 0 && is_unreleasable(vm, env, class);
     (*env)->DeleteLocalRef(env, class);
 }
 
@@ -140,12 +199,6 @@ static void forget(jvmtiEnv *vm, struct description *d)
     (*vm)->Deallocate(vm, (unsigned char *)d->method);
     (*vm)->Deallocate(vm, (unsigned char *)d->file);
     (*vm)->Deallocate(vm, (unsigned char *)d->lines);
-}
-
-static bool ends_with(const char *text, size_t length, const char *end)
-{
-    size_t n = strlen(end);
-    return length >= n && memcmp(text + length - n, end, n) == 0;
 }
 
 /* Length of a class's name without what differs from run to run. */
@@ -194,7 +247,7 @@ static void name_method(struct method *m, const struct description *d)
     const char *method = d->method ? d->method : "?";
     size_t length = strlen(class) - 1;
     m->is_hidden = is_made_up(class, length);
-    m->is_internal = is_internal(class, length, method);
+    m->is_internal = d->is_unreleasable || is_internal(class, length, method);
     length = steady_length(class, length);
     const char *slash = memrchr(class, '/', length);
     bl_text_init(&t, text, sizeof text);

@@ -6,6 +6,7 @@ import io.netty.buffer.CompositeByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.buffer.Unpooled;
 import io.netty.buffer.UnpooledByteBufAllocator;
+import io.netty.buffer.UnpooledHeapByteBuf;
 import io.netty.util.IllegalReferenceCountException;
 import java.lang.reflect.Method;
 import java.util.HashMap;
@@ -219,6 +220,39 @@ public final class Corpus {
         Unpooled.EMPTY_BUFFER.retain().release();
     }
 
+    /** Left to the garbage collector, as Vert.x does with what it keeps on the heap. */
+    static final class Collected extends UnpooledHeapByteBuf {
+        Collected() {
+            super(UNPOOLED, 96, 96);
+        }
+
+        @Override
+        public ByteBuf retain() {
+            return this;
+        }
+
+        @Override
+        public ByteBuf retain(int increment) {
+            return this;
+        }
+
+        @Override
+        public boolean release() {
+            return false;
+        }
+
+        @Override
+        public boolean release(int decrement) {
+            return false;
+        }
+    }
+
+    private static void collected(int number) {
+        ByteBuf body = new Collected().writeInt(number);
+        body.retain().release();
+        body.slice(0, 2).release();
+    }
+
     private static void compositeOfMany() {
         CompositeByteBuf all = ANY.compositeBuffer(4);
         for (int i = 0; i < 8; i++) /* the fifth makes it one */
@@ -256,6 +290,7 @@ public final class Corpus {
             counts();
             shrunk(n);
             constants();
+            collected(n);
             compositeOfMany();
         });
         return all;
