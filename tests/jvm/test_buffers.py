@@ -126,9 +126,9 @@ def compare(tap, what, counted, status, found):
 
 def shaded_sources(part):
     """The same program, as it is written by those who use the copy inside grpc-netty-shaded."""
-    (part / "buffers").mkdir()
-    (part / "buffers" / "Corpus.java").write_text(
-        SOURCE.read_text().replace("import io.netty.", f"import {SHADED}."))
+    for source in SOURCES.rglob("*.java"):
+        (part / source.name).write_text(
+            source.read_text().replace("import io.netty.", f"import {SHADED}."))
     return part
 
 

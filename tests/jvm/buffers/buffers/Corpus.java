@@ -1,5 +1,6 @@
 package buffers;
 
+import io.grpc.Framework;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.CompositeByteBuf;
@@ -71,6 +72,13 @@ public final class Corpus {
 
     private static void wrapped(boolean bad) {
         ByteBuf body = Unpooled.wrappedBuffer(new byte[203]); // @wrapped
+        if (bad)
+            return;
+        body.release();
+    }
+
+    private static void framework(boolean bad) {
+        ByteBuf body = Framework.read(POOLED); // @framework
         if (bad)
             return;
         body.release();
@@ -271,6 +279,7 @@ public final class Corpus {
         all.put("unpooled-early", (n, bad) -> unpooledEarly(bad));
         all.put("unpooled-direct", (n, bad) -> unpooledDirect(bad));
         all.put("wrapped", (n, bad) -> wrapped(bad));
+        all.put("framework", (n, bad) -> framework(bad));
         all.put("sliced", (n, bad) -> sliced(bad));
         all.put("sliced-unpooled", (n, bad) -> slicedUnpooled(bad));
         all.put("duplicated", (n, bad) -> duplicated(bad));
