@@ -239,6 +239,21 @@ static bool is_made_up(const char *class, size_t length)
     return memmem(class, length, "$$Lambda", 8) != NULL;
 }
 
+/* What passes everything on to the buffer inside it. Netty's leak detector puts such a one around a
+ * sample of the buffers, which would look as if they had come another way than the rest. */
+static bool is_facade(const char *class, size_t length)
+{
+    static const char *const facades[] = {
+        "netty/buffer/WrappedByteBuf",           "netty/buffer/WrappedCompositeByteBuf",
+        "netty/buffer/SimpleLeakAwareByteBuf",   "netty/buffer/SimpleLeakAwareCompositeByteBuf",
+        "netty/buffer/AdvancedLeakAwareByteBuf", "netty/buffer/AdvancedLeakAwareCompositeByteBuf",
+    };
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(facades); i++)
+        if (ends_with(class, length, facades[i]))
+            return true;
+    return false;
+}
+
 static void name_method(struct method *m, const struct description *d)
 {
     char text[TEXT_MAX];
@@ -246,7 +261,7 @@ static void name_method(struct method *m, const struct description *d)
     const char *class = d->signature && d->signature[0] == 'L' ? d->signature + 1 : "?;";
     const char *method = d->method ? d->method : "?";
     size_t length = strlen(class) - 1;
-    m->is_hidden = is_made_up(class, length);
+    m->is_hidden = is_made_up(class, length) || is_facade(class, length);
     m->is_internal = d->is_unreleasable || is_internal(class, length, method);
     length = steady_length(class, length);
     const char *slash = memrchr(class, '/', length);

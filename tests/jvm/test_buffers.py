@@ -25,6 +25,8 @@ LONG = os.environ.get("BL_TEST_LONG") == "1"
 OVER = "twice"
 # Sizes of a buffer of these at its end, where it is the same whatever allocates it.
 SIZES = {"unpooled-early": 201, "unpooled-direct": 202, "wrapped": 203, "grown": 8192}
+# Of these a buffer passes the line once in each request.
+ONCE = ("retained", "pooled-early", "unpooled-direct", "wrapped", "framework")
 LEVEL = "-Dio.netty.leakDetection.level="
 TYPE = "-Dio.netty.allocator.type="
 # name, version of Netty, options; the last is of the newest
@@ -117,6 +119,10 @@ def compare(tap, what, counted, status, found):
              if place(g["blame"]) == f"Corpus.java:{lines[name]}"}
     tap.claim(all(sizes.get(n, 0) >= s and (n == "grown" or sizes[n] == s) for n, s in SIZES.items()),
               f"{what}: their sizes are known", sizes)
+    passed = {name: g["evidence"]["leaked"] + g["evidence"]["completed"] for name in ONCE
+              for g in accused if place(g["blame"]) == f"Corpus.java:{lines[name]}"}
+    tap.claim(len(passed) == len(ONCE) and len({*passed.values()}) == 1,
+              f"{what}: and how many took the same way, whether the detector looked at them or not", passed)
     stacks = found["java_stacks"]
     tap.claim(stacks["wrong"] == 0 and stacks["checked"] + stacks["walked"] > 10000,
               f"{what}: no recognised stack was wrong", stacks)
