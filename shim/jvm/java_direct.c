@@ -345,7 +345,10 @@ static bool record(struct bl_thread_state *t, const struct bl_origin *o, struct 
         taken.native_count = 0;
     struct chain *c = find_or_make(&taken, is_direct);
     uint32_t stack = c ? bl_load_acquire(&c->stack) : 0;
-    b->stack = stack ? stack : taken.stack;
+    /* by which it is found again: the same Java frames may come by other code, when it was compiled
+     */
+    uint32_t provisional = c ? c->provisional : taken.stack;
+    b->stack = stack ? stack : provisional;
     b->thread = t->number;
     if (is_direct)
         b->class_number = direct_class;
