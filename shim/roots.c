@@ -284,7 +284,8 @@ static int collect_threads(void)
         return -ENOMEM;
     for (uint32_t i = now.job->is_stopped ? stop->first : 0; i; i = stop->table[i - 1].next) {
         const struct bl_stop_thread *s = &stop->table[i - 1];
-        if (s->state == BL_STOP_STOPPED || s->state == BL_STOP_DEGRADED)
+        enum bl_stop_state state = bl_stop_state(s);
+        if (state == BL_STOP_STOPPED || state == BL_STOP_DEGRADED)
             add_thread((struct thread){.tid = s->tid,
                                        .frame = s->frame,
                                        .frame_end = s->frame_end,

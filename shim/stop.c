@@ -30,6 +30,11 @@ static bool installed;
 /* the application's action, as in signals.c */
 static struct sigaction shadow;
 
+static uint64_t word_of(uint32_t attempt, enum bl_stop_state state)
+{
+    return (uint64_t)attempt << 32 | state;
+}
+
 /* ---- the handler ---- */
 
 static struct bl_stop_thread *slot_of(uint32_t tid, bool make)
@@ -60,7 +65,7 @@ static void restart_call(const struct bl_stop_thread *t, greg_t *regs)
     uint64_t number;
     if (!has_code)
         return;
-    if (t && t->has_call && t->call[4] == (uint64_t)regs[REG_RIP] &&
+    if (bl_load_acquire(&t->has_call) && t->call[4] == (uint64_t)regs[REG_RIP] &&
         t->call[1] == (uint64_t)regs[REG_RDI] && t->call[2] == (uint64_t)regs[REG_RSI] &&
         t->call[3] == (uint64_t)regs[REG_RDX]) {
         number = t->call[0];
@@ -101,17 +106,25 @@ static void wait_for_end(uint32_t of)
         bl_sys4(SYS_futex, (long)&epoch, FUTEX_WAIT_PRIVATE, of, 0);
 }
 
-static void park(struct bl_stop_thread *t, const ucontext_t *uc)
+static bool advance(struct bl_stop_thread *t, uint32_t of, enum bl_stop_state from,
+                    enum bl_stop_state to)
 {
-    uint32_t sent = BL_STOP_SENT;
-    uint32_t of = t->epoch;
-    if (!__atomic_compare_exchange_n(&t->state, &sent, BL_STOP_ANSWERING, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE))
-        return; /* too late: it was given up */
-    note_frame(t, uc);
-    bl_store_release(&t->state, BL_STOP_STOPPED);
-    __atomic_fetch_add(&answered, 1, __ATOMIC_RELEASE);
-    bl_sys4(SYS_futex, (long)&answered, FUTEX_WAKE_PRIVATE, 1, 0);
+    uint64_t expected = word_of(of, from);
+    return __atomic_compare_exchange_n(&t->word, &expected, word_of(of, to), false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* of: the attempt that is answered. It may be over before that is done; if it has gone on without
+ * an answer, counted as degraded, the thread is to stand still from here on all the same. */
+static void park(struct bl_stop_thread *t, uint32_t of, const ucontext_t *uc)
+{
+    if (advance(t, of, BL_STOP_SENT, BL_STOP_ANSWERING)) {
+        note_frame(t, uc);
+        if (advance(t, of, BL_STOP_ANSWERING, BL_STOP_STOPPED)) {
+            __atomic_fetch_add(&answered, 1, __ATOMIC_RELEASE);
+            bl_sys4(SYS_futex, (long)&answered, FUTEX_WAKE_PRIVATE, 1, 0);
+        }
+    }
     wait_for_end(of);
 }
 
@@ -143,10 +156,12 @@ static void on_stop(int number, siginfo_t *info, void *context)
         forward(number, info, context);
         return;
     }
-    bool asked = bl_load_acquire(&t->state) == BL_STOP_SENT && t->epoch == bl_load_acquire(&epoch);
-    restart_call(asked ? t : NULL, uc->uc_mcontext.gregs);
+    uint32_t of = bl_load_acquire(&epoch);
+    uint64_t word = bl_load_acquire(&t->word);
+    bool asked = word == word_of(of, BL_STOP_SENT) || word == word_of(of, BL_STOP_DEGRADED);
+    restart_call(t, uc->uc_mcontext.gregs);
     if (asked)
-        park(t, uc);
+        park(t, of, uc);
 }
 
 static int install(void)
@@ -235,35 +250,38 @@ static bool read_call(uint32_t tid, uint64_t ret_fields[9])
 static void leave(struct bl_stop_thread *t)
 {
     bl_store_release(&t->owed, 0);
-    bl_store_release(&t->state, BL_STOP_GONE);
+    bl_store_release(&t->word, word_of((uint32_t)(bl_load_acquire(&t->word) >> 32), BL_STOP_GONE));
 }
 
-static bool ask(struct bl_stop *stop, uint32_t tid, uint32_t of)
+/* 0 or -errno. */
+static int ask(struct bl_stop *stop, uint32_t tid, uint32_t of)
 {
     struct bl_stop_thread *t = slot_of(tid, true);
     uint64_t f[9];
     if (!t)
-        return false;
-    if (t->epoch == of)
-        return true;
-    t->has_call = read_call(tid, f) && f[0] != UINT64_MAX;
-    if (t->has_call) {
+        return -E2BIG;
+    if (bl_load_acquire(&t->word) >> 32 == of)
+        return 0;
+    /* What was seen last is kept: the call is perhaps begun again, or made in a loop. */
+    if (read_call(tid, f) && f[0] != UINT64_MAX) {
+        bl_store_release(&t->has_call,
+                         false); /* an earlier attempt's signal may be in its handler */
         memcpy(t->call, f, 4 * sizeof f[0]);
         t->call[4] = f[8];
+        bl_store_release(&t->has_call, true);
     }
-    t->epoch = of;
     t->tls = NULL;
     t->next = stop->first;
     stop->first = (uint32_t)(t - table) + 1;
     stop->count++;
-    bl_store_release(&t->state, BL_STOP_SENT);
+    bl_store_release(&t->word, word_of(of, BL_STOP_SENT));
     __atomic_fetch_add(&t->owed, 1, __ATOMIC_ACQ_REL);
     long error = bl_sys3(SYS_tgkill, bl_sys_getpid(), tid, bl_stop_signal);
     if (error < 0)
         __atomic_fetch_sub(&t->owed, 1, __ATOMIC_ACQ_REL);
     if (error == -ESRCH)
         leave(t);
-    return true;
+    return error == -ESRCH ? 0 : (int)error;
 }
 
 /* Asks every thread that was not asked yet. Returns how many those were, or -errno. */
@@ -288,8 +306,9 @@ static int ask_all(struct bl_stop *stop, int fd, uint32_t exempt, uint32_t of)
             at += entry->length;
             if (!bl_parse_u64(&digits, &tid) || tid == own || tid == exempt)
                 continue;
-            if (!ask(stop, (uint32_t)tid, of))
-                return -E2BIG;
+            int error = ask(stop, (uint32_t)tid, of);
+            if (error)
+                return error;
         }
     }
     return n < 0 ? (int)n : (int)(stop->count - before);
@@ -297,7 +316,7 @@ static int ask_all(struct bl_stop *stop, int fd, uint32_t exempt, uint32_t of)
 
 static bool is_unanswered(struct bl_stop_thread *t)
 {
-    uint32_t state = bl_load_acquire(&t->state);
+    enum bl_stop_state state = bl_stop_state(t);
     return state == BL_STOP_SENT || state == BL_STOP_ANSWERING;
 }
 
@@ -341,20 +360,15 @@ static bool await_answers(struct bl_stop *stop, uint64_t deadline_ns)
     }
 }
 
-/* Those that have not answered: may the picture be taken without them? */
-static bool give_up_on(struct bl_stop_thread *t)
+/* It has not answered: may the picture be taken without it? */
+static bool give_up_on(struct bl_stop_thread *t, uint32_t of)
 {
     uint64_t f[9];
-    uint32_t sent = BL_STOP_SENT;
     bool waits = read_call(t->tid, f);
-    if (!waits && bl_load_acquire(&t->state) == BL_STOP_SENT)
-        return false;
-    if (!__atomic_compare_exchange_n(&t->state, &sent, BL_STOP_DEGRADED, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE)) {
-        while (bl_load_acquire(&t->state) == BL_STOP_ANSWERING)
-            bl_sys3(SYS_sched_yield, 0, 0, 0);
+    if (!waits)
+        return bl_stop_state(t) != BL_STOP_SENT;
+    if (!advance(t, of, BL_STOP_SENT, BL_STOP_DEGRADED))
         return true;
-    }
     t->sp = f[7];
     t->pc = f[8];
     t->frame = t->sp;
@@ -363,17 +377,16 @@ static bool give_up_on(struct bl_stop_thread *t)
     return true;
 }
 
-static const char *settle(struct bl_stop *stop)
+static const char *settle(struct bl_stop *stop, uint32_t of)
 {
     for (uint32_t i = stop->first; i; i = table[i - 1].next) {
         struct bl_stop_thread *t = &table[i - 1];
-        if (bl_load_acquire(&t->state) == BL_STOP_SENT && !give_up_on(t))
+        if (bl_stop_state(t) == BL_STOP_SENT && !give_up_on(t, of))
             return "a thread that blocks all signals cannot be stopped";
-    }
-    for (uint32_t i = stop->first; i; i = table[i - 1].next) {
-        uint32_t state = bl_load_acquire(&table[i - 1].state);
-        stop->stopped += state == BL_STOP_STOPPED;
-        stop->degraded += state == BL_STOP_DEGRADED;
+        while (bl_stop_state(t) == BL_STOP_ANSWERING)
+            bl_sys3(SYS_sched_yield, 0, 0, 0);
+        stop->stopped += bl_stop_state(t) == BL_STOP_STOPPED;
+        stop->degraded += bl_stop_state(t) == BL_STOP_DEGRADED;
     }
     return NULL;
 }
@@ -386,7 +399,9 @@ static const char *stop_threads(struct bl_stop *stop, int fd, uint32_t exempt, u
         int fresh = ask_all(stop, fd, exempt, of);
         if (fresh < 0) {
             *ret_error = fresh;
-            return fresh == -E2BIG ? "there are too many threads" : "its threads cannot be listed";
+            return fresh == -E2BIG    ? "there are too many threads"
+                   : fresh == -EAGAIN ? "no signal can be queued for its threads (ulimit -i)"
+                                      : "its threads cannot be listed";
         }
         if (fresh == 0)
             break;
@@ -395,7 +410,7 @@ static const char *stop_threads(struct bl_stop *stop, int fd, uint32_t exempt, u
             break;
     }
     *ret_error = -EBUSY;
-    return settle(stop);
+    return settle(stop, of);
 }
 
 /* Threads come and go. One that is late with an answer, to an attempt long over, would have to have

@@ -35,9 +35,8 @@ enum bl_stop_state {
 };
 
 struct bl_stop_thread {
+    uint64_t word; /* atomic: the attempt, and in the lower half enum bl_stop_state in that */
     uint32_t tid;
-    uint32_t state;     /* enum bl_stop_state, atomic */
-    uint32_t epoch;     /* of the attempt */
     uint32_t owed;      /* atomic: signals of ours that it has not taken yet */
     uint64_t frame;     /* of the signal: registers from here on, and the stack that was in use */
     uint64_t frame_end; /* of the registers */
@@ -47,11 +46,16 @@ struct bl_stop_thread {
     uint64_t alt_start; /* alternate signal stack */
     uint64_t alt_end;
     const struct bl_tls *tls; /* NULL: unknown */
-    /* the system call it was in when it was asked, from /proc: number, first three arguments, pc */
+    /* the last system call it was seen in when asked, from /proc: number, three arguments, pc */
     uint64_t call[5];
-    bool has_call;
+    bool has_call; /* atomic */
     uint32_t next; /* of those in use, + 1 */
 };
+
+BL_INLINE enum bl_stop_state bl_stop_state(const struct bl_stop_thread *t)
+{
+    return (enum bl_stop_state)(uint32_t)bl_load_acquire(&t->word);
+}
 
 #define BL_STOP_THREADS    32768u
 #define BL_STOP_EVERYTHING 40 /* a mask of that many signals is meant to block all of them */

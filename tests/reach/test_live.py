@@ -5,6 +5,7 @@ BL_TEST_LONG=1 asks 10,000 times under churn and 1,000 times under a storm of si
 import ctypes
 import glob
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -158,6 +159,18 @@ def stopped_by_a_debugger():
                           tools.clean_environment(BUFLEAK_DIR=program.directory.name))
         expect(found.returncode == 1 and 'did not answer' in found.stderr, found.stderr)
         libc.ptrace(detach, program.process.pid, 0, 0)
+        check_done(program.dump()['reach'])
+        program.end()
+
+
+def no_signal_to_be_had():
+    """Where no signal can be queued no thread is taken for one that has been stopped: it is refused, and said."""
+    with Program('own-signal') as program:
+        limit = resource.prlimit(program.process.pid, resource.RLIMIT_SIGPENDING)
+        resource.prlimit(program.process.pid, resource.RLIMIT_SIGPENDING, (0, limit[1]))
+        reach = program.dump()['reach']
+        expect(reach['outcome'] == 'failed' and 'queued' in reach['why'], str(reach))
+        resource.prlimit(program.process.pid, resource.RLIMIT_SIGPENDING, limit)
         check_done(program.dump()['reach'])
         program.end()
 
@@ -366,7 +379,7 @@ def answers_of_the_past():
             expect({g['reach'] for g in found['groups']} <= {'unknown'}, f'{ended}: still told')
 
 
-TESTS = [blocking_calls, churn, storm, deaf_thread, stopped_by_a_debugger, own_signal, other_signal,
+TESTS = [blocking_calls, churn, storm, deaf_thread, stopped_by_a_debugger, no_signal_to_be_had, own_signal, other_signal,
          without_ptrace, under_strace, clone_refused, clone_refused_live, without_proc, as_nobody, sampled,
          names_of_holders, heaviest_holder, answers_of_the_past]
 
