@@ -124,6 +124,18 @@ int bl_hook_list_add_block_class(const char *name, const char *own_modules, cons
     return add_class(&(struct kept){.is_class = true, .texts = {name, own_modules, profile}});
 }
 
+void bl_hook_list_set_own(uint8_t class_number, const char *own_modules)
+{
+    struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);
+    size_t bytes = strlen(own_modules) + 1;
+    char *copy = bl_arena_alloc(bytes);
+    bl_lock_take(&lock);
+    bl_store_release(&class->own_modules, bl_names_add_str(own_modules));
+    if (copy && classes[class_number])
+        classes[class_number]->texts[1] = memcpy(copy, own_modules, bytes);
+    bl_lock_give(&lock);
+}
+
 void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags)
 {
     struct bl_class *class = bl_ledger_at(BL_SECTION_CLASSES, class_number);

@@ -33,6 +33,9 @@ int bl_hook_list_add_hidden_class(const char *name);
 int bl_hook_list_add_block_class(const char *name, const char *own_modules, const char *profile);
 /* BL_CLASS_*, added to those it has. Safe on the event path. */
 void bl_hook_list_set_flags(uint8_t class_number, uint32_t flags);
+/* Its list of own modules, when more are known. Keeps a copy for good: for the few times that
+ * happens. */
+void bl_hook_list_set_own(uint8_t class_number, const char *own_modules);
 /* All of it again, in a child whose ledger starts empty. Single-threaded. */
 void bl_hook_list_repeat(void);
 

@@ -26,11 +26,13 @@
 #define OPTION_AGENT  "-agentlib:bufleak" /* Agent_OnLoad_bufleak, in the process itself */
 #define FLAG_FRAMES   "PreserveFramePointer"
 #define OFFSETS_BYTES (65536u * sizeof(uint32_t))
+#define OWN_BYTES     1024u /* what a reader takes */
+#define NETTY         "io/netty"
 
 /* What the class is called in the ledger; set once, when libjvm arrives. */
 static struct {
     char name[BL_PROFILE_NAME_MAX];
-    char own[BL_PROFILE_LIST_MAX];
+    char own[OWN_BYTES]; /* (lock) from then on: copies of Netty add to it */
     char libjvm[PATH_BYTES];
     const char *profile;
 } identity;
@@ -42,7 +44,8 @@ static struct bl_lock lock = BL_LOCK_INIT; /* BL_RANK_HOOKS, before hook_list.c'
 static bool listed;                        /* (lock) the class is in the ledger */
 static bool failure_listed;                /* (lock) */
 static uint8_t class_number;
-static uint32_t expected; /* atomic; classes whose definition we wait for */
+static int direct_number = -1; /* (lock) */
+static uint32_t expected;      /* atomic; classes whose definition we wait for */
 
 /* ---- the ledger ---- */
 
@@ -133,12 +136,40 @@ static void watch_code(void)
 
 /* ---- classes ---- */
 
+/* The packages of a copy of Netty that was given another name are as little the program's own as
+ * Netty's are. The name: com/acme/netty/buffer/AbstractReferenceCountedByteBuf. */
+static void add_own_locked(const char *name)
+{
+    char pattern[PATH_BYTES];
+    struct bl_text t;
+    const char *buffer = strrchr(name, '/');
+    const char *netty = buffer ? memrchr(name, '/', (size_t)(buffer - name)) : NULL;
+    size_t length = netty ? (size_t)(netty - name) : 0;
+    size_t plain = sizeof NETTY - 1;
+    bool is_plain = length >= plain && memcmp(netty - plain, NETTY, plain) == 0;
+    bl_text_init(&t, pattern, sizeof pattern);
+    bl_text_str(&t, " ");
+    for (size_t i = 0; i < length; i++)
+        bl_text_bytes(&t, name[i] == '/' ? "." : &name[i], 1);
+    bl_text_str(&t, "*");
+    if (length == 0 || is_plain || strstr(identity.own, pattern) ||
+        strlen(identity.own) + bl_text_length(&t) >= sizeof identity.own)
+        return;
+    memcpy(identity.own + strlen(identity.own), pattern, bl_text_length(&t) + 1);
+    if (listed)
+        bl_hook_list_set_own(class_number, identity.own);
+    if (direct_number >= 0)
+        bl_hook_list_set_own((uint8_t)direct_number, identity.own);
+}
+
 /* Runs in the thread that loads the class, before any of its code can. */
 static void list_rewritten(const char *name, enum bl_bytebuf_kind kind)
 {
     static const char *const methods[] = {"retain", "release", "<init>, resetRefCnt, setRefCnt"};
     bool first = false;
     bl_lock_take(&lock);
+    if (kind == BL_BYTEBUF_COUNTING)
+        add_own_locked(name);
     if (kind == BL_BYTEBUF_COUNTING && list_class_locked()) {
         static bool started;
         first = !started;
@@ -194,7 +225,7 @@ static void JNICALL on_class_file(jvmtiEnv *env, JNIEnv *jni, jclass redefined, 
     enum bl_bytebuf_kind kind = bl_bytebuf_kind(name, name_length);
     if (bl_java_pools_is_counter(name, name_length) && !redefined)
         bl_add_relaxed(&expected, 1);
-    if (kind == BL_BYTEBUF_NONE || bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
+    if (!name || kind == BL_BYTEBUF_NONE || bl_load_relaxed(bl_track_state) == BL_TRACK_OFF)
         return;
     bl_guard_enter_internal();
     rewrite(name, kind, data, length, ret_data, ret_length);
@@ -326,9 +357,12 @@ static void *find_call_trace(void)
 static void follow_direct_memory(void)
 {
     void *call_trace = find_call_trace();
+    bl_lock_take(&lock);
     int number = call_trace ? bl_hook_list_add_block_class(BL_JAVA_DIRECT_CLASS, identity.own,
                                                            identity.profile)
                             : -1;
+    direct_number = number;
+    bl_lock_give(&lock);
     if (number < 0 ||
         !bl_java_direct_start(the_machine, call_trace, (uint8_t)number, bl_java_visit_want))
         return;

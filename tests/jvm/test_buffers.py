@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import machines
@@ -21,6 +22,7 @@ SOURCE = SOURCES / "buffers" / "Corpus.java"
 NETTY_POM = HERE / "proxy" / "pom.xml"
 SHADED_POM = HERE / "buffers" / "shaded.xml"
 SHADED = "io.grpc.netty.shaded.io.netty"
+RENAMED = "my.netty"
 LONG = os.environ.get("BL_TEST_LONG") == "1"
 OVER = "twice"
 # Sizes of a buffer of these at its end, where it is the same whatever allocates it.
@@ -130,12 +132,34 @@ def compare(tap, what, counted, status, found):
     tap.equal(table["over_releases"], counted.get(OVER), f"{what}: all over-releases are counted")
 
 
-def shaded_sources(part):
-    """The same program, as it is written by those who use the copy inside grpc-netty-shaded."""
+def sources_for(package, part):
+    """The same program, as it is written by those who use a copy of Netty in another package."""
     for source in SOURCES.rglob("*.java"):
         (part / source.name).write_text(
-            source.read_text().replace("import io.netty.", f"import {SHADED}."))
+            source.read_text().replace("import io.netty.", f"import {package}."))
     return part
+
+
+def renamed(libs, part):
+    """The libraries with Netty in a package of another name, which is as long."""
+    for jar in libs.glob("netty-*.jar"):
+        with zipfile.ZipFile(jar) as old, zipfile.ZipFile(part / jar.name, "w") as new:
+            for entry in old.infolist():
+                if entry.filename.endswith(".class"):
+                    text = old.read(entry).replace(b"io/netty", b"my/netty")
+                    new.writestr(entry.filename.replace("io/netty", "my/netty"),
+                                 text.replace(b"io.netty", b"my.netty"))
+    return part
+
+
+def copies(tap, java, libs):
+    for what, package, of in (("a shaded copy", SHADED, None),
+                              ("a copy of another name", RENAMED, libs)):
+        with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+            part = Path(directory)
+            used = renamed(of, part) if of else maven.libraries(SHADED_POM, CACHE)
+            classes = maven.compiled(sources_for(package, part), used, part if of else CACHE, 8)
+            run(tap, what, java, maven.class_path(classes, used), [])
 
 
 def virtual_threads(tap, class_path):
@@ -157,10 +181,7 @@ def main():
             classes = maven.compiled(SOURCES, libs, CACHE, 8)
             run(tap, what, java, maven.class_path(classes, libs), options)
         virtual_threads(tap, maven.class_path(classes, libs))
-        libs = maven.libraries(SHADED_POM, CACHE)
-        with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as part:
-            classes = maven.compiled(shaded_sources(Path(part)), libs, CACHE, 8)
-        run(tap, "a shaded copy", java, maven.class_path(classes, libs), [])
+        copies(tap, java, libs)
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
     return tap.finish()
