@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FEW         3u /* little evidence */
-#define TEXT_MAX    sizeof(((struct bl_finding *)0)->text)
-#define STALE_SHARE 0.5 /* they may still be released, unless ever more of them are not */
+#define FEW          3u /* little evidence */
+#define TEXT_MAX     sizeof(((struct bl_finding *)0)->text)
+#define STALE_SHARE  0.5 /* they may still be released, unless ever more of them are not */
+#define LATEST_SHARE 0.5 /* what is kept until the next one comes looks the same */
 
 /* Laplace's rule of succession. */
 double bl_evidence_rate(uint64_t leaked, uint64_t passed)
@@ -32,6 +33,8 @@ double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
     confidence *= likeness;
     if (finding->verdict == BL_VERDICT_STALE && !finding->is_growing)
         confidence *= STALE_SHARE;
+    if (finding->are_latest)
+        confidence *= LATEST_SHARE;
     return confidence > 0 ? confidence : 0;
 }
 
@@ -118,7 +121,11 @@ static void write_ground(struct bl_finding *finding)
 {
     char a[BL_TEXT_NUMBER];
     char b[BL_TEXT_NUMBER];
-    size_t used = (size_t)snprintf(finding->text, TEXT_MAX, "%s", ground_texts[finding->ground]);
+    bool is_released = finding->ground == BL_GROUND_STEADY && finding->siblings > 0;
+    size_t used = (size_t)snprintf(finding->text, TEXT_MAX, "%s%s", ground_texts[finding->ground],
+                                   is_released ? ", or forgotten only then: others that were made "
+                                                 "there were released"
+                                               : "");
     if (!finding->suspect_frame || used + 2 >= TEXT_MAX)
         return;
     used += (size_t)snprintf(finding->text + used, TEXT_MAX - used, " (");
@@ -150,6 +157,11 @@ static void write_note(struct bl_finding *finding, const char *class_name)
                 ? "they become ever more: a missing release"
                 : "they may still be released; at the end of the process it would be a missing "
                   "release");
+    else if (finding->are_latest)
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence: %s; what is kept there until the next one comes looks the same",
+                 finding->leaked == 1 ? "it is the last one made there"
+                                      : "each is the last one made at its place");
     else if (finding->kept < FEW)
         snprintf(finding->note, sizeof(finding->note), "little evidence: only %s buffer%s",
                  bl_text_count(a, finding->leaked), finding->leaked == 1 ? "" : "s");

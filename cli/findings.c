@@ -348,9 +348,11 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     const struct bl_decision *decision = &judge->decisions[first];
     finding->verdict = decision->verdict;
     finding->ground = decision->ground;
+    finding->are_latest = true;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *one = &judge->decisions[i];
         finding->siblings += one->siblings;
+        finding->are_latest &= one->is_latest;
         finding->has_rival |= bl_decision_is_accused(one) && one->has_rival;
         if (one->sibling_p99_ns > finding->sibling_p99_ns)
             finding->sibling_p99_ns = one->sibling_p99_ns;

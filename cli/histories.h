@@ -84,6 +84,7 @@ struct bl_history_object {
     uint32_t owner;  /* number of an object, 0: none */
     uint32_t thread; /* of its latest event */
     uint32_t pattern;
+    bool is_in_ring; /* of a thread that stopped: see left.c */
 };
 
 struct bl_histories {

@@ -106,7 +106,8 @@ static bool is_lagging(const struct bl_judge *judge, const struct bl_study *stud
                        const struct bl_history_object *object, uint64_t lag)
 {
     (void)judge;
-    return bl_order_lag(&study->order, object->birth_ns, object->birth) >= lag;
+    return !object->is_in_ring &&
+           bl_order_lag(&study->order, object->birth_ns, object->birth) >= lag;
 }
 
 static bool is_collected(const struct bl_judge *judge, const struct bl_study *study,
@@ -344,7 +345,8 @@ static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
     *ret_is_behind = found.count > 0;
     if (found.count > 0)
         left = put_first(judge, first, count, study, found.lag, is_lagging);
-    bool are_all = bl_left_are_others(study, &found, count - left);
+    bool are_all = bl_left_are_others(study, &found, count - left) &&
+                   (left > 0 || !bl_study_is_always_there(study, count));
     if (!judge->is_final)
         left = put_first(judge, first, left, study, often_ns, is_idle);
     if (are_all)
@@ -370,6 +372,15 @@ static int64_t leave_the_young(struct bl_judge *judge, struct bl_decision *decis
     return old;
 }
 
+static bool is_latest(const struct bl_judge *judge, const struct bl_decision *decision,
+                      const struct bl_study *study)
+{
+    const struct bl_history_object *object = &judge->histories->objects[decision->first_object];
+    return decision->object_count == 1 && !bl_order_is_overlapping(&study->order) &&
+           bl_order_lag(&study->order, object->birth_ns, object->birth) == 0 &&
+           !bl_judge_is_collected(judge, object);
+}
+
 /* The objects began as siblings did that ended well. */
 static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
                            const struct bl_study *study)
@@ -380,6 +391,7 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
     if (old < 0)
         return -1;
     decision.object_count = (size_t)old;
+    decision.is_latest = is_latest(judge, &decision, study);
     /* on the way that siblings took, only time tells: it may still be released */
     if (!judge->is_final && study->is_beginning && study->part_cost == 0) {
         decision.object_count = put_first(judge, first, (size_t)old, study, 0, is_collected);

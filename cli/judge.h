@@ -50,6 +50,7 @@ struct bl_study {
     uint32_t part_cost;
     bool is_beginning;
     struct bl_lifetimes lifetimes; /* of those */
+    uint64_t lived_ns;             /* by all of them */
     struct bl_order order;
     uint64_t p99_ns;
     uint64_t longest_ns; /* of all siblings */
@@ -77,9 +78,10 @@ struct bl_decision {
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
     bool is_left_behind; /* by the order of births and ends; not set of all that were */
-    bool is_passed_by;   /* siblings did what these did last after the release that these lack */
-    bool is_unmatched;   /* nothing that was born at its site has ended yet */
-    bool is_repeated;    /* its objects are in another decision that counts more */
+    bool is_latest;    /* nothing younger was made there, where one ends before the next is made */
+    bool is_passed_by; /* siblings did what these did last after the release that these lack */
+    bool is_unmatched; /* nothing that was born at its site has ended yet */
+    bool is_repeated;  /* its objects are in another decision that counts more */
 };
 
 struct bl_judge {
@@ -177,6 +179,8 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
 
 void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
                        struct bl_study *study);
+/* Were as many in use at all times, as far as the clock tells? */
+bool bl_study_is_always_there(const struct bl_study *study, size_t many);
 
 /* Of some objects, those that siblings left behind, by the order of births and ends: see left.c. */
 struct bl_left {

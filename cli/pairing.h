@@ -17,8 +17,9 @@
  * taken one time in a thousand is as certain as one that is always taken. It counts 0.95 of that
  * where the same was done by siblings, but called from elsewhere, and two thirds where histories
  * could only be compared by similarity or there was none to compare with. That of a stale buffer is
- * halved, as it may still be released. That of an over-release is (k+1)/(k+2): that it happened is
- * no guess.
+ * halved, as it may still be released; so is that of the last one made at a place where one ends
+ * before the next is made, as what is kept until the next one comes looks the same. That of an
+ * over-release is (k+1)/(k+2): that it happened is no guess.
  *
  * Owns what it allocates; borrows reader and model.
  */

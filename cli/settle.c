@@ -20,8 +20,9 @@
 #define LATE_SHARE        0.5
 #define SET_UP_NS         (10 * BL_JUDGE_TICK_NS) /* a call that loads modules takes its time */
 #define FEW               3u
-#define USES_LEAST        6u /* of a pool's buffer, to tell it by them */
-#define DEEP_INSIDE       5u /* frames of the library between the user's call and the birth */
+#define USES_LEAST        6u  /* of a pool's buffer, to tell it by them */
+#define AMONG_MOST        64u /* decisions of a group that are compared with all others */
+#define DEEP_INSIDE       5u  /* frames of the library between the user's call and the birth */
 
 /* Does the blamed acquire take references again and again, and keep more of them than the one that
  * whoever holds the buffer may have? */
@@ -276,6 +277,57 @@ static bool are_collected(const struct bl_judge *judge, size_t first, size_t end
     return true;
 }
 
+/* Is a decision about objects in use, from the same place and before the same release, among which
+ * are those of another one? */
+static bool is_among(const struct bl_judge *judge, const struct bl_decision *decision,
+                     const struct bl_decision *in_use)
+{
+    const struct bl_item *birth = bl_decision_birth(judge, decision);
+    const struct bl_item *its = bl_decision_birth(judge, in_use);
+    const struct bl_item *items = judge->histories->items;
+    if (in_use->ground != BL_GROUND_IN_USE || in_use->expected == BL_JUDGE_NONE || !birth || !its ||
+        birth->site != its->site || in_use->object_count == 0 ||
+        bl_decision_class(judge, decision) != bl_decision_class(judge, in_use) ||
+        items[decision->expected].site != items[in_use->expected].site)
+        return false;
+    struct bl_span span = {.oldest_birth_ns = UINT64_MAX};
+    for (size_t k = 0; k < in_use->object_count; k++) {
+        const struct bl_history_object *object =
+            &judge->histories->objects[in_use->first_object + k];
+        if (object->birth_ns < span.oldest_birth_ns)
+            span.oldest_birth_ns = object->birth_ns;
+    }
+    for (size_t k = 0; k < decision->object_count; k++)
+        if (judge->histories->objects[decision->first_object + k].birth_ns < span.oldest_birth_ns)
+            return false;
+    return true;
+}
+
+/* Do buffers that are accused of something else as well lack a release that is not due yet, as it
+ * is not for others of the same age? One that a cache has can have lost a reference besides. */
+static bool are_among_those_in_use(const struct bl_judge *judge, size_t first, size_t end)
+{
+    if (end - first > AMONG_MOST)
+        return false;
+    for (size_t i = first; i < end; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        bool is_accused = false;
+        bool is_in_use = false;
+        if (decision->expected == BL_JUDGE_NONE)
+            return false;
+        for (size_t k = 0; k < judge->decision_count && !(is_accused && is_in_use); k++) {
+            const struct bl_decision *other = &judge->decisions[k];
+            is_accused |= (k < first || k >= end) && bl_decision_is_accused(other) &&
+                          other->pattern == decision->pattern &&
+                          other->first_object == decision->first_object;
+            is_in_use |= is_among(judge, decision, other);
+        }
+        if (!is_accused || !is_in_use)
+            return false;
+    }
+    return true;
+}
+
 /* Has nothing that was born where they were ever ended? */
 static bool are_unmatched(const struct bl_judge *judge, size_t first, size_t end)
 {
@@ -305,7 +357,8 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
     bool may_be_held = !are_collected(judge, first, end);
     if (may_be_held && are_few_and_young(judge, first, end))
         return BL_GROUND_YOUNG;
-    if (may_be_held && bl_hands_may_hold(judge, first, end))
+    if (may_be_held &&
+        (bl_hands_may_hold(judge, first, end) || are_among_those_in_use(judge, first, end)))
         return BL_GROUND_IN_USE;
     if (may_be_held && bl_hands_hold(judge, first, end))
         return BL_GROUND_HANDS;

@@ -2,8 +2,10 @@
 
 #include <string.h>
 
-#define SIBLINGS_MAX 512 /* the most common ones of a birth site are compared with */
-#define FEW_SHARE    20  /* see choose_order */
+#define SIBLINGS_MAX 512  /* the most common ones of a birth site are compared with */
+#define FEW_SHARE    20   /* see choose_order */
+#define ALWAYS       0.98 /* of the time: one is always there */
+#define ALWAYS_TICKS 20   /* of the clock; in less time it does not tell */
 
 static bool is_better(const struct bl_difference *d, const struct bl_difference *best)
 {
@@ -22,6 +24,7 @@ static void restart_parts(struct bl_study *study, uint32_t cost)
     study->part_count = 0;
     study->part_cost = cost;
     study->is_beginning = false;
+    study->lived_ns = 0;
     study->order = (struct bl_order){.count = 0};
     study->lifetimes = (struct bl_lifetimes){.shortest_ns = UINT64_MAX, .first_end_ns = UINT64_MAX};
 }
@@ -45,6 +48,7 @@ static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
     if (study->part_count == 0 || d->match_cost < study->part_cost)
         restart_parts(study, d->match_cost);
     study->part_count += sibling->count;
+    study->lived_ns += sibling->lifecycle->total_ns;
     bl_order_add(&study->order, sibling->lifecycle);
     all->count += its.count;
     all->mean_end_ns +=
@@ -60,6 +64,18 @@ static void note_part(struct bl_study *study, const struct bl_pattern *sibling,
         all->last_end_ns = its.last_end_ns;
     for (unsigned i = 0; i < BL_LIFETIME_BUCKETS; i++)
         all->histogram[i] += its.histogram[i];
+}
+
+/* All but the first that ended lived between its end and the last one. */
+bool bl_study_is_always_there(const struct bl_study *study, size_t many)
+{
+    const struct bl_lifetimes *all = &study->lifetimes;
+    uint64_t span_ns = all->last_end_ns - all->first_end_ns;
+    if (all->count < 2 || all->last_end_ns < all->first_end_ns ||
+        span_ns < ALWAYS_TICKS * BL_JUDGE_TICK_NS)
+        return false;
+    double lived_ns = (double)study->lived_ns * (double)(all->count - 1) / (double)all->count;
+    return lived_ns >= ALWAYS * (double)many * (double)span_ns;
 }
 
 void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,

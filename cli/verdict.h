@@ -97,9 +97,10 @@ struct bl_finding {
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
-    char text[512]; /* the evidence in words */
-    bool has_rival; /* another acquire of the same buffers could be blamed as well */
-    char note[192]; /* what limits it; "" */
+    char text[512];  /* the evidence in words */
+    bool has_rival;  /* another acquire of the same buffers could be blamed as well */
+    bool are_latest; /* each is the last of its place, where one ends before the next is made */
+    char note[192];  /* what limits it; "" */
 };
 
 /* "missing-release", as in the JSON. */

@@ -262,6 +262,118 @@ static void ring_for_each_thread(void)
     corpus_serve(request_to_own_ring);
 }
 
+CORPUS_FUNCTION static void put_own(GBytes **place, GBytes *body, bool is_unlucky)
+{
+    if (*place && !is_unlucky)
+        drop(*place);
+    *place = hold(body);
+}
+
+/* Each thread does all its work before the next one begins. */
+static void *fill_own_ring(void *data)
+{
+    GBytes **own = data;
+    for (long number = 1; number <= corpus.requests; number++) {
+        GBytes *body = read_body(number);
+        put_own(&own[number % 8], body, corpus_is_unlucky(number));
+        end_request(body);
+    }
+    return NULL;
+}
+
+static void rings_in_turn(void)
+{
+    for (long i = 0; i < corpus.threads; i++) {
+        pthread_t thread;
+        CORPUS_NEED(pthread_create(&thread, NULL, fill_own_ring, rings[i]) == 0);
+        CORPUS_NEED(pthread_join(thread, NULL) == 0);
+    }
+}
+
+/* ---- one reference too many is taken of what a ring has ---- */
+
+static void request_held_twice(long number)
+{
+    GBytes *body = read_body(number);
+    put_shared(body, ring.ticks % ring.size, false);
+    if (corpus_is_unlucky(number))
+        hold(body); /* @again */
+    end_request(body);
+}
+
+static void ring_held_twice(void)
+{
+    ring_of(64, request_held_twice);
+}
+
+/* ---- a place for one, that is emptied before the next one comes ---- */
+
+static void request_to_slot(long number)
+{
+    static GBytes *slot;
+    if (slot && !corpus_is_unlucky(number))
+        end_request(slot);
+    slot = read_body(number);
+    pause_now();
+}
+
+static void slot(void)
+{
+    corpus_serve(request_to_slot);
+}
+
+static void slow_slot(void)
+{
+    pause_ms = 3;
+    corpus_serve(request_to_slot);
+}
+
+static void request_alone(long number)
+{
+    GBytes *body = read_body(number);
+    if (!corpus_is_unlucky(number))
+        end_request(body);
+    pause_now();
+}
+
+static void slow_last(void)
+{
+    pause_ms = 3;
+    corpus_serve(request_alone);
+}
+
+/* ---- bursts, in which all are in use at once; one of them goes wrong at its end ---- */
+
+#define BURSTS 10
+
+static void serve_burst(long burst, long unlucky)
+{
+    static GBytes *bodies[PLACES];
+    long count = corpus.requests / BURSTS;
+    CORPUS_NEED(count <= PLACES);
+    for (long i = 0; i < count; i++)
+        bodies[i] = read_body(i);
+    for (long i = 0; i < count; i++)
+        hold(bodies[i]);
+    for (long i = 0; i < count; i++)
+        drop(bodies[i]);
+    for (long i = 0; i < count; i++)
+        if (burst != unlucky || !corpus_is_unlucky(i + 1))
+            end_request(bodies[i]);
+}
+
+static void first_burst(void)
+{
+    for (long i = 0; i < BURSTS; i++)
+        serve_burst(i, 0);
+}
+
+static void fourth_burst(void)
+{
+    for (long i = 0; i < BURSTS; i++)
+        serve_burst(i, 3);
+}
+
 /* ---- nothing is ever taken out ---- */
 
 static GPtrArray *kept;
@@ -518,6 +630,13 @@ static const struct corpus_case cases[] = {
     {"lru_of_32", lru_of_32},
     {"popular_of_32", popular_of_32},
     {"ring_for_each_thread", ring_for_each_thread},
+    {"rings_in_turn", rings_in_turn},
+    {"ring_held_twice", ring_held_twice},
+    {"slot", slot},
+    {"slow_slot", slow_slot},
+    {"slow_last", slow_last},
+    {"first_burst", first_burst},
+    {"fourth_burst", fourth_burst},
     {"filling", filling},
     {"keeping_some", keeping_some},
     {"batches", batches},

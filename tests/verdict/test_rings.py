@@ -15,6 +15,12 @@ def clean(claim, name, left, requests=5000, **more):
     return Case('clean: ' + claim, name, requests, unreleased={'g-bytes': left}, **more)
 
 
+def or_forgotten(report):
+    told = [group['evidence']['text'] for group in report['groups']
+            if group['class'] == 'g-bytes' and group['verdict'] == 'steady']
+    assert len(told) == 1 and 'or forgotten only then' in told[0], told
+
+
 CASES = [
     clean('the last of a ring of one', 'ring_of_1', 1),
     clean('the last of a ring of one, of few', 'ring_of_1', 1, 300),
@@ -42,6 +48,10 @@ CASES = [
     Case('clean: a cache of which some are looked up all the time', 'popular_of_32', 20000),
     clean('a ring for each of four threads, of which one has the most to do',
           'ring_for_each_thread', 32, 20000, threads=4),
+    clean('a ring for each of four threads, one after another', 'rings_in_turn', 32, threads=4),
+    clean('a ring of 64', 'ring_held_twice', 64),
+    clean('a place for one that is emptied first, slowly', 'slow_slot', 1, 150),
+    clean('bursts', 'fourth_burst', 0),
     clean('the last batch, half full', 'batches', 50, 5050),
     clean('what is in a queue to another thread', 'handed_over', 20),
     Case('clean: a pipeline of threads that the end of the program cuts', 'cut_pipeline', 5000),
@@ -64,6 +74,22 @@ CASES = [
          unreleased={'g-bytes': 8}),
     Case('a ring that is filled slowly forgets what it replaces', 'slow_ring_of_8', 420, 40,
          leaks=[held(10, 412)], unreleased={'g-bytes': 8}),
+    Case('rings of four threads, one after another, forget what they replace', 'rings_in_turn',
+         5020, 50, 4, leaks=[held(400, 20048)], unreleased={'g-bytes': 32}),
+    Case('what a ring has can have lost another reference', 'ring_held_twice', 5000, 50,
+         leaks=[Leak('missing-release', 'g-bytes', 'hold', 100, callers=('again',),
+                     others=(0, 4838))],
+         unreleased={'g-bytes': 62}),
+    Case('the last of a place for one is little evidence', 'slot', 5000,
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 1, of=5000, release='end',
+                     confidence=(0, 0.4), note='the last one made there')]),
+    Case('the last is forgotten, and there was not always one', 'slow_last', 150, 150,
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 1, of=150, release='end',
+                     note='the last one made there')]),
+    Case('of a burst in the middle some are forgotten at the end', 'fourth_burst', 5000, 100,
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 5, of=5000, release='end')]),
+    Case('of the first burst some are left, which could be a pool', 'first_burst', 5000, 100,
+         steady={'g-bytes': 5}, check=or_forgotten),
     Case('what a ring forgot is stale long after the work', 'idle_ring_of_8', 5020, 50,
          asked=[Asked(leaks=[held(100, verdict='stale')], unreleased={'g-bytes': 8})],
          leaks=[held(100, 5012)], unreleased={'g-bytes': 8}),
