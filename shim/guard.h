@@ -31,6 +31,14 @@ struct bl_under_way {
 };
 #define BL_UNDER_WAY 8u
 
+/* Operations on a handle that is not known, yet perhaps: see references.c. */
+struct bl_unborn {
+    uint64_t handle; /* 0: none */
+    uint64_t sp;     /* of the caller of the latest */
+    uint32_t count;
+};
+#define BL_UNBORN 4u
+
 struct bl_tls {
     uint32_t guard;
     uint32_t internal;
@@ -45,6 +53,8 @@ struct bl_tls {
     uint32_t moved_thread;    /* who made it */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
+    uint32_t unborn_at;                          /* the next to be overwritten */
+    struct bl_unborn unborn[BL_UNBORN];
     /* A block that realloc has taken out of the table and not yet put back, 0: none. Written by the
      * thread, read while it is stopped. */
     uint64_t moving;

@@ -84,11 +84,45 @@ static enum bl_ref_end given_out_again(struct bl_object *o, const struct bl_ref_
     return BL_REF_UNSEEN;
 }
 
+/* ---- before a birth is known ---- */
+
+/* Constructors take and give back references of what they make before the call returns that tells
+ * of the birth, as those of GObject do: they are unknown until then. The latest of a thread. */
+static void note_unknown(const struct bl_ref_event *e)
+{
+    struct bl_unborn *u = NULL;
+    bl_losses_add(BL_LOSS_events_unknown, 1);
+    for (uint32_t i = 0; i < BL_UNBORN && !u; i++)
+        u = bl_tls.unborn[i].handle == e->handle ? &bl_tls.unborn[i] : NULL;
+    if (!u) {
+        u = &bl_tls.unborn[bl_tls.unborn_at++ % BL_UNBORN];
+        *u = (struct bl_unborn){.handle = e->handle};
+    }
+    u->sp = e->sp;
+    u->count++;
+}
+
+/* Those made inside the call that tells now are in the count that the buffer is born with. */
+BL_INLINE void forget_unborn(const struct bl_ref_event *e)
+{
+    if (BL_LIKELY(bl_tls.unborn_at == 0))
+        return;
+    for (uint32_t i = 0; i < BL_UNBORN; i++) {
+        struct bl_unborn *u = &bl_tls.unborn[i];
+        if (u->handle != e->handle || u->handle == 0)
+            continue;
+        if (u->sp < e->sp)
+            bl_losses_add(BL_LOSS_events_unknown, -(uint64_t)u->count);
+        *u = (struct bl_unborn){.handle = 0};
+    }
+}
+
 void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birth)
 {
     struct bl_token owner = {.record = 0};
     enum owner_found found = find_owner(birth, e->handle, &owner);
     struct bl_ref_spot at;
+    forget_unborn(e);
     bl_ref_enter(&at, e);
     const struct bl_ref_spot place = at;
     struct bl_ref_entry *entry = bl_ref_find_locked(&at);
@@ -229,7 +263,7 @@ void bl_refs_retain(const struct bl_ref_event *e)
         bl_history_note(o, BL_OP_RETAIN, e);
         bl_counters_add(&bl_counters_of(at.class_number, at.index)->retains, 1);
     } else {
-        bl_losses_add(BL_LOSS_events_unknown, 1);
+        note_unknown(e);
     }
     bl_ref_leave(&at, e);
 }
@@ -274,7 +308,7 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     bool unsure = policy->adopts || policy->is_partial || (own.known && own.after >= 0);
     if (!t || unsure) {
-        bl_losses_add(BL_LOSS_events_unknown, 1);
+        note_unknown(e);
         return;
     }
     leave_ghost(at, e, t);

@@ -449,6 +449,27 @@ START_TEST(operations_on_handles_never_seen_are_counted_and_accuse_nobody)
 }
 END_TEST
 
+START_TEST(what_a_constructor_does_is_known_once_its_call_returns)
+{
+    start(counted);
+    struct bl_ref_event inner = event(0x9000, 12, 1, 8000);
+    struct bl_ref_event outer = event(0x9000, 11, 1, 9000);
+    inner.sp = 0x7000;
+    outer.sp = 0x8000;
+    bl_refs_retain(&inner);
+    inner.delta = -1;
+    bl_refs_release(&inner);
+    inner.handle = 0xa000;
+    bl_refs_release(&inner);
+    ck_assert_uint_eq(loss(BL_LOSS_events_unknown), 3);
+    bl_refs_birth(&outer, &(struct bl_ref_birth){.size = 100});
+    ck_assert_uint_eq(loss(BL_LOSS_events_unknown), 1); /* the other handle's */
+    birth(0xa000, 11, 9000);                            /* the call that tells is not around it */
+    ck_assert_uint_eq(loss(BL_LOSS_events_unknown), 1);
+    ck_assert_int_eq(find(0x9000, false)->refs, 1);
+}
+END_TEST
+
 START_TEST(a_pool_takes_a_buffer_back_into_use)
 {
     start((struct bl_ref_policy){.zero_is_end = true, .revives = true});
@@ -1108,6 +1129,7 @@ int main(void)
     tcase_add_test(tc, lifecycles_are_bounded_and_the_rare_ones_go_first);
     tcase_add_test(tc, a_release_after_the_end_leaves_a_ghost_with_both_releases);
     tcase_add_test(tc, operations_on_handles_never_seen_are_counted_and_accuse_nobody);
+    tcase_add_test(tc, what_a_constructor_does_is_known_once_its_call_returns);
     tcase_add_test(tc, a_pool_takes_a_buffer_back_into_use);
     tcase_add_test(tc, an_outer_constructor_is_the_one_that_is_named);
     tcase_add_test(tc,
