@@ -25,3 +25,8 @@ class gst-mini-object
     lasting gst_update_registry
     # one reference stays with the static caps
     lasting gst_static_caps_get    births
+    # made on the first question, and parts of the caps from then on
+    lasting gst_caps_get_features  births
+    # what a plugin sets up while it is loaded it keeps: none is ever unloaded
+    lasting gst_plugin_load_by_name
+    lasting gst_plugin_load_file

@@ -149,6 +149,11 @@ CLAIMS = [
      't = f.new(1)\nfor result in (0, 1, 0, 1): f.try_ref(t, result)\n'
      'for result in (-1, 0, 5, -1): f.add(t, result)',
      dict(allocs=1, retains=4, live_count=1)),
+    ('rr', 'only a call that returns 0, as an int, counts', '''
+        alloc $_new
+        retain $_try_ref when=zero
+        release $_unref''', 't = f.new(1)\nfor result in (0, 1, -1, JUNK, 5): f.try_ref(t, result)',
+     dict(allocs=1, retains=2, live_count=1)),
     ('s', 'the count field decides whether a call counts', '''
         count field:16:8
         alloc $_new
