@@ -105,7 +105,9 @@ def grown(directory, gateway, wait):
 
 def limit_report(directory, pid):
     """The first snapshot that was made for the limit."""
-    names = sorted(Path(directory).glob(f"*.{pid}.*.ledger.[0-9]*"),
+    # one that is being written ends in .part
+    names = sorted((p for p in Path(directory).glob(f"*.{pid}.*.ledger.*")
+                    if p.name.rsplit(".", 1)[1].isdigit()),
                    key=lambda p: int(p.name.rsplit(".", 1)[1]))
     for name in names:
         found = report(directory, name)

@@ -279,8 +279,9 @@ CLAIMS = [
         retain $_ref
         release $_unref
         steal $_steal''',
-     't = f.new(1); f.ref(t); expect(f.steal(t), None); expect(f.steal(t) is None, False)\nf.new(1)',
-     dict(allocs=2, retains=1, releases=2, live_count=1)),
+     't = f.new(1); f.ref(t); expect(f.steal(t), None); f.ref(t); f.unref(t)\n'
+     'expect(f.steal(t) is None, False)\nf.new(1)',
+     dict(allocs=2, retains=2, releases=3, live_count=1)),
     ('ll', 'buffers that end with their owner, or when it is cleared', '''
         end destroy
         alloc $_new size=arg1
