@@ -64,7 +64,7 @@ class Recipes(CheckTest):
         recipe = self.load('github.yml')
         self.assertEqual(recipe[True], ['push', 'pull_request'])  # YAML 1.1 takes "on" for true
         job = recipe['jobs']['leaks']
-        self.assertEqual(job['permissions'], {'security-events': 'write'})
+        self.assertEqual(job['permissions'], {'contents': 'read', 'security-events': 'write'})
         lines = [step['run'] for step in job['steps'] if 'run' in step]
         upload, = [step for step in job['steps'] if 'upload-sarif' in step.get('uses', '')]
         self.assertEqual((upload['if'], upload['with']['sarif_file']), ('always()', 'leaks.sarif'))
