@@ -51,11 +51,48 @@ static const char *const ignored_by_default[] = {"sh",
                                                  "*/pkg/tool/*/link",
                                                  "*/pkg/tool/*/asm"};
 
+/* What makefiles and scripts of tests are written with, where it is the system's: several of these
+ * forget much, and nobody asks about them either, unless one of them is the command. */
+static const char *const tools[] = {
+    "[",       "ar",           "awk",       "basename", "bzip2",    "cat",   "chmod",    "cmp",
+    "comm",    "cp",           "cut",       "date",     "dd",       "diff",  "dirname",  "du",
+    "echo",    "egrep",        "env",       "expr",     "false",    "fgrep", "file",     "find",
+    "gawk",    "getconf",      "git",       "grep",     "gzip",     "head",  "hostname", "id",
+    "install", "join",         "kill",      "ln",       "ls",       "m4",    "mawk",     "md5sum",
+    "mkdir",   "mktemp",       "mv",        "nawk",     "nm",       "nproc", "objcopy",  "objdump",
+    "od",      "original-awk", "paste",     "patch",    "pgrep",    "pkill", "printf",   "ps",
+    "pwd",     "ranlib",       "readelf",   "readlink", "realpath", "rm",    "rmdir",    "sed",
+    "seq",     "sha1sum",      "sha256sum", "sleep",    "sort",     "stat",  "strip",    "tail",
+    "tar",     "tee",          "test",      "timeout",  "touch",    "tput",  "tr",       "true",
+    "uname",   "uniq",         "wc",        "which",    "xargs",    "xz"};
+
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* NULL: it is none, or the one that was asked for. */
+static const char *find_tool(const struct bl_check *check, const struct bl_check_names *names)
+{
+    static const char *const places[] = {"/usr/bin/", "/bin/", "/usr/sbin/", "/sbin/"};
+    const char *base = base_of(names->exe);
+    bool is_system = false;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        is_system |= (size_t)(base - names->exe) == strlen(places[i]) &&
+                     strncmp(names->exe, places[i], strlen(places[i])) == 0;
+    if (!is_system || (check->command && strcmp(base_of(check->command[0]), names->comm) == 0))
+        return NULL;
+    for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++)
+        if (strcmp(tools[i], base) == 0)
+            return tools[i];
+    return NULL;
+}
+
 /* The pattern that matches; NULL: none does. */
 static const char *find_in(const struct bl_patterns *patterns, const struct bl_check_names *names)
 {
-    const char *slash = strrchr(names->exe, '/');
-    const char *base = slash ? slash + 1 : names->exe;
+    const char *base = base_of(names->exe);
     for (size_t i = 0; i < patterns->count; i++)
         if (bl_suppress_glob(patterns->list[i], names->comm) ||
             bl_suppress_glob(patterns->list[i], base) ||
@@ -67,8 +104,7 @@ static const char *find_in(const struct bl_patterns *patterns, const struct bl_c
 /* A name that a process gives itself is not asked here. */
 static const char *find_by_default(const struct bl_check_names *names)
 {
-    const char *slash = strrchr(names->exe, '/');
-    const char *base = slash ? slash + 1 : names->exe;
+    const char *base = base_of(names->exe);
     for (size_t i = 0; i < sizeof(ignored_by_default) / sizeof(ignored_by_default[0]); i++) {
         const char *pattern = ignored_by_default[i];
         if (bl_suppress_glob(pattern, strchr(pattern, '/') ? names->exe : base) ||
@@ -105,7 +141,13 @@ bool bl_check_leaves_out(const struct bl_check *check, const struct bl_check_nam
                  "by the built-in name %s (shells, compilers, make): --processes PATTERN says "
                  "which to check",
                  pattern);
-    return pattern;
+    const char *tool = pattern ? NULL : find_tool(check, names);
+    if (tool)
+        snprintf(out, size,
+                 "by the built-in name %s (tools of the system): --processes PATTERN says which to "
+                 "check",
+                 tool);
+    return pattern || tool;
 }
 
 static int refuse_allowance(const char *text, struct bl_error *error)

@@ -151,6 +151,14 @@ class Running(CheckTest):
                             '--processes', 'dash', '--', 'sh', '-c', 'exit 0')
         self.assertEqual([p['judged'] for p in result['processes']], [True])
 
+    def test_the_systems_tools_are_left_out_unless_one_is_the_command(self):
+        own = pathlib.Path(shutil.copy(PROGRAMS / 'check_before', self.home / 'expr'))
+        result = self.check('--', 'sh', '-c', f'expr 1 + 1; {own}; exit 0')
+        self.assertEqual(sorted((p['comm'], p['ignored']) for p in result['processes']),
+                         [('expr', False), ('expr', True), ('sh', True)])
+        self.assertTrue(self.check('--', 'true')['processes'][0]['judged'])
+        self.check('--processes', 'true', '--', 'sh', '-c', 'true & exec env true')
+
     def test_ignored_processes_are_not_judged(self):
         result = self.check('--ignore-process', 'check_b*', '--', PROGRAMS / 'check_before', code=1)
         self.assertEqual(result['outcome'], 'nothing-checked')
