@@ -98,6 +98,8 @@ class Recipes(CheckTest):
         self.assertRegex(done.stdout, r'remembers +OK')
 
     def test_ctest(self):
+        # as it lies in a clone; from here on as a project would take it
+        self.run_lines([f'cmake -S {HERE} -B {self.home}/in-place'])
         *before, last = self.commands_of('CMakeLists.txt')
         self.run_lines(before)
         self.run_lines([last], code=1)  # there is no baseline yet
