@@ -83,6 +83,8 @@ static struct bl_thread_state *attach(uint64_t low, uint64_t high, uint32_t test
     t->stack_high = high;
     t->frame_count = 0;
     t->need_count = 0;
+    if (t->java_seed != 0) /* where those lead to may be no memory any more */
+        memset(t->java_frames, 0, sizeof t->java_frames);
     t->java_frame_count = 0;
     t->deep = false;
     bl_store_release(&t->flight_count, 0);

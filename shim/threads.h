@@ -119,6 +119,7 @@ struct bl_java_interpreted {
 struct bl_java_known {
     uint64_t hash; /* of the chain */
     uint32_t value;
+    uint32_t next; /* place of what was met after it */
 };
 
 struct bl_java_passing; /* jvm/java_assembly.c */
@@ -161,6 +162,7 @@ struct bl_thread_state {
     uint64_t java_seed;                   /* of the hashes in java_frames; 0: none yet */
     uint32_t java_frame_count;
     uint32_t java_interpreted_count;
+    uint32_t java_met;  /* place of what was met last, in java_known */
     bool may_be_inside; /* (threads lock) not yet seen outside the shim in this grace period */
     struct bl_thread_state *next_free; /* (threads lock) */
     struct bl_thread_state *next;      /* all states; never changes */

@@ -9,6 +9,7 @@
 #include "stacks.h"
 #include "track.h"
 
+#include <emmintrin.h>
 #include <string.h>
 
 #define SETS          (1u << 15)
@@ -16,6 +17,8 @@
 #define INTERNAL_BIT  (1u << 31) /* frame numbers are below 2^26 */
 #define HIDDEN_FRAMES 32u        /* asked for beyond the depth: some are left out */
 #define NATIVE_FRAMES 96u        /* of the VM and others, between Java's */
+#define AT_ONCE       8u         /* frames that are compared together */
+static_assert(BL_JAVA_FRAMES % AT_ONCE == 0, "there are so many, of whatever thread's stack");
 /* Where an interpreted frame keeps what it executes, in words from its base: the method, then the
  * position and the variables (in the opposite order before JDK 9). */
 #define WORD_METHOD    (-3)
@@ -87,6 +90,17 @@ static uint32_t find(uint64_t hash, uint64_t *ret_trace)
     return 0;
 }
 
+/* Threads do the same over and over: what followed this one the last time is asked for, and is in
+ * the cache by the time it is looked for. */
+BL_INLINE uint32_t met(struct bl_thread_state *t, const struct bl_java_known *known)
+{
+    uint32_t place = (uint32_t)(known - t->java_known);
+    t->java_known[t->java_met].next = place;
+    t->java_met = place;
+    __builtin_prefetch(&t->java_known[known->next]);
+    return known->value;
+}
+
 /* The same, first among what the thread met last: that stays in its cache. Two at a place, the
  * later one first. */
 BL_INLINE uint32_t find_known(struct bl_thread_state *t, uint64_t hash)
@@ -94,9 +108,9 @@ BL_INLINE uint32_t find_known(struct bl_thread_state *t, uint64_t hash)
     struct bl_java_known *known = &t->java_known[hash >> 24 & (BL_JAVA_MEMO - 2)];
     uint64_t trace;
     if (BL_LIKELY(known[0].hash == hash))
-        return known[0].value;
+        return met(t, &known[0]);
     if (BL_LIKELY(known[1].hash == hash))
-        return known[1].value;
+        return met(t, &known[1]);
     uint32_t value = find(hash, &trace);
     if (value) {
         known[1] = known[0];
@@ -193,32 +207,15 @@ BL_INLINE bl_pair read_frame(const uint64_t *at)
     return *(const bl_pair_there *)at;
 }
 
-/* What differs; 0: nothing. */
-BL_INLINE bl_pair change_of(const struct bl_java_frame *f)
-{
-    return read_frame(f->at) ^ f->held;
-}
-
-BL_INLINE bl_pair change_of_four(const struct bl_java_frame *f)
-{
-    return change_of(f) | change_of(f + 1) | change_of(f + 2) | change_of(f + 3);
-}
-
-BL_INLINE bool is_any(bl_pair change)
-{
-    return change[0] | change[1];
-}
-
 static_assert(WORD_VARIABLES == WORD_POSITION + 1 &&
                   offsetof(struct bl_java_interpreted, variables) ==
                       offsetof(struct bl_java_interpreted, position) + 8,
               "one pair, here and there");
 
-BL_INLINE bl_pair change_of_interpreted(const struct bl_java_interpreted *i)
+BL_INLINE bool is_moved(const struct bl_java_interpreted *i)
 {
     bl_pair change = read_frame(&i->base[WORD_POSITION]) ^ read_frame(&i->position);
-    change[0] |= i->base[WORD_METHOD] ^ i->method;
-    return change;
+    return change[0] | change[1] | (i->base[WORD_METHOD] ^ i->method);
 }
 
 /* Of `count` frames that hold what they held, so many return to what they returned to. */
@@ -226,32 +223,61 @@ BL_INLINE uint32_t count_unmoved(const struct bl_thread_state *t, uint32_t count
 {
     uint32_t interpreted = t->java_interpreted_count;
     bl_pair change = {0};
+    uint64_t change_of_methods = 0;
     while (interpreted > 0 && t->java_interpreted[interpreted - 1].frame >= count)
         interpreted--;
+    for (uint32_t i = 0; i < interpreted; i++) {
+        const struct bl_java_interpreted *at = &t->java_interpreted[i];
+        change |= read_frame(&at->base[WORD_POSITION]) ^ read_frame(&at->position);
+        change_of_methods |= at->base[WORD_METHOD] ^ at->method;
+    }
+    if (BL_LIKELY(!(change[0] | change[1] | change_of_methods)))
+        return count;
     for (uint32_t i = 0; i < interpreted; i++)
-        change |= change_of_interpreted(&t->java_interpreted[i]);
-    for (uint32_t i = 0; is_any(change) && i < interpreted; i++)
-        if (is_any(change_of_interpreted(&t->java_interpreted[i])))
+        if (is_moved(&t->java_interpreted[i]))
             return t->java_interpreted[i].frame;
     return count;
 }
 
+/* Does a frame hold what it held: four times 32 bits, set or not. Of one that is not on the stack
+ * any more, whose memory may be anything, the innermost one is read. */
+BL_INLINE __m128i alike_of(const struct bl_java_frame *f, const uint64_t *innermost)
+{
+    const uint64_t *at = f->at < innermost ? innermost : f->at;
+    return _mm_cmpeq_epi32((__m128i)read_frame(at), (__m128i)f->held);
+}
+
+/* The same of four, four bits each. */
+BL_INLINE uint32_t alike_of_four(const struct bl_java_frame *f, const uint64_t *innermost)
+{
+    __m128i first = _mm_packs_epi32(alike_of(f, innermost), alike_of(f + 1, innermost));
+    __m128i second = _mm_packs_epi32(alike_of(f + 2, innermost), alike_of(f + 3, innermost));
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, second));
+}
+
+/* How many of eight frames, outermost first, hold what they held. */
+BL_INLINE uint32_t count_alike(const struct bl_java_frame *f, const uint64_t *innermost)
+{
+    uint32_t unlike = ~(alike_of_four(f, innermost) | alike_of_four(f + 4, innermost) << 16);
+    return unlike ? (uint32_t)__builtin_ctz(unlike) / 4 : AT_ONCE;
+}
+
 /* How many frames of the latest chain, outermost first, are as they were: what they hold is looked
- * at, all of it. The memory above the innermost frame is the thread's stack. Several at a time,
- * which costs one branch that is foreseen. */
+ * at, all of it. The memory above the innermost frame is the thread's stack. Several at a time, and
+ * where among them the first is that differs is no branch: that cannot be foreseen. */
 BL_INLINE uint32_t count_standing(const struct bl_thread_state *t, const uint64_t *innermost)
 {
     const struct bl_java_frame *f = t->java_frames;
     uint32_t limit = t->java_frame_count;
     uint32_t count = 0;
-    while (limit > 0 && f[limit - 1].at < innermost)
-        limit--;
-    while (count + 8 <= limit && !is_any(change_of_four(&f[count]) | change_of_four(&f[count + 4])))
-        count += 8;
-    if (count + 4 <= limit && !is_any(change_of_four(&f[count])))
-        count += 4;
-    while (count < limit && !is_any(change_of(&f[count])))
-        count++;
+    uint32_t alike = AT_ONCE;
+    while (count < limit && alike == AT_ONCE) {
+        alike = count_alike(&f[count], innermost);
+        count += alike;
+    }
+    count = count < limit ? count : limit;
+    while (count > 0 && f[count - 1].at < innermost)
+        count--;
     return count_unmoved(t, count);
 }
 
