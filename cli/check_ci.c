@@ -173,6 +173,6 @@ int bl_check_write_suppressions(FILE *out, const struct bl_check *check, struct 
     (void)error;
     for (size_t i = 0; i < bl_leaks_count(check->leaks); i++)
         if (bl_leaks_at(check->leaks, i)->fate == BL_LEAK_FAILS)
-            bl_suppressions_write(out, bl_leaks_at(check->leaks, i));
+            bl_suppressions_write(out, check->leaks, bl_leaks_at(check->leaks, i));
     return 0;
 }

@@ -595,9 +595,42 @@ const struct bl_suppression *bl_suppressions_at(const struct bl_suppressions *su
     return &suppressions->list[index];
 }
 
-void bl_suppressions_write(FILE *out, const struct bl_leak *leak)
+static bool passes(const struct bl_leak_stack *stack, const char *function)
 {
-    const struct bl_leak_frame *place = bl_leak_place(leak);
+    for (size_t i = 0; i < stack->count; i++)
+        if (stack->frames[i].function && strcmp(stack->frames[i].function, function) == 0)
+            return true;
+    return false;
+}
+
+static bool is_shared(const struct bl_leaks *leaks, const struct bl_leak *leak,
+                      const char *function)
+{
+    for (size_t i = 0; i < bl_leaks_count(leaks); i++) {
+        const struct bl_leak *other = bl_leaks_at(leaks, i);
+        if (other != leak && (passes(&other->blame, function) || passes(&other->alloc, function)))
+            return true;
+    }
+    return false;
+}
+
+/* The innermost own function that no other leak passes: what many call to allocate would hide
+ * theirs as well. Where there is none, the innermost. */
+static const struct bl_leak_frame *choose_place(const struct bl_leaks *leaks,
+                                                const struct bl_leak *leak)
+{
+    for (size_t i = 0; i < leak->blame.count; i++) {
+        const struct bl_leak_frame *frame = &leak->blame.frames[i];
+        if (frame->function && !frame->is_runtime && !frame->is_system &&
+            !is_shared(leaks, leak, frame->function))
+            return frame;
+    }
+    return bl_leak_place(leak);
+}
+
+void bl_suppressions_write(FILE *out, const struct bl_leaks *leaks, const struct bl_leak *leak)
+{
+    const struct bl_leak_frame *place = choose_place(leaks, leak);
     char bytes[BL_TEXT_NUMBER];
     bool is_plain = strcmp(leak->verdict, "unreleased") == 0; /* told as the report tells it */
     fprintf(out, "# %s, %s: %llu, %s; %s\n", leak->class_name,

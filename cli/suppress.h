@@ -66,8 +66,9 @@ size_t bl_suppressions_count(const struct bl_suppressions *suppressions);
 const struct bl_suppression *bl_suppressions_at(const struct bl_suppressions *suppressions,
                                                 size_t index);
 
-/* A suppression for this leak, as text that can be read again. */
-void bl_suppressions_write(FILE *out, const struct bl_leak *leak);
+/* A suppression for this leak, and if that can be for no other one, as text that can be read again.
+ */
+void bl_suppressions_write(FILE *out, const struct bl_leaks *leaks, const struct bl_leak *leak);
 
 /* * for anything, ? for one byte; the whole text. */
 bool bl_suppress_glob(const char *pattern, const char *text);

@@ -887,6 +887,9 @@ class Rules(CheckTest):
         self.victim(*self.LEAK, options=[f'--gen-suppressions={path}'], code=23)
         self.assertIn('# heap, lost: ', path.read_text())
         self.victim(*self.LEAK, options=['--suppressions', path])
+        # not by what all allocate with, which would hide any other
+        rules = [line for line in path.read_text().splitlines() if not line.startswith('#')]
+        self.assertEqual(sorted(rules), ['leak:^lose_blocks$', 'leak:^lose_other$'])
 
 
 class Baseline(CheckTest):
