@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define SERIALS_AT_ONCE 1024u
-#define LAYOUTS_MAX     4u
+#define LAYOUTS_MAX     16u
 #define WRAPPERS_MAX    8u
 #define TYPE_MAX        256u
 #define REQUEST_NAME    "HTTP request" /* as a boundary is called */
@@ -21,11 +21,16 @@ static uint32_t next_serials = 1; /* relaxed atomic */
 static uint8_t class_number;
 static uint32_t request_boundary = BL_BOUNDARY_NONE; /* of all copies of Netty */
 static void (*on_failure)(void);
-/* What is known of a copy of Netty: there may be several, and they may differ. */
+static jvmtiEnv *asked; /* by those of whose copy nothing is known */
+/* What is known of a copy of Netty: there may be several, and they may differ. That of a copy whose
+ * classes were unloaded is given to another one; none of the functions that use it is called any
+ * more. */
+enum state { LAYOUT_FREE, LAYOUT_CLAIMED, LAYOUT_READY };
 static struct layout {
-    jfieldID id;      /* where objects keep the number; NULL = free */
+    uint32_t state;   /* atomic, enum state; all else is written while it is claimed */
+    jfieldID id;      /* where objects keep the number */
     jclass counting;  /* weak; AbstractReferenceCountedByteBuf */
-    jmethodID unwrap; /* of its buffers; NULL: not looked up yet */
+    jmethodID unwrap; /* of its buffers; NULL: not looked up yet. Written by whoever does */
     char unwrap_type[TYPE_MAX];
 } layouts[LAYOUTS_MAX];
 
@@ -54,7 +59,8 @@ bool bl_bytebuf_hooks_counts(JNIEnv *env, jclass class)
 {
     bool counts = false;
     for (size_t i = 0; i < LAYOUTS_MAX && !counts; i++) {
-        jclass counting = layouts[i].id ? (*env)->NewLocalRef(env, layouts[i].counting) : NULL;
+        bool is_ready = bl_load_acquire(&layouts[i].state) == LAYOUT_READY;
+        jclass counting = is_ready ? (*env)->NewLocalRef(env, layouts[i].counting) : NULL;
         counts = counting && (*env)->IsAssignableFrom(env, class, counting);
         if (counting)
             (*env)->DeleteLocalRef(env, counting);
@@ -145,9 +151,9 @@ BL_NOINLINE static void JNICALL counted(JNIEnv *env, jclass class, jlong id, jin
     bl_track_leave();
 }
 
-static void set_size(JNIEnv *env, jobject buffer, jint size, unsigned layout)
+static void set_size(JNIEnv *env, jobject buffer, jint size, jfieldID field)
 {
-    jlong id = (*env)->GetLongField(env, buffer, layouts[layout].id);
+    jlong id = (*env)->GetLongField(env, buffer, field);
     if (!is_id(id) || size < 0 || !bl_track_enter())
         return;
     bl_refs_resize(&(struct bl_ref_event){.handle = (uint64_t)id, .class_number = class_number},
@@ -237,7 +243,7 @@ static void announce_holder(JNIEnv *env, jobject holder, jobject held, unsigned 
     static void JNICALL sized_##layout(JNIEnv *env, jclass class, jobject buffer, jint size)       \
     {                                                                                              \
         (void)class;                                                                               \
-        set_size(env, buffer, size, layout);                                                       \
+        set_size(env, buffer, size, layouts[layout].id);                                           \
     }                                                                                              \
     static void JNICALL holds_##layout(JNIEnv *env, jclass class, jobject holder, jobject held)    \
     {                                                                                              \
@@ -253,16 +259,24 @@ OF_LAYOUT(0)
 OF_LAYOUT(1)
 OF_LAYOUT(2)
 OF_LAYOUT(3)
+OF_LAYOUT(4)
+OF_LAYOUT(5)
+OF_LAYOUT(6)
+OF_LAYOUT(7)
+OF_LAYOUT(8)
+OF_LAYOUT(9)
+OF_LAYOUT(10)
+OF_LAYOUT(11)
+OF_LAYOUT(12)
+OF_LAYOUT(13)
+OF_LAYOUT(14)
+OF_LAYOUT(15)
+
+#define EACH_LAYOUT(of)                                                                            \
+    of##0, of##1, of##2, of##3, of##4, of##5, of##6, of##7, of##8, of##9, of##10, of##11, of##12,  \
+        of##13, of##14, of##15
 
 /* The superclass was left as it is, or there are too many copies. */
-static void JNICALL sized_unknown(JNIEnv *env, jclass class, jobject buffer, jint size)
-{
-    (void)env;
-    (void)class;
-    (void)buffer;
-    (void)size;
-}
-
 static void JNICALL holds_unknown(JNIEnv *env, jclass class, jobject holder, jobject held)
 {
     (void)env;
@@ -329,32 +343,83 @@ static void name_unwrap_type(jvmtiEnv *vm, jclass counting, char out[TYPE_MAX])
     (*vm)->Deallocate(vm, (unsigned char *)signature);
 }
 
+/* The class that has the field, as a local reference, of which `class` is a subclass; NULL: it was
+ * left as it is. */
+static jclass find_counting(jvmtiEnv *vm, JNIEnv *env, jclass class, jfieldID *ret_field)
+{
+    jclass super = (*env)->GetSuperclass(env, class);
+    while (super && !(*ret_field = find_id_field(vm, super))) {
+        jclass next = (*env)->GetSuperclass(env, super);
+        (*env)->DeleteLocalRef(env, super);
+        super = next;
+    }
+    return super;
+}
+
+/* The same without a layout: at a few microseconds. */
+static void JNICALL sized_unknown(JNIEnv *env, jclass class, jobject buffer, jint size)
+{
+    jvmtiEnv *vm = bl_load_acquire(&asked);
+    jfieldID field = NULL;
+    bl_guard_enter_internal();
+    jclass counting = vm ? find_counting(vm, env, class, &field) : NULL;
+    bl_guard_leave_internal();
+    if (!counting)
+        return;
+    (*env)->DeleteLocalRef(env, counting);
+    set_size(env, buffer, size, field);
+}
+
+/* LAYOUTS_MAX: it is not there. */
+static unsigned find_ready(JNIEnv *env, jfieldID field, jclass counting)
+{
+    for (unsigned i = 0; i < LAYOUTS_MAX; i++)
+        if (bl_load_acquire(&layouts[i].state) == LAYOUT_READY && layouts[i].id == field &&
+            (*env)->IsSameObject(env, layouts[i].counting, counting))
+            return i;
+    return LAYOUTS_MAX;
+}
+
+/* Two threads that load classes of one copy may make a layout each, of which either does. */
+static bool claim(JNIEnv *env, struct layout *l)
+{
+    uint32_t state = bl_load_acquire(&l->state);
+    if (state == LAYOUT_CLAIMED ||
+        (state == LAYOUT_READY && !(*env)->IsSameObject(env, l->counting, NULL)))
+        return false;
+    return __atomic_compare_exchange_n(&l->state, &state, LAYOUT_CLAIMED, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+/* The reference to a class that was unloaded stays: somebody may be asking about it. */
+static unsigned add_layout(jvmtiEnv *vm, JNIEnv *env, jfieldID field, jclass counting)
+{
+    unsigned i = 0;
+    while (i < LAYOUTS_MAX && !claim(env, &layouts[i]))
+        i++;
+    if (i == LAYOUTS_MAX)
+        return i;
+    layouts[i].id = field;
+    layouts[i].counting = (*env)->NewWeakGlobalRef(env, counting);
+    layouts[i].unwrap = NULL;
+    name_unwrap_type(vm, counting, layouts[i].unwrap_type);
+    bl_store_release(&layouts[i].state, LAYOUT_READY);
+    return i;
+}
+
 /* The class is one of those that inherit the field. Returns the number of its layout; LAYOUTS_MAX:
  * the superclass was left as it is, or there is no room. */
 static unsigned find_layout(jvmtiEnv *vm, JNIEnv *env, jclass class)
 {
     jfieldID field = NULL;
-    jclass super = (*env)->GetSuperclass(env, class);
-    unsigned i = LAYOUTS_MAX;
-    while (super && !(field = find_id_field(vm, super))) {
-        jclass next = (*env)->GetSuperclass(env, super);
-        (*env)->DeleteLocalRef(env, super);
-        super = next;
-    }
-    for (i = 0; field && i < LAYOUTS_MAX; i++) {
-        if (layouts[i].id &&
-            (layouts[i].id != field || !(*env)->IsSameObject(env, layouts[i].counting, super)))
-            continue;
-        if (!layouts[i].id) {
-            layouts[i].counting = (*env)->NewWeakGlobalRef(env, super);
-            name_unwrap_type(vm, super, layouts[i].unwrap_type);
-        }
-        layouts[i].id = field;
-        break;
-    }
-    if (super)
-        (*env)->DeleteLocalRef(env, super);
-    return field ? i : LAYOUTS_MAX;
+    jclass counting = find_counting(vm, env, class, &field);
+    if (!counting)
+        return LAYOUTS_MAX;
+    unsigned found = find_ready(env, field, counting);
+    if (found == LAYOUTS_MAX)
+        found = add_layout(vm, env, field, counting);
+    (*env)->DeleteLocalRef(env, counting);
+    return found;
 }
 
 static bool bind_noting(JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
@@ -379,12 +444,12 @@ static bool bind_passing(jvmtiEnv *vm, JNIEnv *env, jclass class)
 
 bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_bytebuf_kind kind)
 {
-    static void(JNICALL *const sized[])(JNIEnv *, jclass, jobject,
-                                        jint) = {sized_0, sized_1, sized_2, sized_3, sized_unknown};
-    static void(JNICALL *const holds[])(JNIEnv *, jclass, jobject, jobject) = {
-        holds_0, holds_1, holds_2, holds_3, holds_unknown};
-    static void(JNICALL *const derives[])(JNIEnv *, jclass, jobject, jobject) = {
-        derives_0, derives_1, derives_2, derives_3, holds_unknown};
+    static void(JNICALL *const sized[])(JNIEnv *, jclass, jobject, jint) = {EACH_LAYOUT(sized_),
+                                                                            sized_unknown};
+    static void(JNICALL *const holds[])(JNIEnv *, jclass, jobject, jobject) = {EACH_LAYOUT(holds_),
+                                                                               holds_unknown};
+    static void(JNICALL *const derives[])(JNIEnv *, jclass, jobject,
+                                          jobject) = {EACH_LAYOUT(derives_), holds_unknown};
     const JNINativeMethod counting[] = {
         {NAME_OF(BL_BYTEBUF_BORN), NAME_OF(BL_BYTEBUF_BORN_TYPE), (void *)(uintptr_t)born},
         {NAME_OF(BL_BYTEBUF_COUNTED), NAME_OF(BL_BYTEBUF_COUNTED_TYPE), (void *)(uintptr_t)counted},
@@ -396,6 +461,7 @@ bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_byte
     if (kind == BL_BYTEBUF_PASSED)
         return bind_passing(vm, env, class);
     unsigned layout = find_layout(vm, env, class);
+    bl_store_release(&asked, vm);
     JNINativeMethod telling = {NAME_OF(BL_BYTEBUF_HOLDS), NAME_OF(BL_BYTEBUF_HOLDS_TYPE), NULL};
     if (kind == BL_BYTEBUF_SIZING)
         telling = (JNINativeMethod){NAME_OF(BL_BYTEBUF_SIZED), NAME_OF(BL_BYTEBUF_SIZED_TYPE),

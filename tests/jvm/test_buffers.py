@@ -60,6 +60,7 @@ MORE = [
     ("Netty 4.2, -Xcomp", "4.2.15.Final", ["-Xcomp"]),
 ]
 VIRTUAL_SINCE = 21
+LOADERS = 18
 # There the parts of a forgotten composite are told beside it.
 PARTS_BESIDE = ("Netty 4.1.0",)
 
@@ -162,6 +163,28 @@ def copies(tap, java, libs):
             run(tap, what, java, maven.class_path(classes, used), [])
 
 
+def class_loaders(tap, java, class_path):
+    """Netty in many of them at once."""
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        program = subprocess.Popen(
+            [java, "-Xmx256m", "-cp", class_path, "buffers.Loaders", str(LOADERS)],
+            env={**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
+                 "BUFLEAK_OPTIONS": "quiet=1"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            status = program.wait(120)
+        finally:
+            program.kill()
+        found = report(directory, program.pid)
+    lines = (SOURCES / "buffers" / "Loaders.java").read_text().splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if text.endswith("// forgotten here"))
+    got = [(place(g["blame"]), g["verdict"], g["count"], g["bytes"]) for g in accusations(found)
+           if g["class"] == "netty-bytebuf"]
+    tap.claim(status == 0 and got == [(f"Loaders.java:{line}", "missing-release", LOADERS * 10,
+                                       LOADERS * 10 * 100)],
+              f"{LOADERS} class loaders: what their copies forgot is named by line, count and size",
+              f"status {status}\n{got}\n{summary(found)}")
+
+
 def virtual_threads(tap, class_path):
     jdks = {v: j for v, j in machines.available(CACHE).items() if v >= VIRTUAL_SINCE}
     if not jdks:
@@ -181,6 +204,7 @@ def main():
             classes = maven.compiled(SOURCES, libs, CACHE, 8)
             run(tap, what, java, maven.class_path(classes, libs), options)
         virtual_threads(tap, maven.class_path(classes, libs))
+        class_loaders(tap, java, maven.class_path(classes, libs))
         copies(tap, java, libs)
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
