@@ -555,8 +555,10 @@ static void explain_unknown(struct collect *collect)
         return;
     }
     if (process->end == BL_PROCESS_END_SIGNAL) {
-        process->why_not = process->has_aborted ? "it aborted, and its end could not be looked at"
-                                                : "it was killed before its end could be looked at";
+        process->why_not = process->has_aborted
+                               ? "it aborted, and its end could not be looked at"
+                               : "it was killed before its end could be looked at, or "
+                                 "ended by a bare system call";
         return;
     }
     if (bl_reaches_known(collect->reaches, why, sizeof(why))) {

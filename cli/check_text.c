@@ -278,8 +278,8 @@ static void write_unknown_advice(const struct pen *pen)
         return;
     if (killed > 0)
         fprintf(pen->out,
-                "%zu ended by a signal: a process is looked at when it calls exit(); where a "
-                "test ends it by SIGTERM, let it have a handler that does so\n",
+                "%zu did not come to exit(), where a process is looked at: where a test ends one "
+                "by SIGTERM, let that have a handler which calls it\n",
                 killed);
     fprintf(pen->out, "what is unknown is no pass: --allow-unknown lets that pass, "
                       "--ignore-process PATTERN leaves a name out\n");

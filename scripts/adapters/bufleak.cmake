@@ -4,7 +4,8 @@
 #     bufleak_name_tests()
 #
 # Gives each test of the directory the variable BUFLEAK_TEST with its name; nothing else changes. A
-# directory that is added with add_subdirectory() needs a bufleak_name_tests() of its own.
+# directory that is added with add_subdirectory() needs a bufleak_name_tests() of its own. What
+# gtest_discover_tests() finds is found later: bufleak_gtest.h names those.
 function(bufleak_name_tests)
     get_property(tests DIRECTORY PROPERTY TESTS)
     foreach(test IN LISTS tests)
