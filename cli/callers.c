@@ -33,6 +33,7 @@ struct entry {
     uint32_t first; /* in callers */
     uint32_t count;
     uint32_t inner;
+    uint32_t entry; /* place + 1 */
 };
 
 struct bl_callers {
@@ -357,12 +358,13 @@ static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts,
 
 /* The chain of the frames inside the site, outermost first. */
 static uint32_t intern_inner(struct bl_callers *callers, uint32_t stack,
-                             const struct bl_caller *site)
+                             const struct bl_caller *site, uint32_t *ret_entry)
 {
     uint32_t all[BL_MODEL_FRAMES_MAX];
     size_t total =
         site->frame ? bl_model_stack(callers->reader, stack, all, BL_MODEL_FRAMES_MAX) : 0;
     uint32_t chain = intern_chain(callers, UINT32_MAX - 1, 0);
+    *ret_entry = 0;
     for (size_t i = site->inside < total ? site->inside : total; i-- > 0;) {
         const struct bl_frame *frame = bl_reader_frame(callers->reader, all[i]);
         uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
@@ -371,6 +373,8 @@ static uint32_t intern_inner(struct bl_callers *callers, uint32_t stack,
         chain = place == UINT32_MAX ? UINT32_MAX : intern_chain(callers, chain, place);
         if (chain == UINT32_MAX)
             break;
+        if (*ret_entry == 0)
+            *ret_entry = place + 1;
     }
     return chain;
 }
@@ -389,7 +393,7 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
     void *grown;
     if (count == 0)
         frames[0] = (struct bl_caller){0};
-    entry.inner = intern_inner(callers, stack, &frames[0]);
+    entry.inner = intern_inner(callers, stack, &frames[0], &entry.entry);
     if (entry.inner == UINT32_MAX)
         return false;
     for (uint32_t i = 0; i < entry.count; i++) {
@@ -459,6 +463,11 @@ uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number)
 uint32_t bl_callers_inner(const struct bl_callers *callers, uint32_t number)
 {
     return callers->entries[number].inner;
+}
+
+uint32_t bl_callers_entry(const struct bl_callers *callers, uint32_t number)
+{
+    return callers->entries[number].entry;
 }
 
 struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uint32_t b)

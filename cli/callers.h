@@ -52,6 +52,10 @@ uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number);
  */
 uint32_t bl_callers_inner(const struct bl_callers *callers, uint32_t number);
 
+/* The place in the library that the site called, the outermost of those inside it; 0: the site did
+ * it itself. */
+uint32_t bl_callers_entry(const struct bl_callers *callers, uint32_t number);
+
 /* Steps from one site up to the caller they have in common and down to the other. */
 uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b);
 

@@ -2,7 +2,7 @@
  * Cascades: a leaked buffer holds others, which are not released because it is not. They are no bug
  * of their own, and are folded under their owner.
  *
- * Where the ledger does not say which buffer holds which, two things show it. Siblings that ended
+ * Where the ledger does not say which buffer holds which, these show it. Siblings that ended
  * well: the release that is missing happens inside the release of the owner, so the one cannot be
  * without the other. And the birth: what is taken inside the call that makes the owner, or by the
  * same call of the library and deeper in it, as often for each owner and at the same moment, is a
@@ -333,6 +333,48 @@ static void find_owners(struct search *search)
     }
 }
 
+/* ---- released later than by the owner's release ---- */
+
+/* Of one sibling, did the release that `last` lacks come after the one that `first` lacks, and
+ * inside the library? */
+static bool is_released_after(const struct bl_judge *judge, const struct bl_decision *first,
+                              const struct bl_decision *last)
+{
+    const struct bl_histories *all = judge->histories;
+    size_t depth;
+    if (first->expected == BL_JUDGE_NONE || last->expected == BL_JUDGE_NONE)
+        return false;
+    const struct bl_item *a = &all->items[first->expected];
+    const struct bl_item *b = &all->items[last->expected];
+    if (bl_callers_frames(judge->callers, b->callers, &depth)->inside == 0 || b->order <= a->order)
+        return false;
+    for (size_t i = 0; i < all->completed_count; i++) {
+        const struct bl_item *items = bl_pattern_items(all, &all->completed[i]);
+        if (a >= items && a < items + all->completed[i].item_count)
+            return b >= items && b < items + all->completed[i].item_count;
+    }
+    return false;
+}
+
+/* An owner that ends what is below it gives it back twice: what it took, and what its maker left to
+ * it. The second time may be long after its own release, when nobody is inside it any more. */
+static void follow_owners(struct bl_judge *judge, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct bl_decision *held = &judge->decisions[i];
+        if (held->owner == BL_JUDGE_NONE || !bl_decision_is_accused(held))
+            continue;
+        for (size_t k = 0; k < count; k++) {
+            struct bl_decision *other = &judge->decisions[k];
+            if (other->pattern == held->pattern && other->first_object == held->first_object &&
+                other->object_count == held->object_count && other->owner == BL_JUDGE_NONE &&
+                bl_decision_is_accused(other) && !is_owned_by(judge, held->owner, (uint32_t)k) &&
+                is_released_after(judge, held, other))
+                other->owner = held->owner;
+        }
+    }
+}
+
 void bl_cascade_find(struct bl_judge *judge)
 {
     size_t count = judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
@@ -346,6 +388,7 @@ void bl_cascade_find(struct bl_judge *judge)
     find_holders(judge, count);
     if (search.releases && search.callers)
         find_owners(&search);
+    follow_owners(judge, count);
     bl_releases_destroy(search.releases);
     free(search.callers);
     resolve(judge, count);

@@ -1,5 +1,8 @@
 #include "compare.h"
 
+#include "learned.h"
+#include "ways.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +23,6 @@ struct option {
     uint8_t to_side;
 };
 
-struct learned {
-    uint32_t acquire; /* whole chains */
-    uint32_t release;
-    bool is_sure; /* else others are as likely */
-};
-
 #define KEPT_ITEMS 32u /* of a pattern whose pair costs are kept */
 
 struct pair_costs {
@@ -36,14 +33,13 @@ struct pair_costs {
 struct bl_compare {
     const struct bl_histories *histories;
     const struct bl_callers *callers;
+    struct bl_ways *ways;
     uint32_t *room;
     struct list {
         uint32_t *numbers; /* of completed patterns, by class, birth site, most common first */
         size_t count;
-    } lists[3];              /* by how they ended: enum ending */
-    struct learned *learned; /* open addressing; acquire 0 is empty */
-    size_t learned_room;
-    size_t learned_count;
+    } lists[3]; /* by how they ended: enum ending */
+    struct bl_learned learned;
     uint8_t *is_completed; /* by stack: an acquire there ended well at least once */
     uint8_t *has_ended;    /* by chain: what was acquired there ended well at least once */
     uint8_t *is_helper;    /* by site: it is called from several places */
@@ -57,67 +53,18 @@ struct bl_compare {
     uint64_t work;
 };
 
-static uint64_t hash_learned(uint32_t acquire, uint32_t release)
-{
-    uint64_t value = (uint64_t)acquire << 32 | release;
-    value ^= value >> 32;
-    value *= 0xd6e8feb86659fd93ull;
-    return value ^ value >> 32;
-}
-
-static struct learned *find_learned(const struct bl_compare *compare, uint32_t acquire,
-                                    uint32_t release)
-{
-    if (compare->learned_room == 0)
-        return NULL;
-    for (uint64_t at = hash_learned(acquire, release);; at++) {
-        struct learned *slot = &compare->learned[at & (compare->learned_room - 1)];
-        if (slot->acquire == 0)
-            return NULL;
-        if (slot->acquire == acquire && slot->release == release)
-            return slot;
-    }
-}
-
 static bool is_learned(const struct bl_compare *compare, uint32_t acquire, uint32_t release)
 {
-    const struct learned *known = find_learned(compare, acquire, release);
-    return known && known->is_sure;
-}
-
-static void put_learned(struct learned *table, size_t room, struct learned one)
-{
-    uint64_t at = hash_learned(one.acquire, one.release);
-    while (table[at & (room - 1)].acquire != 0)
-        at++;
-    table[at & (room - 1)] = one;
+    return bl_learned_find(&compare->learned, acquire, release) == BL_LEARNED_SURE;
 }
 
 bool bl_compare_learn(struct bl_compare *compare, const struct bl_item *acquire,
                       const struct bl_item *release, bool is_sure)
 {
-    struct learned one = {acquire->whole, release->whole, is_sure};
-    struct learned *known = find_learned(compare, one.acquire, one.release);
-    if (known) {
-        known->is_sure |= is_sure;
-        return true;
-    }
-    if (compare->learned_count * 2 >= compare->learned_room) {
-        size_t room = compare->learned_room ? compare->learned_room * 2 : 256;
-        struct learned *table = calloc(room, sizeof(*table));
-        if (!table)
-            return false;
-        for (size_t i = 0; i < compare->learned_room; i++)
-            if (compare->learned[i].acquire != 0)
-                put_learned(table, room, compare->learned[i]);
-        free(compare->learned);
-        compare->learned = table;
-        compare->learned_room = room;
-    }
-    put_learned(compare->learned, compare->learned_room, one);
-    compare->learned_count++;
-    compare->has_learned[one.acquire] |= is_sure;
-    compare->has_learned[one.release] |= is_sure;
+    if (!bl_learned_put(&compare->learned, acquire->whole, release->whole, is_sure))
+        return false;
+    compare->has_learned[acquire->whole] |= is_sure;
+    compare->has_learned[release->whole] |= is_sure;
     return true;
 }
 
@@ -393,6 +340,7 @@ int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories
     if (done) {
         compare->histories = histories;
         compare->callers = callers;
+        compare->ways = bl_ways_create(histories, callers);
         compare->is_completed = calloc(find_highest_stack(histories) + 1u, 1);
         compare->has_ended = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->is_helper = calloc(bl_callers_chain_count(callers) + 1u, 1);
@@ -401,7 +349,7 @@ int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories
         compare->pairs = calloc(OPTIONS_MAX, sizeof(*compare->pairs));
         compare->completed_costs =
             calloc(histories->completed_count + 1, sizeof(*compare->completed_costs));
-        done = compare->is_completed && compare->has_ended && compare->is_helper &&
+        done = compare->ways && compare->is_completed && compare->has_ended && compare->is_helper &&
                find_helpers(compare) && compare->has_learned && compare->completed_costs &&
                compare->options && compare->pairs && sort_siblings(compare) && learn_all(compare);
     }
@@ -420,9 +368,10 @@ void bl_compare_destroy(struct bl_compare *compare)
     for (size_t i = 0; compare->completed_costs && i < compare->histories->completed_count; i++)
         free(compare->completed_costs[i].cost);
     free(compare->completed_costs);
+    bl_ways_destroy(compare->ways);
     free(compare->live_costs.cost);
     free(compare->room);
-    free(compare->learned);
+    bl_learned_deinit(&compare->learned);
     free(compare->is_completed);
     free(compare->has_ended);
     free(compare->is_helper);
@@ -519,6 +468,16 @@ static uint32_t option_cost(const struct bl_compare *compare, const struct sides
                 : pair_cost(compare, a, b);
 }
 
+/* Did nothing come after it that is of its kind? */
+static bool is_last(const struct sides *sides, unsigned side, uint32_t which)
+{
+    const struct bl_item *items = sides->items[side];
+    for (uint32_t i = 0; i < sides->counts[side]; i++)
+        if (items[i].kind == items[which].kind && items[i].order > items[which].order)
+            return false;
+    return true;
+}
+
 static const uint8_t ways[3][2] = {{0, 0}, {1, 1}, {0, 1}};
 
 /* Of one way, what thing i may be explained with; see collect_options. */
@@ -537,7 +496,8 @@ static bool collect_for(struct bl_compare *compare, const struct sides *sides, u
                                 .from_side = (uint8_t)from,
                                 .to_side = (uint8_t)to};
         option.cost = option_cost(compare, sides, &option);
-        option.tie = from == to ? latest_first(a, b) : 0;
+        option.tie =
+            from == to ? latest_first(a, b) : is_last(sides, from, i) != is_last(sides, to, j);
         if (option.cost > limit) {
             compare->dear_count++;
             continue;
@@ -684,9 +644,10 @@ static bool is_by_library(const struct bl_compare *compare, const struct bl_item
 }
 
 /* How far apart an acquire and a release are, in this order: how small the part of the program is
- * that both are in; how much of the library lies between, as when it calls back or a container
- * frees what it holds; and whether both are equally deep, as two functions that belong together.
- * What the library made unseen it gives back itself. */
+ * that both are in; whether one is the caller's own and the other the library's; how much of the
+ * library lies between, as when it calls back or a container frees what it holds; and whether both
+ * are equally deep, as two functions that belong together. What the library made unseen it gives
+ * back itself. */
 uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item *acquire,
                           const struct bl_item *release)
 {
@@ -695,8 +656,9 @@ uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item
     struct bl_fork fork = bl_callers_fork(compare->callers, acquire->callers, release->callers);
     uint32_t depth = fork.a_frames > fork.b_frames ? fork.a_frames - fork.b_frames
                                                    : fork.b_frames - fork.a_frames;
-    return (BL_CALLERS_DEPTH - fork.shared) << 16 | least(fork.b_library, 255) << 8 |
-           least(depth, 255);
+    bool is_unlike = bl_ways_are_unlike(compare->ways, acquire, release);
+    return (BL_CALLERS_DEPTH - fork.shared) << 17 | (uint32_t)is_unlike << 16 |
+           least(fork.b_library, 255) << 8 | least(depth, 255);
 }
 
 /* Of those equally far apart the alloc goes first, with the last release: who makes a buffer and
@@ -721,10 +683,12 @@ static size_t collect_pairs(struct bl_compare *compare, const struct bl_item *it
             if (!bl_item_is_acquire(&items[i]) || items[j].kind != BL_ITEM_RELEASE ||
                 (ends == BL_ENDS_KEPT && items[i].kind == BL_ITEM_ALLOC))
                 continue;
-            const struct learned *known = find_learned(compare, items[i].whole, items[j].whole);
+            enum bl_learning known =
+                bl_learned_find(&compare->learned, items[i].whole, items[j].whole);
             compare->options[count++] =
-                (struct option){.cost = known ? !known->is_sure
-                                              : 2 + bl_compare_apart(compare, &items[i], &items[j]),
+                (struct option){.cost = known != BL_LEARNED_NOTHING
+                                            ? known == BL_LEARNED_ALIKE
+                                            : 2 + bl_compare_apart(compare, &items[i], &items[j]),
                                 .tie = pair_tie(compare, &items[i], &items[j], ends),
                                 .from = (uint16_t)i,
                                 .to = (uint16_t)j};
@@ -801,7 +765,8 @@ static uint32_t callers_apart(const struct bl_compare *compare, const struct bl_
 }
 
 /* Would it be as likely by structure if each of two acquires were given back by the other's
- * release? Lines of their own tell the releases apart for who reads the report. */
+ * release? Lines of their own tell the releases apart for who reads the report; that a birth's is
+ * the last of them is a habit. */
 static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_item *items,
                              const struct bl_pair *one, const struct bl_pair *other)
 {
@@ -809,9 +774,13 @@ static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_i
     const struct bl_item *b = &items[other->acquire];
     const struct bl_item *r = &items[one->release];
     const struct bl_item *s = &items[other->release];
-    if (r->site != s->site || is_learned(compare, a->whole, r->whole) ||
-        is_learned(compare, b->whole, s->whole) || r->order < b->order || s->order < a->order)
+    if (is_learned(compare, a->whole, r->whole) || is_learned(compare, b->whole, s->whole) ||
+        r->order < b->order || s->order < a->order)
         return false;
+    if (r->site != s->site)
+        return a->kind == BL_ITEM_ALLOC &&
+               bl_compare_apart(compare, a, s) + bl_compare_apart(compare, b, r) <=
+                   bl_compare_apart(compare, a, r) + bl_compare_apart(compare, b, s);
     return callers_apart(compare, a, s) + callers_apart(compare, b, r) <=
            callers_apart(compare, a, r) + callers_apart(compare, b, s);
 }

@@ -11,9 +11,11 @@
  * they leave no choice (one acquire, one release; two lifecycles that differ by just one pair; what
  * all that came on one path did equally often, see paths.c).
  * Else those belong together that are in the same part of the program: the two whose common caller
- * is the innermost. Of those equally near, what the library does for its caller (it calls back, a
- * container frees what it holds) comes last, and the alloc goes first: who makes a buffer and hands
- * it to others, which take references of their own, gives back his where he made it.
+ * is the innermost. Of those equally near, what the caller did himself and what the library did
+ * does not belong together, if what ended well shows so (ways.h); what the library does for its
+ * caller (it calls back, a container frees what it holds) comes last, and the alloc goes first: who
+ * makes a buffer and hands it to others, which take references of their own, gives back his where
+ * he made it.
  *
  * Owns what it allocates; borrows histories and callers.
  */

@@ -251,13 +251,26 @@ static void add_part(struct bl_finding *finding, const struct bl_judge *judge,
         part->bytes += judge->histories->objects[decision->first_object + k].bytes;
 }
 
+/* Of buffers that lack two releases, is the other one a part of the same owner? Those about one
+ * pattern follow each other. */
+static bool is_part_known(const struct bl_decision *parts, const struct bl_decision *owners,
+                          size_t which)
+{
+    for (size_t p = which; p-- > 0 && parts[p].pattern == parts[which].pattern;)
+        if (parts[p].first_object == parts[which].first_object &&
+            owners[p].pattern == owners[which].pattern && owners[p].item == owners[which].item &&
+            owners[p].verdict == owners[which].verdict)
+            return true;
+    return false;
+}
+
 /* What the group's buffers hold. Owners are named by (pattern, item): positions have changed. */
 static void add_parts(struct bl_judge *judge, size_t first, size_t end,
                       const struct bl_decision *parts, const struct bl_decision *owners,
                       size_t part_count, struct bl_finding *finding)
 {
     for (size_t p = 0; p < part_count; p++)
-        for (size_t i = first; i < end; i++)
+        for (size_t i = first; i < end && !is_part_known(parts, owners, p); i++)
             if (judge->decisions[i].pattern == owners[p].pattern &&
                 judge->decisions[i].item == owners[p].item &&
                 judge->decisions[i].verdict == owners[p].verdict)

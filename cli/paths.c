@@ -139,6 +139,22 @@ static bool add_units(struct side *side, size_t pattern, const struct bl_item *i
     return true;
 }
 
+/* What one call of the caller's took and gave back inside the library is settled. */
+static void settle_calls(struct table *table, size_t pattern)
+{
+    for (uint32_t i = 0; i < table->acquires.count; i++) {
+        uint64_t *taken = &table->acquires.units[pattern][i];
+        for (uint32_t j = 0; j<table->releases.count && * taken> 0; j++) {
+            uint64_t *given = &table->releases.units[pattern][j];
+            if (table->acquires.items[i]->whole != table->releases.items[j]->whole)
+                continue;
+            uint64_t units = *taken < *given ? *taken : *given;
+            *taken -= units;
+            *given -= units;
+        }
+    }
+}
+
 /* False: there is too much to compare. */
 static bool fill_table(const struct bl_histories *all, const struct bl_pattern *patterns,
                        const uint32_t *numbers, size_t count, struct table *table)
@@ -155,6 +171,7 @@ static bool fill_table(const struct bl_histories *all, const struct bl_pattern *
                 !add_units(bl_item_is_acquire(&items[i]) ? &table->acquires : &table->releases, p,
                            &items[i]))
                 return false;
+        settle_calls(table, p);
     }
     return true;
 }

@@ -1659,6 +1659,71 @@ START_TEST(of_what_one_call_makes_inside_the_library_the_same_kind_is_compared)
 }
 END_TEST
 
+START_TEST(what_the_library_holds_ends_inside_it_and_the_callers_own_by_the_caller)
+{
+    struct world *w = make_world();
+    uint32_t make = inside(w, inside(w, at(w, w->loop, 0x100), 0x1), 0x2);
+    uint32_t keep = at(w, w->loop, 0x110);
+    uint32_t drop = at(w, w->loop, 0x120);
+    uint32_t end = inside(w, at(w, w->loop, 0x130), 0x3);
+    live(w, 6, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    done(w, 600, 2 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(end), LAST(drop)));
+    done(w, 600, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x110);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x120);
+    finish(w);
+}
+END_TEST
+
+START_TEST(who_made_a_buffer_ends_it_in_a_callback_too)
+{
+    struct world *w = make_world();
+    uint32_t make = inside(w, at(w, w->loop, 0x100), 0x1);
+    uint32_t write = inside(w, at(w, w->loop, 0x110), 0x2);
+    uint32_t written = inside(w, at(w, w->loop, 0x110), 0x3);
+    uint32_t defer = inside(w, at(w, w->loop, 0x110), 0x4);
+    uint32_t run = inside(w, at(w, w->loop, 0x120), 0x5);
+    uint32_t callback = at(w, inside(w, run, 0x6), 0x130);
+    live(w, 20, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(write), RELEASE(written), RETAIN(defer), RELEASE(run)));
+    done(w, 600, 2 * MILLI,
+         OPS(ALLOC(make), RETAIN(write), RELEASE(written), RETAIN(defer), RELEASE(callback),
+             LAST(run)));
+    done(w, 600, 2 * MILLI,
+         OPS(ALLOC(make), RETAIN(write), RELEASE(written), LAST(at(w, w->loop, 0x140))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(offset_of(w, group->finding->expected_frame), 0x130);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_its_owner_ends_in_two_steps_is_held_once)
+{
+    struct world *w = make_world();
+    uint32_t below = inside(w, at(w, w->loop, 0x100), 0x1);
+    uint32_t call = at(w, w->loop, 0x110);
+    uint32_t make = inside(w, call, 0x2);
+    uint32_t hold = inside(w, inside(w, call, 0x3), 0x4);
+    uint32_t end = at(w, w->loop, 0x120);
+    uint32_t unlink = inside(w, end, 0x5);
+    uint32_t last = inside(w, inside(w, at(w, w->loop, 0x130), 0x6), 0x7);
+    for (uint64_t i = 0; i < 20; i++) {
+        uint64_t born = START + (i + 1) * 10 * SECOND;
+        live(w, 1, born, born, OPS(ALLOC(below), RETAIN(hold)));
+        live(w, 1, born, born, OPS(ALLOC(make)));
+    }
+    done(w, 600, 2 * MILLI, OPS(ALLOC(below), RETAIN(hold), RELEASE(unlink), LAST(last)));
+    done(w, 600, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x110);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].count, 20);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_a_busy_thread_still_holds_at_exit_is_in_use)
 {
     struct world *w = make_world();
@@ -2184,6 +2249,9 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, what_a_late_consumer_released_all_at_once_shows_who_was_forgotten);
     tcase_add_test(tests, leaks_of_a_thread_that_did_its_work_before_others_are_leaks);
     tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
+    tcase_add_test(tests, what_the_library_holds_ends_inside_it_and_the_callers_own_by_the_caller);
+    tcase_add_test(tests, who_made_a_buffer_ends_it_in_a_callback_too);
+    tcase_add_test(tests, what_its_owner_ends_in_two_steps_is_held_once);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
     tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
     tcase_add_test(tests, what_two_threads_kept_of_all_they_took_is_not_in_the_hands_of_others);

@@ -42,8 +42,16 @@ CASES = [
                   released=2700, holds={'evbuffer': 300})]),
     Case('clean: copies that outlive the buffers whose chains they share', 'multicast', 3000,
          unreleased={'evbuffer': 0}),
+    Case('a connection is forgotten in its callback one time in ten',
+         'in_callback', 2000, 10, leaks=[
+             Leak('missing-release', 'bufferevent', 'pair', 200, of=2000,
+                  release='free-in-callback', released=1800, holds={'evbuffer': 400})]),
     Case('clean: connections that are freed in their callbacks', 'in_callback', 2000,
          unreleased={'bufferevent': 0, 'evbuffer': 0}),
+    Case('a filter is forgotten one time in ten, with the connection that it would end',
+         'filter', 2000, 10, leaks=[
+             Leak('missing-release', 'bufferevent', 'filter', 200, of=2000, release='filter-end',
+                  released=1800, holds={'bufferevent': 200, 'evbuffer': 800})]),
     Case('clean: filters that end with what is below them', 'filter', 2000,
          unreleased={'bufferevent': 0, 'evbuffer': 0}),
 ]
