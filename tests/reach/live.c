@@ -2,6 +2,8 @@
  * A program that goes on while it is asked: live MODE. It says "ready" and lives until its stdin
  * ends; what went wrong in it is on stdout, a line each, and makes it end with 1.
  */
+#include "live_calls.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -290,6 +292,8 @@ static int in_waitpid(void)
     return result;
 }
 
+static atomic_int left_queue = -1; /* outlives the process, and removing it would end the wait */
+
 static int in_msgrcv(void)
 {
     struct {
@@ -297,11 +301,8 @@ static int in_msgrcv(void)
         char text[8];
     } message;
     int queue = msgget(IPC_PRIVATE, 0600);
-    struct msqid_ds ds;
-    /* removed at once, it would end the wait: the process's end does */
-    int result = (int)msgrcv(queue, &message, sizeof(message.text), 0, 0);
-    msgctl(queue, IPC_RMID, &ds);
-    return result;
+    atomic_store(&left_queue, queue);
+    return (int)msgrcv(queue, &message, sizeof(message.text), 0, 0);
 }
 
 static int in_semtimedop(void)
@@ -335,6 +336,11 @@ static int in_mq_timedreceive(void)
         return usleep(3000000);
     mq_unlink(name);
     return mq_timedreceive(queue, text, sizeof(text), NULL, &t) < 0 && errno == ETIMEDOUT ? 0 : -1;
+}
+
+static int in_timed_epoll(void)
+{
+    return in_epoll_pwait2(WAIT_NS);
 }
 
 static const struct blocking {
@@ -376,6 +382,15 @@ static const struct blocking {
     {"semtimedop", in_semtimedop, true},
     {"io_getevents", in_io_getevents, true},
     {"mq_timedreceive", in_mq_timedreceive, true},
+    {"epoll_pwait2", in_timed_epoll, true},
+    {"write to a full pipe", in_write, false},
+    {"connect", in_connect, false},
+    {"open of a fifo", in_open_of_fifo, false},
+    {"fcntl, a lock", in_record_lock, false},
+    {"waitid", in_waitid, false},
+    {"recvmsg", in_recvmsg, false},
+    {"splice", in_splice, false},
+    {"read of a signalfd", in_signalfd, false},
 };
 
 static atomic_int timed_done;
@@ -823,6 +838,8 @@ int main(int argc, char **argv)
         fail("%d of %d timed calls have returned", atomic_load(&timed_done), count_timed());
     mode->end();
     atomic_store(&stopping, true);
+    if (atomic_load(&left_queue) != -1)
+        msgctl(atomic_load(&left_queue), IPC_RMID, NULL);
     return atomic_load(&failures) > 0;
 }
 // NOLINTEND(clang-analyzer-*)

@@ -110,7 +110,7 @@ def ask_often(program, times):
 
 
 def blocking_calls():
-    """Thirty-four calls that block, asked 30 times: none returns early, no child is seen."""
+    """Forty-three calls that block, asked 30 times: none returns early, no child is seen."""
     with Program('blocking') as program:
         time.sleep(0.3)  # nothing tells from outside when all are in their calls
         for _ in range(30):

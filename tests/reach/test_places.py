@@ -111,7 +111,8 @@ def linked_allocators():
     with tempfile.TemporaryDirectory(prefix='bufleak-reach.') as place:
         for name in ('jemalloc', 'tcmalloc', 'tcmalloc_minimal'):
             program = os.path.join(place, 'reach_live')
-            compiler = ['g++', '-O2', '-w', '-x', 'c', '-std=gnu11', os.environ['BL_LIVE_SOURCE'],
+            sources = [word for path in os.environ['BL_LIVE_SOURCE'].split(':') for word in ('-x', 'c', path)]
+            compiler = ['g++', '-O2', '-w', '-std=gnu11', '-D_GNU_SOURCE', *sources,
                         '-x', 'none', '-o', program, '-rdynamic']
             if tools.run([*compiler, '-Wl,--no-as-needed', '-l' + name], tools.clean_environment()).returncode != 0:
                 continue
