@@ -116,12 +116,10 @@ struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
     return is_its ? t : NULL;
 }
 
-void bl_ref_prefetch(uint64_t handle, bool ends)
+void bl_ref_prefetch_end(uint64_t handle)
 {
     struct bl_ref_spot at = bl_ref_spot_of(handle, 0);
-    __builtin_prefetch(at.shard, 1);
-    if (ends)
-        __builtin_prefetch(tombstone_place(&at), 1);
+    __builtin_prefetch(tombstone_place(&at), 1);
 }
 
 void bl_ref_see_tombstones(void (*see)(const struct bl_ref_tombstone *tombstone))

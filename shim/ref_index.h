@@ -252,8 +252,8 @@ BL_INLINE uint32_t bl_ref_birth_depth(const struct bl_object *o)
     return o->event_bits[0] | (uint32_t)o->event_bits[1] << 8 | (uint32_t)o->event_bits[2] << 16;
 }
 
-/* What an operation on the handle will write to besides the record. ends: the buffer ends by it. */
-void bl_ref_prefetch(uint64_t handle, bool ends);
+/* What the end of the handle's buffer will write to besides the record and the shard. */
+void bl_ref_prefetch_end(uint64_t handle);
 uint32_t bl_ref_take_record(void); /* 0: none */
 void bl_ref_fill_object(struct bl_object *o, uint8_t class_number, const struct bl_ref_event *e,
                         uint64_t size, uint32_t flags);

@@ -192,17 +192,14 @@ uint64_t bl_refs_birth_numbered(struct bl_ref_event *e, uint64_t former, uint32_
     return e->handle;
 }
 
-bool bl_refs_is_number(uint64_t handle)
-{
-    return bl_ref_is_number(handle);
-}
-
 void bl_refs_expect(uint64_t number, int32_t delta)
 {
     uint32_t record = bl_ref_record_in(number);
     if (BL_UNLIKELY(record >= bl_load_relaxed(&bl_ref_objects.used)))
         return;
-    bl_ref_prefetch(number, bl_load_relaxed(&bl_ref_object_at(record)->refs) + delta <= 0);
+    __builtin_prefetch(&bl_ref_shards[bl_ref_index_of(number)], 1);
+    if (bl_load_relaxed(&bl_ref_object_at(record)->refs) + delta <= 0)
+        bl_ref_prefetch_end(number);
 }
 
 /* ---- retains and releases ---- */

@@ -32,7 +32,10 @@ void bl_refs_birth(const struct bl_ref_event *e, const struct bl_ref_birth *birt
  * each time. Returns 0 if there is no room. */
 uint64_t bl_refs_birth_numbered(struct bl_ref_event *e, uint64_t former, uint32_t serial);
 /* May this be such a number? */
-bool bl_refs_is_number(uint64_t handle);
+BL_INLINE bool bl_refs_is_number(uint64_t handle)
+{
+    return bl_ref_is_number(handle);
+}
 /* An operation on the buffer of a number is about to come: asks for the memory that it will need,
  * which is there by the time its stack is known. */
 void bl_refs_expect(uint64_t number, int32_t delta);
