@@ -307,7 +307,9 @@ static int accuse(struct bl_judge *judge, struct bl_decision decision, const str
 {
     if (decision.object_count == 0)
         return 0;
-    if (study->best) {
+    /* where nothing on its path ended well, others are alike by helpers that serve them all */
+    if (study->best &&
+        (study->difference.guess_cost == 0 || !bl_paths_is_open(judge, decision.pattern))) {
         int outcome = blame_difference(judge, decision, study);
         if (outcome != 0)
             return outcome < 0 ? -1 : 0;

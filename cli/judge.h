@@ -200,6 +200,8 @@ int bl_judge_decide(struct bl_judge *judge);
  * acquire, as they tell together. */
 int bl_paths_learn(struct bl_judge *judge);
 void bl_paths_destroy(struct bl_paths *paths);
+/* Has no buffer ended well that came on the path of a live pattern? */
+bool bl_paths_is_open(const struct bl_judge *judge, uint32_t pattern);
 /* How the history of a live pattern ends. */
 enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern);
 /* One mistake explains more than two: of the acquires that may lack a release in all buffers of a

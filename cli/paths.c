@@ -454,6 +454,11 @@ void bl_paths_destroy(struct bl_paths *paths)
     free(paths);
 }
 
+bool bl_paths_is_open(const struct bl_judge *judge, uint32_t pattern)
+{
+    return judge->paths->path_of[pattern] != 0;
+}
+
 enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern)
 {
     uint32_t path = judge->paths->path_of[pattern];

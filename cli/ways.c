@@ -109,7 +109,9 @@ static enum way judge_group(const struct one *all, size_t count)
     if (unlike[1] * NOISE <= buffers &&
         (is_spread(direct) || (is_caller_alone && is_spread(spread_of(all, count, true)))))
         return WAY_CALLER;
-    return unlike[0] * NOISE <= buffers && is_spread(direct) ? WAY_LIBRARY : WAY_UNKNOWN;
+    /* only those that nobody retained show that the birth's is none of the caller's */
+    return unlike[0] * NOISE <= buffers && direct.least == 0 && is_spread(direct) ? WAY_LIBRARY
+                                                                                  : WAY_UNKNOWN;
 }
 
 static void mark_pattern(struct bl_ways *ways, const struct bl_callers *callers,

@@ -7,7 +7,8 @@
  * library gives it back himself. So it is asked of the lifecycles that ended well: have of all
  * buffers that were made by the same call as many more been released directly than were retained
  * directly, always none or always one, although some were retained directly more often than
- * others? Then that one, or none, is the birth's, and what is done directly is of one kind.
+ * others? Then that one, or none, is the birth's, and what is done directly is of one kind. That it
+ * is none is believed only where some were not retained directly at all.
  *
  * Owns what it allocates.
  */

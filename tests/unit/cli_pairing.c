@@ -1699,6 +1699,29 @@ START_TEST(who_made_a_buffer_ends_it_in_a_callback_too)
 }
 END_TEST
 
+START_TEST(a_path_that_always_forgets_is_told_by_itself_and_not_by_others_of_its_helpers)
+{
+    struct world *w = make_world();
+    uint32_t path = at(w, w->loop, 0x200);
+    uint32_t other = at(w, w->loop, 0x300);
+    uint32_t make = at(w, at(w, path, 0x210), 0x10);
+    uint32_t keep = at(w, at(w, path, 0x220), 0x20);
+    uint32_t consumed = at(w, at(w, synth_frame(w->synth, 0, w->gw, 0x900), 0x910), 0x30);
+    uint32_t other_make = at(w, at(w, other, 0x310), 0x10);
+    uint32_t other_keep = at(w, at(w, other, 0x320), 0x20);
+    uint32_t other_drop = at(w, at(w, other, 0x330), 0x30);
+    uint32_t other_end = at(w, at(w, other, 0x340), 0x30);
+    live(w, 60, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    live(w, 200, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep), RELEASE(consumed)));
+    done(w, 500, 2 * MILLI,
+         OPS(ALLOC(other_make), RETAIN(other_keep), RELEASE(other_drop), LAST(other_end)));
+    done(w, 300, 2 * MILLI, OPS(ALLOC(other_make), LAST(other_end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x10)->count, 260);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_its_owner_ends_in_two_steps_is_held_once)
 {
     struct world *w = make_world();
@@ -2251,6 +2274,8 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, of_what_one_call_makes_inside_the_library_the_same_kind_is_compared);
     tcase_add_test(tests, what_the_library_holds_ends_inside_it_and_the_callers_own_by_the_caller);
     tcase_add_test(tests, who_made_a_buffer_ends_it_in_a_callback_too);
+    tcase_add_test(tests,
+                   a_path_that_always_forgets_is_told_by_itself_and_not_by_others_of_its_helpers);
     tcase_add_test(tests, what_its_owner_ends_in_two_steps_is_held_once);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
     tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
