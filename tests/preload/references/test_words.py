@@ -268,6 +268,18 @@ CLAIMS = [
         release $_unref''',
      't, u = f.new(10), f.new(10); p = place(t); f.swap(at(p), u, 70); f.unref(u)',
      dict(allocs=2, retains=1, releases=2, live_count=1, live_bytes=70)),
+    ('ss', 'a place that held nothing before', '''
+        count field:16:8
+        alloc $_new
+        replace $_ref_to handle=*arg2 into=arg1
+        release $_unref''', 't = f.new(1); p = place(); f.ref_to(t, at(p)); f.unref(t)',
+     dict(allocs=1, retains=1, releases=1, live_count=1)),
+    ('tt', 'a place whose change does not count, as the call fails', '''
+        count field:16:8
+        alloc $_new
+        replace $_open handle=*arg2 when=zero
+        release $_unref''', 't = f.new(1); p = place(t); f.open(0, at(p)); f.unref(t)',
+     dict(allocs=1, releases=1)),
     ('jj', 'a buffer that passes into another one', '''
         alloc $_new size=arg1
         transfer $_give into=arg2
@@ -282,6 +294,11 @@ CLAIMS = [
      't = f.new(1); f.ref(t); expect(f.steal(t), None); f.ref(t); f.unref(t)\n'
      'expect(f.steal(t) is None, False)\nf.new(1)',
      dict(allocs=2, retains=2, releases=3, live_count=1)),
+    ('uu', 'several references are given back by what may hand out the content', '''
+        alloc $_three count=3
+        steal $_unref_many count=arg2:4
+        release $_unref''', 't = f.three(); f.unref_many(t, JUNK + 2); f.unref(t)',
+     dict(allocs=1, releases=2)),
     ('ll', 'buffers that end with their owner, or when it is cleared', '''
         end destroy
         alloc $_new size=arg1
