@@ -34,11 +34,21 @@ struct bl_check_noted {
     uint64_t start_ns; /* of who noted it */
 };
 
+/* A thread of it ran a test. */
+struct bl_check_span {
+    uint64_t from_ns; /* CLOCK_MONOTONIC */
+    uint64_t to_ns;
+    const char *test;
+};
+
 /* A process that ended, and what it was a test of; its ledger may be gone. */
 struct bl_check_tested {
     uint32_t pid;
-    uint64_t start_ns; /* CLOCK_REALTIME */
+    uint64_t start_us; /* as the ledger's name has it */
     const char *test;  /* NULL: of none */
+    bool was_replaced; /* by another program, under the same number */
+    struct bl_check_span *spans;
+    size_t span_count;
 };
 
 struct bl_check_request {
@@ -101,5 +111,6 @@ void bl_check_find_untracked(struct bl_check_request *request);
 /* The test that started a process, for one that was not told: what its parent, or the parent's
  * parent, was running then. NULL: none, or several at once. Remembers it for its children. */
 const char *bl_check_find_test(struct bl_check_request *request, const struct bl_target *target);
+void bl_check_forget_tests(struct bl_check_request *request);
 
 #endif

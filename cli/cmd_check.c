@@ -347,7 +347,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     bl_session_close(&request.session);
     free(request.replaced);
     free(request.noted);
-    free(request.tested);
+    bl_check_forget_tests(&request);
     free(request.check.untracked);
     free(request.check.programs);
     free(request.check.classes);

@@ -88,6 +88,20 @@ int main(void)
 }
 '''
 
+BACKGROUND = '''
+#include "bufleak.h"
+#include <stdlib.h>
+int main(void)
+{
+    bufleak_test_begin("starts");
+    int code = system("(read line < gate; " CHILD " lose 1 41) &");
+    bufleak_test_end();
+    bufleak_test_begin("other");
+    bufleak_test_end();
+    return code;
+}
+'''
+
 GTEST = '#include "bufleak_gtest.h"\n' + LOSE + '''
 TEST(Suite, Innocent) { free(malloc(40)); }
 TEST(Suite, Guilty) { lose_one(); lose_one(); wipe_stack(); }
@@ -172,6 +186,13 @@ class Adapters(CheckTest):
             self.assertEqual(self.blamed(result, 41), {'by_exec': 1, 'by_bare_fork': 1, 'by_spawn': 1,
                                                        'by_system': 1}, fork)
             self.assertNotIn('bufleak_fixture', str([group['functions'] for group in result['groups']]))
+
+    def test_what_outlives_the_test_that_started_it(self):
+        victim = PROGRAMS / 'check_before'
+        program = self.build('background.c', BACKGROUND, 'gcc', f'-DCHILD="{victim}"')
+        os.mkfifo(self.home / 'gate')
+        result = self.check('--', 'sh', '-c', f'{program} && echo > gate', code=23, cwd=self.home)
+        self.assertEqual(self.blamed(result), {'starts': 1})
 
     def test_googletest(self):
         program = self.build('with_gtest.cc', GTEST, 'g++', '-std=c++17', '-lgtest', '-pthread')
