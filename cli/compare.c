@@ -765,8 +765,8 @@ static uint32_t callers_apart(const struct bl_compare *compare, const struct bl_
 }
 
 /* Would it be as likely by structure if each of two acquires were given back by the other's
- * release? Lines of their own tell the releases apart for who reads the report; that a birth's is
- * the last of them is a habit. */
+ * release? Between one that was retained and the birth, lines of their own tell the releases apart
+ * for who reads the report: who makes a buffer gives it back where he made it. */
 static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_item *items,
                              const struct bl_pair *one, const struct bl_pair *other)
 {
@@ -777,10 +777,8 @@ static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_i
     if (is_learned(compare, a->whole, r->whole) || is_learned(compare, b->whole, s->whole) ||
         r->order < b->order || s->order < a->order)
         return false;
-    if (r->site != s->site)
-        return a->kind == BL_ITEM_ALLOC &&
-               bl_compare_apart(compare, a, s) + bl_compare_apart(compare, b, r) <=
-                   bl_compare_apart(compare, a, r) + bl_compare_apart(compare, b, s);
+    if (r->site != s->site && b->kind == BL_ITEM_ALLOC)
+        return false;
     return callers_apart(compare, a, s) + callers_apart(compare, b, r) <=
            callers_apart(compare, a, r) + callers_apart(compare, b, s);
 }
