@@ -76,6 +76,20 @@ static bool are_made_alike(const struct bl_judge *judge, uint32_t part, uint32_t
     return a && b && a->site == b->site;
 }
 
+/* Does the library lie between a release and the one at `stack` that it seems to be inside of? A
+ * function that ends by jumping into the release leaves no frame: what it did before then seems to
+ * be done inside. */
+static bool is_inside_library(const struct bl_judge *judge, const struct bl_item *release,
+                              uint32_t stack)
+{
+    size_t depth;
+    const struct bl_caller *frames = bl_callers_frames(judge->callers, release->callers, &depth);
+    for (size_t i = 0; i < depth; i++)
+        if (frames[i].frame == stack)
+            return i == 0 || frames[i].inside > 0;
+    return true;
+}
+
 /* Leaked buffers with different histories can all be owners: the most numerous stand for them. One
  * in use counts, but excuses nobody by itself: where it was released by a call that ended in a
  * jump, its release seems to be its caller's, an event loop's for one, and everything to happen
@@ -85,11 +99,15 @@ static uint32_t find_releaser_at(const struct search *search, uint32_t number, u
 {
     const struct bl_decision *decisions = search->judge->decisions;
     bool is_accused = bl_decision_is_accused(&decisions[number]);
+    bool may_be_of_class = is_inside_library(
+        search->judge, &search->judge->histories->items[decisions[number].expected], stack);
     uint64_t most = 0;
     uint32_t owner = BL_JUDGE_NONE;
     for (uint32_t j = 0; j < search->count; j++) {
         if (!may_own(search->judge, number, j) ||
-            (is_same_place && are_made_alike(search->judge, number, j)))
+            (is_same_place && are_made_alike(search->judge, number, j)) ||
+            (!may_be_of_class && bl_decision_class(search->judge, &decisions[number]) ==
+                                     bl_decision_class(search->judge, &decisions[j])))
             continue;
         uint64_t more = count_holdable(search, &decisions[number], &decisions[j], stack);
         *ret_holdable += more;

@@ -1722,6 +1722,32 @@ START_TEST(a_path_that_always_forgets_is_told_by_itself_and_not_by_others_of_its
 }
 END_TEST
 
+START_TEST(a_release_before_one_that_left_no_frame_is_not_inside_it)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t log = at(w, w->loop, 0x110);
+    uint32_t cache = at(w, w->loop, 0x120);
+    uint32_t log_end = at(w, w->loop, 0x130);
+    uint32_t cache_end = at(w, w->loop, 0x140);
+    uint32_t end = w->loop; /* the function jumped into the release */
+    live(w, 200, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(log), RETAIN(cache), RELEASE(cache_end), RELEASE(end)));
+    live(w, 400, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(log), RETAIN(cache), RELEASE(log_end), RELEASE(end)));
+    live(w, 100, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(log), RETAIN(cache), RELEASE(log_end), RELEASE(cache_end)));
+    done(w, 2000, 2 * MILLI,
+         OPS(ALLOC(make), RETAIN(log), RETAIN(cache), RELEASE(log_end), RELEASE(cache_end),
+             LAST(end)));
+    judge(w);
+    for (size_t i = 0; i < accusations(w); i++)
+        ck_assert_uint_eq(w->model->groups[i].finding->part_count, 0);
+    ck_assert_uint_eq(accusations(w), 3);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_its_owner_ends_in_two_steps_is_held_once)
 {
     struct world *w = make_world();
@@ -2276,6 +2302,7 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, who_made_a_buffer_ends_it_in_a_callback_too);
     tcase_add_test(tests,
                    a_path_that_always_forgets_is_told_by_itself_and_not_by_others_of_its_helpers);
+    tcase_add_test(tests, a_release_before_one_that_left_no_frame_is_not_inside_it);
     tcase_add_test(tests, what_its_owner_ends_in_two_steps_is_held_once);
     tcase_add_test(tests, what_a_busy_thread_still_holds_at_exit_is_in_use);
     tcase_add_test(tests, what_workers_had_when_they_were_told_to_stop_is_in_use);
