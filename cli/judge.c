@@ -307,12 +307,14 @@ static int accuse(struct bl_judge *judge, struct bl_decision decision, const str
 {
     if (decision.object_count == 0)
         return 0;
-    /* where nothing on its path ended well, others are alike by helpers that serve them all */
-    if (study->best &&
-        (study->difference.guess_cost == 0 || !bl_paths_is_open(judge, decision.pattern))) {
+    bool is_guess = study->difference.guess_cost > 0 && bl_paths_is_open(judge, decision.pattern);
+    /* others can be alike only by helpers that serve all: then they contradict each other */
+    if (study->best && !(is_guess && bl_paths_is_torn(judge, decision.pattern))) {
+        decision.is_guessed = is_guess;
         int outcome = blame_difference(judge, decision, study);
         if (outcome != 0)
             return outcome < 0 ? -1 : 0;
+        decision.is_guessed = false;
     }
     return blame_open_ends(judge, decision, study->sibling_count > 0);
 }
@@ -493,6 +495,36 @@ static bool has_over_release(const struct bl_judge *judge, const struct bl_patte
     return false;
 }
 
+static int judge_one(struct bl_judge *judge, uint32_t number, struct bl_study *study)
+{
+    const struct bl_pattern *live = &judge->histories->live[number];
+    if (live->doubt == BL_DOUBT_GHOST || has_over_release(judge, live) ||
+        !bl_judge_wants(judge, live->class_number))
+        return 0;
+    return judge_pattern(judge, number, study);
+}
+
+/* Decides again about the patterns of torn paths. */
+static int judge_torn(struct bl_judge *judge, struct bl_study *study)
+{
+    struct bl_decision *former = judge->decisions;
+    size_t count = judge->decision_count;
+    size_t at = 0;
+    int outcome = 0;
+    judge->decisions = NULL;
+    judge->decision_count = judge->decision_room = 0;
+    for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++) {
+        bool is_torn = bl_paths_is_torn(judge, (uint32_t)i);
+        for (; at < count && former[at].pattern == i && outcome == 0; at++)
+            if (!is_torn)
+                outcome = add_decision(judge, former[at]) ? 0 : -1;
+        if (is_torn && outcome == 0)
+            outcome = judge_one(judge, (uint32_t)i, study);
+    }
+    free(former);
+    return outcome;
+}
+
 int bl_judge_decide(struct bl_judge *judge)
 {
     struct bl_study *study = malloc(sizeof(*study));
@@ -501,12 +533,10 @@ int bl_judge_decide(struct bl_judge *judge)
         free(study);
         return bl_judge_out_of_memory(judge);
     }
-    for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++) {
-        const struct bl_pattern *live = &judge->histories->live[i];
-        if (live->doubt != BL_DOUBT_GHOST && !has_over_release(judge, live) &&
-            bl_judge_wants(judge, live->class_number))
-            outcome = judge_pattern(judge, (uint32_t)i, study);
-    }
+    for (size_t i = 0; i < judge->histories->live_count && outcome == 0; i++)
+        outcome = judge_one(judge, (uint32_t)i, study);
+    if (outcome == 0 && bl_paths_find_torn(judge))
+        outcome = judge_torn(judge, study);
     free(study);
     return outcome;
 }

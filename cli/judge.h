@@ -72,10 +72,12 @@ struct bl_decision {
     uint64_t sibling_longest_ns; /* of all born at its site */
     double steadiness;           /* of BL_GROUND_STEADY: that it is no chance; 0: not tested */
     enum bl_likeness likeness;
-    bool is_open;   /* blamed by its own history: no other one tells */
-    bool has_rival; /* another acquire could be blamed as well */
-    uint32_t chain; /* of the group */
-    uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
+    bool is_open;    /* blamed by its own history: no other one tells */
+    bool is_guessed; /* nothing ended well on its path; blamed by others that are not quite like it
+                      */
+    bool has_rival;  /* another acquire could be blamed as well */
+    uint32_t chain;  /* of the group */
+    uint32_t owner;  /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
     bool is_left_behind; /* by the order of births and ends; not set of all that were */
     bool is_latest;    /* nothing younger was made there, where one ends before the next is made */
@@ -202,6 +204,10 @@ int bl_paths_learn(struct bl_judge *judge);
 void bl_paths_destroy(struct bl_paths *paths);
 /* Has no buffer ended well that came on the path of a live pattern? */
 bool bl_paths_is_open(const struct bl_judge *judge, uint32_t pattern);
+/* Finds the paths whose buffers, compared with others that are not quite like them, were put down
+ * to different acquires: they are to be told by themselves. Returns whether there are any. */
+bool bl_paths_find_torn(struct bl_judge *judge);
+bool bl_paths_is_torn(const struct bl_judge *judge, uint32_t pattern);
 /* How the history of a live pattern ends. */
 enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern);
 /* One mistake explains more than two: of the acquires that may lack a release in all buffers of a

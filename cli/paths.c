@@ -11,7 +11,10 @@
  *    given back when the next one pushes it out, or at the end);
  *  - what was retained and given back again and again, without any release that each buffer had
  *    once, is kept: of a pool;
- *  - of the acquires that may lack a release in all buffers of the path, one does (bl_paths_agree).
+ *  - of the acquires that may lack a release in all buffers of the path, one does (bl_paths_agree);
+ *  - others that are not quite like them, which were made at the same place, may show what is
+ *    missing. If that is one thing for some and another for others, they are alike by the helpers
+ *    alone that serve them all, and the path is told by itself (bl_paths_find_torn).
  *
  * Buffers that are still in use disturb that little, as long as they are few.
  */
@@ -28,6 +31,8 @@ struct path {
     size_t first; /* in order */
     size_t count;
     bool is_kept;
+    bool is_torn;
+    uint32_t blamed; /* chain of an acquire that a guess blamed; 0: none did */
 };
 
 struct bl_paths {
@@ -457,6 +462,34 @@ void bl_paths_destroy(struct bl_paths *paths)
 bool bl_paths_is_open(const struct bl_judge *judge, uint32_t pattern)
 {
     return judge->paths->path_of[pattern] != 0;
+}
+
+bool bl_paths_is_torn(const struct bl_judge *judge, uint32_t pattern)
+{
+    uint32_t path = judge->paths->path_of[pattern];
+    return path && judge->paths->all[path - 1].is_torn;
+}
+
+bool bl_paths_find_torn(struct bl_judge *judge)
+{
+    struct bl_paths *paths = judge->paths;
+    bool is_any = false;
+    for (size_t i = 0; i < judge->decision_count; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        uint32_t number = paths->path_of[decision->pattern];
+        if (number && decision->is_guessed && bl_decision_is_accused(decision))
+            paths->all[number - 1].blamed = judge->histories->items[decision->item].whole;
+    }
+    for (size_t i = 0; i < judge->decision_count; i++) {
+        const struct bl_decision *decision = &judge->decisions[i];
+        uint32_t number = paths->path_of[decision->pattern];
+        struct path *path = number ? &paths->all[number - 1] : NULL;
+        if (!path || !path->blamed || path->is_torn || !bl_decision_is_accused(decision))
+            continue;
+        path->is_torn = judge->histories->items[decision->item].whole != path->blamed;
+        is_any |= path->is_torn;
+    }
+    return is_any;
 }
 
 enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern)
