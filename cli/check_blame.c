@@ -114,8 +114,9 @@ static bool ask(struct bl_check_request *request, const struct bl_run_process *p
     }
     bl_reader_destroy(reader);
     close(fd);
-    *asked = (struct asked){
-        .pid = header.ppid, .start_ns = header.start_ns, .realtime_ns = header.start_realtime_ns};
+    *asked = (struct asked){.pid = starter_of(&header),
+                            .start_ns = header.start_ns,
+                            .realtime_ns = header.start_realtime_ns};
     return *ret_test || several;
 }
 

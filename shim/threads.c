@@ -30,6 +30,13 @@ static void read_thread_name(char name[16])
     bl_sys3(SYS_prctl, PR_GET_NAME, (long)name, 0);
 }
 
+/* When a test begins and ends is compared with the starts of processes, and many are shorter than a
+ * tick. */
+static uint64_t moment_of(uint32_t test_name)
+{
+    return test_name ? bl_clock_read(CLOCK_MONOTONIC) : bl_clock_event_ns();
+}
+
 static uint32_t record_thread(uint32_t tid, uint32_t flags, uint32_t test_name)
 {
     bool is_new;
@@ -42,7 +49,7 @@ static uint32_t record_thread(uint32_t tid, uint32_t flags, uint32_t test_name)
         record->flags = flags;
         record->test_name = test_name;
         bl_header->tests_named += test_name != 0;
-        record->start_ns = bl_clock_event_ns();
+        record->start_ns = moment_of(test_name);
         read_thread_name(record->name);
         if (is_new)
             bl_ledger_publish(BL_SECTION_THREADS, n + 1);
@@ -124,7 +131,7 @@ static void end_record(uint32_t number)
         return;
     struct bl_thread *record = bl_ledger_at(BL_SECTION_THREADS, number);
     read_thread_name(record->name);
-    record->end_ns = bl_clock_event_ns();
+    record->end_ns = moment_of(record->test_name);
     /* The store releases as it is on x86. ThreadSanitizer holds the thread ended already and cannot
      * follow one that says so. */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
