@@ -270,6 +270,7 @@ static void suppress(struct bl_check *check)
         if (leak->suppressed_by)
             leak->fate = BL_LEAK_SUPPRESSED;
     }
+    bl_leaks_join(check->leaks);
 }
 
 static void compare(struct bl_check *check)
@@ -309,9 +310,9 @@ static void count_processes(struct bl_check *check)
 
 void bl_check_decide(struct bl_check *check)
 {
+    suppress(check);
     for (size_t i = 0; i < bl_leaks_count(check->leaks); i++)
         bl_leaks_count_runs(check->leaks, bl_leaks_at(check->leaks, i), check->runs);
-    suppress(check);
     compare(check);
     allow(check);
     if (check->updates_baseline)

@@ -11,14 +11,23 @@ struct text {
     char text[];
 };
 
+/* Which entry it is: until they are joined a stack of a leak, then what a suppression has of it. */
+struct part {
+    uint64_t key; /* the address of leak.key, which is interned */
+    uint64_t which;
+};
+
 struct entry {
     struct bl_leak leak;
-    UT_hash_handle hh; /* by leak.key, which is interned */
+    struct part part;
+    UT_hash_handle hh;     /* by part */
+    UT_hash_handle hh_key; /* by leak.key: the first of it */
 };
 
 struct bl_leaks {
     struct text *texts;
-    struct entry *by_key;
+    struct entry *by_part;
+    struct entry *by_key; /* until they are joined */
     struct entry **entries;
     size_t count;
     struct bl_leak_process *processes;
@@ -63,7 +72,8 @@ void bl_leaks_destroy(struct bl_leaks *leaks)
     struct text *next;
     if (!leaks)
         return;
-    HASH_CLEAR(hh, leaks->by_key);
+    HASH_CLEAR(hh, leaks->by_part);
+    HASH_CLEAR(hh_key, leaks->by_key);
     for (size_t i = 0; i < leaks->count; i++) {
         free_leak(&leaks->entries[i]->leak);
         free(leaks->entries[i]);
@@ -142,10 +152,24 @@ static bool is_same_stack(const struct bl_leak_stack *a, const struct bl_leak_st
     return true;
 }
 
+static bool passes(const struct bl_leak_stack *stack, const char *function)
+{
+    for (size_t i = 0; i < stack->count; i++)
+        if (stack->frames[i].function == function)
+            return true;
+    return false;
+}
+
 /* What is worse of two that are the same. */
 static void merge(struct bl_leak *known, const struct bl_leak *leak)
 {
-    known->has_more_stacks |= !is_same_stack(&known->blame, &leak->blame);
+    if (!is_same_stack(&known->blame, &leak->blame)) {
+        known->has_more_stacks = true;
+        for (size_t i = 0; i < known->blame.count; i++)
+            known->blame.frames[i].is_apart |=
+                !passes(&leak->blame, known->blame.frames[i].function);
+    }
+    known->has_more_stacks |= leak->has_more_stacks;
     known->indirect_count += leak->indirect_count;
     known->indirect_bytes += leak->indirect_bytes;
     known->count_per_iteration += leak->count_per_iteration;
@@ -162,20 +186,102 @@ static void merge(struct bl_leak *known, const struct bl_leak *leak)
         known->held_by = leak->held_by;
 }
 
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 29;
+}
+
+static uint64_t mix_stack(uint64_t hash, const struct bl_leak_stack *stack)
+{
+    hash = mix(hash, stack->count);
+    for (size_t i = 0; i < stack->count; i++) {
+        hash = mix(hash, stack->frames[i].offset);
+        hash = mix(hash, (uintptr_t)stack->frames[i].path);
+        hash = mix(hash, (uintptr_t)stack->frames[i].function);
+    }
+    return hash;
+}
+
+/* All that a suppression may ask of it. */
+static uint64_t hash_part(const struct bl_leaks *leaks, const struct bl_leak *leak,
+                          const struct bl_leak_share *share)
+{
+    uint64_t hash = mix_stack(mix_stack(1, &leak->blame), &leak->alloc);
+    hash = mix(hash, (uintptr_t)leak->verdict);
+    hash = mix(hash, (uint64_t)leak->reach);
+    return mix(hash, (uintptr_t)leaks->processes[share->process].comm);
+}
+
+static struct entry *find_part(const struct bl_leaks *leaks, const struct part *part)
+{
+    struct entry *entry;
+    HASH_FIND(hh, leaks->by_part, part, sizeof(*part), entry);
+    return entry;
+}
+
+static void chain(struct bl_leaks *leaks, struct entry *entry)
+{
+    struct entry *first;
+    HASH_FIND(hh_key, leaks->by_key, entry->leak.key, strlen(entry->leak.key), first);
+    if (first) {
+        entry->leak.more = first->leak.more;
+        first->leak.more = &entry->leak;
+    } else {
+        HASH_ADD_KEYPTR(hh_key, leaks->by_key, entry->leak.key, strlen(entry->leak.key), entry);
+    }
+}
+
+const struct bl_leak *bl_leaks_first(const struct bl_leaks *leaks, const char *key)
+{
+    struct entry *first;
+    HASH_FIND(hh_key, leaks->by_key, key, strlen(key), first);
+    return first ? &first->leak : NULL;
+}
+
+void bl_leaks_join(struct bl_leaks *leaks)
+{
+    size_t kept = 0;
+    HASH_CLEAR(hh, leaks->by_part);
+    HASH_CLEAR(hh_key, leaks->by_key);
+    for (size_t i = 0; i < leaks->count; i++) {
+        struct entry *entry = leaks->entries[i];
+        entry->part.which = (uintptr_t)entry->leak.suppressed_by;
+        entry->leak.more = NULL;
+        struct entry *known = find_part(leaks, &entry->part);
+        if (!known) {
+            HASH_ADD(hh, leaks->by_part, part, sizeof(entry->part), entry);
+            leaks->entries[kept++] = entry;
+            continue;
+        }
+        merge(&known->leak, &entry->leak);
+        for (size_t k = 0; k < entry->leak.share_count; k++)
+            bl_leaks_add_share(&known->leak, &entry->leak.shares[k]);
+        free_leak(&entry->leak);
+        free(entry);
+    }
+    leaks->count = kept;
+}
+
 struct bl_leak *bl_leaks_add(struct bl_leaks *leaks, struct bl_leak *leak,
                              const struct bl_leak_share *share)
 {
-    struct entry *entry;
-    HASH_FIND_STR(leaks->by_key, leak->key, entry);
+    struct part part;
+    memset(&part, 0, sizeof(part));
+    part.key = (uintptr_t)leak->key;
+    part.which = hash_part(leaks, leak, share);
+    struct entry *entry = find_part(leaks, &part);
     if (entry) {
         merge(&entry->leak, leak);
         free_leak(leak);
     } else {
         entry = bl_leaks_memory(NULL, sizeof(*entry));
         entry->leak = *leak;
+        entry->part = part;
         leaks->entries = make_room(leaks->entries, leaks->count, sizeof(struct entry *));
         leaks->entries[leaks->count++] = entry;
-        HASH_ADD_KEYPTR(hh, leaks->by_key, entry->leak.key, strlen(entry->leak.key), entry);
+        HASH_ADD(hh, leaks->by_part, part, sizeof(entry->part), entry);
+        chain(leaks, entry);
     }
     bl_leaks_add_share(&entry->leak, share);
     return &entry->leak;
@@ -218,7 +324,11 @@ static int compare(const void *left, const void *right)
     uint64_t b_bytes = b->bytes + b->indirect_bytes;
     if (a_bytes != b_bytes)
         return a_bytes > b_bytes ? -1 : 1;
-    return strcmp(a->key, b->key);
+    int order = strcmp(a->key, b->key);
+    /* rules are in one array, in the order in which they were read */
+    if (order == 0 && a->suppressed_by && b->suppressed_by)
+        order = a->suppressed_by < b->suppressed_by ? -1 : a->suppressed_by > b->suppressed_by;
+    return order;
 }
 
 void bl_leaks_sort(struct bl_leaks *leaks)

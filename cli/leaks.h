@@ -2,8 +2,9 @@
  * What a check found: the leaks of all processes of a run, each once.
  *
  * The same leak in two processes, or at two lines of one function, is one entry with two shares;
- * what "the same" means is identity.h's to say. Everything is copied out of the ledgers, which are
- * gone by the time that it is decided and written.
+ * what "the same" means is identity.h's to say. Until they are joined its stacks are entries of
+ * their own, as a suppression may be for some of them. Everything is copied out of the ledgers,
+ * which are gone by the time that it is decided and written.
  *
  * Owns what it allocates; strings are interned and live as long as the set. Not for threads.
  */
@@ -26,6 +27,7 @@ struct bl_leak_frame {
     bool is_inlined; /* into the next */
     bool is_runtime; /* code that allocates for others: libc, libstdc++, allocators */
     bool is_system;  /* of a library that the system brings */
+    bool is_apart;   /* not all stacks of the leak pass its function */
 };
 
 struct bl_leak_stack {
@@ -111,6 +113,8 @@ struct bl_leak {
     uint64_t known_count; /* in the baseline */
     uint64_t known_bytes;
     bool is_alike; /* known by a similar path only */
+
+    const struct bl_leak *more; /* until they are joined: another stack of the same leak */
 };
 
 enum bl_process_end { BL_PROCESS_END_EXIT, BL_PROCESS_END_SIGNAL, BL_PROCESS_END_RUNS_ON };
@@ -147,9 +151,16 @@ void bl_leaks_destroy(struct bl_leaks *leaks);
 const char *bl_leaks_text(struct bl_leaks *leaks, const char *text);
 
 /* Takes over what `leak` points to with malloc (frames, functions). Adds to the one with its key,
- * as bl_identity_make set it. The share says whose it is. Returns the entry. */
+ * as bl_identity_make set it, its stacks, verdict and reach, in a process of the same name. The
+ * share says whose it is. Returns the entry. */
 struct bl_leak *bl_leaks_add(struct bl_leaks *leaks, struct bl_leak *leak,
                              const struct bl_leak_share *share);
+/* Before they are joined: the first of those with this key, from which `more` leads to the others;
+ * NULL: none. */
+const struct bl_leak *bl_leaks_first(const struct bl_leaks *leaks, const char *key);
+/* Once nothing is added any more: makes one of those with the same key that the same suppression,
+ * or none, is for. Indices change. */
+void bl_leaks_join(struct bl_leaks *leaks);
 /* What each run of the command left of it, from its shares. */
 void bl_leaks_count_runs(const struct bl_leaks *leaks, struct bl_leak *leak, uint64_t runs);
 /* More for a leak that is there. */

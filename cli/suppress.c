@@ -31,6 +31,8 @@ struct bl_suppress_rule {
     struct frame_rule *frames;
     size_t frame_count;
     unsigned kinds;
+    const char *limited_key; /* of the leak that was last measured by the limits; NULL: none */
+    bool was_within;
 };
 
 struct bl_suppressions {
@@ -553,19 +555,47 @@ static bool is_of(const char *comm, const struct bl_leaks *leaks, const struct b
     return true;
 }
 
-static bool applies(const struct bl_suppress_rule *rule, const struct bl_leaks *leaks,
+static bool matches(const struct bl_suppress_rule *rule, const struct bl_leaks *leaks,
                     const struct bl_leak *leak)
 {
     if ((rule->class_name && !bl_suppress_glob(rule->class_name, leak->class_name)) ||
         (rule->verdict && !bl_suppress_glob(rule->verdict, leak->verdict)) ||
         (rule->reach && !bl_suppress_glob(rule->reach, bl_leak_reach_name(leak->reach))) ||
         (rule->process && !matches_processes(rule->process, leaks, leak)) ||
-        (rule->of_process && !is_of(rule->of_process, leaks, leak)) ||
-        leak->run_count > rule->max_count || leak->run_bytes > rule->max_bytes)
+        (rule->of_process && !is_of(rule->of_process, leaks, leak)))
         return false;
     if (!rule->pattern)
         return matches_valgrind(rule, leak);
     return stack_has(rule, &leak->blame) || stack_has(rule, &leak->alloc);
+}
+
+/* What all stacks that match left together, in the run that left most. */
+static bool measure(const struct bl_suppress_rule *rule, const struct bl_leaks *leaks,
+                    const char *key)
+{
+    struct bl_leak all = {.key = key};
+    uint64_t runs = 0;
+    for (const struct bl_leak *one = bl_leaks_first(leaks, key); one; one = one->more) {
+        for (size_t i = 0; matches(rule, leaks, one) && i < one->share_count; i++) {
+            uint64_t run = bl_leaks_process(leaks, one->shares[i].process)->run;
+            runs = run > runs ? run : runs;
+            bl_leaks_add_share(&all, &one->shares[i]);
+        }
+    }
+    bl_leaks_count_runs(leaks, &all, runs);
+    free(all.shares);
+    return all.run_count <= rule->max_count && all.run_bytes <= rule->max_bytes;
+}
+
+static bool is_within(struct bl_suppress_rule *rule, const struct bl_leaks *leaks,
+                      const struct bl_leak *leak)
+{
+    if (rule->max_count == UINT64_MAX && rule->max_bytes == UINT64_MAX)
+        return true;
+    if (rule->limited_key != leak->key)
+        rule->was_within = measure(rule, leaks, leak->key);
+    rule->limited_key = leak->key;
+    return rule->was_within;
 }
 
 const struct bl_suppression *bl_suppressions_find(struct bl_suppressions *suppressions,
@@ -574,11 +604,9 @@ const struct bl_suppression *bl_suppressions_find(struct bl_suppressions *suppre
 {
     for (size_t i = 0; i < suppressions->count; i++) {
         struct bl_suppression *one = &suppressions->list[i];
-        if (!applies(one->rule, leaks, leak))
+        if (!matches(one->rule, leaks, leak) || !is_within(one->rule, leaks, leak))
             continue;
         one->used++;
-        one->used_count += leak->count;
-        one->used_bytes += leak->bytes;
         return one;
     }
     return NULL;
@@ -614,14 +642,14 @@ static bool is_shared(const struct bl_leaks *leaks, const struct bl_leak *leak,
     return false;
 }
 
-/* The innermost own function that no other leak passes: what many call to allocate would hide
- * theirs as well. Where there is none, the innermost. */
+/* The innermost own function that all stacks of the leak and no other leak pass: what many call to
+ * allocate would hide theirs as well. Where there is none, the innermost. */
 static const struct bl_leak_frame *choose_place(const struct bl_leaks *leaks,
                                                 const struct bl_leak *leak)
 {
     for (size_t i = 0; i < leak->blame.count; i++) {
         const struct bl_leak_frame *frame = &leak->blame.frames[i];
-        if (frame->function && !frame->is_runtime && !frame->is_system &&
+        if (frame->function && !frame->is_runtime && !frame->is_system && !frame->is_apart &&
             !is_shared(leaks, leak, frame->function))
             return frame;
     }

@@ -8,12 +8,14 @@
  *                               the ends; a line that begins with # is a comment
  *   leak[QUALIFIERS]:PATTERN    and only where all hold, separated by commas: class=, verdict=,
  *                               reach=, process= (patterns), max-count=N, max-bytes=SIZE (a leak
- *                               that is more is not suppressed), within= (a pattern for modules:
- *                               of all frames from the allocation to the one with PATTERN)
+ *                               of which more matches is not suppressed), within= (a pattern for
+ *                               modules: of all frames from the allocation to the one with PATTERN)
  *   { … }                       valgrind's, for leaks (Memcheck:Leak): fun:, obj:, src:, ..., with
  *                               * and ?, from the allocation outward; match-leak-kinds: definite
  * and indirect are lost blocks, possible those lost or unknown, reachable held ones. Those for
  * other tools and errors are passed over.
+ *
+ * Each stack of a leak is asked about for itself: what has another stack stays a leak.
  *
  * Owns what it allocates.
  */
@@ -33,9 +35,7 @@ struct bl_suppression {
     char *file; /* "built in" */
     size_t line;
     bool is_builtin;
-    uint64_t used; /* leaks that it suppressed */
-    uint64_t used_count;
-    uint64_t used_bytes;
+    uint64_t used; /* stacks of leaks that it suppressed */
     struct bl_suppress_rule *rule;
 };
 
@@ -57,7 +57,8 @@ int bl_suppressions_parse_of(struct bl_suppressions *suppressions, const char *n
 /* What libc, the loader and well-known libraries leave on purpose, with reasons. */
 int bl_suppressions_add_builtin(struct bl_suppressions *suppressions, struct bl_error *error);
 
-/* The first that applies, NULL for none; counts as used. */
+/* The first that applies to one stack of a leak, before they are joined; NULL for none. Counts as
+ * used. */
 const struct bl_suppression *bl_suppressions_find(struct bl_suppressions *suppressions,
                                                   const struct bl_leaks *leaks,
                                                   const struct bl_leak *leak);

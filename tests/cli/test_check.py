@@ -732,6 +732,59 @@ class Rules(CheckTest):
         other = '{\n   other\n   Memcheck:Addr4\n   fun:lose_other\n}\n'
         self.assertEqual(self.suppressed(other)[0], set())
 
+    def test_each_stack_of_a_leak_is_asked_about_for_itself(self):
+        # the five functions that a leak is known by are the same from both
+        program = self.home / 'stacks'
+        steps = ''.join(f'void f{i}(void) {{ f{i - 1}(); }}\n' for i in range(2, 7))
+        source = ('#include <stdlib.h>\nvoid *volatile last;\n'
+                  'void f1(void) { last = malloc(40); last = NULL; }\n' + steps +
+                  'void rare(void) { f6(); }\nvoid common(void) { f6(); }\n'
+                  'int main(void) { rare(); for (int i = 0; i < 9; i++) common(); return 0; }\n')
+        subprocess.run(['gcc', '-O0', '-g', '-x', 'c', '-', '-o', program], check=True, text=True,
+                       input=source)
+        rules = self.home / 'stacks.supp'
+        baseline = self.home / 'stacks.json'
+
+        def counts(text, *options, code=23):
+            rules.write_text(text)
+            groups = self.check('--suppressions', rules, *options, '--', program,
+                                code=code)['groups']
+            self.assertEqual(len({group['id'] for group in groups}), 1)
+            return {group['fate']: group['count'] for group in groups}
+
+        apart = {'fails': 9, 'suppressed': 1}
+        self.assertEqual(counts('leak:^rare$\n', '--show-suppressed'), apart)
+        self.assertRegex(self.done.stderr,
+                         r'9 buffers, 360 B\n(.*\n)*.* common .*\n(.*\n)*.*1 buffer, 40 B · suppressed\n'
+                         r'(.*\n)*.* rare .*\n(.*\n)* *suppressed by .*:1: leak:\^rare\$\n')
+        self.assertNotIn('several stacks', self.done.stderr)
+        valgrind = '{\n  few\n  Memcheck:Leak\n  fun:malloc\n  ...\n  fun:rare\n}\n'
+        self.assertEqual(counts(valgrind), apart)
+        self.assertEqual(counts('leak:^common$\n'), {'fails': 1, 'suppressed': 9})
+        self.assertEqual(counts('leak:^f6$\n', code=0), {'suppressed': 10})
+        # two rules that have it all: each with its own
+        rules.write_text('leak:^rare$\nleak:^common$\n')
+        result = self.check('--suppressions', rules, '--', program)
+        self.assertEqual([(g['suppressed_by']['text'], g['count']) for g in result['groups']],
+                         [('leak:^common$', 9), ('leak:^rare$', 1)])
+        # limits are of all that matches, whichever stack it came by
+        for rule, expected in (('leak[max-count=1]:^rare$', apart),
+                               ('leak[max-count=8]:^common$', {'fails': 10}),
+                               ('leak[max-bytes=360]:^common$', {'fails': 1, 'suppressed': 9}),
+                               ('leak[max-count=9]:^f6$', {'fails': 10}),
+                               ('leak[max-count=10]:^f6$', {'suppressed': 10})):
+            self.assertEqual(counts(rule + '\n', code=23 if 'fails' in expected else 0), expected,
+                             rule)
+        # what is suppressed of a leak is not in the baseline, the rest is
+        known = {'known': 9, 'suppressed': 1}
+        counts('leak:^rare$\n', '--baseline', baseline, '--update-baseline', code=0)
+        self.assertEqual([leak['count'] for leak in json.loads(baseline.read_text())['leaks']], [9])
+        self.assertEqual(counts('leak:^rare$\n', '--baseline', baseline, code=0), known)
+        self.assertEqual(counts('', '--baseline', baseline), {'fails': 10})
+        # a rule that is made for a leak is for all of it
+        self.check(f'--gen-suppressions={rules}', '--', program, code=23)
+        self.check('--suppressions', rules, '--', program)
+
     def test_any_number_of_frames_any_number_of_times(self):
         head = '{\n   name\n   Memcheck:Leak\n'
         for body, expected in (
