@@ -84,7 +84,9 @@ struct bl_history_object {
     uint32_t owner;  /* number of an object, 0: none */
     uint32_t thread; /* of its latest event */
     uint32_t pattern;
-    bool is_in_ring; /* of a thread that stopped: see left.c */
+    bool is_in_ring;     /* of a thread that stopped: see left.c */
+    bool is_gone;        /* nobody has it any more, nor can release it: see gone.c */
+    bool is_barely_held; /* only by pointers into its middle, where none of its users has one */
 };
 
 struct bl_histories {

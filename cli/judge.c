@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESS_MAX 24u                    /* an explanation that costs more explains nothing */
-#define STALE_NS  (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define FLOW_MANY 16u                    /* references that one buffer was given at one place */
-#define USUAL     16u                    /* siblings that make a way the usual one */
+#define GUESS_MAX      24u                    /* an explanation that costs more explains nothing */
+#define STALE_NS       (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
+#define FLOW_MANY      16u /* references that one buffer was given at one place */
+#define USUAL          16u /* siblings that make a way the usual one */
+#define GONE_EACH      19u /* are gone for each that need not be in use either */
+#define GONE_EACH_BARE 3u  /* the same for one that is barely held */
 
 static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -110,12 +112,13 @@ static bool is_lagging(const struct bl_judge *judge, const struct bl_study *stud
            bl_order_lag(&study->order, object->birth_ns, object->birth) >= lag;
 }
 
-static bool is_collected(const struct bl_judge *judge, const struct bl_study *study,
-                         const struct bl_history_object *object, uint64_t limit)
+static bool is_gone(const struct bl_judge *judge, const struct bl_study *study,
+                    const struct bl_history_object *object, uint64_t limit)
 {
+    (void)judge;
     (void)study;
     (void)limit;
-    return bl_judge_is_collected(judge, object);
+    return object->is_gone;
 }
 
 static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern *live)
@@ -334,9 +337,30 @@ static uint32_t find_outstanding(struct bl_judge *judge, uint32_t pattern,
     return BL_JUDGE_NONE;
 }
 
+/* Is hardly any of those that are not left behind, from `left` on, held by more than a pointer that
+ * nobody uses any more, as such ones lie about, while many others are gone? A garbage collector
+ * knows its pointers. */
+static bool are_nearly_all_gone(const struct bl_judge *judge, size_t first, size_t count,
+                                size_t left)
+{
+    size_t gone = 0;
+    size_t held = 0;
+    size_t all;
+    const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &all);
+    for (size_t i = 0; i < count; i++) {
+        const struct bl_history_object *object = &judge->histories->objects[first + i];
+        if (tracked[object->index].object.flags & BL_OBJECT_REACHED)
+            return false;
+        gone += object->is_gone;
+        held += i >= left && !object->is_barely_held;
+    }
+    return judge->is_final && held * GONE_EACH <= gone && (count - left) * GONE_EACH_BARE <= gone;
+}
+
 /* Of those that are left behind, as far as their order tells, what is done with now and then, or
- * what a thread has in its hands at the end, is not; what was collected is in any case, and says
- * nothing of the others. Returns how many of the objects are; -1 without memory. */
+ * what a thread has in its hands at the end, is not; what is gone is in any case, and says nothing
+ * of the others, unless hardly any is not. Returns how many of the objects are; -1 without
+ * memory. */
 static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
                          const struct bl_study *study, bool *ret_is_behind)
 {
@@ -356,8 +380,8 @@ static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
     if (are_all)
         left += put_first(judge, first + left, count - left, study, most_ns,
                           judge->is_final ? is_not_busy : is_idle);
-    left += put_first(judge, first + left, count - left, study, 0, is_collected);
-    return (int64_t)left;
+    left += put_first(judge, first + left, count - left, study, 0, is_gone);
+    return (int64_t)(are_nearly_all_gone(judge, first, count, left) ? count : left);
 }
 
 /* What is in use is left in peace; returns how many of the decision's objects are not. */
@@ -381,8 +405,7 @@ static bool is_latest(const struct bl_judge *judge, const struct bl_decision *de
 {
     const struct bl_history_object *object = &judge->histories->objects[decision->first_object];
     return decision->object_count == 1 && !bl_order_is_overlapping(&study->order) &&
-           bl_order_lag(&study->order, object->birth_ns, object->birth) == 0 &&
-           !bl_judge_is_collected(judge, object);
+           bl_order_lag(&study->order, object->birth_ns, object->birth) == 0 && !object->is_gone;
 }
 
 /* The objects began as siblings did that ended well. */
@@ -398,7 +421,7 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
     decision.is_latest = is_latest(judge, &decision, study);
     /* on the way that siblings took, only time tells: it may still be released */
     if (!judge->is_final && study->is_beginning && study->part_cost == 0) {
-        decision.object_count = put_first(judge, first, (size_t)old, study, 0, is_collected);
+        decision.object_count = put_first(judge, first, (size_t)old, study, 0, is_gone);
         if (accuse(judge, decision, study) < 0)
             return -1;
         first += decision.object_count;
@@ -477,8 +500,8 @@ static int judge_pattern(struct bl_judge *judge, uint32_t number, struct bl_stud
     if (study->best && study->part_count > 0 && study->part_cost <= study->difference.cost)
         return judge_beginning(judge, decision, study);
     if (!judge->is_final && oldest_age(judge, live) <= judge->guard_ns) {
-        /* what was collected can be released no more and need not grow older */
-        size_t gone = put_first(judge, first, count, study, 0, is_collected);
+        /* what is gone can be released no more and need not grow older */
+        size_t gone = put_first(judge, first, count, study, 0, is_gone);
         decision.object_count = gone;
         if (leave_in_peace(judge, number, first + gone, count - gone, BL_GROUND_YOUNG) < 0)
             return -1;

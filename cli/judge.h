@@ -2,7 +2,7 @@
  * What the parts of the verdict share: the case file.
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
- * left.c tells it which of them are in use;
+ * left.c tells it which of them are in use, gone.c which nobody has any more;
  * paths.c tells it what the buffers of one path show together, agree.c compares the guesses.
  * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
  * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
@@ -152,15 +152,6 @@ static inline uint64_t bl_decision_kept(const struct bl_judge *judge,
     return decision->units < taken ? decision->units : taken;
 }
 
-/* Did the garbage collector take it, unreleased? Then nobody has it any more, nor can release it,
- * however young it is. */
-static inline bool bl_judge_is_collected(const struct bl_judge *judge,
-                                         const struct bl_history_object *object)
-{
-    size_t count;
-    return bl_reader_objects(judge->reader, &count)[object->index].object.flags & BL_OBJECT_LOST;
-}
-
 static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct bl_item *item)
 {
     size_t depth;
@@ -178,6 +169,9 @@ static inline int bl_judge_out_of_memory(struct bl_judge *judge)
     bl_error_set(judge->error, "not enough memory for the verdict");
     return -1;
 }
+
+/* Marks the objects that nobody has any more. */
+int bl_gone_mark(struct bl_judge *judge);
 
 void bl_study_siblings(struct bl_judge *judge, const struct bl_pattern *live,
                        struct bl_study *study);

@@ -83,6 +83,7 @@ static int prepare(struct bl_judge *judge)
     if (bl_callers_create(&judge->callers, judge->reader, judge->options, judge->error) < 0 ||
         bl_histories_create(&judge->histories, judge->reader, judge->callers, judge->model->now_ns,
                             judge->options->min_age_ns, judge->error) < 0 ||
+        bl_gone_mark(judge) < 0 ||
         bl_compare_create(&judge->compare, judge->histories, judge->callers, judge->error) < 0 ||
         bl_lasting_create(&judge->lasting, judge->reader, judge->error) < 0)
         return -1;

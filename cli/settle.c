@@ -264,17 +264,16 @@ static bool are_few_and_young(const struct bl_judge *judge, size_t first, size_t
     return true;
 }
 
-/* Did the garbage collector take each of them? Then no thread has any in its hands. */
-static bool are_collected(const struct bl_judge *judge, size_t first, size_t end)
+/* Of a group, those that nobody has any more. */
+static uint64_t count_gone(const struct bl_judge *judge, size_t first, size_t end)
 {
+    uint64_t count = 0;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         for (size_t k = 0; k < decision->object_count; k++)
-            if (!bl_judge_is_collected(judge,
-                                       &judge->histories->objects[decision->first_object + k]))
-                return false;
+            count += judge->histories->objects[decision->first_object + k].is_gone;
     }
-    return true;
+    return count;
 }
 
 /* Is a decision about objects in use, from the same place and before the same release, among which
@@ -354,7 +353,8 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return span.count < FEW ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
     if (are_singletons(judge, first, end) || are_set_up_inside(judge, first, end))
         return BL_GROUND_ONCE;
-    bool may_be_held = !are_collected(judge, first, end);
+    uint64_t gone = count_gone(judge, first, end);
+    bool may_be_held = gone == 0; /* one that is gone is a leak, and the others are as it is */
     if (may_be_held && are_few_and_young(judge, first, end))
         return BL_GROUND_YOUNG;
     if (may_be_held &&
@@ -364,9 +364,9 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return BL_GROUND_HANDS;
     if (verdict == BL_VERDICT_NEVER_RELEASED && are_made_before_use(judge, first, end))
         return BL_GROUND_STEADY;
-    /* nor does a cache or a pool have what was collected, whenever that was made */
+    /* nor does a cache or a pool have what is gone, whenever that was made */
     if ((verdict == BL_VERDICT_NEVER_RELEASED || are_unmatched(judge, first, end)) &&
-        (may_be_held || span.count < FEW))
+        (gone < span.count || span.count < FEW))
         ground = course_of(judge, first, end, growth);
     if (ground == BL_GROUND_STEADY)
         *ret_steadiness = growth->confidence;

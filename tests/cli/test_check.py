@@ -569,6 +569,38 @@ class Leaks(CheckTest):
         self.assertEqual((group['fate'], group['reach'], group['count']), ('fails', 'held', 40))
         self.assertIn('cache', group['held_by'])
 
+    def test_what_threads_lost_is_one_leak_however_late(self):
+        program = self.home / 'pool'
+        flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'glib-2.0'], check=True,
+                               capture_output=True, text=True).stdout.split()
+        subprocess.run(['gcc', '-O1', '-g', '-x', 'c', '-', '-o', program, *flags], check=True, text=True,
+                       input="""
+            #include <glib.h>
+            __attribute__((noinline)) static void look(GBytes *bytes, int number) {
+                GBytes *mine = g_bytes_ref(bytes);
+                if (number % 300 != 299)
+                    g_bytes_unref(mine);
+            }
+            static void work(gpointer data, gpointer unused) {
+                GBytes *bytes = data;
+                (void)unused;
+                look(bytes, *(const int *)g_bytes_get_data(bytes, NULL));
+                g_bytes_unref(bytes);
+            }
+            int main(void) {
+                GThreadPool *pool = g_thread_pool_new(work, NULL, 4, TRUE, NULL);
+                for (int i = 0; i < 6000; i++)
+                    g_thread_pool_push(pool, g_bytes_new(&i, sizeof(i)), NULL);
+                g_thread_pool_free(pool, FALSE, TRUE);
+                return 0;
+            }""")
+        known = self.home / 'known.json'
+        group, = self.check('--baseline', known, '--update-baseline', '--', program)['groups']
+        self.assertEqual((group['verdict'], group['reach'], group['count']), ('missing-release', 'lost', 20))
+        self.assertEqual(group['functions'][0], 'look')
+        for _ in range(3):
+            self.check('--baseline', known, '--', program)
+
     def test_names_that_are_left_out_are_always_said(self):
         command = ['--', 'sh', '-c', f'{PROGRAMS}/check_before; {PROGRAMS}/check_shifted; true']
         result = self.check('--processes', 'check_b*', *command)

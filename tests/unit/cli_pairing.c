@@ -4,6 +4,7 @@
 
 #include "ledger_synth.h"
 #include "pairing.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct world {
     uint32_t worker;
     struct bl_reader *reader;
     struct bl_model *model;
+    struct bl_reaches *reaches;
     struct bl_pairing *pairing;
     struct bl_series_set *series;
     struct bl_growth_set *growth;
@@ -57,6 +59,7 @@ static void finish(struct world *w)
     bl_pairing_destroy(w->pairing);
     bl_growth_destroy(w->growth);
     bl_series_destroy(w->series);
+    bl_reaches_destroy(w->reaches);
     bl_reader_destroy(w->reader);
     synth_destroy(w->synth);
     free(w);
@@ -151,6 +154,8 @@ static void judge(struct world *w)
                   error.text);
     close(fd);
     free(bytes);
+    ck_assert_int_eq(bl_reaches_create(&w->reaches, w->reader, &error), 0);
+    w->options.reaches = w->reaches;
     bool is_running = w->synth->header.state == BL_STATE_RUNNING;
     ck_assert_int_eq(bl_model_create(&w->model, w->reader, is_running, &w->options, &error), 0);
     ck_assert_int_eq(bl_series_create(&w->series, w->reader, &error), 0);
@@ -1006,6 +1011,129 @@ START_TEST(what_was_collected_needs_no_age)
     ck_assert_int_eq(rest->finding->ground, BL_GROUND_YOUNG);
     ck_assert_uint_eq(rest->count, 3);
     ck_assert_uint_eq(rest->reach.collected, 0);
+    finish(w);
+}
+END_TEST
+
+/* Gives each of the class's unreleased buffers, `count` of them, a heap block of its own. The block
+ * of buffer number i is i. */
+static void place_in_heap(struct world *w, uint32_t count)
+{
+    for (uint32_t i = 1; i <= count; i++) {
+        const struct bl_object *object = synth_record(w->synth, BL_SECTION_OBJECTS, i);
+        uint64_t address = object->address;
+        uint32_t block = synth_live(w->synth, 0, 60, w->loop, w->main_thread, START);
+        ck_assert_uint_eq(block, i);
+        ((struct bl_live *)synth_record(w->synth, BL_SECTION_LIVE, block))->address = address;
+    }
+}
+
+static void hold(struct world *w, uint32_t first, uint32_t last)
+{
+    struct bl_reach_root root = {.module = w->gw, .kind = BL_ROOT_GLOBAL};
+    for (uint32_t i = first; i <= last; i++)
+        synth_reach_root(w->synth, i, &root);
+}
+
+static void lose(struct world *w, uint32_t first, uint32_t last)
+{
+    for (uint32_t i = first; i <= last; i++)
+        synth_reach(w->synth, i, BL_REACH_LEADER, 0, 0);
+}
+
+START_TEST(what_nothing_leads_to_is_in_no_ring)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    place_in_heap(w, 8);
+    lose(w, 1, 2);
+    hold(w, 3, 8);
+    synth_reach_run(w->synth, BL_REACH_DONE, NULL);
+    judge(w);
+    const struct bl_group *lost = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(lost->count, 2);
+    ck_assert_uint_eq(lost->reach.lost, 2);
+    const struct bl_group *rest = find(w, BL_VERDICT_UNRELEASED, 0x100);
+    ck_assert_int_eq(rest->finding->ground, BL_GROUND_IN_USE);
+    ck_assert_uint_eq(rest->count, 6);
+    ck_assert_uint_eq(rest->reach.held, 6);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_run_that_failed_did_not_find_may_be_in_a_ring)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    place_in_heap(w, 8);
+    lose(w, 1, 8);
+    synth_reach_run(w->synth, BL_REACH_FAILED, "the marking child died");
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 8);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_is_lost_is_in_nobodys_hands_however_young)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x150);
+    uint32_t drop = at(w, w->loop, 0x160);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 3, END - 400 * MILLI, END - 300 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(end)));
+    done(w, 5000, 500 * MILLI, OPS(ALLOC(make), RETAIN(keep), RELEASE(drop), LAST(end)));
+    place_in_heap(w, 3);
+    lose(w, 1, 3);
+    synth_reach_run(w->synth, BL_REACH_DONE, NULL);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->count, 3);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_is_lost_by_a_link_to_its_like_is_lost_itself)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    place_in_heap(w, 8);
+    lose(w, 1, 1);
+    synth_reach(w->synth, 2, BL_REACH_INDIRECT, 1, 8);
+    hold(w, 3, 8);
+    synth_reach_run(w->synth, BL_REACH_DONE, NULL);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 2);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_is_lost_with_another_is_left_to_it)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    place_in_heap(w, 8);
+    uint32_t other = synth_live(w->synth, 0, 60, w->loop, w->main_thread, START);
+    lose(w, other, other);
+    for (uint32_t i = 1; i <= 8; i++)
+        synth_reach(w->synth, i, BL_REACH_INDIRECT, other, 8 * i);
+    synth_reach_run(w->synth, BL_REACH_DONE, NULL);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 8);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_stray_pointer_takes_none_from_many_that_are_lost)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    place_in_heap(w, 8);
+    lose(w, 1, 7);
+    hold(w, 8, 8);
+    ((struct bl_reach *)synth_record(w->synth, BL_SECTION_REACH, 8))->grade = BL_REACH_INTERIOR;
+    synth_reach_run(w->synth, BL_REACH_DONE, NULL);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 8);
     finish(w);
 }
 END_TEST
@@ -2257,6 +2385,12 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, what_was_collected_is_not_in_use_however_young);
     tcase_add_test(tests, what_was_collected_is_not_stale);
     tcase_add_test(tests, what_was_collected_needs_no_age);
+    tcase_add_test(tests, what_nothing_leads_to_is_in_no_ring);
+    tcase_add_test(tests, what_a_run_that_failed_did_not_find_may_be_in_a_ring);
+    tcase_add_test(tests, what_is_lost_is_in_nobodys_hands_however_young);
+    tcase_add_test(tests, what_is_lost_by_a_link_to_its_like_is_lost_itself);
+    tcase_add_test(tests, what_is_lost_with_another_is_left_to_it);
+    tcase_add_test(tests, a_stray_pointer_takes_none_from_many_that_are_lost);
     tcase_add_test(tests, what_a_ring_forgot_is_told_from_the_last_in_it);
     tcase_add_test(tests, a_cache_that_filled_and_stopped_is_not_a_leak);
     tcase_add_test(tests, a_pool_made_at_start_up_is_not_a_leak);
