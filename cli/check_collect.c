@@ -8,6 +8,7 @@
 #include "hooks.h"
 #include "identity.h"
 #include "inspect.h"
+#include "profile_file.h"
 #include "reach.h"
 #include "render_parts.h"
 #include "script.h"
@@ -609,6 +610,38 @@ static void note_classes(const struct collect *collect)
     }
 }
 
+/* Of the built-in profiles a version of a library may lack some, and nobody misspelt them. */
+static void note_unseen(const struct collect *collect)
+{
+    struct bl_check *check = collect->check;
+    struct bl_hook_row hook;
+    char profile[4096];
+    uint32_t count = bl_hooks_count(collect->reader);
+    for (uint32_t n = 0; n < count; n++) {
+        if (!bl_hooks_read(collect->reader, n, &hook) || !hook.is_none)
+            continue;
+        const struct bl_class *class = bl_reader_class(collect->reader, hook.class_number);
+        if (!class || class->profile_name == 0 ||
+            !bl_reader_name_text(collect->reader, class->profile_name, profile, sizeof(profile)) ||
+            !bl_profile_file_is_one(profile))
+            continue;
+        const struct bl_unseen unseen = {
+            .profile = bl_leaks_text(check->leaks, profile),
+            .class_name = bl_leaks_text(
+                check->leaks, bl_model_class_name(collect->inspection->model, hook.class_number)),
+            .function = bl_leaks_text(check->leaks, hook.function),
+            .why = bl_leaks_text(check->leaks, *hook.why ? hook.why : "it could not be hooked")};
+        bool is_known = false;
+        for (size_t i = 0; i < check->unseen_count && !is_known; i++)
+            is_known = memcmp(&check->unseen[i], &unseen, sizeof(unseen)) == 0;
+        if (is_known)
+            continue;
+        check->unseen =
+            bl_leaks_memory(check->unseen, (check->unseen_count + 1) * sizeof(*check->unseen));
+        check->unseen[check->unseen_count++] = unseen;
+    }
+}
+
 static int judge(struct collect *collect, const struct bl_target *target,
                  const struct bl_collect_options *options, struct bl_error *error)
 {
@@ -627,6 +660,7 @@ static int judge(struct collect *collect, const struct bl_target *target,
     collect->first_own_thread = bl_model_first_own_thread(inspection.reader);
     collect->reaches = inspection.reaches;
     note_classes(collect);
+    note_unseen(collect);
     place_objects(collect);
     add_findings(collect);
     add_heap(collect);

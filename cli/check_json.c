@@ -193,6 +193,17 @@ static json_t *make_untracked(const struct bl_check *check)
     return array;
 }
 
+static json_t *make_unseen(const struct bl_check *check)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < check->unseen_count; i++)
+        json_array_append_new(array,
+                              json_pack("{s:s, s:s, s:s, s:s}", "profile", check->unseen[i].profile,
+                                        "class", check->unseen[i].class_name, "function",
+                                        check->unseen[i].function, "why", check->unseen[i].why));
+    return array;
+}
+
 static json_t *make_sums(const struct bl_check *check)
 {
     json_t *object = json_object();
@@ -224,12 +235,12 @@ int bl_check_write_json(FILE *out, const struct bl_check *check, struct bl_error
         json_array_append_new(groups, make_group(check, bl_leaks_at(check->leaks, i)));
     bl_check_summary(check, summary, sizeof(summary));
     json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1,
-        "tool", "bufleak " BL_VERSION, "outcome", outcomes[check->outcome], "summary", summary,
-        "command", command, "command_code", check->command_code, "duration_ns",
+        "{s:i, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "schema", 1, "tool", "bufleak " BL_VERSION, "outcome", outcomes[check->outcome], "summary",
+        summary, "command", command, "command_code", check->command_code, "duration_ns",
         bl_check_json_number(check->duration_ns), "runs", bl_check_json_number(check->runs),
         "iterations", bl_check_json_number(check->iterations), "sums", make_sums(check),
         "processes", processes, "untracked", make_untracked(check), "groups", groups, "fixed",
-        make_fixed(check), "unused_suppressions", make_unused(check));
+        make_fixed(check), "unused_suppressions", make_unused(check), "unseen", make_unseen(check));
     return bl_check_json_write(out, root, error);
 }

@@ -338,8 +338,6 @@ static int complete_options(struct bl_run_env *env, struct bl_error *error)
 {
     static const char *const options[][2] = {{"quiet", "1"}, {"signal", "none"}, {"reach", "exit"}};
     bl_profile_file_make_absolute(env->options, sizeof(env->options));
-    if (!bl_run_env_has_option(env, "quiet"))
-        bl_profile_file_warn(env->options);
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         if (!bl_run_env_has_option(env, options[i][0]) &&
             bl_run_env_set_option(env, options[i][0], options[i][1], error) < 0)

@@ -322,6 +322,16 @@ static void write_unused(const struct pen *pen)
     }
 }
 
+/* What the user's own profiles ask for, and nobody sees: misspelt, or of another version. */
+static void write_unseen(const struct pen *pen)
+{
+    for (size_t i = 0; i < pen->check->unseen_count; i++) {
+        const struct bl_unseen *unseen = &pen->check->unseen[i];
+        fprintf(pen->out, "warning: profile %s: %s of class %s is not seen: %s\n", unseen->profile,
+                unseen->function, unseen->class_name, unseen->why);
+    }
+}
+
 /* Those that say nothing of what was run: a name that is misspelt, most likely. */
 static void write_allowances(const struct pen *pen)
 {
@@ -358,6 +368,7 @@ int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error
     write_fixed(&pen);
     write_nameless(&pen);
     write_processes_apart(&pen);
+    write_unseen(&pen);
     write_unused(&pen);
     write_allowances(&pen);
     bl_check_summary(check, summary, sizeof(summary));

@@ -3,6 +3,7 @@
 #include "check_request.h"
 #include "control.h"
 #include "ledgers.h"
+#include "profile_file.h"
 #include "symbols.h"
 
 #include <errno.h>
@@ -81,7 +82,8 @@ static int look_at_outputs(const struct bl_check_request *request, struct bl_err
 static int read_files(struct bl_check_request *request, struct bl_error *error)
 {
     struct bl_check *check = &request->check;
-    if (look_at_outputs(request, error) < 0)
+    if (look_at_outputs(request, error) < 0 ||
+        bl_profile_file_check(request->session.env.options, error) < 0)
         return -1;
     if (bl_leaks_create(&check->leaks, error) < 0 ||
         bl_suppressions_create(&check->suppressions, error) < 0)
@@ -349,6 +351,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     free(request.noted);
     bl_check_forget_tests(&request);
     free(request.check.untracked);
+    free(request.check.unseen);
     free(request.check.programs);
     free(request.check.classes);
     bl_baseline_deinit(&request.check.baseline);

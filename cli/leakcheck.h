@@ -40,6 +40,14 @@ struct bl_untracked {
     const char *why;
 };
 
+/* What a profile file of the user names and that was not found, or not as it says. Interned. */
+struct bl_unseen {
+    const char *profile; /* path */
+    const char *class_name;
+    const char *function;
+    const char *why;
+};
+
 struct bl_patterns {
     const char *list[BL_CHECK_PATTERNS];
     size_t count;
@@ -87,6 +95,8 @@ struct bl_check {
     size_t class_count;
     struct bl_untracked *untracked;
     size_t untracked_count;
+    struct bl_unseen *unseen; /* each once */
+    size_t unseen_count;
     int command_code;
     uint64_t runs;       /* of the command, begun */
     uint64_t iterations; /* seen by marks; 0: none */

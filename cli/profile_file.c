@@ -70,19 +70,65 @@ static void warn(void *context, unsigned line, unsigned column, const char *what
     w->is_said = true;
 }
 
-static void check_one(const char *path, char *buffer)
+static int warn_of(const char *path, char *buffer, struct bl_error *error)
 {
-    struct bl_error error = {""};
     struct warning w = {.path = path};
     struct bl_profile_sink sink = {.context = &w, .on_error = warn};
     size_t length = 0;
-    if (bl_profile_file_read(path, buffer, &length, &error) < 0)
-        bl_say("%s; it is not applied", error.text);
+    if (bl_profile_file_read(path, buffer, &length, error) < 0)
+        bl_say("%s; it is not applied", error->text);
     else
         bl_profile_parse(buffer, length, &sink);
+    return 0;
 }
 
-static bool is_a_file(const char *name)
+/* The first mistake of a file, and what it names. */
+struct findings {
+    const char *path;
+    struct bl_error *error;
+    bool is_wrong;
+    bool names_any;
+};
+
+static void take_mistake(void *context, unsigned line, unsigned column, const char *what)
+{
+    struct findings *found = context;
+    if (!found->is_wrong)
+        bl_error_set(found->error, "%s:%u:%u: %s", found->path, line, column, what);
+    found->is_wrong = true;
+}
+
+static void take_class(void *context, const struct bl_profile_class *c)
+{
+    (void)c;
+    ((struct findings *)context)->names_any = true;
+}
+
+static void take_request(void *context, const struct bl_profile_request *r)
+{
+    (void)r;
+    ((struct findings *)context)->names_any = true;
+}
+
+static int check_one(const char *path, char *buffer, struct bl_error *error)
+{
+    struct findings found = {.path = path, .error = error};
+    struct bl_profile_sink sink = {.context = &found,
+                                   .on_class = take_class,
+                                   .on_request = take_request,
+                                   .on_error = take_mistake};
+    size_t length = 0;
+    if (bl_profile_file_read(path, buffer, &length, error) < 0)
+        return -1;
+    if (bl_profile_parse(buffer, length, &sink) == 0)
+        bl_profile_shared(buffer, length, take_mistake, &found);
+    if (!found.is_wrong && !found.names_any)
+        return bl_error_set(error, "%s:1:1: it names no class: a profile begins with `class NAME`",
+                            path);
+    return found.is_wrong ? -1 : 0;
+}
+
+bool bl_profile_file_is_one(const char *name)
 {
     bool is_word = strcmp(name, "auto") == 0 || strcmp(name, "none") == 0;
     for (const struct bl_profile_builtin *b = bl_profile_builtins; b->name && !is_word; b++)
@@ -93,7 +139,7 @@ static bool is_a_file(const char *name)
 /* A bare name may be a misspelt one: it is a file's if there is that file. */
 static bool is_relative_file(const char *name)
 {
-    return *name && *name != '/' && is_a_file(name) &&
+    return *name && *name != '/' && bl_profile_file_is_one(name) &&
            (strchr(name, '/') || access(name, F_OK) == 0);
 }
 
@@ -159,16 +205,32 @@ static const char *find_list(const char *options)
     return list;
 }
 
-void bl_profile_file_warn(const char *options)
+/* The names in BUFLEAK_OPTIONS that are files', in turn; `buffer` has room for each. */
+typedef int file_fn(const char *path, char *buffer, struct bl_error *error);
+
+static int for_each_file(const char *options, file_fn *look, struct bl_error *error)
 {
     const char *list = find_list(options);
     char *names = list ? strndup(list, strcspn(list, ":")) : NULL;
     char *buffer = names ? malloc(BL_PROFILE_FILE_MAX + 1) : NULL;
     char *rest = NULL;
-    for (char *name = buffer ? strtok_r(names, ",", &rest) : NULL; name;
+    int outcome = list && !buffer ? bl_error_set(error, "not enough memory for profiles") : 0;
+    for (char *name = buffer ? strtok_r(names, ",", &rest) : NULL; name && outcome == 0;
          name = strtok_r(NULL, ",", &rest))
-        if (is_a_file(name))
-            check_one(name, buffer);
+        if (bl_profile_file_is_one(name))
+            outcome = look(name, buffer, error);
     free(buffer);
     free(names);
+    return outcome;
+}
+
+void bl_profile_file_warn(const char *options)
+{
+    struct bl_error ignored;
+    for_each_file(options, warn_of, &ignored);
+}
+
+int bl_profile_file_check(const char *options, struct bl_error *error)
+{
+    return for_each_file(options, check_one, error);
 }

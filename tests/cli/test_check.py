@@ -216,6 +216,68 @@ class Running(CheckTest):
                           ['--json', ''], ['--gen-suppressions='], ['--processes', ''], []):
             self.bufleak('check', *arguments, *(['true'] if arguments else []), code=2)
 
+    def test_a_profile_file_that_is_wrong_is_told_before_the_run(self):
+        path = self.home / 'my.profile'
+        ran = self.home / 'ran'
+        good = 'class widget\n    library libwidget.so*\n    alloc   widget_new\n' \
+            '    release widget_put\n'
+        for content, expected in (
+                (None, f'cannot open the profile {path}: '),
+                (bytes(range(256)), f'{path}:1:'),
+                (good.encode() + b'    retian  widget_ref\n', f'{path}:5:5: unknown word `retian`'),
+                (good.encode() + b'class other\n    library libwidget.so*\n    alloc other_new\n'
+                 b'    release widget_put\n', f'{path}:8:'),
+                (b'# nothing\n', f'{path}:1:1: it names no class')):
+            path.unlink(missing_ok=True)
+            if content is not None:
+                path.write_bytes(content)
+            for quiet in ([], ['--quiet']):
+                said = self.bufleak('check', '--profiles', f'auto,{path}', *quiet, 'touch', ran,
+                                    code=1).stderr
+                self.assertTrue(said.startswith(f'bufleak: {expected}'), said)
+                self.assertEqual(said.count('\n'), 1, said)
+        self.refuse('cannot open the profile gstraemer: ', 'check', '--profiles', 'gstraemer',
+                    'touch', ran)
+        self.env['BUFLEAK_OPTIONS'] = f'profiles={path}'
+        self.refuse('names no class', 'check', 'touch', ran)
+        self.assertFalse(ran.exists())
+        path.write_text(good)
+        self.check('--processes', 'touch', '--', 'touch', ran)
+        self.assertTrue(ran.exists())
+
+    def test_what_the_library_of_a_profile_lacks_is_told(self):
+        library = self.home / 'libwidget.so'
+        program = self.home / 'widget'
+        profile = self.home / 'my.profile'
+        for out, source, more in (
+                (library, '#include <stdlib.h>\nstruct widget { int rc; };\n'
+                          'struct widget *widget_new(void) { struct widget *w = malloc(16);'
+                          ' w->rc = 1; return w; }\n'
+                          'struct widget *widget_ref(struct widget *w) { w->rc++; return w; }\n'
+                          'void widget_put(struct widget *w) { if (--w->rc == 0) free(w); }\n',
+                 ['-shared', '-fPIC']),
+                (program, 'void *widget_new(void); void *widget_ref(void *); void widget_put(void *);\n'
+                          'int main(void) { void *w = widget_new(); widget_ref(w); widget_put(w);'
+                          ' widget_put(w); return 0; }\n',
+                 ['-L', self.home, '-lwidget', f'-Wl,-rpath,{self.home}'])):
+            subprocess.run(['gcc', '-O1', '-g', '-x', 'c', '-', '-o', out, *more], check=True,
+                           text=True, input=source)
+        text = ('class widget\n    library libwidget.so*\n    alloc   widget_new\n'
+                '    retain  widget_ref{}\n    release widget_put\n')
+        profile.write_text(text.format(''))
+        result = self.check('--profiles', f'auto,{profile}', '--', program)
+        self.assertEqual(result['unseen'], [])
+        self.assertNotIn('warning', self.done.stderr)
+        profile.write_text(text.format('f'))
+        # once, however many processes say so
+        result = self.check('--repeat', '2', '--profiles', f'auto,{profile}', '--', program)
+        why = 'the library has no function of this name'
+        self.assertEqual(result['unseen'], [{'profile': str(profile), 'class': 'widget',
+                                             'function': 'widget_reff', 'why': why}])
+        self.assertEqual(self.done.stderr.count('warning: '), 1)
+        self.assertIn(f'warning: profile {profile}: widget_reff of class widget is not seen: {why}\n',
+                      self.done.stderr)
+
 
 class Untracked(CheckTest):
     """Programs that no loader can put the shim into, and that have ended before anybody looked."""
