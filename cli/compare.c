@@ -9,10 +9,10 @@
 #define LEARN_SIBLINGS 128  /* of one birth site: pairs of them are compared */
 #define OPTIONS_MAX    4096 /* more are not sorted out: such histories explain nothing */
 #define SORTED_BY_HAND 24
-#define SITE_COST      2  /* the same site, called from elsewhere */
-#define PAIR_COST      1  /* a guess by distance comes after what was learned */
-#define NEARLY         16 /* one in so many references may be missing */
-#define MOVE_COST      2  /* the same thing done at another place */
+#define SITE_COST      2 /* the same site, called from elsewhere */
+#define PAIR_COST      1 /* a guess by distance comes after what was learned */
+#define MOVE_COST      2 /* the same thing done at another place */
+#define UNKNOWN_COST   2 /* of a pair that nothing shows; what was learned costs less */
 
 struct option {
     uint32_t cost;
@@ -46,7 +46,8 @@ struct bl_compare {
     uint8_t *has_learned;  /* by whole chain: it is in a learned pair */
     struct option *options;
     size_t option_count;
-    size_t dear_count; /* options that were left out for their cost */
+    size_t dear_count;      /* options that were left out for their cost */
+    struct bl_pair *wanted; /* room for bl_fitting */
     struct bl_pair *pairs;
     struct pair_costs *completed_costs; /* by pattern */
     struct pair_costs live_costs;       /* of the latest one */
@@ -346,12 +347,14 @@ int bl_compare_create(struct bl_compare **ret_compare, const struct bl_histories
         compare->is_helper = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->has_learned = calloc(bl_callers_chain_count(callers) + 1u, 1);
         compare->options = calloc(OPTIONS_MAX, sizeof(*compare->options));
-        compare->pairs = calloc(OPTIONS_MAX, sizeof(*compare->pairs));
+        compare->wanted = calloc(OPTIONS_MAX, sizeof(*compare->wanted));
+        compare->pairs = calloc(OPTIONS_MAX + BL_HISTORY_ITEMS, sizeof(*compare->pairs));
         compare->completed_costs =
             calloc(histories->completed_count + 1, sizeof(*compare->completed_costs));
         done = compare->ways && compare->is_completed && compare->has_ended && compare->is_helper &&
                find_helpers(compare) && compare->has_learned && compare->completed_costs &&
-               compare->options && compare->pairs && sort_siblings(compare) && learn_all(compare);
+               compare->options && compare->wanted && compare->pairs && sort_siblings(compare) &&
+               learn_all(compare);
     }
     if (!done) {
         bl_compare_destroy(compare);
@@ -377,6 +380,7 @@ void bl_compare_destroy(struct bl_compare *compare)
     free(compare->is_helper);
     free(compare->has_learned);
     free(compare->options);
+    free(compare->wanted);
     free(compare->pairs);
     free(compare);
 }
@@ -636,11 +640,11 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Did the library release it for itself, in some call of its user's? */
-static bool is_by_library(const struct bl_compare *compare, const struct bl_item *release)
+/* Did the library do it for itself, in some call of its user's? */
+static bool is_by_library(const struct bl_compare *compare, const struct bl_item *item)
 {
     size_t depth;
-    return bl_callers_frames(compare->callers, release->callers, &depth)->inside > 0;
+    return bl_callers_frames(compare->callers, item->callers, &depth)->inside > 0;
 }
 
 /* How far apart an acquire and a release are, in this order: how small the part of the program is
@@ -685,76 +689,44 @@ static size_t collect_pairs(struct bl_compare *compare, const struct bl_item *it
                 continue;
             enum bl_learning known =
                 bl_learned_find(&compare->learned, items[i].whole, items[j].whole);
-            compare->options[count++] =
-                (struct option){.cost = known != BL_LEARNED_NOTHING
-                                            ? known == BL_LEARNED_ALIKE
-                                            : 2 + bl_compare_apart(compare, &items[i], &items[j]),
-                                .tie = pair_tie(compare, &items[i], &items[j], ends),
-                                .from = (uint16_t)i,
-                                .to = (uint16_t)j};
+            compare->options[count++] = (struct option){
+                .cost = known != BL_LEARNED_NOTHING
+                            ? known == BL_LEARNED_ALIKE
+                            : UNKNOWN_COST + bl_compare_apart(compare, &items[i], &items[j]),
+                .tie = pair_tie(compare, &items[i], &items[j], ends),
+                .from = (uint16_t)i,
+                .to = (uint16_t)j};
         }
     }
     return count;
-}
-
-/* The pair by which an acquire that is out of balance anyway holds all of a release, if it is just
- * what another one lacks to be balanced. */
-static struct bl_pair *find_fitting(const struct bl_compare *compare, const struct bl_item *items,
-                                    const uint64_t *left, size_t made, uint32_t acquire)
-{
-    for (size_t i = 0; i < made; i++) {
-        struct bl_pair *pair = &compare->pairs[i];
-        if (pair->acquire != acquire && left[pair->acquire] > 0 && pair->units == left[acquire] &&
-            pair->units == items[pair->release].units)
-            return pair;
-    }
-    return NULL;
-}
-
-/* The explanation with the fewest acquires out of balance is the likeliest: where one gave back
- * nearly all it took, and the rest was put down to another that lacks more, it is put right. */
-static void concentrate(const struct bl_compare *compare, const struct bl_item *items,
-                        uint32_t item_count, uint64_t *left, size_t made)
-{
-    for (uint32_t i = 0; i < item_count; i++) {
-        if (!bl_item_is_acquire(&items[i]) || left[i] == 0 || left[i] > items[i].units / NEARLY)
-            continue;
-        struct bl_pair *pair = find_fitting(compare, items, left, made, i);
-        if (!pair)
-            continue;
-        left[pair->acquire] += pair->units;
-        left[i] = 0;
-        pair->acquire = i;
-    }
 }
 
 size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *pattern,
                        enum bl_ends ends, uint64_t left[BL_HISTORY_ITEMS],
                        const struct bl_pair **ret_pairs)
 {
+    uint8_t is_known[BL_HISTORY_ITEMS] = {0};
+    uint8_t by_library[BL_HISTORY_ITEMS];
     const struct bl_item *items = bl_pattern_items(compare->histories, pattern);
-    size_t made = 0;
-    for (uint32_t i = 0; i < pattern->item_count; i++)
-        left[i] = items[i].kind == BL_ITEM_OVER_RELEASE ? 0 : items[i].units;
     size_t count = collect_pairs(compare, items, pattern->item_count, ends);
     compare->work += count;
     sort_options(compare->options, count);
     for (size_t i = 0; i < count; i++) {
         const struct option *option = &compare->options[i];
-        uint64_t *from = &left[option->from];
-        uint64_t *to = &left[option->to];
-        uint64_t units = *from < *to ? *from : *to;
-        if (units == 0)
-            continue;
-        *from -= units;
-        *to -= units;
-        compare->pairs[made++] =
-            (struct bl_pair){.acquire = option->from, .release = option->to, .units = units};
+        compare->wanted[i] = (struct bl_pair){.acquire = option->from, .release = option->to};
+        is_known[option->from] |= option->cost < UNKNOWN_COST;
+        is_known[option->to] |= option->cost < UNKNOWN_COST;
     }
-    if (ends != BL_ENDS_WELL)
-        concentrate(compare, items, pattern->item_count, left, made);
+    for (uint32_t i = 0; i < pattern->item_count; i++)
+        by_library[i] = is_by_library(compare, &items[i]);
+    const struct bl_fitting fitting = {.items = items,
+                                       .item_count = pattern->item_count,
+                                       .wanted = compare->wanted,
+                                       .wanted_count = count,
+                                       .is_known = is_known,
+                                       .is_by_library = by_library};
     *ret_pairs = compare->pairs;
-    return made;
+    return bl_fitting_pairs(&fitting, ends != BL_ENDS_WELL, left, compare->pairs, &compare->work);
 }
 
 /* What else tells them apart is a habit of programmers, and no evidence. */

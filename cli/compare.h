@@ -15,7 +15,8 @@
  * does not belong together, if what ended well shows so (ways.h); what the library does for its
  * caller (it calls back, a container frees what it holds) comes last, and the alloc goes first: who
  * makes a buffer and hands it to others, which take references of their own, gives back his where
- * he made it.
+ * he made it. In an open history numbers come before that: who balances exactly lacks nothing
+ * (fitting.h).
  *
  * Owns what it allocates; borrows histories and callers.
  */
@@ -24,6 +25,7 @@
 
 #include "callers.h"
 #include "error.h"
+#include "fitting.h"
 #include "histories.h"
 
 #include <stdbool.h>
@@ -71,12 +73,6 @@ struct bl_difference {
 void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
                          const struct bl_pattern *completed, uint32_t limit,
                          struct bl_difference *ret_difference);
-
-struct bl_pair {
-    uint32_t acquire; /* item; */
-    uint32_t release;
-    uint64_t units;
-};
 
 enum bl_ends {
     BL_ENDS_WELL,

@@ -803,6 +803,33 @@ START_TEST(a_birth_with_several_references_is_paired_with_as_many_releases)
 }
 END_TEST
 
+/* Two users of one key, each as often as the other: the numbers alone tell whose is whose. */
+START_TEST(of_one_buffer_that_many_used_who_balances_exactly_lacks_nothing)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->main_frame, 0x100);
+    uint32_t set = inside(w, at(w, w->loop, 0x200), 0x10);
+    uint32_t get = inside(w, at(w, w->loop, 0x210), 0x20);
+    uint32_t put = at(w, w->loop, 0x220);
+    uint32_t flush = inside(w, inside(w, at(w, w->loop, 0x230), 0x30), 0x40);
+    uint32_t drop = inside(w, at(w, w->loop, 0x240), 0x40);
+    uint32_t flush_last = inside(w, inside(w, at(w, w->main_frame, 0x250), 0x30), 0x40);
+    live(w, 1, START + SECOND, START + SECOND,
+         OPS(ALLOC(make), {.op = BL_OP_RETAIN, .stack = set, .delta = 1, .folded = 6000},
+             {.op = BL_OP_RETAIN, .stack = get, .delta = 1, .folded = 6000},
+             {.op = BL_OP_RELEASE, .stack = put, .delta = -1, .folded = 5994},
+             {.op = BL_OP_RELEASE, .stack = flush, .delta = -1, .folded = 5950},
+             {.op = BL_OP_RELEASE, .stack = drop, .delta = -1, .folded = 6},
+             {.op = BL_OP_RELEASE, .stack = flush_last, .delta = -1, .folded = 44},
+             RELEASE(at(w, w->main_frame, 0x260))));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x210)->finding;
+    ck_assert_uint_eq(finding->refs_max, 6);
+    ck_assert_uint_eq(offset_of(w, finding->expected_frame), 0x220);
+    finish(w);
+}
+END_TEST
+
 START_TEST(over_releases_that_were_only_counted_are_not_kept_silent)
 {
     struct world *w = make_world();
@@ -2374,6 +2401,7 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, the_record_of_a_dead_buffer_is_no_unreleased_one);
     tcase_add_test(tests, a_buffer_whose_birth_was_not_seen_accuses_no_birth);
     tcase_add_test(tests, a_birth_with_several_references_is_paired_with_as_many_releases);
+    tcase_add_test(tests, of_one_buffer_that_many_used_who_balances_exactly_lacks_nothing);
     tcase_add_test(tests, over_releases_that_were_only_counted_are_not_kept_silent);
     tcase_add_test(tests, buffers_in_flight_are_not_accused);
     tcase_add_test(tests, leaked_ones_are_counted_without_those_in_flight);

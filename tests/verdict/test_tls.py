@@ -17,6 +17,12 @@ CASES = [
          'held_certificate', 2000, 10, leaks=[
              Leak('missing-release', 'openssl-x509', 'up-ref', 1, refs=200, leaked=1,
                   release='up-ref-end')]),
+    Case('of thousands of references of one key those of one user are forgotten now and then',
+         'issuer', 3000, 500, leaks=[
+             Leak('missing-release', 'openssl-pkey', 'get-pubkey', 1, refs=6, leaked=1,
+                  release='pubkey-end')]),
+    Case('clean: a key that many certificates hold', 'issuer', 3000,
+         unreleased={'openssl-pkey': 0, 'openssl-x509': 0}),
     Case('the session of a connection is handed out for good one time in ten',
          'session', 60, 10, leaks=[
              Leak('missing-release', 'openssl-session', 'get1-session', 6, of=60,

@@ -103,6 +103,43 @@ static void held_certificate(void)
     tear_down();
 }
 
+/* ---- a key that many certificates hold and many users look up ---- */
+
+static STACK_OF(X509) * issued;
+
+CORPUS_FUNCTION static X509 *make_issue(void)
+{
+    X509 *issue = X509_new();
+    CORPUS_NEED(issue && X509_set_pubkey(issue, key) == 1);
+    return issue;
+}
+
+static void request_with_issue(long number)
+{
+    bool is_unlucky = corpus_is_unlucky(number);
+    X509 *issue = make_issue();
+    CORPUS_NEED(bits_of(issue, is_unlucky) == 256);
+    if (is_unlucky) {
+        X509_free(issue);
+        return;
+    }
+    CORPUS_NEED(sk_X509_push(issued, issue) > 0);
+    if (sk_X509_num(issued) < 50)
+        return;
+    sk_X509_pop_free(issued, X509_free);
+    issued = sk_X509_new_null();
+}
+
+static void issuer(void)
+{
+    key = EVP_EC_gen("P-256");
+    issued = sk_X509_new_null();
+    CORPUS_NEED(key && issued);
+    corpus_serve(request_with_issue);
+    sk_X509_pop_free(issued, X509_free);
+    EVP_PKEY_free(key);
+}
+
 /* ---- handshakes: the client's connection, its session or nothing is forgotten ---- */
 
 struct pair {
@@ -453,6 +490,7 @@ static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"public_key", public_key},
     {"held_certificate", held_certificate},
+    {"issuer", issuer},
     {"session", session},
     {"handshakes", handshakes},
     {"chain", chain},
