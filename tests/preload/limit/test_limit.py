@@ -137,7 +137,7 @@ def beyond():
 def hurry():
     run = Run([VICTIM, 'hurry', str(BYTES)], action='report').ok()
     held = [heap(s) for s in run.snapshots()]
-    assert len(held) == 9, held
+    assert len(held) in (8, 9), held  # the program may end while the last one is being written
     for number, bytes_then in enumerate(held):
         assert BYTES * 1.1 ** number * 0.99 <= bytes_then <= BYTES * 1.1 ** number * 1.03, held
 
