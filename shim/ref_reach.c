@@ -31,6 +31,21 @@ static struct bl_object *take(uint32_t record, uint8_t class_number, struct bl_r
     return NULL;
 }
 
+uint64_t bl_ref_reach_youngest(uint8_t class_number)
+{
+    uint64_t youngest_ns = 0;
+    uint64_t count = bl_load_acquire(&bl_header->published[BL_SECTION_OBJECTS]);
+    for (uint32_t n = 1; n < count; n++) {
+        struct bl_ref_spot at;
+        struct bl_object *o = take(n, class_number, &at);
+        if (!o)
+            continue;
+        youngest_ns = o->birth_ns > youngest_ns ? o->birth_ns : youngest_ns;
+        bl_lock_give(&at.shard->lock);
+    }
+    return youngest_ns;
+}
+
 void bl_ref_reach_begin(uint8_t class_number)
 {
     uint64_t count = bl_load_acquire(&bl_header->published[BL_SECTION_OBJECTS]);

@@ -17,6 +17,8 @@ struct bl_ref_reach {
     uint32_t lost;
 };
 
+/* When the youngest of the class that is unreleased was born; 0: none is. */
+uint64_t bl_ref_reach_youngest(uint8_t class_number);
 void bl_ref_reach_begin(uint8_t class_number);
 void bl_ref_reach_hold(uint64_t handle, uint8_t class_number);
 /* All others that were born before are lost. */

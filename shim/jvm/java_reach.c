@@ -2,10 +2,13 @@
 #include "arena.h"
 #include "bytebuf_hooks.h"
 #include "clock.h"
+#include "counters.h"
 #include "guard.h"
+#include "hotspot.h"
 #include "java_classes.h"
 #include "ledger.h"
 #include "ref_reach.h"
+#include "sigsafe.h"
 
 #include <string.h>
 
@@ -13,6 +16,8 @@
 #define CLASS_TAG  1
 /* A buffer that is being born is recorded before its object has its number. */
 #define MIN_AGE_NS 250000000u
+#define TICK_NS    10000000u   /* of the clock of events, at most */
+#define SMALL_HEAP (256 << 20) /* bytes in use: collected in some tens of milliseconds */
 
 /* What the walk finds: numbers of buffers. */
 struct finds {
@@ -100,4 +105,66 @@ bool bl_java_reach_find(jvmtiEnv *vm, JNIEnv *env, uint8_t class_number)
     if (finds.ids)
         bl_arena_unmap(finds.ids, finds.room * sizeof *finds.ids);
     return done;
+}
+
+/* ---- at the machine's end ---- */
+
+static jlong ask_runtime(JNIEnv *env, jclass class, jobject runtime, const char *name)
+{
+    jmethodID method = (*env)->GetMethodID(env, class, name, "()J");
+    return method ? (*env)->CallLongMethod(env, runtime, method) : 0;
+}
+
+/* Bytes of its heap that are in use, or 0. */
+static jlong used_heap(JNIEnv *env)
+{
+    jclass class = (*env)->FindClass(env, "java/lang/Runtime");
+    jmethodID get =
+        class ? (*env)->GetStaticMethodID(env, class, "getRuntime", "()Ljava/lang/Runtime;") : NULL;
+    jobject runtime = get ? (*env)->CallStaticObjectMethod(env, class, get) : NULL;
+    jlong used = runtime ? ask_runtime(env, class, runtime, "totalMemory") -
+                               ask_runtime(env, class, runtime, "freeMemory")
+                         : 0;
+    if ((*env)->ExceptionCheck(env)) {
+        (*env)->ExceptionClear(env);
+        used = 0;
+    }
+    (*env)->DeleteLocalRef(env, runtime);
+    (*env)->DeleteLocalRef(env, class);
+    return used;
+}
+
+/* The threads of ZGC and Shenandoah have ended before anybody is told of the machine's end: who
+ * asks for a collection then would wait for ever. */
+static bool is_collecting_at_end(void)
+{
+    static const char *const collectors[] = {"UseSerialGC", "UseParallelGC", "UseG1GC"};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(collectors); i++) {
+        const volatile bool *is_used = bl_hotspot_flag(collectors[i]);
+        if (is_used && *is_used)
+            return true;
+    }
+    return false;
+}
+
+bool bl_java_reach_is_possible(JNIEnv *env, uint8_t class_number, bool unasked)
+{
+    struct bl_live_sums sums = bl_counters_sum(class_number);
+    if (sums.allocs <= sums.frees || !is_collecting_at_end())
+        return false;
+    jlong used = unasked ? used_heap(env) : 1;
+    return used > 0 && used <= SMALL_HEAP;
+}
+
+void bl_java_reach_wait(uint8_t class_number)
+{
+    uint32_t word = 0;
+    uint64_t old_ns = bl_ref_reach_youngest(class_number) + MIN_AGE_NS + TICK_NS;
+    uint64_t now_ns = bl_clock_event_ns();
+    if (now_ns >= old_ns)
+        return;
+    uint64_t left_ns =
+        old_ns - now_ns < MIN_AGE_NS + TICK_NS ? old_ns - now_ns : MIN_AGE_NS + TICK_NS;
+    struct timespec left = {.tv_nsec = (long)left_ns};
+    bl_sys_futex_wait(&word, 0, &left);
 }

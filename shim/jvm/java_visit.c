@@ -5,13 +5,16 @@
 #include "java_direct.h"
 #include "java_pools.h"
 #include "java_reach.h"
+#include "java_stack.h"
 #include "ledger.h"
 #include "real.h"
 #include "sigsafe.h"
+#include "track.h"
 
 #define LEAST_PAUSE_NS 100000000u
 #define LIMIT_PAUSE_NS 5000000000u /* between two snapshots for errors */
 #define CLOSE_WAIT_NS  5000000000u
+#define LAST_WAIT_NS   2000000000u
 #define IDLE_PAUSE_NS  10000000000u /* while only what is not followed may have changed */
 #define STACK_BYTES    (1u << 20)   /* Java code runs on it, and the machine keeps 100 KB clear */
 #define FOLLOWED_MAX   4u
@@ -25,6 +28,7 @@ static uint32_t state;        /* atomic, futex: enum state */
 static uint32_t wanted;       /* atomic */
 static uint32_t limit_wanted; /* atomic */
 static uint32_t reach_wanted; /* atomic */
+static uint32_t is_last;      /* atomic: it can wait for the youngest buffers */
 static uint32_t has_reach;    /* atomic; release: reach_class is set */
 static uint8_t reach_class;
 static uint64_t visited_ns; /* the helper's, as all below */
@@ -39,8 +43,11 @@ static void look(JNIEnv *env)
 {
     bl_java_direct_name(vm, env);
     bl_java_pools_read(vm, env);
-    if (__atomic_exchange_n(&reach_wanted, 0, __ATOMIC_RELAXED))
-        bl_java_reach_find(vm, env, reach_class);
+    if (!__atomic_exchange_n(&reach_wanted, 0, __ATOMIC_RELAXED))
+        return;
+    if (bl_load_relaxed(&is_last))
+        bl_java_reach_wait(reach_class);
+    bl_java_reach_find(vm, env, reach_class);
 }
 
 static void *visitor_main(void *unused)
@@ -124,6 +131,18 @@ bool bl_java_visit_make_reach(uint64_t wait_ns)
         return false;
     bl_store_relaxed(&reach_wanted, 1);
     return bl_java_visit_make(wait_ns);
+}
+
+void bl_java_visit_make_last(JNIEnv *env)
+{
+    bool is_told = bl_track_conf.reach_at_exit;
+    if (!bl_load_acquire(&has_reach) || (!is_told && !bl_java_stack_has_virtual()) ||
+        !bl_java_reach_is_possible(env, reach_class, !is_told) || !wait_for_end(LAST_WAIT_NS))
+        return;
+    bl_store_relaxed(&is_last, 1);
+    bl_store_relaxed(&reach_wanted, 1);
+    begin();
+    wait_for_end(LAST_WAIT_NS);
 }
 
 void bl_java_visit_reach_of(uint8_t class_number)

@@ -6,7 +6,8 @@
  * there when the machine ends: it would wait 300 ms. Visits are made at the helper's turns while
  * something changes, when somebody wants one at once, and for a snapshot.
  *
- * Threads: open, close and want any of Java's; the rest the helper. Signal context: no.
+ * Threads: open, close, the last one and want any of Java's; the rest the helper. Signal context:
+ * no.
  */
 #ifndef BL_JAVA_VISIT_H
 #define BL_JAVA_VISIT_H
@@ -37,6 +38,10 @@ bool bl_java_visit_make(uint64_t wait_ns);
  * bl_java_visit_reach_of named, if one was named. */
 bool bl_java_visit_make_reach(uint64_t wait_ns);
 void bl_java_visit_reach_of(uint8_t class_number);
+/* The same at the machine's end, in the thread that is told of it, where it can be asked and
+ * somebody wants it: the options; or virtual threads handled buffers, of which nothing else tells
+ * that they have ended. */
+void bl_java_visit_make_last(JNIEnv *env);
 /* Since the last time it was asked. */
 bool bl_java_visit_is_limit_met(uint64_t now_ns);
 

@@ -185,6 +185,27 @@ def class_loaders(tap, java, class_path):
               f"status {status}\n{got}\n{summary(found)}")
 
 
+def together(tap, what, java, class_path, threads, settings=""):
+    """All had their buffers at once: that a garbage collector took some says that nobody has them."""
+    count = 60
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        program = subprocess.Popen(
+            [java, "-Xmx256m", "-cp", class_path, "buffers.Together", threads, str(count)],
+            env={**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
+                 "BUFLEAK_OPTIONS": f"quiet=1{settings}"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            status = program.wait(120)
+        finally:
+            program.kill()
+        found = report(directory, program.pid)
+    lines = (SOURCES / "buffers" / "Together.java").read_text().splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if text.endswith("// left out"))
+    got = [(place(g["blame"]), g["verdict"], g["count"], g["reach"]) for g in accusations(found)
+           if g["class"] == "netty-bytebuf"]
+    tap.claim(status == 0 and got == [(f"Together.java:{line}", "missing-release", count // 10, "lost")],
+              f"{what}: what they left out is named at the end", f"status {status}\n{got}\n{summary(found)}")
+
+
 def virtual_threads(tap, class_path):
     jdks = {v: j for v, j in machines.available(CACHE).items() if v >= VIRTUAL_SINCE}
     if not jdks:
@@ -193,6 +214,7 @@ def virtual_threads(tap, class_path):
         # an executor's thread is renamed by nobody, and a virtual one has none of the kernel's
         run(tap, f"virtual threads, JDK {version}", jdks[version], class_path, [], "virtual",
             with_thread=False)
+        together(tap, f"virtual threads that have ended, JDK {version}", jdks[version], class_path, "virtual")
 
 
 def main():
@@ -204,6 +226,8 @@ def main():
             classes = maven.compiled(SOURCES, libs, CACHE, 8)
             run(tap, what, java, maven.class_path(classes, libs), options)
         virtual_threads(tap, maven.class_path(classes, libs))
+        together(tap, "threads that have ended, reach=exit", java, maven.class_path(classes, libs), "platform",
+                 ":reach=exit")
         class_loaders(tap, java, maven.class_path(classes, libs))
         copies(tap, java, libs)
     except maven.Unavailable as why:
