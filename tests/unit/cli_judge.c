@@ -1,0 +1,353 @@
+/* Rules of the judge that decide in few ledgers: each test has one that tells otherwise without the
+ * rule. */
+#include "cli_check.h"
+
+#include "pairing_world.h"
+
+#include <math.h>
+
+static struct bl_class *class_of(struct world *w)
+{
+    return synth_record(w->synth, BL_SECTION_CLASSES, w->class);
+}
+
+static struct bl_object *object(struct world *w, uint32_t number)
+{
+    return synth_record(w->synth, BL_SECTION_OBJECTS, number);
+}
+
+static uint32_t next_object(const struct world *w)
+{
+    size_t length = w->synth->sections[BL_SECTION_OBJECTS].length;
+    return length ? (uint32_t)(length / sizeof(struct bl_object)) : 1;
+}
+
+/* ---- pairs ---- */
+
+START_TEST(of_one_buffer_who_gave_back_nearly_all_lacks_nothing_where_another_lacks_more)
+{
+    struct world *w = make_world();
+    uint32_t often = at(w, w->loop, 0x200);
+    uint32_t seldom = at(w, w->loop, 0x300);
+    uint32_t use = at(w, often, 0x210);
+    uint32_t used = at(w, often, 0x220);
+    uint32_t keep = at(w, seldom, 0x310);
+    uint32_t drop = at(w, seldom, 0x320);
+    live(w, 1, START + SECOND, START + SECOND,
+         OPS(ALLOC(at(w, w->main_frame, 0x100)),
+             {.op = BL_OP_RETAIN, .stack = use, .delta = 1, .folded = 32},
+             {.op = BL_OP_RELEASE, .stack = used, .delta = -1, .folded = 31},
+             {.op = BL_OP_RETAIN, .stack = keep, .delta = 1, .folded = 40}, RELEASE(drop),
+             RELEASE(at(w, w->main_frame, 0x160))));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x310)->finding->refs_max, 40);
+    finish(w);
+}
+END_TEST
+
+START_TEST(two_references_of_one_line_that_the_same_buffers_lack_are_one_finding)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t first = at(w, at(w, w->loop, 0x110), 0x88);
+    uint32_t second = at(w, at(w, w->loop, 0x120), 0x88);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 100, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(first), RETAIN(second), RELEASE(end)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x88);
+    ck_assert_uint_eq(group->count, 100);
+    ck_assert_uint_eq(group->bytes, 100000);
+    ck_assert_uint_eq(group->finding->refs_min, 2);
+    ck_assert_uint_eq(group->finding->refs_max, 2);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_siblings_keep_to_their_end_is_missed_where_they_have_not_ended)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t keep = at(w, w->loop, 0x110);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(w, 100, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(keep)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), RETAIN(keep), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 100);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x110)->count, 100);
+    finish(w);
+}
+END_TEST
+
+/* ---- who is judged ---- */
+
+START_TEST(a_live_buffer_that_was_released_too_often_is_accused_of_that_alone)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t end = at(w, w->loop, 0x180);
+    live(
+        w, 20, START + SECOND, END - SECOND,
+        OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x110)), RELEASE(end), OVER(at(w, w->loop, 0x190))));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_OVER_RELEASE, 0x190)->count, 20);
+    finish(w);
+}
+END_TEST
+
+START_TEST(a_class_seen_in_part_accuses_nobody_until_one_has_ended)
+{
+    for (unsigned is_any = 0; is_any < 2; is_any++) {
+        struct world *w = make_world();
+        uint32_t make = at(w, w->loop, 0x100);
+        class_of(w)->flags |= BL_CLASS_PARTIAL;
+        uint32_t first = next_object(w);
+        live(w, 100, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+        for (uint32_t i = 0; i < 100; i++)
+            object(w, first + i)->flags |= BL_OBJECT_HELD;
+        if (is_any)
+            done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+        judge(w);
+        if (is_any)
+            ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 100);
+        else
+            ck_assert_uint_eq(left_alone(w, BL_GROUND_PARTIAL)->count, 100);
+        finish(w);
+    }
+}
+END_TEST
+
+START_TEST(beside_what_is_made_to_stay_another_reference_can_be_missing)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t stay = inside(w, at(w, w->loop, 0x110), 0x1008);
+    uint32_t end = at(w, w->loop, 0x180);
+    synth_lasting(w->synth, "/usr/lib/libbuf.so.1", 0x1000, 0x20, 0);
+    live(w, 100, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(stay), RETAIN(at(w, w->loop, 0x120)), RELEASE(end)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x120)->count, 100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_is_made_to_stay_and_given_back_there_keeps_nothing)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t call = at(w, w->loop, 0x110);
+    synth_lasting(w->synth, "/usr/lib/libbuf.so.1", 0x1000, 0x20, 0);
+    live(w, 100, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(inside(w, call, 0x1008)), RELEASE(inside(w, call, 0x1010))));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_siblings_had_for_seconds_is_not_stale_after_twenty)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    make_live(w);
+    live(w, 5, END - 20 * SECOND, END - 19 * SECOND, OPS(ALLOC(make)));
+    done(w, 5000, 5 * SECOND, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 0);
+    finish(w);
+}
+END_TEST
+
+/* ---- what holds what ---- */
+
+START_TEST(what_a_leaked_buffer_of_its_class_holds_is_its_part)
+{
+    struct world *w = make_world();
+    uint32_t outer = at(w, w->loop, 0x100);
+    uint32_t inner = at(w, w->loop, 0x200);
+    uint32_t first = next_object(w);
+    live(w, 50, START + SECOND, END - SECOND, OPS(ALLOC(outer)));
+    live(w, 50, START + 2 * SECOND, END - SECOND, OPS(ALLOC(inner)));
+    for (uint32_t i = 0; i < 50; i++) {
+        object(w, first + 50 + i)->flags |= BL_OBJECT_HOLDER;
+        object(w, first + 50 + i)->field = (int32_t)object(w, first + i)->address;
+    }
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(outer), LAST(at(w, w->loop, 0x180))));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(inner), LAST(at(w, w->loop, 0x280))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(group->count, 50);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].count, 50);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_few_leaked_ones_hold_is_accused_with_the_others)
+{
+    struct world *w = make_world();
+    uint32_t outer = at(w, w->loop, 0x100);
+    uint32_t inner = at(w, w->loop, 0x200);
+    uint32_t first = next_object(w);
+    live(w, 20, START + SECOND, END - SECOND, OPS(ALLOC(outer)));
+    live(w, 50, START + 2 * SECOND, END - SECOND, OPS(ALLOC(inner)));
+    for (uint32_t i = 0; i < 20; i++) {
+        object(w, first + 20 + i)->flags |= BL_OBJECT_HOLDER;
+        object(w, first + 20 + i)->field = (int32_t)object(w, first + i)->address;
+    }
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(outer), LAST(at(w, w->loop, 0x180))));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(inner), LAST(at(w, w->loop, 0x280))));
+    judge(w);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 20);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->count, 50);
+    finish(w);
+}
+END_TEST
+
+/* ---- who is left alone ---- */
+
+START_TEST(one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t show = at(w, w->loop, 0x110);
+    uint32_t shown = at(w, w->loop, 0x120);
+    uint32_t end = at(w, w->loop, 0x180);
+    make_live(w);
+    live(w, 8, END - 80 * SECOND, END - 10 * SECOND,
+         OPS(ALLOC(make), RETAIN(show), RELEASE(shown)));
+    live(w, 4, END - 60 * SECOND, END - 30 * SECOND,
+         OPS(ALLOC(make), RETAIN(show), RELEASE(shown), RETAIN(at(w, w->loop, 0x130))));
+    done_between(w, 50000, 80 * SECOND, 100 * SECOND, START + 100 * SECOND, END - MILLI,
+                 OPS(ALLOC(make), RETAIN(show), RELEASE(shown), LAST(end)));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x130)->count, 4);
+    finish(w);
+}
+END_TEST
+
+static uint32_t filled_late(uint32_t second)
+{
+    return second < 450 ? second * 2 / 9 : 100;
+}
+
+static uint32_t ever_slower(uint32_t second)
+{
+    return (uint32_t)(200 * (1 - exp(-(double)second / 300)));
+}
+
+/* A pool that was born evenly over so many seconds, and how its memory went. */
+static void fill_pool(struct world *w, uint64_t seconds, uint32_t (*memory)(uint32_t second))
+{
+    uint32_t make = at(w, w->loop, 0x900);
+    make_live(w);
+    follow(w, make, memory);
+    live(w, 100, START, START + seconds * SECOND, OPS(ALLOC(make)));
+    done_between(w, 50000, MILLI, 2 * MILLI, START, END,
+                 OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+}
+
+START_TEST(a_pool_that_filled_late_is_steady_where_that_was_seen_in_time)
+{
+    struct world *w = make_world();
+    fill_pool(w, 450, filled_late);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 100);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_seen_to_fill_ever_more_slowly_is_filling)
+{
+    struct world *w = make_world();
+    fill_pool(w, 750, ever_slower);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_FILLING)->count, 100);
+    finish(w);
+}
+END_TEST
+
+/* Twenty buffers, each alone on its path, the last of them after so many seconds. */
+static void make_singles(struct world *w, uint64_t seconds)
+{
+    for (uint64_t type = 0; type < 20; type++) {
+        uint32_t make = at(w, at(w, w->main_frame, 0x4000 + type), 0x900);
+        live(w, 1, START, START + seconds * type / 19 * SECOND, OPS(ALLOC(make)));
+    }
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+}
+
+START_TEST(many_that_were_alone_on_their_paths_are_singletons_if_they_come_no_more)
+{
+    struct world *w = make_world();
+    make_singles(w, 300);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_ONCE)->count, 20);
+    finish(w);
+    w = make_world();
+    make_singles(w, 740);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x900)->count, 20);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_used_while_others_were_made_is_no_pool)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t use = at(w, w->loop, 0x110);
+    uint32_t used = at(w, w->loop, 0x120);
+    live(w, 20, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), {.op = BL_OP_RETAIN, .stack = use, .delta = 1, .folded = 9},
+             {.op = BL_OP_RELEASE, .stack = used, .delta = -1, .folded = 9}));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x200)), LAST(at(w, w->loop, 0x280))));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x100)->count, 20);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_library_set_up_and_its_user_retained_is_missed)
+{
+    struct world *w = make_world();
+    uint32_t deep = at(w, w->main_frame, 0x900);
+    for (uint64_t i = 0; i < 6; i++)
+        deep = inside(w, deep, 0x10 + i);
+    live(w, 4, START + 300 * SECOND, START + 300 * SECOND + MILLI,
+         OPS(ALLOC(deep), RETAIN(at(w, w->main_frame, 0x910)), RELEASE(deep)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x100)), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x910)->count, 4);
+    finish(w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cli_judge");
+    TCase *tests = tcase_create("judge");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests,
+                   of_one_buffer_who_gave_back_nearly_all_lacks_nothing_where_another_lacks_more);
+    tcase_add_test(tests, two_references_of_one_line_that_the_same_buffers_lack_are_one_finding);
+    tcase_add_test(tests, what_siblings_keep_to_their_end_is_missed_where_they_have_not_ended);
+    tcase_add_test(tests, a_live_buffer_that_was_released_too_often_is_accused_of_that_alone);
+    tcase_add_test(tests, a_class_seen_in_part_accuses_nobody_until_one_has_ended);
+    tcase_add_test(tests, beside_what_is_made_to_stay_another_reference_can_be_missing);
+    tcase_add_test(tests, what_is_made_to_stay_and_given_back_there_keeps_nothing);
+    tcase_add_test(tests, what_siblings_had_for_seconds_is_not_stale_after_twenty);
+    tcase_add_test(tests, what_a_leaked_buffer_of_its_class_holds_is_its_part);
+    tcase_add_test(tests, what_a_few_leaked_ones_hold_is_accused_with_the_others);
+    tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
+    tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);
+    tcase_add_test(tests, what_was_seen_to_fill_ever_more_slowly_is_filling);
+    tcase_add_test(tests, many_that_were_alone_on_their_paths_are_singletons_if_they_come_no_more);
+    tcase_add_test(tests, what_was_used_while_others_were_made_is_no_pool);
+    tcase_add_test(tests, what_a_library_set_up_and_its_user_retained_is_missed);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}
