@@ -395,7 +395,7 @@ static void JNICALL on_death(jvmtiEnv *env, JNIEnv *jni)
     (void)env;
     bl_guard_enter_internal();
     bl_java_direct_stop();
-    bl_java_visit_make_last(jni);
+    bl_java_visit_make_last();
     bl_java_visit_close();
     bl_java_direct_name(vm, jni);
     bl_java_pools_read(vm, jni);

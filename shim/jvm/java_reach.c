@@ -16,8 +16,7 @@
 #define CLASS_TAG  1
 /* A buffer that is being born is recorded before its object has its number. */
 #define MIN_AGE_NS 250000000u
-#define TICK_NS    10000000u   /* of the clock of events, at most */
-#define SMALL_HEAP (256 << 20) /* bytes in use: collected in some tens of milliseconds */
+#define TICK_NS    10000000u /* of the clock of events, at most */
 
 /* What the walk finds: numbers of buffers. */
 struct finds {
@@ -109,31 +108,6 @@ bool bl_java_reach_find(jvmtiEnv *vm, JNIEnv *env, uint8_t class_number)
 
 /* ---- at the machine's end ---- */
 
-static jlong ask_runtime(JNIEnv *env, jclass class, jobject runtime, const char *name)
-{
-    jmethodID method = (*env)->GetMethodID(env, class, name, "()J");
-    return method ? (*env)->CallLongMethod(env, runtime, method) : 0;
-}
-
-/* Bytes of its heap that are in use, or 0. */
-static jlong used_heap(JNIEnv *env)
-{
-    jclass class = (*env)->FindClass(env, "java/lang/Runtime");
-    jmethodID get =
-        class ? (*env)->GetStaticMethodID(env, class, "getRuntime", "()Ljava/lang/Runtime;") : NULL;
-    jobject runtime = get ? (*env)->CallStaticObjectMethod(env, class, get) : NULL;
-    jlong used = runtime ? ask_runtime(env, class, runtime, "totalMemory") -
-                               ask_runtime(env, class, runtime, "freeMemory")
-                         : 0;
-    if ((*env)->ExceptionCheck(env)) {
-        (*env)->ExceptionClear(env);
-        used = 0;
-    }
-    (*env)->DeleteLocalRef(env, runtime);
-    (*env)->DeleteLocalRef(env, class);
-    return used;
-}
-
 /* The threads of ZGC and Shenandoah have ended before anybody is told of the machine's end: who
  * asks for a collection then would wait for ever. */
 static bool is_collecting_at_end(void)
@@ -147,13 +121,10 @@ static bool is_collecting_at_end(void)
     return false;
 }
 
-bool bl_java_reach_is_possible(JNIEnv *env, uint8_t class_number, bool unasked)
+bool bl_java_reach_is_possible(uint8_t class_number)
 {
     struct bl_live_sums sums = bl_counters_sum(class_number);
-    if (sums.allocs <= sums.frees || !is_collecting_at_end())
-        return false;
-    jlong used = unasked ? used_heap(env) : 1;
-    return used > 0 && used <= SMALL_HEAP;
+    return sums.allocs > sums.frees && is_collecting_at_end();
 }
 
 void bl_java_reach_wait(uint8_t class_number)

@@ -8,7 +8,7 @@
  * counts as held where the collector keeps it.
  *
  * At the machine's end it is asked only where it still collects then, which collectors of other
- * threads than those that stand still do not; without being told to, where that takes a moment.
+ * threads than those that stand still do not.
  *
  * Threads: attached to the machine, one at a time. Needs the guard, as internal. Errors: false, and
  * nothing is told.
@@ -22,8 +22,8 @@
 
 bool bl_java_reach_find(jvmtiEnv *vm, JNIEnv *env, uint8_t class_number);
 
-/* At the machine's end: can it be asked? unasked: nobody has told us to. */
-bool bl_java_reach_is_possible(JNIEnv *env, uint8_t class_number, bool unasked);
+/* At the machine's end: can it be asked, and is there anything to ask about? */
+bool bl_java_reach_is_possible(uint8_t class_number);
 /* Waits until the youngest are old enough, a quarter of a second at most. */
 void bl_java_reach_wait(uint8_t class_number);
 

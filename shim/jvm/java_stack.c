@@ -415,13 +415,6 @@ static bool is_told_by_chain(const struct bl_thread_state *t, const uint64_t *fr
 
 /* ---- the VM's own walk ---- */
 
-static uint32_t has_virtual; /* atomic */
-
-bool bl_java_stack_has_virtual(void)
-{
-    return bl_load_relaxed(&has_virtual) != 0;
-}
-
 static bool is_virtual(JNIEnv *env)
 {
     jthread thread = NULL;
@@ -434,8 +427,6 @@ static bool is_virtual(JNIEnv *env)
            sizeof is_virtual_thread);
     bool yes = is_virtual_thread(env, thread);
     (*env)->DeleteLocalRef(env, thread);
-    if (yes && !bl_load_relaxed(&has_virtual))
-        bl_store_relaxed(&has_virtual, 1);
     return yes;
 }
 
@@ -506,7 +497,7 @@ static uint32_t walk(struct bl_thread_state *t, JNIEnv *env, const uint64_t *fra
         bl_losses_add(BL_LOSS_stacks_dropped, 1);
         return 0;
     }
-    if (is_virtual(env) || !memo || !t->stack_high || !is_told_by_chain(t, frame))
+    if (!memo || !t->stack_high || !is_told_by_chain(t, frame) || is_virtual(env))
         bl_add_relaxed(&counts->unkept, 1);
     else if (!bl_java_assembly_look(t, env, (void *)t->scratch, count, frame,
                                     value & ~INTERNAL_BIT))

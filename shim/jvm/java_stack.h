@@ -30,8 +30,6 @@
 bool bl_java_stack_start(jvmtiEnv *vm, uint32_t check_every);
 /* The VM ends: it is not asked any more. */
 void bl_java_stack_stop(void);
-/* Did any virtual thread ask for a stack? */
-bool bl_java_stack_has_virtual(void);
 /* Compiled code or a class has gone. Any thread. */
 void bl_java_stack_forget(void);
 

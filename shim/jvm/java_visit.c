@@ -5,7 +5,6 @@
 #include "java_direct.h"
 #include "java_pools.h"
 #include "java_reach.h"
-#include "java_stack.h"
 #include "ledger.h"
 #include "real.h"
 #include "sigsafe.h"
@@ -133,11 +132,10 @@ bool bl_java_visit_make_reach(uint64_t wait_ns)
     return bl_java_visit_make(wait_ns);
 }
 
-void bl_java_visit_make_last(JNIEnv *env)
+void bl_java_visit_make_last(void)
 {
-    bool is_told = bl_track_conf.reach_at_exit;
-    if (!bl_load_acquire(&has_reach) || (!is_told && !bl_java_stack_has_virtual()) ||
-        !bl_java_reach_is_possible(env, reach_class, !is_told) || !wait_for_end(LAST_WAIT_NS))
+    if (!bl_track_conf.reach_at_exit || !bl_load_acquire(&has_reach) ||
+        !bl_java_reach_is_possible(reach_class) || !wait_for_end(LAST_WAIT_NS))
         return;
     bl_store_relaxed(&is_last, 1);
     bl_store_relaxed(&reach_wanted, 1);

@@ -38,10 +38,9 @@ bool bl_java_visit_make(uint64_t wait_ns);
  * bl_java_visit_reach_of named, if one was named. */
 bool bl_java_visit_make_reach(uint64_t wait_ns);
 void bl_java_visit_reach_of(uint8_t class_number);
-/* The same at the machine's end, in the thread that is told of it, where it can be asked and
- * somebody wants it: the options; or virtual threads handled buffers, of which nothing else tells
- * that they have ended. */
-void bl_java_visit_make_last(JNIEnv *env);
+/* The same at the machine's end, in the thread that is told of it, where the options want it and it
+ * can be asked. */
+void bl_java_visit_make_last(void);
 /* Since the last time it was asked. */
 bool bl_java_visit_is_limit_met(uint64_t now_ns);
 

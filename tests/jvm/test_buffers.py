@@ -185,14 +185,14 @@ def class_loaders(tap, java, class_path):
               f"status {status}\n{got}\n{summary(found)}")
 
 
-def together(tap, what, java, class_path, threads, settings=""):
+def together(tap, what, java, class_path, threads):
     """All had their buffers at once: that a garbage collector took some says that nobody has them."""
     count = 60
     with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
         program = subprocess.Popen(
             [java, "-Xmx256m", "-cp", class_path, "buffers.Together", threads, str(count)],
             env={**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory,
-                 "BUFLEAK_OPTIONS": f"quiet=1{settings}"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                 "BUFLEAK_OPTIONS": "quiet=1:reach=exit"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             status = program.wait(120)
         finally:
@@ -214,7 +214,7 @@ def virtual_threads(tap, class_path):
         # an executor's thread is renamed by nobody, and a virtual one has none of the kernel's
         run(tap, f"virtual threads, JDK {version}", jdks[version], class_path, [], "virtual",
             with_thread=False)
-        together(tap, f"virtual threads that have ended, JDK {version}", jdks[version], class_path, "virtual")
+        together(tap, f"virtual threads that have ended, reach=exit, JDK {version}", jdks[version], class_path, "virtual")
 
 
 def main():
@@ -226,8 +226,7 @@ def main():
             classes = maven.compiled(SOURCES, libs, CACHE, 8)
             run(tap, what, java, maven.class_path(classes, libs), options)
         virtual_threads(tap, maven.class_path(classes, libs))
-        together(tap, "threads that have ended, reach=exit", java, maven.class_path(classes, libs), "platform",
-                 ":reach=exit")
+        together(tap, "threads that have ended, reach=exit", java, maven.class_path(classes, libs), "platform")
         class_loaders(tap, java, maven.class_path(classes, libs))
         copies(tap, java, libs)
     except maven.Unavailable as why:
