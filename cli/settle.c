@@ -336,6 +336,16 @@ static bool are_unmatched(const struct bl_judge *judge, size_t first, size_t end
     return true;
 }
 
+/* Are they buffers that references are taken of again and again? How much memory they are says
+ * nothing of those. */
+static bool are_flows(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (judge->decisions[i].item == BL_JUDGE_NONE || !is_flow(judge, &judge->decisions[i]))
+            return false;
+    return true;
+}
+
 static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end,
                                 double *ret_steadiness)
 {
@@ -347,6 +357,8 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
     const struct bl_growth *growth = bl_course_growth(judge, first, end);
     if (bl_course_is_growing(growth, span))
         return BL_GROUND_ACCUSED;
+    if (are_flows(judge, first, end))
+        growth = NULL;
     if (!are_passed_by(judge, first, end) && is_steady(judge, first, end, growth, ret_steadiness))
         return BL_GROUND_STEADY;
     if (verdict == BL_VERDICT_STALE)

@@ -21,6 +21,9 @@ CASES = [
          'issuer', 3000, 500, leaks=[
              Leak('missing-release', 'openssl-pkey', 'get-pubkey', 1, refs=6, leaked=1,
                   release='pubkey-end')]),
+    Case('how much memory a key is says nothing of its references, also where it was followed',
+         'issuer', 3000, 500, environment={'BUFLEAK_OPTIONS': 'quiet=1:interval=10ms'}, leaks=[
+             Leak('missing-release', 'openssl-pkey', 'get-pubkey', 1, refs=6, leaked=1)]),
     Case('clean: a key that many certificates hold', 'issuer', 3000,
          unreleased={'openssl-pkey': 0, 'openssl-x509': 0}),
     Case('the session of a connection is handed out for good one time in ten',
