@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #define NEARLY       16  /* one in so many references may be missing */
 #define MANY         64  /* references taken at one place: their number is evidence */
@@ -219,6 +220,50 @@ static void balance_many(struct making *making, uint64_t *work)
     make(making, &search.best);
 }
 
+/* ---- each release one acquire's ---- */
+
+static bool is_any_split(const struct making *making)
+{
+    for (size_t i = 0; i < making->count; i++)
+        if (making->pairs[i].units < making->of->items[making->pairs[i].release].units)
+            return true;
+    return false;
+}
+
+/* Puts every release down to one acquire, as a whole. Returns whether that leaves over few
+ * references, of acquires only. */
+static bool make_whole(struct making *making, uint64_t *work)
+{
+    const struct bl_fitting *fitting = making->of;
+    begin(fitting, making->left);
+    *work += fitting->wanted_count;
+    for (size_t i = 0; i < fitting->wanted_count; i++) {
+        const struct bl_pair *wanted = &fitting->wanted[i];
+        uint64_t units = fitting->items[wanted->release].units;
+        if (making->left[wanted->release] == units && making->left[wanted->acquire] >= units)
+            put(making, wanted->acquire, wanted->release, i);
+    }
+    for (uint32_t i = 0; i < fitting->item_count; i++)
+        if (making->left[i] > 0 && !is_nearly(making, i))
+            return false;
+    return true;
+}
+
+/* What is given back here by its taker and there by the library is not given back by the library
+ * now and then as well, only because its taker forgot some: then two acquires lack references. */
+static void keep_whole(struct making *making, uint64_t *work)
+{
+    uint64_t left[BL_HISTORY_ITEMS];
+    struct bl_pair pairs[BL_HISTORY_ITEMS];
+    struct making whole = {.of = making->of, .left = left, .pairs = pairs};
+    if (!is_any_split(making) || !make_whole(&whole, work) ||
+        badness_of(&whole).ways >= badness_of(making).ways)
+        return;
+    memcpy(making->left, left, making->of->item_count * sizeof(left[0]));
+    memcpy(making->pairs, pairs, whole.count * sizeof(pairs[0]));
+    making->count = whole.count;
+}
+
 size_t bl_fitting_pairs(const struct bl_fitting *fitting, bool is_open,
                         uint64_t left[BL_HISTORY_ITEMS], struct bl_pair *pairs, uint64_t *work)
 {
@@ -228,6 +273,7 @@ size_t bl_fitting_pairs(const struct bl_fitting *fitting, bool is_open,
     if (is_open) {
         concentrate(&making);
         balance_many(&making, work);
+        keep_whole(&making, work);
     }
     return making.count;
 }

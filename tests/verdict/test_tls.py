@@ -26,6 +26,12 @@ CASES = [
              Leak('missing-release', 'openssl-pkey', 'get-pubkey', 1, refs=6, leaked=1)]),
     Case('clean: a key that many certificates hold', 'issuer', 3000,
          unreleased={'openssl-pkey': 0, 'openssl-x509': 0}),
+    Case('what is forgotten of a key by itself is no part of what forgotten certificates hold',
+         'held_issue', 3000, 500, leaks=[
+             Leak('missing-release', 'openssl-x509', 'hold-issue', 6, of=3000,
+                  release='issued-end', holds={'openssl-pkey': 1}),
+             Leak('missing-release', 'openssl-pkey', 'get-pubkey', 1, refs=6, leaked=1,
+                  release='pubkey-end')]),
     Case('the session of a connection is handed out for good one time in ten',
          'session', 60, 10, leaks=[
              Leak('missing-release', 'openssl-session', 'get1-session', 6, of=60,

@@ -114,30 +114,60 @@ CORPUS_FUNCTION static X509 *make_issue(void)
     return issue;
 }
 
+CORPUS_FUNCTION static void keep_issue(X509 *issue)
+{
+    CORPUS_NEED(sk_X509_push(issued, issue) > 0);
+    if (sk_X509_num(issued) < 50)
+        return;
+    sk_X509_pop_free(issued, X509_free); /* @issued-end */
+    issued = sk_X509_new_null();
+}
+
 static void request_with_issue(long number)
 {
     bool is_unlucky = corpus_is_unlucky(number);
     X509 *issue = make_issue();
     CORPUS_NEED(bits_of(issue, is_unlucky) == 256);
-    if (is_unlucky) {
+    if (is_unlucky)
         X509_free(issue);
-        return;
-    }
-    CORPUS_NEED(sk_X509_push(issued, issue) > 0);
-    if (sk_X509_num(issued) < 50)
-        return;
-    sk_X509_pop_free(issued, X509_free);
-    issued = sk_X509_new_null();
+    else
+        keep_issue(issue);
 }
 
-static void issuer(void)
+static void issue_all(void (*request)(long number))
 {
     key = EVP_EC_gen("P-256");
     issued = sk_X509_new_null();
     CORPUS_NEED(key && issued);
-    corpus_serve(request_with_issue);
+    corpus_serve(request);
     sk_X509_pop_free(issued, X509_free);
     EVP_PKEY_free(key);
+}
+
+static void issuer(void)
+{
+    issue_all(request_with_issue);
+}
+
+/* Some of the key are forgotten by themselves, and others with certificates that hold them. */
+CORPUS_FUNCTION static void hold_issue(X509 *issue, bool is_hasty)
+{
+    X509_up_ref(issue); /* @hold-issue */
+    if (!is_hasty)
+        keep_issue(issue);
+}
+
+static void request_with_held_issue(long number)
+{
+    X509 *issue = make_issue();
+    CORPUS_NEED(bits_of(issue, corpus_is_unlucky(number)) == 256);
+    hold_issue(issue, corpus_is_unlucky(number + corpus.every / 2));
+    X509_free(issue);
+}
+
+static void held_issue(void)
+{
+    issue_all(request_with_held_issue);
 }
 
 /* ---- handshakes: the client's connection, its session or nothing is forgotten ---- */
@@ -491,6 +521,7 @@ static const struct corpus_case cases[] = {
     {"public_key", public_key},
     {"held_certificate", held_certificate},
     {"issuer", issuer},
+    {"held_issue", held_issue},
     {"session", session},
     {"handshakes", handshakes},
     {"chain", chain},
