@@ -41,9 +41,18 @@ static bool may_be_part(const struct bl_decision *decision)
     return bl_decision_is_accused(decision) || decision->ground == BL_GROUND_IN_USE;
 }
 
+/* Is an object blamed that others share, which lacks references of some of them? It may be theirs
+ * in turn; of what it holds itself that says nothing. */
+static bool is_shared(const struct bl_judge *judge, const struct bl_decision *decision)
+{
+    return bl_decision_kept(judge, decision) > 1 && decision->object_count == 1;
+}
+
 static bool may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
 {
     return may_be_part(&judge->decisions[owner]) &&
+           (bl_decision_is_accused(&judge->decisions[part]) ||
+            !is_shared(judge, &judge->decisions[owner])) &&
            judge->decisions[owner].pattern != judge->decisions[part].pattern &&
            bl_decision_birth(judge, &judge->decisions[owner]) && !is_owned_by(judge, owner, part);
 }

@@ -212,6 +212,38 @@ static void find_partners(struct bl_judge *judge, const struct bl_study *study,
             charge->units[d->mate[j]] += left[j];
 }
 
+/* Where most others of its references were given back, for each acquire of a history; else
+ * BL_JUDGE_NONE. */
+static void find_own_releases(const struct bl_pattern *live, const struct bl_pair *pairs,
+                              size_t pair_count, uint32_t expected[BL_HISTORY_ITEMS])
+{
+    uint64_t most[BL_HISTORY_ITEMS] = {0};
+    for (uint32_t i = 0; i < live->item_count; i++)
+        expected[i] = BL_JUDGE_NONE;
+    for (size_t i = 0; i < pair_count; i++) {
+        uint32_t acquire = pairs[i].acquire;
+        if (pairs[i].units <= most[acquire])
+            continue;
+        most[acquire] = pairs[i].units;
+        expected[acquire] = live->first_item + pairs[i].release;
+    }
+}
+
+/* What siblings did not take at all, the buffer itself may have given back at other times. */
+static void find_expected_of_extra(struct bl_judge *judge, uint32_t pattern, struct charge *charge)
+{
+    const struct bl_pattern *live = &judge->histories->live[pattern];
+    uint64_t left[BL_HISTORY_ITEMS];
+    uint32_t expected[BL_HISTORY_ITEMS];
+    const struct bl_pair *pairs;
+    size_t count =
+        bl_compare_pair(judge->compare, live, bl_paths_ends(judge, pattern), left, &pairs);
+    find_own_releases(live, pairs, count, expected);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (charge->expected[i] == BL_JUDGE_NONE)
+            charge->expected[i] = expected[i];
+}
+
 /* Blames what the best comparison leaves over. Returns 0 without having blamed anything when it
  * explains nothing, 1 when it has, -1 without memory. */
 static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
@@ -228,6 +260,7 @@ static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
     for (uint32_t i = 0; i < live->item_count; i++)
         if (bl_item_is_acquire(&items[i]))
             charge.units[i] += study->difference.extra[i];
+    find_expected_of_extra(judge, decision.pattern, &charge);
     for (uint32_t i = 0; i < live->item_count; i++) {
         if (charge.units[i] == 0 || is_lasting(judge, &items[i]))
             continue;
@@ -265,21 +298,11 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
     enum bl_verdict never = is_stale ? BL_VERDICT_STALE : BL_VERDICT_NEVER_RELEASED;
     enum bl_verdict missing = is_stale ? BL_VERDICT_STALE : BL_VERDICT_MISSING_RELEASE;
     uint32_t expected[BL_HISTORY_ITEMS];
-    uint64_t most[BL_HISTORY_ITEMS] = {0};
     size_t pair_count =
         bl_compare_pair(judge->compare, live, bl_paths_ends(judge, decision.pattern), left, &pairs);
-    for (uint32_t i = 0; i < live->item_count; i++) {
+    for (uint32_t i = 0; i < live->item_count; i++)
         has_release |= items[i].kind == BL_ITEM_RELEASE;
-        expected[i] = BL_JUDGE_NONE;
-    }
-    /* where most others of its references were given back */
-    for (size_t i = 0; i < pair_count; i++) {
-        uint32_t acquire = pairs[i].acquire;
-        if (pairs[i].units <= most[acquire])
-            continue;
-        most[acquire] = pairs[i].units;
-        expected[acquire] = live->first_item + pairs[i].release;
-    }
+    find_own_releases(live, pairs, pair_count, expected);
     decision.is_open = true;
     decision.likeness = has_release ? BL_LIKENESS_GUESSED : BL_LIKENESS_EQUAL;
     bool is_flow = !has_release && keep_flows(items, live->item_count, left);

@@ -79,6 +79,13 @@ static void early_return(void)
     close_pads();
 }
 
+/* The library is ended as well, and with it its own reference of the allocator. */
+static void early_return_to_end(void)
+{
+    early_return();
+    gst_deinit();
+}
+
 /* ---- a probe that keeps the last key frame, and forgets the one before ---- */
 
 static GstBuffer *key_frame;
@@ -359,6 +366,7 @@ static void buffer_pool(void)
 
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
+    {"early_return_to_end", early_return_to_end},
     {"probe", probe},
     {"current_caps", current_caps},
     {"memory", memory},

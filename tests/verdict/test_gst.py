@@ -15,6 +15,10 @@ CASES = [
          'early_return', 4000, 100, leaks=[
              Leak('missing-release', 'gst-buffer', 'frame', 40, of=4000, release='frame-end',
                   released=3960, holds={'gst-memory': 40, 'g-object': 1})]),
+    Case('of the allocator only what leaked buffers hold is left: no leak of its own',
+         'early_return_to_end', 4000, 100, leaks=[
+             Leak('missing-release', 'gst-buffer', 'frame', 40, of=4000, release='frame-end',
+                  released=3960, holds={'gst-memory': 40, 'g-object': 1})]),
     Case('a probe keeps the last key frame and forgets those before',
          'probe', 3000, 10, leaks=[
              Leak('missing-release', 'gst-buffer', 'key-frame', 300, of=300, release='', alloc='frame',
