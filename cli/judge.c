@@ -134,23 +134,33 @@ static uint64_t oldest_age(const struct bl_judge *judge, const struct bl_pattern
 
 static bool is_lasting(const struct bl_judge *judge, const struct bl_item *item)
 {
-    return bl_lasting_covers(judge->lasting, item->stack, item->kind == BL_ITEM_ALLOC);
+    return bl_lasting_covers(judge->lasting, item->stack, item->kind == BL_ITEM_ALLOC) > 0;
 }
 
-/* References that were taken to stay. What such a function gives back is of its own as well. */
+/* One more than the class of the function that an item is lasting by; 0: it is not. */
+static uint32_t lasting_class(const struct bl_judge *judge, const struct bl_item *item)
+{
+    return bl_lasting_covers(judge->lasting, item->stack, item->kind == BL_ITEM_ALLOC) %
+           (BL_CLASSES_MAX + 1);
+}
+
+/* References that were taken to stay. What such functions give back is of their own as well. */
 static uint64_t lasting_units(const struct bl_judge *judge, const struct bl_pattern *live)
 {
     const struct bl_item *items = bl_pattern_items(judge->histories, live);
-    uint64_t taken = 0;
-    uint64_t given_back = 0;
+    uint64_t taken[BL_CLASSES_MAX + 1] = {0};
+    uint64_t units = 0;
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (bl_item_is_acquire(&items[i]))
+            taken[lasting_class(judge, &items[i])] += items[i].units;
     for (uint32_t i = 0; i < live->item_count; i++) {
-        if (bl_item_is_acquire(&items[i]) && is_lasting(judge, &items[i]))
-            taken += items[i].units;
-        else if (items[i].kind == BL_ITEM_RELEASE &&
-                 bl_lasting_covers(judge->lasting, items[i].stack, false))
-            given_back += items[i].units;
+        uint64_t *left = &taken[lasting_class(judge, &items[i])];
+        if (items[i].kind == BL_ITEM_RELEASE)
+            *left -= items[i].units < *left ? items[i].units : *left;
     }
-    return taken > given_back ? taken - given_back : 0;
+    for (size_t i = 1; i <= BL_CLASSES_MAX; i++)
+        units += taken[i];
+    return units;
 }
 
 static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t item, uint64_t units,

@@ -10,6 +10,7 @@ struct range {
     uint32_t module;
     uint64_t start;
     uint64_t end;
+    uint32_t class_number;
     bool births_only;
 };
 
@@ -35,6 +36,7 @@ static void add_ranges(struct bl_lasting *lasting, const struct bl_hook *hook)
                 (struct range){.module = i,
                                .start = hook->code_start,
                                .end = (uint64_t)hook->code_start + hook->code_bytes,
+                               .class_number = hook->class_number,
                                .births_only = (hook->flags & BL_LASTING_BIRTHS) != 0};
     }
 }
@@ -60,23 +62,23 @@ void bl_lasting_destroy(struct bl_lasting *lasting)
     free(lasting);
 }
 
-bool bl_lasting_covers(const struct bl_lasting *lasting, uint32_t stack, bool is_birth)
+uint32_t bl_lasting_covers(const struct bl_lasting *lasting, uint32_t stack, bool is_birth)
 {
     if (lasting->count == 0)
-        return false;
+        return 0;
     while (stack) {
         const struct bl_frame *frame = bl_reader_frame(lasting->reader, stack);
         if (!frame)
-            return false;
+            return 0;
         for (size_t i = 0; i < lasting->count; i++) {
             const struct range *range = &lasting->ranges[i];
             /* a return address is behind its call */
             if ((is_birth || !range->births_only) && frame->offset > range->start &&
                 frame->offset <= range->end &&
                 (frame->module & BL_FRAME_MODULE_MASK) == range->module)
-                return true;
+                return range->class_number + 1;
         }
         stack = frame->parent;
     }
-    return false;
+    return 0;
 }

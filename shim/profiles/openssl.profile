@@ -70,3 +70,8 @@ class openssl-session
     alloc   SSL_SESSION_dup     handle=result
     retain  SSL_SESSION_up_ref  handle=arg1
     release SSL_SESSION_free    handle=arg1
+    # the cache of a context keeps its sessions, and gives them back itself, or its end does
+    lasting SSL_CTX_add_session
+    lasting SSL_CTX_remove_session
+    lasting SSL_CTX_flush_sessions
+    lasting SSL_CTX_free

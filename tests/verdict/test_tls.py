@@ -83,6 +83,16 @@ CASES = [
              Leak('missing-release', 'openssl-session', 'handshake', 6, of=60,
                   release='handed-end', holds={'openssl-x509': 6, 'openssl-pkey': 6})]),
     Case('clean: sessions that a callback keeps', 'session_callback', 40),
+    Case('clean: sessions that the cache of a context keeps', 'server_cache', 60),
+    Case('a session is forgotten now and then, and a cache keeps the latest',
+         'small_server_cache', 100, 15, leaks=[
+             Leak('missing-release', 'openssl-session', 'get1-session', 6,
+                  release='session-end')]),
+    Case('clean: sessions of which a cache keeps the latest', 'small_server_cache', 60),
+    Case('a session is forgotten one time in ten, and left by the cache at its end',
+         'server_cache_to_end', 60, 10, leaks=[
+             Leak('missing-release', 'openssl-session', 'get1-session', 6, of=60,
+                  release='session-end', released=54)]),
     Case('a context is held for good one time in ten',
          'context', 1000, 10, leaks=[
              Leak('missing-release', 'openssl-ssl-ctx', 'hold-context', 1, refs=100, leaked=1,

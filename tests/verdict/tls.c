@@ -495,6 +495,44 @@ static void session_callback(void)
     tear_down();
 }
 
+/* ---- a server's cache keeps its sessions, to the end of the process or of its context ---- */
+
+static void handshake_with_server_cache(long number)
+{
+    struct pair pair = shake_hands();
+    lifetime_of(pair.server, corpus_is_unlucky(number));
+    SSL_shutdown(pair.client);
+    SSL_shutdown(pair.server);
+    SSL_free(pair.server);
+    end_client(pair.client);
+}
+
+static void server_cache(void)
+{
+    set_up();
+    SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER);
+    corpus_serve(handshake_with_server_cache);
+    CORPUS_NEED(SSL_CTX_sess_number(server) >= corpus.requests);
+}
+
+static void server_cache_to_end(void)
+{
+    server_cache();
+    tear_down();
+}
+
+/* Most are pushed out of it. */
+static void small_server_cache(void)
+{
+    set_up();
+    SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER);
+    SSL_CTX_sess_set_cache_size(server, 8);
+    corpus_serve(handshake_with_server_cache);
+    CORPUS_NEED(SSL_CTX_sess_number(server) <= 8);
+}
+
 /* ---- a context that connections hold beyond their own ---- */
 
 static void request_with_context(long number)
@@ -532,6 +570,9 @@ static const struct corpus_case cases[] = {
     {"session_cache", session_cache},
     {"peer", peer},
     {"session_callback", session_callback},
+    {"server_cache", server_cache},
+    {"server_cache_to_end", server_cache_to_end},
+    {"small_server_cache", small_server_cache},
     {"context", context},
 };
 
