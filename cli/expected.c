@@ -3,11 +3,14 @@
  */
 #include "judge.h"
 
-#define TALLIES 64 /* places; further ones are not the most common */
+#define TALLIES 64 /* ways to a place; further ones are not the most common */
 
+/* One way to a place. */
 struct tally {
+    uint32_t site; /* the place */
     uint32_t chain;
     uint32_t frame;
+    uint32_t latest; /* pattern that was counted last, + 1 */
     uint64_t count;
 };
 
@@ -29,12 +32,22 @@ static size_t add_tally(struct tally *tallies, size_t count, struct tally one)
     for (size_t i = 0; i < count; i++) {
         if (tallies[i].chain == one.chain) {
             tallies[i].count += one.count;
+            tallies[i].latest = one.latest;
             return count;
         }
     }
     if (count < TALLIES)
         tallies[count++] = one;
     return count;
+}
+
+/* Was a pattern counted at the place before? Who gave back two references there is one sibling. */
+static bool is_known(const struct tally *tallies, size_t count, const struct tally *one)
+{
+    for (size_t i = 0; i < count; i++)
+        if (tallies[i].site == one->site && tallies[i].latest == one->latest)
+            return true;
+    return false;
 }
 
 /* The partners of a sibling's acquires, where the leaked one lacks them. */
@@ -53,11 +66,13 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
     size_t made = bl_compare_pair(judge->compare, sibling, BL_ENDS_WELL, left, &pairs);
     for (size_t k = 0; k < made; k++) {
         const struct bl_item *release = &items[pairs[k].release];
-        struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),
+        struct tally one = {.site = release->site,
+                            .chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_site(judge, release),
+                            .latest = (uint32_t)(sibling - judge->histories->completed) + 1,
                             .count = sibling->count};
         if (bl_counts_is_within(judge->counts, scope, &items[pairs[k].acquire]) &&
-            !has_release(judge, live, release))
+            !has_release(judge, live, release) && !is_known(tallies, count, &one))
             count = add_tally(tallies, count, one);
     }
     return count;
@@ -76,13 +91,31 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
                                   left, &pairs);
     for (size_t k = 0; k < made; k++) {
         const struct bl_item *release = &items[pairs[k].release];
-        struct tally one = {.chain = bl_callers_whole(judge->callers, release->callers),
+        struct tally one = {.site = release->site,
+                            .chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_site(judge, release),
                             .count = pairs[k].units * decision->object_count};
         if (live->first_item + pairs[k].acquire == decision->item)
             count = add_tally(tallies, count, one);
     }
     return count;
+}
+
+/* The place where most were given back, by whatever way, and the most common of those. */
+static void choose(const struct tally *tallies, size_t count, struct bl_finding *finding)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t all = 0;
+        for (size_t k = 0; k < count; k++)
+            all += tallies[k].site == tallies[i].site ? tallies[k].count : 0;
+        if (all < finding->expected_count ||
+            (all == finding->expected_count && tallies[i].count <= most))
+            continue;
+        most = tallies[i].count;
+        finding->expected_count = all;
+        finding->expected_frame = tallies[i].frame;
+    }
 }
 
 void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
@@ -99,10 +132,5 @@ void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision
     finding->is_expected_of_itself = count == 0;
     if (count == 0 && decision->units < all->items[decision->item].units)
         count = tally_itself(judge, decision, tallies);
-    for (size_t i = 0; i < count; i++) {
-        if (tallies[i].count <= finding->expected_count)
-            continue;
-        finding->expected_count = tallies[i].count;
-        finding->expected_frame = tallies[i].frame;
-    }
+    choose(tallies, count, finding);
 }
