@@ -125,22 +125,6 @@ static void mark_pattern(struct bl_ways *ways, const struct bl_callers *callers,
     }
 }
 
-/* The group of `all` that a pattern would be in; NULL: there is none. */
-static const struct one *find_group(const struct one *all, size_t count, const struct one *one)
-{
-    size_t low = 0;
-    size_t high = count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (all[middle].class_number < one->class_number ||
-            (all[middle].class_number == one->class_number && all[middle].entry < one->entry))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && are_together(&all[low], one) ? &all[low] : NULL;
-}
-
 /* What each group of a class shows: the class as a whole, else those that one call made. */
 static void judge_class(struct one *all, size_t count)
 {
@@ -155,11 +139,11 @@ static void judge_class(struct one *all, size_t count)
     }
 }
 
-/* Marks the patterns of what shows something, completed and live ones. */
+/* Marks the patterns of what shows something. Live ones are not: what is missing there is told by
+ * those that ended well. */
 static void mark_all(struct bl_ways *ways, const struct bl_callers *callers, struct one *all,
                      size_t count)
 {
-    const struct bl_histories *histories = ways->histories;
     if (count > 1)
         qsort(all, count, sizeof(*all), compare_ones);
     for (size_t i = 0; i < count;) {
@@ -171,14 +155,6 @@ static void mark_all(struct bl_ways *ways, const struct bl_callers *callers, str
     for (size_t i = 0; i < count; i++)
         if (all[i].birth != WAY_UNKNOWN)
             mark_pattern(ways, callers, all[i].pattern, all[i].birth);
-    for (size_t i = 0; i < histories->live_count; i++) {
-        struct one live;
-        const struct one *group = NULL;
-        if (look_at(histories, callers, &histories->live[i], &live))
-            group = find_group(all, count, &live);
-        if (group && group->birth != WAY_UNKNOWN)
-            mark_pattern(ways, callers, &histories->live[i], group->birth);
-    }
 }
 
 struct bl_ways *bl_ways_create(const struct bl_histories *histories,
