@@ -231,6 +231,37 @@ START_TEST(one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well)
 }
 END_TEST
 
+/* What a thread made just before the process ended, as others did that was released. */
+static void make_at_end(struct world *w, uint32_t thread)
+{
+    uint32_t make = at(w, w->loop, 0x100);
+    struct synth_op ops[] = {{.op = BL_OP_ALLOC, .stack = make, .delta = 1, .thread = thread}};
+    live(w, 6, END - 2 * MILLI, END - MILLI, ops, 1);
+    done(w, 3000, 4 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+}
+
+START_TEST(only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release)
+{
+    struct world *w = make_world();
+    make_at_end(w, w->worker);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 6);
+    finish(w);
+    w = make_world();
+    make_at_end(w, w->main_thread);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 6);
+    finish(w);
+    w = make_world();
+    struct bl_thread *thread = synth_record(w->synth, BL_SECTION_THREADS, w->worker);
+    thread->flags = BL_THREAD_ENDED;
+    thread->start_ns = START;
+    thread->end_ns = END;
+    make_at_end(w, w->worker);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 6);
+    finish(w);
+}
+END_TEST
+
 static uint32_t filled_late(uint32_t second)
 {
     return second < 450 ? second * 2 / 9 : 100;
@@ -343,6 +374,7 @@ int main(void)
     tcase_add_test(tests, what_a_leaked_buffer_of_its_class_holds_is_its_part);
     tcase_add_test(tests, what_a_few_leaked_ones_hold_is_accused_with_the_others);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
+    tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
     tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);
     tcase_add_test(tests, what_was_seen_to_fill_ever_more_slowly_is_filling);
     tcase_add_test(tests, many_that_were_alone_on_their_paths_are_singletons_if_they_come_no_more);
