@@ -545,7 +545,15 @@ START_TEST(built_in_profiles_are_without_error)
 }
 END_TEST
 
-/* One hook an address: no function may be named by two classes of one library. */
+/* One hook an address: no function may be named by two classes of one library. `lasting` sets none.
+ */
+static void check_names_differ(const struct bl_profile_function *one,
+                               const struct bl_profile_function *other)
+{
+    if (one->role != BL_ROLE_LASTING && other->role != BL_ROLE_LASTING)
+        ck_assert_str_ne(one->name, other->name);
+}
+
 START_TEST(built_in_profiles_name_a_function_once)
 {
     static struct seen all[16];
@@ -556,7 +564,7 @@ START_TEST(built_in_profiles_name_a_function_once)
         for (int i = 0; i < all[p].functions; i++)
             for (int q = p; q < count; q++)
                 for (int k = q == p ? i + 1 : 0; k < all[q].functions; k++)
-                    ck_assert_str_ne(all[p].function[i].name, all[q].function[k].name);
+                    check_names_differ(&all[p].function[i], &all[q].function[k]);
 }
 END_TEST
 
