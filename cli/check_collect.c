@@ -544,6 +544,12 @@ static void explain_unknown(struct collect *collect)
                            "nothing of its heap was seen";
         return;
     }
+    if (bl_hooks_has_replaced_malloc(collect->reader)) {
+        process->is_unknown = true;
+        process->why_not = "a library in it has put functions of its own in the place of malloc's, "
+                           "as profilers of native memory do: what was freed there was not seen";
+        return;
+    }
     process->is_partial = bl_hooks_has_other_malloc(collect->reader);
     if (process->is_partial)
         process->why_not = "an allocator is linked into it (or preloaded before the shim): only "
@@ -663,7 +669,8 @@ static int judge(struct collect *collect, const struct bl_target *target,
     note_unseen(collect);
     place_objects(collect);
     add_findings(collect);
-    add_heap(collect);
+    if (!bl_hooks_has_replaced_malloc(collect->reader))
+        add_heap(collect);
     add_growing(collect);
     explain_unknown(collect);
     bl_leaks_process(collect->check->leaks, collect->process)->is_judged = true;

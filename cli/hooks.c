@@ -43,14 +43,24 @@ static bool read_hook(const struct bl_reader *reader, uint32_t number, struct bl
     return bl_reader_name_text(reader, hook->function_name, row->function, sizeof(row->function));
 }
 
-bool bl_hooks_has_other_malloc(const struct bl_reader *reader)
+static bool has_why(const struct bl_reader *reader, const char *why)
 {
     struct bl_hook_row row;
     uint32_t count = bl_reader_count(reader, BL_SECTION_HOOKS);
     for (uint32_t i = 0; i < count; i++)
-        if (read_hook(reader, i, &row) && strcmp(row.why, BL_WHY_OTHER_MALLOC) == 0)
+        if (read_hook(reader, i, &row) && strcmp(row.why, why) == 0)
             return true;
     return false;
+}
+
+bool bl_hooks_has_other_malloc(const struct bl_reader *reader)
+{
+    return has_why(reader, BL_WHY_OTHER_MALLOC);
+}
+
+bool bl_hooks_has_replaced_malloc(const struct bl_reader *reader)
+{
+    return has_why(reader, BL_WHY_REPLACED_MALLOC);
 }
 
 static bool read_field(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row)

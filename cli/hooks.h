@@ -32,6 +32,8 @@ uint32_t bl_hooks_count(const struct bl_reader *reader);
 bool bl_hooks_read(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row);
 /* The program's calls of malloc go to one of its own, which comes before the shim's. */
 bool bl_hooks_has_other_malloc(const struct bl_reader *reader);
+/* Has a library put functions of its own in the place of malloc's, so that frees were not seen? */
+bool bl_hooks_has_replaced_malloc(const struct bl_reader *reader);
 /* Of a row that is_profile: what is wrong, in a sentence without the file's name. */
 void bl_hooks_say_mistakes(const struct bl_hook_row *row, char *out, size_t size);
 /* Of all those rows, as JSON: an array, empty if nothing is wrong. NULL: no memory. */

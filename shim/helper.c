@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "dir.h"
 #include "guard.h"
+#include "jvm/java_slots.h"
 #include "jvm/java_visit.h"
 #include "ledger.h"
 #include "limit.h"
@@ -100,6 +101,7 @@ static void ask_java(uint32_t flags)
 static bool make_snapshot(enum bl_reason reason, uint32_t flags)
 {
     uint32_t number = bl_header->snapshots + 1;
+    bl_java_slots_look();
     ask_java(flags);
     bl_own_check_all();
     int error = bl_snapshot_write(ledger_base, reason, number, flags);
@@ -130,6 +132,8 @@ static void answer_requests(void)
 /* What a Java program says of its direct memory; near the limit of that, a snapshot. */
 static void visit_java(uint64_t now_ns, bool is_turn)
 {
+    if (is_turn)
+        bl_java_slots_look();
     if (bl_sys_few_descriptors || !bl_java_visit_is_due(now_ns, is_turn))
         return;
     bl_java_visit_make(VISIT_WAIT_NS);

@@ -966,6 +966,10 @@ static_assert(sizeof(struct bl_hook) == 32, "hook layout");
 /* why_name of malloc, where another definition comes before the shim's */
 #define BL_WHY_OTHER_MALLOC                                                                        \
     "the program brings a malloc of its own: only what that passes on is seen"
+/* and of malloc or free, where a library has changed it while the program ran */
+#define BL_WHY_REPLACED_MALLOC                                                                     \
+    "a library has put functions of its own in the place of malloc's: blocks that go there are "   \
+    "not seen, or seen to live for ever"
 
 /* File names in the ledger directory. NAME is comm with every byte outside [A-Za-z0-9_+-] turned
  * into '_'; START is start_realtime_ns / 1000 in decimal. The file is created with O_EXCL.

@@ -10,6 +10,7 @@
 #include "java_lookup.h"
 #include "java_options.h"
 #include "java_pools.h"
+#include "java_slots.h"
 #include "java_stack.h"
 #include "java_visit.h"
 #include "ledger_format.h"
@@ -399,6 +400,7 @@ static void JNICALL on_death(jvmtiEnv *env, JNIEnv *jni)
     bl_java_visit_close();
     bl_java_direct_name(vm, jni);
     bl_java_pools_read(vm, jni);
+    bl_java_slots_look();
     bl_java_stack_stop();
     bl_guard_leave_internal();
 }
@@ -560,4 +562,5 @@ void bl_java_agent_arm(const struct bl_profile_class *c, const char *libjvm, con
     if (why || bl_hook_entry_install(create, size, &spec, &why) != 0)
         list_failure("JNI_CreateJavaVM", why);
     bl_java_lookup_arm(libjvm, no_hooks_why);
+    bl_java_slots_arm(libjvm);
 }

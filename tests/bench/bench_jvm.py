@@ -15,17 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import bench_common as common
 
 sys.path.insert(0, os.path.join(common.ROOT, 'tests', 'jvm'))
 import maven  # noqa: E402
+import profiler  # noqa: E402
 import proxy  # noqa: E402
 
 CACHE = Path(common.BUILD) / 'tests' / 'jvm' / 'cache'
-POM = Path(common.ROOT) / 'tests' / 'bench' / 'jvm' / 'pom.xml'
 LEVEL = '-Dio.netty.leakDetection.level='
 PARANOID = 'Netty paranoid'
 PROFILER = 'async-profiler nativemem'
@@ -35,20 +34,6 @@ PARANOID_TARGET = 6
 MISTAKES = {'CacheBodyFilter': 'cached here', 'AuditFilter': 'audited here',
             'SessionFilter': 'held here'}
 FILTER = re.compile(r'(\w+Filter)\.java:(\d+)')
-
-
-def profiler_library():
-    """libasyncProfiler.so out of the jar that Maven has."""
-    libraries = maven.libraries(POM, CACHE)
-    target = CACHE / f'{libraries.name}.so'
-    if not target.exists():
-        jar = next(libraries.glob('async-profiler-*.jar'))
-        with zipfile.ZipFile(jar) as archive:
-            part = Path(f'{target}.part')
-            part.write_bytes(archive.read('linux-x64/libasyncProfiler.so'))
-            part.chmod(0o755)
-            part.rename(target)
-    return target
 
 
 class Proxy(proxy.Program):
@@ -102,7 +87,7 @@ class Bench:
                 PARANOID: [LEVEL + 'paranoid']}
         try:
             # every allocation; a text that names them at the end
-            made[PROFILER] = [f'-agentpath:{profiler_library()}=start,nativemem=0,collapsed,'
+            made[PROFILER] = [f'-agentpath:{profiler.library(CACHE)}=start,nativemem=0,collapsed,'
                                     f'file={directory}/nativemem.txt']
         except maven.Unavailable as why:
             print(f'bench: no async-profiler: {why}', file=sys.stderr)

@@ -10,6 +10,7 @@ import urllib.parse
 from pathlib import Path
 
 import machines
+import profiler
 from test_proxy import BUILD, CACHE, CLI, SHIM, Tap, accusations, class_of, maven, place, report, summary
 
 HERE = Path(__file__).resolve().parent
@@ -131,6 +132,25 @@ def agents_of_others(case, tap):
         names_the_leak(tap, "the library as the user's own agent as well, twice", directory)
 
 
+def native_profiler(case, tap):
+    """It puts functions of its own where malloc and free are called, and passes the calls on past us."""
+    library = profiler.library(CACHE)
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        profiled = [case.java, f"-agentpath:{library}=start,nativemem=0,collapsed,file={directory}/stacks.txt",
+                    *case.program[1:]]
+        got = run(profiled, environment(directory))
+        tap.equal(got[0], 0, "a profiler of native memory beside it: the program runs")
+        names_the_leak(tap, "a profiler of native memory beside it", directory)
+        found = [h for one in reports(directory) for h in one["hooks"]
+                 if h["class"] == "heap" and h["method"] == "none"]
+        tap.claim(len(found) == 1 and library.name in found[0]["function"] and
+                  "in the place of malloc's" in found[0]["why"],
+                  "and the report says that it has put itself in the place of malloc's", found)
+        code, _, said = run([CLI, "check", "--", *profiled], environment(directory, None))
+        tap.claim(code == 23 and "unknown: java" in said and "in the place of malloc's" in said and
+                  "lost · heap" not in said, "and check calls the heap unknown, and nothing in it lost", said)
+
+
 def make_agent():
     """byte-buddy puts code of its own before and after Netty's retain and release."""
     libs = maven.libraries(HERE / "meddler" / "pom.xml", CACHE)
@@ -195,6 +215,7 @@ def main():
         embedders(case)
         paths_of_the_library(case)
         agents_of_others(case, tap)
+        native_profiler(case, tap)
         tools(tap)
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)
