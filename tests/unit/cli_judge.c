@@ -209,6 +209,47 @@ START_TEST(what_a_few_leaked_ones_hold_is_accused_with_the_others)
 }
 END_TEST
 
+/* Fifty leaked buffers, ten seconds apart, and so many that are made inside the same call, each so
+ * long after one of them. */
+static void make_with_parts(struct world *w, uint64_t count, int64_t later_ns)
+{
+    uint32_t memory = synth_class(w->synth, "mem");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t fill = inside(w, make, 0x33);
+    uint64_t from = START + 10 * SECOND;
+    uint64_t parts_from = from + (uint64_t)later_ns;
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    live(w, 50, from, from + 490 * SECOND, OPS(ALLOC(make)));
+    live_in(w, memory, count, parts_from, parts_from + (count - 1) * 10 * SECOND, OPS(ALLOC(fill)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    synth_lifecycle(w->synth, memory, 5000, 2 * MILLI, END - SECOND,
+                    OPS(ALLOC(fill), LAST(at(w, w->loop, 0x190))));
+    judge(w);
+}
+
+START_TEST(what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each)
+{
+    static const struct {
+        uint64_t count;
+        int64_t later_ns;
+        bool is_part;
+    } all[] = {
+        {50, (int64_t)MILLI, true},
+        {50, -5 * (int64_t)SECOND, false},
+        {50, 5 * (int64_t)SECOND, false},
+        {36, (int64_t)MILLI, false},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct world *w = make_world();
+        make_with_parts(w, all[i].count, all[i].later_ns);
+        const struct bl_finding *finding = find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding;
+        ck_assert_uint_eq(finding->part_count, all[i].is_part);
+        ck_assert_uint_eq(accusations(w), all[i].is_part ? 1 : 2);
+        finish(w);
+    }
+}
+END_TEST
+
 /* ---- who is left alone ---- */
 
 START_TEST(one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well)
@@ -373,6 +414,7 @@ int main(void)
     tcase_add_test(tests, what_siblings_had_for_seconds_is_not_stale_after_twenty);
     tcase_add_test(tests, what_a_leaked_buffer_of_its_class_holds_is_its_part);
     tcase_add_test(tests, what_a_few_leaked_ones_hold_is_accused_with_the_others);
+    tcase_add_test(tests, what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
     tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
     tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);
