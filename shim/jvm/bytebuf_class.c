@@ -1,4 +1,5 @@
 #include "bytebuf_class.h"
+#include "sigsafe.h"
 
 #include <string.h>
 
@@ -20,6 +21,7 @@ enum {
     INVOKESTATIC = 0xb8,
     INVOKEINTERFACE = 0xb9,
     ARRAYLENGTH = 0xbe,
+    INSTANCEOF = 0xc1,
 };
 
 #define ACC_STATIC    0x0008u
@@ -29,6 +31,7 @@ enum {
 
 #define PACKAGE  "netty/buffer/"
 #define REACTOR  "reactor/core/publisher/FluxOnAssembly$OnAssembly"
+#define COUNTING PACKAGE "AbstractReferenceCountedByteBuf"
 #define CLEANER  "netty/util/internal/CleanableDirectBuffer" /* since 4.2.2: has a buffer() */
 #define NAME_MAX 256u
 
@@ -44,8 +47,7 @@ static const struct known_class {
     uint8_t variable;     /* the one to tell; INT: 0 = to be found by the type */
     const char *at_first; /* the method's name in versions that have none of that */
 } known_classes[] = {
-    {PACKAGE "AbstractReferenceCountedByteBuf", BL_BYTEBUF_COUNTING, NULL, NULL, SIZE_NONE, 0,
-     NULL},
+    {COUNTING, BL_BYTEBUF_COUNTING, NULL, NULL, SIZE_NONE, 0, NULL},
     /* chunk, [buffer,] handle, offset, length … */
     {PACKAGE "PooledByteBuf", BL_BYTEBUF_SIZING, "init0", "(", SIZE_INT, 0, "init"},
     {PACKAGE "UnpooledHeapByteBuf", BL_BYTEBUF_SIZING, "setArray", "([B)V", SIZE_ARRAY, 1, NULL},
@@ -77,7 +79,8 @@ struct rewriting {
     uint16_t counted;   /* of the three */
     uint16_t told;
     uint16_t remaining;
-    uint16_t cleaned; /* the cleaner's buffer() */
+    uint16_t cleaned;  /* the cleaner's buffer() */
+    uint16_t counting; /* class, of the same copy of Netty */
     char cleaner[NAME_MAX];
     unsigned lives; /* methods found that begin one, that retain, that release */
     unsigned retains;
@@ -104,6 +107,11 @@ enum bl_bytebuf_kind bl_bytebuf_kind(const char *name, size_t length)
 static bool notes(enum bl_bytebuf_kind kind)
 {
     return kind == BL_BYTEBUF_SERVING || kind == BL_BYTEBUF_FAILING;
+}
+
+static bool tells_of_other(enum bl_bytebuf_kind kind)
+{
+    return kind == BL_BYTEBUF_HOLDING || kind == BL_BYTEBUF_DERIVING;
 }
 
 /* ---- prefixes ---- */
@@ -272,7 +280,15 @@ static size_t measure_buffer(const struct rewriting *r, bool is_cleaner, uint8_t
     return put_op_2(out, at, INVOKEVIRTUAL, r->remaining);
 }
 
-/* sized(this, length), or holds(this, other) */
+/* ..., other -> ..., other, whether it has a count of its own */
+static size_t ask_kind(const struct rewriting *r, uint8_t variable, uint8_t *out, size_t at)
+{
+    at = put_op(out, at, ALOAD);
+    at = put_op(out, at, variable);
+    return put_op_2(out, at, INSTANCEOF, r->counting);
+}
+
+/* sized(this, length), or holds(this, other, whether it has a count of its own) */
 static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text name,
                              struct bl_classfile_text type, uint8_t *out)
 {
@@ -295,6 +311,8 @@ static size_t telling_prefix(const struct rewriting *r, struct bl_classfile_text
         at = put_op(out, at, ARRAYLENGTH);
     if (known->size == SIZE_BUFFER)
         at = measure_buffer(r, is_cleaner, out, at);
+    if (tells_of_other(known->kind))
+        at = ask_kind(r, variable, out, at);
     at = put_op_2(out, at, INVOKESTATIC, r->told);
     return pad(out, at);
 }
@@ -359,20 +377,38 @@ static size_t rewrite_counting(struct rewriting *r, uint8_t *out)
     return length;
 }
 
-/* The cleaner is in the same copy of Netty as the class. */
+/* The name of another class of the same copy of Netty. False: it is too long. */
+static bool name_beside(const struct rewriting *r, const char *other, char out[NAME_MAX])
+{
+    size_t root = r->class->name.length - strlen(r->known->name);
+    struct bl_text t;
+    bl_text_init(&t, out, NAME_MAX);
+    bl_text_bytes(&t, r->class->name.text, root);
+    bl_text_str(&t, other);
+    return root + strlen(other) < NAME_MAX;
+}
+
 static void add_measures(struct rewriting *r)
 {
     struct bl_classfile *c = r->class;
-    size_t root = c->name.length - strlen(r->known->name);
     r->remaining = bl_classfile_add_method(c, bl_classfile_add_class(c, "java/nio/ByteBuffer", 19),
                                            "remaining", "()I");
-    if (root + sizeof CLEANER > sizeof r->cleaner)
+    if (!name_beside(r, CLEANER, r->cleaner)) {
+        r->cleaner[0] = '\0';
         return;
-    memcpy(r->cleaner, c->name.text, root);
-    memcpy(r->cleaner + root, CLEANER, sizeof CLEANER);
+    }
     r->cleaned = bl_classfile_add_interface_method(
         c, bl_classfile_add_class(c, r->cleaner, strlen(r->cleaner)), "buffer",
         "()Ljava/nio/ByteBuffer;");
+}
+
+static void add_kind(struct rewriting *r)
+{
+    char name[NAME_MAX];
+    if (name_beside(r, COUNTING, name))
+        r->counting = bl_classfile_add_class(r->class, name, strlen(name));
+    else
+        r->class->why = "its name is too long";
 }
 
 static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
@@ -383,6 +419,8 @@ static size_t rewrite_telling(struct rewriting *r, uint8_t *out)
     r->told = bl_classfile_add_method(c, c->this_class, method->name, method->type);
     if (r->known->size == SIZE_BUFFER)
         add_measures(r);
+    if (tells_of_other(r->known->kind))
+        add_kind(r);
     const struct bl_classfile_edit edit = {
         .context = r, .methods = method, .method_count = 1, .prefix = prefix_of};
     size_t length = c->why ? 0 : bl_classfile_write(c, &edit, out, &edited);

@@ -27,7 +27,7 @@
 #define BL_BYTEBUF_SIZED        "bufleak$sized"
 #define BL_BYTEBUF_SIZED_TYPE   "(Ljava/lang/Object;I)V"
 #define BL_BYTEBUF_HOLDS        "bufleak$holds"
-#define BL_BYTEBUF_HOLDS_TYPE   "(Ljava/lang/Object;Ljava/lang/Object;)V"
+#define BL_BYTEBUF_HOLDS_TYPE   "(Ljava/lang/Object;Ljava/lang/Object;Z)V" /* Z: it is counted */
 #define BL_BYTEBUF_PASSES       "bufleak$passed"
 #define BL_BYTEBUF_PASSES_TYPE  "(Ljava/lang/Object;)V"
 #define BL_BYTEBUF_NOTED        "bufleak$noted"

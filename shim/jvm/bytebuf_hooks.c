@@ -192,24 +192,31 @@ static jobject unwrap(JNIEnv *env, struct layout *l, jobject buffer)
     return inner;
 }
 
-/* The number of the counted buffer that is `buffer`, or behind it: slices and wrappers have none of
- * their own. */
-static uint64_t id_behind(JNIEnv *env, jobject buffer, unsigned layout)
+/* The number of the counted buffer that is behind one that is not: slices and wrappers. */
+static uint64_t id_behind(JNIEnv *env, jobject buffer, struct layout *l)
 {
-    struct layout *l = &layouts[layout];
-    jobject at = buffer;
+    jobject at = unwrap(env, l, buffer);
     jlong id = 0;
-    for (unsigned i = 0; at && i < WRAPPERS_MAX; i++) {
+    for (unsigned i = 1; at && i < WRAPPERS_MAX; i++) {
         if ((*env)->IsInstanceOf(env, at, l->counting))
             id = (*env)->GetLongField(env, at, l->id);
         jobject inner = is_id(id) ? NULL : unwrap(env, l, at);
-        if (at != buffer)
-            (*env)->DeleteLocalRef(env, at);
+        (*env)->DeleteLocalRef(env, at);
         at = inner;
     }
-    if (at && at != buffer)
+    if (at)
         (*env)->DeleteLocalRef(env, at);
     return is_id(id) ? (uint64_t)id : 0;
+}
+
+/* Of `buffer`, or of the one behind it. A counted one has no number if it began unseen. Whether it
+ * is counted Java's own code knows at once; asking here takes the thread into the VM. */
+static uint64_t id_of(JNIEnv *env, jobject buffer, jboolean is_counted, struct layout *l)
+{
+    jlong id = buffer && is_counted ? (*env)->GetLongField(env, buffer, l->id) : 0;
+    if (BL_LIKELY(is_id(id)))
+        return (uint64_t)id;
+    return buffer ? id_behind(env, buffer, l) : 0;
 }
 
 static void note_holder(uint64_t held, uint64_t holder)
@@ -221,39 +228,43 @@ static void note_holder(uint64_t held, uint64_t holder)
     }
 }
 
-static void set_holder(JNIEnv *env, jobject holder, jobject held, unsigned layout)
+static void set_holder(JNIEnv *env, jobject holder, jobject held, jboolean is_counted,
+                       struct layout *l)
 {
-    jlong id = (*env)->GetLongField(env, holder, layouts[layout].id);
-    note_holder(id_behind(env, held, layout), (uint64_t)id);
+    jlong id = (*env)->GetLongField(env, holder, l->id);
+    note_holder(id_of(env, held, is_counted, l), (uint64_t)id);
 }
 
 /* The holder is made ready again after this, and its number is another one then. */
-static void announce_holder(JNIEnv *env, jobject holder, jobject held, unsigned layout)
+static void announce_holder(JNIEnv *env, jobject holder, jobject held, jboolean is_counted,
+                            struct layout *l)
 {
     struct bl_thread_state *t = bl_tls.thread;
     if (!t)
         return;
-    t->java_held = id_behind(env, held, layout);
-    t->java_holder = (uint64_t)(*env)->GetLongField(env, holder, layouts[layout].id);
+    t->java_held = id_of(env, held, is_counted, l);
+    t->java_holder = (uint64_t)(*env)->GetLongField(env, holder, l->id);
 }
 
-/* void sized(Object buffer, int size) and void holds(Object holder, Object held), one for each
- * layout */
+/* void sized(Object buffer, int size) and void holds(Object holder, Object held, boolean counted),
+ * one for each layout */
 #define OF_LAYOUT(layout)                                                                          \
     static void JNICALL sized_##layout(JNIEnv *env, jclass class, jobject buffer, jint size)       \
     {                                                                                              \
         (void)class;                                                                               \
         set_size(env, buffer, size, layouts[layout].id);                                           \
     }                                                                                              \
-    static void JNICALL holds_##layout(JNIEnv *env, jclass class, jobject holder, jobject held)    \
+    static void JNICALL holds_##layout(JNIEnv *env, jclass class, jobject holder, jobject held,    \
+                                       jboolean is_counted)                                        \
     {                                                                                              \
         (void)class;                                                                               \
-        set_holder(env, holder, held, layout);                                                     \
+        set_holder(env, holder, held, is_counted, &layouts[layout]);                               \
     }                                                                                              \
-    static void JNICALL derives_##layout(JNIEnv *env, jclass class, jobject holder, jobject held)  \
+    static void JNICALL derives_##layout(JNIEnv *env, jclass class, jobject holder, jobject held,  \
+                                         jboolean is_counted)                                      \
     {                                                                                              \
         (void)class;                                                                               \
-        announce_holder(env, holder, held, layout);                                                \
+        announce_holder(env, holder, held, is_counted, &layouts[layout]);                          \
     }
 OF_LAYOUT(0)
 OF_LAYOUT(1)
@@ -277,12 +288,14 @@ OF_LAYOUT(15)
         of##13, of##14, of##15
 
 /* The superclass was left as it is, or there are too many copies. */
-static void JNICALL holds_unknown(JNIEnv *env, jclass class, jobject holder, jobject held)
+static void JNICALL holds_unknown(JNIEnv *env, jclass class, jobject holder, jobject held,
+                                  jboolean is_counted)
 {
     (void)env;
     (void)class;
     (void)holder;
     (void)held;
+    (void)is_counted;
 }
 
 /* void noted() */
@@ -446,10 +459,10 @@ bool bl_bytebuf_hooks_bind(jvmtiEnv *vm, JNIEnv *env, jclass class, enum bl_byte
 {
     static void(JNICALL *const sized[])(JNIEnv *, jclass, jobject, jint) = {EACH_LAYOUT(sized_),
                                                                             sized_unknown};
-    static void(JNICALL *const holds[])(JNIEnv *, jclass, jobject, jobject) = {EACH_LAYOUT(holds_),
-                                                                               holds_unknown};
-    static void(JNICALL *const derives[])(JNIEnv *, jclass, jobject,
-                                          jobject) = {EACH_LAYOUT(derives_), holds_unknown};
+    static void(JNICALL *const holds[])(JNIEnv *, jclass, jobject, jobject,
+                                        jboolean) = {EACH_LAYOUT(holds_), holds_unknown};
+    static void(JNICALL *const derives[])(JNIEnv *, jclass, jobject, jobject,
+                                          jboolean) = {EACH_LAYOUT(derives_), holds_unknown};
     const JNINativeMethod counting[] = {
         {NAME_OF(BL_BYTEBUF_BORN), NAME_OF(BL_BYTEBUF_BORN_TYPE), (void *)(uintptr_t)born},
         {NAME_OF(BL_BYTEBUF_COUNTED), NAME_OF(BL_BYTEBUF_COUNTED_TYPE), (void *)(uintptr_t)counted},
