@@ -17,6 +17,7 @@ from harness.verdicts import (Wanted, accusations, check, check_nothing_left, cl
 PLUGIN = "request_journal.c"
 SOURCE = Path(__file__).resolve().parent / "trafficserver" / PLUGIN
 ORDINARY, READERS, FIELDS = 3000, 700, 500
+PLACES, TRIALS = 1024, 10  # of the plugin
 
 LAYOUT = """
 prefix: {dir}
@@ -134,6 +135,12 @@ def corrected_plugin_is_left_in_peace(run):
     check_nothing_left(run.claim, report, "ts-iobuffer-reader", "traffic_server")
     # the header that all marks are copied from is there to stay
     run.equal(class_of(report, "ts-mloc")["live_count"], 1, "one header is left")
+    # a trial has a reader and its clone, and ends the first with its buffer
+    for name, made, kept in (("ts-iobuffer", PLACES + TRIALS, PLACES), ("ts-mbuffer", 1 + TRIALS, 1),
+                             ("ts-iobuffer-reader", ORDINARY + READERS + FIELDS + 2 * TRIALS, 0)):
+        row = class_of(report, name)
+        run.equal((row["allocs"], row["releases"]), (made, made - kept), f"all {name}s are seen")
+    run.equal(report["losses"]["events_unknown"], 0, "nothing is given back that was not seen")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,10 @@
  * the reader what was written meanwhile, and frees it. The mark is a field of a header that was
  * made once: each answer looks it up and gets a copy.
  *
+ * It also calls what else of the API gives and takes references, and gives all of that back: at its
+ * start what makes headers, URLs and readers, and for each answer what walks the fields of what was
+ * sent to the origin and came from there.
+ *
  * The defects. A client that sends "Cache-Control: no-store" does not want to be journaled: the
  * plugin returns without freeing the reader. One that sends "X-Plain" wants no mark: the plugin
  * returns without releasing the field that it has looked up. Buffer and header live as long as the
@@ -24,6 +28,7 @@
 #define PLUGIN_NAME "request_journal"
 #define MARK        "X-Journaled"
 #define PLACES      1024 /* a buffer has five readers at most */
+#define TRIALS      10   /* of what makes headers, URLs and readers */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* all below */
 static TSIOBuffer journal[PLACES];
@@ -168,6 +173,65 @@ static void mark_answer(TSHttpTxn txn)
     pthread_mutex_unlock(&lock);
 }
 
+/* ---- the rest of the API ---- */
+
+static unsigned walk_fields(TSMBuffer buffer, TSMLoc header)
+{
+    TSMLoc field = TSMimeHdrFieldGet(buffer, header, 0);
+    unsigned count = 0;
+
+    while (field != TS_NULL_MLOC) {
+        TSMLoc next = TSMimeHdrFieldNext(buffer, header, field);
+        TSMLoc same = TSMimeHdrFieldNextDup(buffer, header, field);
+        if (same != TS_NULL_MLOC) {
+            TSHandleMLocRelease(buffer, header, same);
+        }
+        TSHandleMLocRelease(buffer, header, field);
+        field = next;
+        count++;
+    }
+    return count;
+}
+
+static void look_around(TSHttpTxn txn)
+{
+    TSMBuffer buffer;
+    TSMLoc part;
+
+    if (TSHttpTxnServerReqGet(txn, &buffer, &part) == TS_SUCCESS) {
+        if (walk_fields(buffer, part) == 0) {
+            TSError("[%s] a request without fields was sent", PLUGIN_NAME);
+        }
+        TSHandleMLocRelease(buffer, TS_NULL_MLOC, part);
+    }
+    if (TSHttpTxnServerRespGet(txn, &buffer, &part) == TS_SUCCESS) {
+        walk_fields(buffer, part);
+        TSHandleMLocRelease(buffer, TS_NULL_MLOC, part);
+    }
+    if (TSHttpTxnPristineUrlGet(txn, &buffer, &part) == TS_SUCCESS) {
+        TSHandleMLocRelease(buffer, TS_NULL_MLOC, part);
+    }
+}
+
+static void make_and_end(void)
+{
+    TSMBuffer buffer = TSMBufferCreate();
+    TSIOBuffer journey = TSIOBufferCreate();
+    TSIOBufferReader reader = TSIOBufferReaderAlloc(journey); /* ends with its buffer */
+    TSMLoc parts[4] = {TSHttpHdrCreate(buffer)};
+
+    TSIOBufferReaderFree(TSIOBufferReaderClone(reader));
+    TSIOBufferDestroy(journey);
+    TSHttpHdrTypeSet(buffer, parts[0], TS_HTTP_TYPE_REQUEST);
+    TSHttpHdrClone(buffer, buffer, parts[0], &parts[1]);
+    TSUrlCreate(buffer, &parts[2]);
+    TSUrlClone(buffer, buffer, parts[2], &parts[3]);
+    for (unsigned i = 0; i < 4; i++) {
+        TSHandleMLocRelease(buffer, TS_NULL_MLOC, parts[i]);
+    }
+    TSMBufferDestroy(buffer);
+}
+
 static int on_event(TSCont continuation, TSEvent event, void *data)
 {
     TSHttpTxn txn = data;
@@ -177,6 +241,7 @@ static int on_event(TSCont continuation, TSEvent event, void *data)
         begin_request(txn);
     } else if (event == TS_EVENT_HTTP_SEND_RESPONSE_HDR) {
         mark_answer(txn);
+        look_around(txn);
     } else if (event == TS_EVENT_HTTP_TXN_CLOSE) {
         end_request(txn);
     }
@@ -216,6 +281,9 @@ void TSPluginInit(int argc, const char *argv[])
     }
     for (unsigned i = 0; i < PLACES; i++) {
         journal[i] = TSIOBufferSizedCreate(TS_IOBUFFER_SIZE_INDEX_128);
+    }
+    for (unsigned i = 0; i < TRIALS; i++) {
+        make_and_end();
     }
     continuation = TSContCreate(on_event, NULL);
     TSHttpHookAdd(TS_HTTP_READ_REQUEST_HDR_HOOK, continuation);
