@@ -78,15 +78,17 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
     return count;
 }
 
-/* Where the buffer itself gave back other references that it was given by the same acquire. */
+/* Where a buffer itself gave back other references that it was given by the same acquire. */
 static size_t tally_itself(const struct bl_judge *judge, const struct bl_decision *decision,
-                           struct tally *tallies)
+                           struct tally *tallies, size_t count)
 {
     const struct bl_pattern *live = &judge->histories->live[decision->pattern];
     const struct bl_item *items = bl_pattern_items(judge->histories, live);
     const struct bl_pair *pairs;
     uint64_t left[BL_HISTORY_ITEMS];
-    size_t count = 0;
+    if (decision->units >= items[decision->item - live->first_item].units ||
+        bl_compare_work(judge->compare) > 2 * BL_JUDGE_WORK)
+        return count;
     size_t made = bl_compare_pair(judge->compare, live, bl_paths_ends(judge, decision->pattern),
                                   left, &pairs);
     for (size_t k = 0; k < made; k++) {
@@ -118,11 +120,11 @@ static void choose(const struct tally *tallies, size_t count, struct bl_finding 
     }
 }
 
-void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
+void bl_expected_find(struct bl_judge *judge, size_t first, size_t end,
                       const struct bl_scope *scope, struct bl_finding *finding)
 {
     const struct bl_histories *all = judge->histories;
-    const struct bl_pattern *live = &all->live[decision->pattern];
+    const struct bl_pattern *live = &all->live[judge->decisions[first].pattern];
     struct tally tallies[TALLIES];
     size_t count = 0;
     for (size_t i = 0; i < all->completed_count; i++)
@@ -130,7 +132,7 @@ void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision
             !all->completed[i].is_unseen)
             count = tally_sibling(judge, live, &all->completed[i], scope, tallies, count);
     finding->is_expected_of_itself = count == 0;
-    if (count == 0 && decision->units < all->items[decision->item].units)
-        count = tally_itself(judge, decision, tallies);
+    for (size_t i = first; finding->is_expected_of_itself && i < end; i++)
+        count = tally_itself(judge, &judge->decisions[i], tallies, count);
     choose(tallies, count, finding);
 }

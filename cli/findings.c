@@ -387,7 +387,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
         for (size_t i = first; i < end; i++)
             scope.is_inner &= is_on_way(judge, &judge->decisions[i], &scope);
         count_evidence(judge, decision, &scope, finding);
-        bl_expected_find(judge, decision, &scope, finding);
+        bl_expected_find(judge, first, end, &scope, finding);
         finding->is_growing = bl_course_is_growing(bl_course_growth(judge, first, end),
                                                    bl_grouping_span(judge, first, end));
         finding->confidence = bl_evidence_confidence(finding, likeness_of(judge, first, end));

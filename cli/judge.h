@@ -255,8 +255,8 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
 size_t bl_grouping_end(const struct bl_judge *judge, size_t first);
 struct bl_span bl_grouping_span(const struct bl_judge *judge, size_t first, size_t end);
 
-/* The expected release of a group, by one of its decisions. */
-void bl_expected_find(struct bl_judge *judge, const struct bl_decision *decision,
+/* The expected release of a group. */
+void bl_expected_find(struct bl_judge *judge, size_t first, size_t end,
                       const struct bl_scope *scope, struct bl_finding *finding);
 
 /* (leaked + 1) / (passed + 2) */

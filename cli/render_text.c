@@ -219,7 +219,8 @@ static void write_more(const struct bl_pen *pen, const struct bl_finding *findin
     if (finding->expected_frame) {
         bl_text_count(count, finding->expected_count);
         if (finding->is_expected_of_itself)
-            snprintf(after, sizeof(after), ", where %s of its references %s given back", count,
+            snprintf(after, sizeof(after), ", where %s of %s references %s given back", count,
+                     finding->leaked == 1 ? "its" : "their",
                      finding->expected_count == 1 ? "was" : "were");
         else
             snprintf(after, sizeof(after), ", where %s sibling%s gave it back", count,
