@@ -201,17 +201,33 @@ static void forget(jvmtiEnv *vm, struct description *d)
     (*vm)->Deallocate(vm, (unsigned char *)d->lines);
 }
 
-/* Length of a class's name without what differs from run to run. */
-static size_t steady_length(const char *name, size_t length)
+static size_t length_without_digits(const char *name, size_t length, const char *digits)
 {
-    const char *generated = memmem(name, length, "CGLIB$$", 7);
-    if (generated)
-        return (size_t)(generated - name) + 5;
-    if (!memmem(name, length, "reflect/Generated", 17))
-        return length;
-    while (length > 0 && name[length - 1] >= '0' && name[length - 1] <= '9')
+    while (length > 0 && strchr(digits, name[length - 1]))
         length--;
     return length;
+}
+
+/* Length of a class's name without what differs from run to run: numbers given in the order in
+ * which classes were made, addresses of hidden classes, hashes, and names made of chance. */
+static size_t steady_length(const char *name, size_t length)
+{
+    static const struct {
+        const char *mark;
+        size_t kept; /* bytes of it */
+    } marks[] = {{"CGLIB$$", 5},        {"ByGuice$$", 7},    {"$ByteBuddy$", 10},
+                 {"$MockitoMock$", 12}, {"$auxiliary$", 10}, {"$HibernateProxy$", 15},
+                 {"_$$_j", 3},          {".0x", 0}};
+    for (size_t i = 0; i < BL_ARRAY_LENGTH(marks); i++) {
+        const char *found = memmem(name, length, marks[i].mark, strlen(marks[i].mark));
+        if (found)
+            return (size_t)(found - name) + marks[i].kept;
+    }
+    if (memmem(name, length, "reflect/Generated", 17))
+        return length_without_digits(name, length, "0123456789");
+    size_t named = length_without_digits(name, length, "0123456789abcdef");
+    bool is_hash = named > 2 && named < length && memcmp(name + named - 2, "$$", 2) == 0;
+    return is_hash ? named - 2 : length;
 }
 
 static void append_dotted(struct bl_text *t, const char *name, size_t length)
@@ -236,7 +252,10 @@ static bool is_made_up(const char *class, size_t length)
     for (size_t i = 0; i < BL_ARRAY_LENGTH(beginnings); i++)
         if (strncmp(class, beginnings[i], strlen(beginnings[i])) == 0)
             return true;
-    return memmem(class, length, "$$Lambda", 8) != NULL;
+    const char *slash = memrchr(class, '/', length);
+    const char *simple = slash ? slash + 1 : class;
+    bool is_proxy = strncmp(simple, "$Proxy", 6) == 0 && simple[6] >= '0' && simple[6] <= '9';
+    return is_proxy || memmem(class, length, "$$Lambda", 8) != NULL;
 }
 
 /* What passes everything on to the buffer inside it. Netty's leak detector puts such a one around a
