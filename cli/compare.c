@@ -54,9 +54,10 @@ struct bl_compare {
     uint64_t work;
 };
 
-static bool is_learned(const struct bl_compare *compare, uint32_t acquire, uint32_t release)
+bool bl_compare_is_learned(const struct bl_compare *compare, const struct bl_item *acquire,
+                           const struct bl_item *release)
 {
-    return bl_learned_find(&compare->learned, acquire, release) == BL_LEARNED_SURE;
+    return bl_learned_find(&compare->learned, acquire->whole, release->whole) == BL_LEARNED_SURE;
 }
 
 bool bl_compare_learn(struct bl_compare *compare, const struct bl_item *acquire,
@@ -406,7 +407,7 @@ static int compare_options(const void *left, const void *right)
 static uint32_t pair_cost(const struct bl_compare *compare, const struct bl_item *acquire,
                           const struct bl_item *release)
 {
-    if (is_learned(compare, acquire->whole, release->whole))
+    if (bl_compare_is_learned(compare, acquire, release))
         return 0;
     return PAIR_COST + bl_callers_distance(compare->callers, acquire->callers, release->callers);
 }
@@ -729,34 +730,12 @@ size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *patt
     return bl_fitting_pairs(&fitting, ends != BL_ENDS_WELL, left, compare->pairs, &compare->work);
 }
 
-/* What else tells them apart is a habit of programmers, and no evidence. */
-static uint32_t callers_apart(const struct bl_compare *compare, const struct bl_item *acquire,
-                              const struct bl_item *release)
+bool bl_compare_is_helper(const struct bl_compare *compare, const struct bl_item *item)
 {
-    return bl_compare_apart(compare, acquire, release) >> 16;
+    return compare->is_helper[item->site];
 }
 
-/* Would it be as likely by structure if each of two acquires were given back by the other's
- * release? Between one that was retained and the birth, lines of their own tell the releases apart
- * for who reads the report: who makes a buffer gives it back where he made it. */
-static bool may_be_exchanged(const struct bl_compare *compare, const struct bl_item *items,
-                             const struct bl_pair *one, const struct bl_pair *other)
-{
-    const struct bl_item *a = &items[one->acquire];
-    const struct bl_item *b = &items[other->acquire];
-    const struct bl_item *r = &items[one->release];
-    const struct bl_item *s = &items[other->release];
-    if (is_learned(compare, a->whole, r->whole) || is_learned(compare, b->whole, s->whole) ||
-        r->order < b->order || s->order < a->order)
-        return false;
-    if (r->site != s->site && b->kind == BL_ITEM_ALLOC)
-        return false;
-    return callers_apart(compare, a, s) + callers_apart(compare, b, r) <=
-           callers_apart(compare, a, r) + callers_apart(compare, b, s);
-}
-
-/* How many of an acquire's innermost callers did the same for what ended well. */
-static size_t frames_that_ended(const struct bl_compare *compare, const struct bl_item *acquire)
+size_t bl_compare_frames_that_ended(const struct bl_compare *compare, const struct bl_item *acquire)
 {
     size_t depth;
     const struct bl_caller *frames = bl_callers_frames(compare->callers, acquire->callers, &depth);
@@ -764,29 +743,4 @@ static size_t frames_that_ended(const struct bl_compare *compare, const struct b
     while (count < depth && compare->has_ended[frames[count].chain])
         count++;
     return count;
-}
-
-bool bl_compare_may_lack(const struct bl_compare *compare, const struct bl_item *items,
-                         const struct bl_pair *pair, uint32_t open)
-{
-    const struct bl_item *a = &items[open];
-    const struct bl_item *b = &items[pair->acquire];
-    const struct bl_item *s = &items[pair->release];
-    if (a == b || pair->units != s->units || a->units < s->units || s->order < a->order ||
-        is_learned(compare, b->whole, s->whole) ||
-        (!compare->is_helper[a->site] && !compare->is_helper[b->site]) ||
-        frames_that_ended(compare, b) > frames_that_ended(compare, a) + 1)
-        return false;
-    return callers_apart(compare, a, s) <= callers_apart(compare, b, s);
-}
-
-bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item *items,
-                          const struct bl_pair *pairs, size_t count, size_t which)
-{
-    const struct bl_pair *one = &pairs[which];
-    for (size_t i = 0; i < count; i++)
-        if (pairs[i].acquire != one->acquire && pairs[i].release != one->release &&
-            may_be_exchanged(compare, items, one, &pairs[i]))
-            return true;
-    return false;
 }

@@ -97,16 +97,16 @@ bool bl_compare_learn(struct bl_compare *compare, const struct bl_item *acquire,
 uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item *acquire,
                           const struct bl_item *release);
 
-/* Of an open history, in which `open` lacks a release: could it as well have been given back by the
- * release of a pair, and the acquire of that pair lack its own? */
-bool bl_compare_may_lack(const struct bl_compare *compare, const struct bl_item *items,
-                         const struct bl_pair *pair, uint32_t open);
+/* Is it known for certain that this release gives back what was acquired there? */
+bool bl_compare_is_learned(const struct bl_compare *compare, const struct bl_item *acquire,
+                           const struct bl_item *release);
 
-/* Could the reference that was taken by pairs[which] as well have been given back by the release of
- * another one, and that by its? Neither what ended well nor the callers tell: only that who takes
- * last mostly gives back first, and who makes a buffer last of all. `items` are the pattern's. */
-bool bl_compare_has_rival(const struct bl_compare *compare, const struct bl_item *items,
-                          const struct bl_pair *pairs, size_t count, size_t which);
+/* Is it done at a place of the program that serves several others? */
+bool bl_compare_is_helper(const struct bl_compare *compare, const struct bl_item *item);
+
+/* How many of an acquire's innermost callers did the same for what ended well. */
+size_t bl_compare_frames_that_ended(const struct bl_compare *compare,
+                                    const struct bl_item *acquire);
 
 /* Work done so far, in items compared: a hostile file must not take for ever. */
 uint64_t bl_compare_work(const struct bl_compare *compare);

@@ -146,7 +146,7 @@ static void write_note(struct bl_finding *finding, const char *class_name)
         !is_own)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence: no %s buffer has been released yet to compare with", class_name);
-    else if (finding->has_rival)
+    else if (finding->rival == BL_RIVAL_ANY)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence which reference it is: another one that was taken of these "
                  "buffers fits as well");
@@ -172,6 +172,16 @@ static void write_note(struct bl_finding *finding, const char *class_name)
             "that is never emptied; dump --reach tells what holds them");
 }
 
+/* Beside whatever else is noted: the birth could be blamed as well. */
+static void add_birth(struct bl_finding *finding)
+{
+    size_t used = strlen(finding->note);
+    snprintf(finding->note + used, sizeof(finding->note) - used,
+             "%sunless it is the birth's own reference that was forgotten: which release gave back "
+             "which of the two, only habit tells",
+             used > 0 ? "; " : "");
+}
+
 void bl_evidence_write(struct bl_finding *finding, const char *class_name)
 {
     if (finding->verdict == BL_VERDICT_UNRELEASED) {
@@ -183,4 +193,6 @@ void bl_evidence_write(struct bl_finding *finding, const char *class_name)
     else
         write_leaked(finding, 0, "here", "leaked");
     write_note(finding, class_name);
+    if (finding->rival == BL_RIVAL_BIRTH)
+        add_birth(finding);
 }

@@ -355,6 +355,19 @@ static uint32_t rank_of(const struct bl_decision *decision)
     return decision->steadiness > 0 ? BL_MODEL_RANK_STEADY : BL_MODEL_RANK_PLAIN;
 }
 
+/* What is certain of most of its buffers is taken to be so of all: one mistake explains them. */
+static enum bl_rival find_rival(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint64_t buffers[BL_RIVAL_ANY + 1] = {0};
+    for (size_t i = first; i < end; i++)
+        buffers[judge->decisions[i].rival] += judge->decisions[i].object_count;
+    if (buffers[BL_RIVAL_ANY] >= buffers[BL_RIVAL_BIRTH] + buffers[BL_RIVAL_NONE])
+        return BL_RIVAL_ANY;
+    return buffers[BL_RIVAL_NONE] > buffers[BL_RIVAL_BIRTH] + buffers[BL_RIVAL_ANY]
+               ? BL_RIVAL_NONE
+               : BL_RIVAL_BIRTH;
+}
+
 static void make_finding(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                          struct bl_finding *finding)
 {
@@ -366,10 +379,11 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
         const struct bl_decision *one = &judge->decisions[i];
         finding->siblings += one->siblings;
         finding->are_latest &= one->is_latest;
-        finding->has_rival |= bl_decision_is_accused(one) && one->has_rival;
         if (one->sibling_p99_ns > finding->sibling_p99_ns)
             finding->sibling_p99_ns = one->sibling_p99_ns;
     }
+    if (bl_decision_is_accused(decision))
+        finding->rival = find_rival(judge, first, end);
     finding->alloc_frame = heaviest(judge, first, end, true, &finding->alloc_stacks);
     finding->blame_frame = finding->alloc_frame;
     finding->blame_stacks = finding->alloc_stacks;

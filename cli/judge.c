@@ -182,7 +182,7 @@ static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t i
 struct charge {
     uint64_t units[BL_HISTORY_ITEMS];
     uint32_t expected[BL_HISTORY_ITEMS]; /* release that siblings have, or BL_JUDGE_NONE */
-    bool has_rival[BL_HISTORY_ITEMS];
+    enum bl_rival rival[BL_HISTORY_ITEMS];
 };
 
 static void clear_charge(struct charge *charge, uint32_t count)
@@ -190,7 +190,7 @@ static void clear_charge(struct charge *charge, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         charge->units[i] = 0;
         charge->expected[i] = BL_JUDGE_NONE;
-        charge->has_rival[i] = false;
+        charge->rival[i] = BL_RIVAL_NONE;
     }
 }
 
@@ -214,7 +214,8 @@ static void find_partners(struct bl_judge *judge, const struct bl_study *study,
         missing[pairs[i].release] -= amount;
         charge->units[mate] += amount;
         charge->expected[mate] = study->best->first_item + pairs[i].release;
-        charge->has_rival[mate] |= bl_compare_has_rival(judge->compare, items, pairs, count, i);
+        charge->rival[mate] = bl_rivals_stronger(
+            charge->rival[mate], bl_rivals_of_pair(judge->compare, items, pairs, count, i));
     }
     /* what siblings never give back ends with their memory, which has not been freed here */
     for (uint32_t j = 0; j < study->best->item_count; j++)
@@ -254,6 +255,27 @@ static void find_expected_of_extra(struct bl_judge *judge, uint32_t pattern, str
             charge->expected[i] = expected[i];
 }
 
+/* Of what others that are not quite like it show: could it be another acquire, by its own history?
+ */
+static enum bl_rival rival_of_guess(struct bl_judge *judge, uint32_t pattern, uint32_t blamed)
+{
+    const struct bl_pattern *live = &judge->histories->live[pattern];
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    const struct bl_pair *pairs;
+    uint64_t left[BL_HISTORY_ITEMS];
+    enum bl_rival rival = BL_RIVAL_NONE;
+    size_t count =
+        bl_compare_pair(judge->compare, live, bl_paths_ends(judge, pattern), left, &pairs);
+    for (uint32_t i = 0; i < live->item_count && left[blamed] == 0; i++)
+        if (left[i] > 0 && bl_item_is_acquire(&items[i]) && !is_lasting(judge, &items[i]) &&
+            !bl_rivals_is_excused(judge->compare, &items[i], &items[blamed]))
+            return BL_RIVAL_ANY;
+    for (size_t i = 0; i < count; i++)
+        rival =
+            bl_rivals_stronger(rival, bl_rivals_of_open(judge->compare, items, &pairs[i], blamed));
+    return rival;
+}
+
 /* Blames what the best comparison leaves over. Returns 0 without having blamed anything when it
  * explains nothing, 1 when it has, -1 without memory. */
 static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
@@ -275,7 +297,10 @@ static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
         if (charge.units[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         is_any = true;
-        decision.has_rival = charge.has_rival[i];
+        decision.rival = charge.rival[i];
+        if (decision.is_guessed)
+            decision.rival =
+                bl_rivals_stronger(decision.rival, rival_of_guess(judge, decision.pattern, i));
         if (blame(judge, decision, i, charge.units[i], charge.expected[i]) < 0)
             return -1;
     }
@@ -326,9 +351,10 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
         if (!bl_item_is_acquire(&items[i]) || left[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         decision.verdict = items[i].kind == BL_ITEM_ALLOC && !has_siblings ? never : missing;
-        decision.has_rival = false;
+        decision.rival = BL_RIVAL_NONE;
         for (size_t k = 0; k < pair_count; k++)
-            decision.has_rival |= bl_compare_may_lack(judge->compare, items, &pairs[k], i);
+            decision.rival = bl_rivals_stronger(
+                decision.rival, bl_rivals_of_open(judge->compare, items, &pairs[k], i));
         is_any = true;
         if (blame(judge, decision, i, left[i], expected[i]) < 0)
             return -1;

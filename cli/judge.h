@@ -21,6 +21,7 @@
 #include "model.h"
 #include "order.h"
 #include "reader.h"
+#include "rivals.h"
 #include "verdict.h"
 
 #include <stdbool.h>
@@ -75,9 +76,9 @@ struct bl_decision {
     bool is_open;    /* blamed by its own history: no other one tells */
     bool is_guessed; /* nothing ended well on its path; blamed by others that are not quite like it
                       */
-    bool has_rival;  /* another acquire could be blamed as well */
-    uint32_t chain;  /* of the group */
-    uint32_t owner;  /* decision whose objects hold these, or BL_JUDGE_NONE */
+    enum bl_rival rival;
+    uint32_t chain; /* of the group */
+    uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
     bool is_left_behind; /* by the order of births and ends; not set of all that were */
     bool is_latest;    /* nothing younger was made there, where one ends before the next is made */

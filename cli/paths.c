@@ -561,7 +561,7 @@ static bool claim_for(struct agreement *agreement, size_t number, const struct b
     claim.is_blamed = false;
     for (size_t i = 0; i < count && done; i++) {
         if (pairs[i].units != decision->units ||
-            !bl_compare_may_lack(judge->compare, items, &pairs[i], blamed))
+            bl_rivals_of_open(judge->compare, items, &pairs[i], blamed) != BL_RIVAL_ANY)
             continue;
         claim.whole = items[pairs[i].acquire].whole;
         claim.item = live->first_item + pairs[i].acquire;
@@ -658,7 +658,7 @@ static void blame_instead(struct bl_decision *decision, uint32_t item, bool is_b
 
 /* Settles one decision of each pattern, one that blames the suspect already if there is one. */
 static void settle_on(struct agreement *agreement, size_t first, size_t end,
-                      const struct suspect *suspect, bool has_rival)
+                      const struct suspect *suspect, enum bl_rival rival)
 {
     for (size_t i = first; i < end;) {
         const struct claim *best = NULL;
@@ -672,8 +672,10 @@ static void settle_on(struct agreement *agreement, size_t first, size_t end,
         if (!best)
             continue;
         struct bl_decision *decision = &agreement->judge->decisions[best->decision];
+        /* that it could be the birth, but for habits, is no claim of that */
+        bool is_kept = decision->item == best->item && decision->rival == BL_RIVAL_BIRTH;
         blame_instead(decision, best->item, suspect->is_birth);
-        decision->has_rival = has_rival;
+        decision->rival = is_kept ? bl_rivals_stronger(rival, BL_RIVAL_BIRTH) : rival;
         agreement->is_settled[best->decision] = 1;
     }
 }
@@ -684,14 +686,15 @@ static void agree(struct agreement *agreement, size_t first, size_t end)
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct suspect suspects[SUSPECTS_MAX];
         uint32_t count;
-        bool has_rival = false;
+        enum bl_rival rival = BL_RIVAL_NONE;
         uint64_t all = count_suspects(agreement, first, end, suspects, &count);
         const struct suspect *best = all > 0 ? choose(suspects, count, all) : NULL;
         if (!best)
             return;
         for (uint32_t i = 0; i < count; i++)
-            has_rival |= &suspects[i] != best && is_of_all(&suspects[i], all);
-        settle_on(agreement, first, end, best, has_rival);
+            if (&suspects[i] != best && is_of_all(&suspects[i], all))
+                rival = BL_RIVAL_ANY;
+        settle_on(agreement, first, end, best, rival);
     }
 }
 

@@ -46,6 +46,13 @@ enum bl_ground {
     BL_GROUND_COUNT,
 };
 
+/* Could another acquire of the same buffers be blamed as well? */
+enum bl_rival {
+    BL_RIVAL_NONE,
+    BL_RIVAL_BIRTH, /* the birth, were it not for the habits of who makes a buffer */
+    BL_RIVAL_ANY,
+};
+
 struct bl_reference {
     enum bl_item_kind kind;
     uint32_t frame; /* the site: the stack from there on */
@@ -97,10 +104,10 @@ struct bl_finding {
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
-    char text[512];  /* the evidence in words */
-    bool has_rival;  /* another acquire of the same buffers could be blamed as well */
+    char text[512]; /* the evidence in words */
+    enum bl_rival rival;
     bool are_latest; /* each is the last of its place, where one ends before the next is made */
-    char note[192];  /* what limits it; "" */
+    char note[384];  /* what limits it; "" */
 };
 
 /* "missing-release", as in the JSON. */
