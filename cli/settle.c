@@ -77,7 +77,9 @@ static double share_of_births(const struct bl_judge *judge, size_t first, size_t
 
 /* Which share of the work was done when the youngest of a group came: of what was born on the same
  * path, if enough ended there, else of the class, else of all. Without any, of the time until the
- * last thing happened that was seen. 1 when there is nothing to measure by. */
+ * last thing happened that was seen. 1 when there is nothing to measure by, or where that work was
+ * over; but where only others of the class were, and by all work it was start-up, they may have
+ * been tried out first. */
 static double share_at_youngest(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
@@ -88,16 +90,23 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
                                .is_of_path = birth != NULL,
                                .path = birth ? bl_callers_whole(judge->callers, birth->callers) : 0,
                                .least = WORK_LEAST};
+    bool is_over = false;
     for (unsigned wider = 0; wider < 3; wider++) {
         circle.is_of_path &= wider == 0;
         circle.is_of_class &= wider < 2;
         struct bl_work work =
             bl_activity_at(judge->histories, judge->callers, &circle, start_ns, youngest_ns);
-        if (work.completed >= WORK_LEAST && work.after < WORK_LEAST)
-            return 1;
-        if (work.completed >= WORK_LEAST)
-            return fmax(work.before / (work.before + work.after),
-                        share_of_births(judge, first, end, &circle, youngest_ns));
+        if (work.completed < WORK_LEAST)
+            continue;
+        if (work.after < WORK_LEAST) {
+            if (wider != 1)
+                return 1;
+            is_over = true;
+            continue;
+        }
+        double share = fmax(work.before / (work.before + work.after),
+                            share_of_births(judge, first, end, &circle, youngest_ns));
+        return is_over && share > START_UP_SHARE ? 1 : share;
     }
     if (youngest_ns < start_ns || judge->activity_end_ns - start_ns < TIME_LEAST)
         return 1;

@@ -343,6 +343,36 @@ START_TEST(what_was_seen_to_fill_ever_more_slowly_is_filling)
 }
 END_TEST
 
+/* A thousand buffers that stay, made over a second from a moment on, after others of their class
+ * were tried out and ended; then only the work with another class goes on. */
+static void make_pool_after_trials(struct world *w, uint64_t from)
+{
+    uint32_t other = synth_class(w->synth, "mem");
+    uint32_t try = at(w, w->loop, 0x200);
+    synth_refcounted(w->synth, other, "libbuf.so*");
+    live(w, 1000, from, from + SECOND, OPS(ALLOC(at(w, w->main_frame, 0x100))));
+    done_between(w, 100, MILLI, 2 * MILLI, from - 100 * MILLI, from - MILLI,
+                 OPS(ALLOC(try), LAST(at(w, w->loop, 0x280))));
+    uint32_t work = synth_lifecycle(w->synth, other, 50000, 2 * MILLI, END,
+                                    OPS(ALLOC(at(w, w->loop, 0x300)), LAST(at(w, w->loop, 0x380))));
+    ((struct bl_lifecycle *)synth_record(w->synth, BL_SECTION_LIFECYCLES, work))->first_ns = START;
+    judge(w);
+}
+
+START_TEST(a_pool_made_at_start_up_is_told_by_all_work_where_that_of_its_class_was_over)
+{
+    struct world *w = make_world();
+    make_pool_after_trials(w, START + SECOND);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 1000);
+    finish(w);
+    /* not so later: who made them may have no more work */
+    w = make_world();
+    make_pool_after_trials(w, START + 100 * SECOND);
+    ck_assert_uint_eq(only(w, BL_VERDICT_NEVER_RELEASED, 0x100)->count, 1000);
+    finish(w);
+}
+END_TEST
+
 /* Twenty buffers, each alone on its path, the last of them after so many seconds. */
 static void make_singles(struct world *w, uint64_t seconds)
 {
@@ -419,6 +449,8 @@ int main(void)
     tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
     tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);
     tcase_add_test(tests, what_was_seen_to_fill_ever_more_slowly_is_filling);
+    tcase_add_test(tests,
+                   a_pool_made_at_start_up_is_told_by_all_work_where_that_of_its_class_was_over);
     tcase_add_test(tests, many_that_were_alone_on_their_paths_are_singletons_if_they_come_no_more);
     tcase_add_test(tests, what_was_used_while_others_were_made_is_no_pool);
     tcase_add_test(tests, what_a_library_set_up_and_its_user_retained_is_missed);
