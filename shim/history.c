@@ -100,7 +100,9 @@ static struct bl_event *find_noted(const struct bl_noted *noted, const struct bl
 }
 
 /* The few bits of an object do not tell much of a list of twenty. A thread keeps more of them for
- * the lists that it had to look at, and looks only at what is new since. */
+ * the lists that it had to look at, and looks only at what is new since. Of a short list the events
+ * are looked at themselves. */
+#define SHORT_LIST 6u
 static bool may_be_walked(const struct bl_object *o, uint16_t op, const struct bl_ref_event *e)
 {
     struct bl_thread_state *t = bl_tls.thread;
@@ -129,7 +131,7 @@ static struct bl_event *find_event(const struct bl_object *o, uint16_t op,
 {
     struct bl_noted *noted = NULL;
     struct bl_event *event;
-    if (!may_be_walked(o, op, e))
+    if (o->event_count > SHORT_LIST && !may_be_walked(o, op, e))
         return NULL;
     uint32_t n = o->events;
     for (uint32_t i = 0; n && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
@@ -359,14 +361,37 @@ void bl_history_note(struct bl_object *o, enum bl_op op, const struct bl_ref_eve
         note_slowly(o, op, e, bit);
 }
 
+/* The events of an object, newest first. */
+struct list {
+    uint32_t count;
+    uint32_t numbers[HISTORY_MAX];
+    struct bl_event *events[HISTORY_MAX];
+};
+
+BL_INLINE void read_list(uint32_t head, struct list *l)
+{
+    uint32_t used = bl_load_relaxed(&events.used);
+    uint32_t count = 0;
+    for (uint32_t n = head; n && n < used && count < HISTORY_MAX; count++) {
+        l->numbers[count] = n;
+        l->events[count] = event_at(n);
+        n = l->events[count]->next;
+    }
+    l->count = count;
+}
+
+BL_INLINE void drop_list(const struct list *l)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        bl_store_relaxed(&l->events[i]->stack, 0); /* keeps no stack any more */
+    bl_slab_give_all(&events, l->numbers, l->count);
+}
+
 void bl_history_drop(uint32_t head)
 {
-    for (uint32_t i = 0; head && head < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
-        uint32_t next = event_at(head)->next;
-        bl_store_relaxed(&event_at(head)->stack, 0); /* keeps no stack any more */
-        bl_slab_give(&events, head);
-        head = next;
-    }
+    struct list l;
+    read_list(head, &l);
+    drop_list(&l);
 }
 
 /* ---- lifecycles ---- */
@@ -396,16 +421,15 @@ BL_INLINE uint64_t scramble(uint64_t x)
 }
 
 /* A sum, so that the order does not count. */
-static uint64_t multiset_hash(const struct bl_object *o, uint8_t class_number)
+BL_INLINE uint64_t multiset_hash(const struct bl_object *o, const struct list *l,
+                                 uint8_t class_number)
 {
-    uint64_t sum = scramble((uint64_t)o->stack << 8 | BL_OP_ALLOC) + scramble(class_number);
-    uint32_t n = o->events;
-    for (uint32_t i = 0; n && n < bl_load_relaxed(&events.used) && i < HISTORY_MAX; i++) {
-        const struct bl_event *e = event_at(n);
+    uint64_t sum = scramble((uint64_t)o->stack << 16 | (uint64_t)class_number << 8 | BL_OP_ALLOC);
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct bl_event *e = l->events[i];
         uint64_t what = (uint64_t)e->stack << 24 | (uint64_t)(e->delta & 0xffff) << 8 | e->op;
-        if (e->op != BL_OP_BALANCED)
+        if (BL_LIKELY(e->op != BL_OP_BALANCED))
             sum += scramble(what) * e->folded;
-        n = e->next;
     }
     return scramble(sum + o->event_overflow) | 1;
 }
@@ -562,22 +586,23 @@ static uint32_t find_lifecycle_locked(uint64_t hash)
 void bl_history_complete(const struct bl_object *o, uint8_t class_number, uint64_t size,
                          struct bl_moment now)
 {
-    uint64_t hash = multiset_hash(o, class_number);
-    uint32_t spare = o->events;
+    struct list l;
+    read_list(o->events, &l);
+    uint64_t hash = multiset_hash(o, &l, class_number);
     bl_lock_take(&lifecycle_lock);
     uint32_t n = find_lifecycle_locked(hash);
-    bool known = n != 0;
-    if (BL_UNLIKELY(!known))
+    bool is_new = n == 0;
+    if (BL_UNLIKELY(is_new))
         n = new_lifecycle_locked(o, class_number, hash);
-    if (n && !known)
-        spare = 0;
-    if (n) {
+    if (BL_LIKELY(n)) {
+        struct bl_lifecycle *c = lifecycle_at(n);
         uint64_t lifetime_ns = now.time_ns > o->birth_ns ? now.time_ns - o->birth_ns : 0;
-        count_order_locked(lifecycle_at(n), o, now.births);
-        count_lifecycle(lifecycle_at(n), lifetime_ns, size, now.time_ns);
+        count_order_locked(c, o, now.births);
+        count_lifecycle(c, lifetime_ns, size, now.time_ns);
     }
     bl_lock_give(&lifecycle_lock);
-    bl_history_drop(spare);
+    if (BL_LIKELY(!is_new || !n))
+        drop_list(&l);
 }
 
 /* ---- locks ---- */

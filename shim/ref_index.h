@@ -125,6 +125,15 @@ BL_INLINE struct bl_ref_spot bl_ref_spot_of(uint64_t handle, uint8_t class_numbe
                                 .class_number = class_number};
 }
 
+BL_INLINE struct bl_ref_spot bl_ref_spot_of_number(uint64_t number, uint8_t class_number)
+{
+    uint32_t index = bl_ref_record_in(number) & (BL_REF_SHARDS - 1);
+    return (struct bl_ref_spot){.shard = &bl_ref_shards[index],
+                                .handle = number,
+                                .index = index,
+                                .class_number = class_number};
+}
+
 BL_INLINE struct bl_ref_entry *bl_ref_find_any_locked(const struct bl_ref_spot *at)
 {
     struct bl_ref_entry *e = NULL;
@@ -145,17 +154,21 @@ BL_INLINE struct bl_ref_entry *bl_ref_find_locked(struct bl_ref_spot *at)
 
 extern struct bl_slab bl_ref_objects;
 
-/* Is the record the handle's buffer? Its shard is that of the handle as long as this is its
+/* Is it the handle's live buffer? Its record's shard is that of the handle as long as this is its
  * address. Without the lock this is true only of a buffer that nobody else can end. */
+BL_INLINE bool bl_ref_holds(const struct bl_object *o, uint64_t handle, uint8_t class_number)
+{
+    const uint64_t class_mask = BL_LIVE_CLASS_MASK << BL_LIVE_CLASS_SHIFT;
+    uint64_t word = bl_load_acquire(&o->word) & (class_mask | BL_LIVE_BIT);
+    return bl_load_relaxed(&o->address) == handle &&
+           word == ((uint64_t)class_number << BL_LIVE_CLASS_SHIFT | BL_LIVE_BIT) &&
+           !(bl_load_relaxed(&o->flags) & (BL_OBJECT_GHOST | BL_OBJECT_MOVING));
+}
+
 BL_INLINE bool bl_ref_is_of(uint32_t record, uint64_t handle, uint8_t class_number)
 {
-    if (record >= bl_load_relaxed(&bl_ref_objects.used))
-        return false;
-    const struct bl_object *o = bl_ref_object_at(record);
-    uint64_t word = bl_load_acquire(&o->word);
-    return bl_load_relaxed(&o->address) == handle && word & BL_LIVE_BIT &&
-           (word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK) == class_number &&
-           !(bl_load_relaxed(&o->flags) & (BL_OBJECT_GHOST | BL_OBJECT_MOVING));
+    return record < bl_load_relaxed(&bl_ref_objects.used) &&
+           bl_ref_holds(bl_ref_object_at(record), handle, class_number);
 }
 
 /* The record of the handle's buffer, 0: none. A thread remembers those of its latest buffers,

@@ -345,26 +345,30 @@ void bl_refs_release(const struct bl_ref_event *e)
     bl_ref_leave(&at, e);
 }
 
-/* By far the most frequent of all: the buffer is there and stays. Nothing is in flight of a class
- * whose own counts are not looked at. False: this is another case, and nothing has been done. */
+/* By far the most frequent of all: the buffer is there, and keeps references or gives back its
+ * last. Nothing is in flight of a class whose own counts are not looked at. False: this is another
+ * case, and nothing has been done. */
 BL_INLINE bool count_plainly(const struct bl_ref_event *e)
 {
     uint32_t record = bl_ref_record_in(e->handle);
     const struct bl_ref_policy *policy = bl_ref_policy_of(e->class_number);
     if (BL_UNLIKELY(record >= bl_load_relaxed(&bl_ref_objects.used) || policy->field.width > 0))
         return false;
-    uint32_t index = bl_ref_index_of(e->handle);
+    struct bl_ref_spot at = bl_ref_spot_of_number(e->handle, e->class_number);
     struct bl_object *o = bl_ref_object_at(record);
-    bl_lock_take(&bl_ref_shards[index].lock);
+    bl_lock_take(&at.shard->lock);
     int32_t refs = o->refs + e->delta;
-    bool plain = refs > 0 && bl_ref_is_of(record, e->handle, e->class_number);
+    bool plain = (refs > 0 || (refs == 0 && policy->zero_is_end)) &&
+                 bl_ref_holds(o, e->handle, e->class_number);
     if (BL_LIKELY(plain)) {
-        struct bl_counter *c = bl_counters_of(e->class_number, index);
+        struct bl_counter *c = bl_counters_of(e->class_number, at.index);
         bl_store_relaxed(&o->refs, refs);
-        bl_history_note(o, e->delta > 0 ? BL_OP_RETAIN : BL_OP_RELEASE, e);
         bl_counters_add(e->delta > 0 ? &c->retains : &c->releases, 1);
+        bl_history_note(o, e->delta > 0 ? BL_OP_RETAIN : BL_OP_RELEASE, e);
+        if (refs == 0)
+            bl_ref_bury_locked(&at, record, e, BL_REF_WELL);
     }
-    bl_lock_give(&bl_ref_shards[index].lock);
+    bl_ref_leave(&at, e);
     return plain;
 }
 

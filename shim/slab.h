@@ -48,6 +48,22 @@ BL_INLINE void bl_slab_give(struct bl_slab *slab, uint32_t n)
     else
         bl_slab_give_slow(slab, n);
 }
+
+/* Several at once. */
+BL_INLINE void bl_slab_give_all(struct bl_slab *slab, const uint32_t *records, uint32_t count)
+{
+    struct bl_thread_state *t = bl_tls.thread;
+    struct bl_spares *spares = t ? &t->spares[slab->spares] : NULL;
+    if (BL_LIKELY(spares && spares->epoch == slab->epoch && spares->count + count <= BL_SPARES)) {
+        for (uint32_t i = 0; i < count; i++)
+            spares->records[spares->count + i] = records[i];
+        spares->count += count;
+    } else {
+        for (uint32_t i = 0; i < count; i++)
+            bl_slab_give_slow(slab, records[i]);
+    }
+}
+
 /* In a child whose ledger starts empty. */
 void bl_slab_reset(struct bl_slab *slab);
 
