@@ -16,7 +16,7 @@ static_assert(sizeof(struct bl_event) == 32, "two to a cache line: see events");
 static struct bl_slab events = {.section = BL_SECTION_EVENTS,
                                 .link_offset = offsetof(struct bl_event, next),
                                 .spares = BL_SPARES_EVENTS,
-                                .shares_lines = true,
+                                .group = 2, /* one cache line */
                                 .used = 1};
 
 BL_INLINE struct bl_event *event_at(uint32_t n)

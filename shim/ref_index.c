@@ -4,12 +4,19 @@
 #include "losses.h"
 #include "stacks.h"
 
-#define SHARDS     BL_REF_SHARDS
-#define TOMBSTONES (1u << 12) /* ended handles remembered, to tell an over-release */
+#include <sys/mman.h>
+
+#define SHARDS BL_REF_SHARDS
+/* Ended handles that a shard remembers, to tell an over-release. Numbers, of which a thread's are
+ * in few shards, come one after the other and need no spare room to be told apart. */
+#define TOMBSTONES        (1u << 7)
+#define NUMBER_TOMBSTONES (1u << 9)
+#define PAGE              4096u
 
 struct bl_slab bl_ref_objects = {.section = BL_SECTION_OBJECTS,
                                  .link_offset = offsetof(struct bl_object, stack),
                                  .spares = BL_SPARES_OBJECTS,
+                                 .group = BL_REF_GROUP,
                                  .used = 1};
 
 struct bl_ref_policy bl_ref_policies[BL_CLASSES_MAX];
@@ -99,13 +106,25 @@ void bl_ref_remove_locked(const struct bl_ref_spot *at, struct bl_ref_entry *e)
 
 /* ---- tombstones ---- */
 
-static struct bl_ref_tombstone tombstones[SHARDS][TOMBSTONES / SHARDS];
+/* Pages of its own, which are there once they are written to. */
+static struct {
+    struct bl_ref_tombstone of_numbers[SHARDS][NUMBER_TOMBSTONES];
+    struct bl_ref_tombstone of_others[SHARDS][TOMBSTONES];
+} BL_ALIGNED(PAGE) tombstones;
+static_assert(sizeof tombstones % PAGE == 0, "nothing else is in its pages");
 
 BL_INLINE struct bl_ref_tombstone *tombstone_place(const struct bl_ref_spot *at)
 {
-    uint64_t place =
-        bl_ref_is_number(at->handle) ? at->handle : bl_table_hash(&at->handle, sizeof at->handle);
-    return &tombstones[at->index][place & (TOMBSTONES / SHARDS - 1)];
+    if (bl_ref_is_number(at->handle))
+        return &tombstones.of_numbers[at->index][at->handle & (NUMBER_TOMBSTONES - 1)];
+    uint32_t place = bl_table_hash(&at->handle, sizeof at->handle);
+    return &tombstones.of_others[at->index][place & (TOMBSTONES - 1)];
+}
+
+static void forget_tombstones(void)
+{
+    if (bl_sys3(SYS_madvise, (long)&tombstones, sizeof tombstones, MADV_DONTNEED) != 0)
+        memset(&tombstones, 0, sizeof tombstones);
 }
 
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
@@ -126,8 +145,10 @@ void bl_ref_see_tombstones(void (*see)(const struct bl_ref_tombstone *tombstone)
 {
     for (uint32_t i = 0; i < SHARDS; i++) {
         bl_lock_take(&bl_ref_shards[i].lock);
-        for (uint32_t k = 0; k < TOMBSTONES / SHARDS; k++)
-            see(&tombstones[i][k]);
+        for (uint32_t k = 0; k < NUMBER_TOMBSTONES; k++)
+            see(&tombstones.of_numbers[i][k]);
+        for (uint32_t k = 0; k < TOMBSTONES; k++)
+            see(&tombstones.of_others[i][k]);
         bl_lock_give(&bl_ref_shards[i].lock);
     }
 }
@@ -329,7 +350,7 @@ void bl_refs_reset(void)
     bl_history_reset();
     bl_owners_reset();
     bl_slab_reset(&bl_ref_objects);
-    memset(tombstones, 0, sizeof tombstones);
+    forget_tombstones();
     for (unsigned i = 0; i < SHARDS; i++) {
         bl_ref_shards[i].table = NULL;
         bl_ref_shards[i].spare = NULL;

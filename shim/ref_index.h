@@ -109,10 +109,19 @@ BL_INLINE uint32_t bl_ref_record_in(uint64_t number)
     return (uint32_t)(number >> BL_REF_RECORD_SHIFT) & BL_REF_RECORD_MASK;
 }
 
+/* Records are given to threads in groups, and each group is in one shard: so a thread that has few
+ * live buffers at a time goes to a few shards, whose locks and counters stay in its cache, and
+ * which are seldom another's. */
+#define BL_REF_GROUP 16u
+BL_INLINE uint32_t bl_ref_index_of_record(uint32_t record)
+{
+    return record / BL_REF_GROUP & (BL_REF_SHARDS - 1);
+}
+
 BL_INLINE uint32_t bl_ref_index_of(uint64_t handle)
 {
     if (bl_ref_is_number(handle))
-        return bl_ref_record_in(handle) & (BL_REF_SHARDS - 1);
+        return bl_ref_index_of_record(bl_ref_record_in(handle));
     return bl_table_hash(&handle, sizeof handle) >> 27 & (BL_REF_SHARDS - 1);
 }
 
@@ -127,7 +136,7 @@ BL_INLINE struct bl_ref_spot bl_ref_spot_of(uint64_t handle, uint8_t class_numbe
 
 BL_INLINE struct bl_ref_spot bl_ref_spot_of_number(uint64_t number, uint8_t class_number)
 {
-    uint32_t index = bl_ref_record_in(number) & (BL_REF_SHARDS - 1);
+    uint32_t index = bl_ref_index_of_record(bl_ref_record_in(number));
     return (struct bl_ref_spot){.shard = &bl_ref_shards[index],
                                 .handle = number,
                                 .index = index,

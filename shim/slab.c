@@ -35,7 +35,7 @@ static void give_locked(struct bl_slab *slab, uint32_t n)
 }
 
 /* Half of what fits at a time, so that taking and giving in turns does not lock each time. Records
- * that were never used are not hoarded, but those of one cache line go to one thread. */
+ * that were never used are not hoarded, but those of one group go to one thread. */
 static void refill(struct bl_slab *slab, struct bl_spares *spares)
 {
     bl_lock_take(&slab->lock);
@@ -45,7 +45,7 @@ static void refill(struct bl_slab *slab, struct bl_spares *spares)
             break;
         spares->records[spares->count++] = n;
     } while (spares->count < BL_SPARES / 2 &&
-             (slab->free_head || (slab->shares_lines && slab->used & 1)));
+             (slab->free_head || (slab->used & (slab->group - 1))));
     bl_lock_give(&slab->lock);
 }
 

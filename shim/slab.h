@@ -19,9 +19,9 @@ struct bl_slab {
     enum bl_section section;
     uint32_t link_offset;
     enum bl_spares_of spares;
-    bool shares_lines; /* two records to a cache line */
-    uint32_t epoch;    /* counts resets */
-    uint32_t used;     /* (lock) to write; only grows. Read on every event: away from the lock */
+    uint32_t group; /* new records that go to one thread: 2 to a power */
+    uint32_t epoch; /* counts resets */
+    uint32_t used;  /* (lock) to write; only grows. Read on every event: away from the lock */
     struct bl_lock lock BL_ALIGNED(64);
     uint32_t free_head; /* (lock) */
 };
