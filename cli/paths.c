@@ -544,7 +544,8 @@ static bool add_claim(struct agreement *agreement, struct claim claim)
     return true;
 }
 
-/* What a decision blames, and what it could blame as well: for a pair is exchanged as a whole. */
+/* What a decision blames, and what it could blame as well: for a pair is exchanged as a whole, or
+ * all that two equal acquires are given back by. */
 static bool claim_for(struct agreement *agreement, size_t number, const struct bl_pair *pairs,
                       size_t count)
 {
@@ -560,7 +561,8 @@ static bool claim_for(struct agreement *agreement, size_t number, const struct b
     bool done = add_claim(agreement, claim);
     claim.is_blamed = false;
     for (size_t i = 0; i < count && done; i++) {
-        if (pairs[i].units != decision->units ||
+        if ((pairs[i].units != decision->units &&
+             items[pairs[i].acquire].units != items[blamed].units) ||
             bl_rivals_of_open(judge->compare, items, &pairs[i], blamed) != BL_RIVAL_ANY)
             continue;
         claim.whole = items[pairs[i].acquire].whole;
