@@ -348,16 +348,17 @@ static void resolve(struct bl_judge *judge, size_t count)
     }
 }
 
+/* Two that were born together may each seem to be made inside the call that made the other: so
+ * whose release gives back which of them is asked first, of all. */
 static void find_owners(struct search *search)
 {
-    for (uint32_t i = 0; i < search->count; i++) {
-        struct bl_decision *decision = &search->judge->decisions[i];
-        if (!may_be_part(decision) || decision->owner != BL_JUDGE_NONE)
-            continue;
-        decision->owner = find_releaser(search, i);
-        if (decision->owner == BL_JUDGE_NONE)
-            decision->owner = find_maker(search, i);
-    }
+    struct bl_decision *decisions = search->judge->decisions;
+    for (uint32_t i = 0; i < search->count; i++)
+        if (may_be_part(&decisions[i]) && decisions[i].owner == BL_JUDGE_NONE)
+            decisions[i].owner = find_releaser(search, i);
+    for (uint32_t i = 0; i < search->count; i++)
+        if (may_be_part(&decisions[i]) && decisions[i].owner == BL_JUDGE_NONE)
+            decisions[i].owner = find_maker(search, i);
 }
 
 /* ---- released later than by the owner's release ---- */
