@@ -48,7 +48,8 @@ struct bl_tls {
     const void *wanted_frame; /* of an operator new that is about to call malloc; NULL: none */
     size_t wanted_size;       /* what it was asked for; see intercept_heap.c */
     uint32_t ignoring;        /* how deep in scopes whose births are to be ignored (annotate.h) */
-    void *detached;           /* address whose record an outer wrapper (delete) has already ended */
+    void *detached;           /* what an outer wrapper (delete) has ended: nothing more to note */
+    void *sought;             /* and had no record; NULL: it had, or another was ended since */
     uint32_t moved_stack;     /* of the block that realloc has in hand; see sweep.h */
     uint32_t moved_thread;    /* who made it */
     uint32_t under_way_count;

@@ -109,11 +109,48 @@ BL_EXPORT void free(void *p)
     if (!p || is_boot(p) || !bl_real_ready())
         return;
     __builtin_prefetch((const char *)p - 16, 1); /* the allocator's header, while we look p up */
-    /* operator delete has ended the record already, and calls us with the same address */
-    if (BL_LIKELY(bl_tls.detached != p))
+    if (BL_LIKELY(bl_tls.detached != p)) {
         bl_track_free(p, __builtin_frame_address(0));
-    bl_tls.detached = NULL;
+        bl_tls.sought = NULL;
+    } else {
+        bl_tls.detached = NULL; /* the allocator may hand the address out again */
+    }
     bl_real.free(p);
+}
+
+/*
+ * The ends other than free. A definition may have others of ours do its work: libstdc++'s sized and
+ * array forms of delete call plain delete, and that calls free. The outermost ends the record, for
+ * when the innermost is through the address may be another thread's block; of what it has ended
+ * (detached) the others have nothing to say.
+ *
+ * A block that it does not find may be known to one of them by another address: a program's own
+ * delete may free a block that begins before the object. So an unknown block (sought) is a loss
+ * only if nothing else was ended inside.
+ */
+struct ending {
+    void *outer; /* what the caller had detached: it may be in the middle of its own end */
+    bool is_told;
+};
+
+BL_INLINE struct ending begin_end(void *p, const void *frame)
+{
+    struct ending e = {.outer = bl_tls.detached, .is_told = bl_tls.detached == p};
+    if (!e.is_told) {
+        bl_tls.sought = bl_track_end(p, frame) ? NULL : p;
+        bl_tls.detached = p;
+    }
+    return e;
+}
+
+BL_INLINE void finish_end(void *p, struct ending e)
+{
+    if (e.is_told)
+        return;
+    if (BL_UNLIKELY(bl_tls.sought == p))
+        bl_track_end_unknown();
+    bl_tls.sought = NULL;
+    bl_tls.detached = e.outer;
 }
 
 BL_INLINE void *reallocate(void *old, size_t size, struct bl_origin o)
@@ -232,11 +269,12 @@ BL_EXPORT size_t malloc_usable_size(void *p)
     do {                                                                                           \
         if (!(p) || is_boot(p) || !bl_real_ready())                                                \
             return;                                                                                \
-        bl_track_free(p, __builtin_frame_address(0));                                              \
+        struct ending e = begin_end(p, __builtin_frame_address(0));                                \
         if (bl_real.name)                                                                          \
             bl_real.name(__VA_ARGS__);                                                             \
         else                                                                                       \
             bl_real.free(p);                                                                       \
+        finish_end(p, e);                                                                          \
     } while (0)
 
 BL_EXPORT void cfree(void *p);
@@ -289,6 +327,17 @@ BL_COLD static void note_source(const struct making *m, bool by_malloc)
         __atomic_store_n(m->source, by_malloc ? SOURCE_MALLOC : SOURCE_OWN, __ATOMIC_RELAXED);
 }
 
+#define HEADER_MAX 256u /* bytes that a program's own operator new asks for beside the object */
+
+/* Is p inside the block that was recorded last, which was made for it alone? So it is where a
+ * program's own operator new puts something before the object, and new[] is not its own. */
+BL_COLD static bool is_inside_recorded(const void *p, size_t size)
+{
+    uint64_t before = (uint64_t)(uintptr_t)p - (uint64_t)(uintptr_t)bl_tls.recorded;
+    return bl_tls.recorded && before <= HEADER_MAX && bl_tls.recorded_size >= before + size &&
+           bl_tls.recorded_size - size <= HEADER_MAX;
+}
+
 BL_INLINE void *made(void *p, const struct making *m)
 {
     const struct request *r = &m->r;
@@ -299,12 +348,15 @@ BL_INLINE void *made(void *p, const struct making *m)
         return NULL;
     }
     bool by_malloc = bl_tls.recorded == p;
+    bool is_inside = !by_malloc && is_inside_recorded(p, size);
+    if (BL_UNLIKELY(bl_limit_on))
+        note_source(m, by_malloc || is_inside);
+    if (BL_UNLIKELY(is_inside))
+        return p;
     if (!by_malloc)
         born(p, r);
     else if (BL_UNLIKELY(bl_tls.recorded_size != size))
         bl_track_resize(p, size); /* libstdc++ rounds up for an alignment, and 0 to 1 */
-    if (BL_UNLIKELY(bl_limit_on))
-        note_source(m, by_malloc);
     bl_tls.recorded_size = size;
     bl_tls.recorded = p; /* new[] calls new */
     return p;
@@ -374,10 +426,9 @@ BL_INLINE size_t want(struct making *m, const void *frame)
             free(p);                                                                               \
             return;                                                                                \
         }                                                                                          \
-        bl_track_free(p, __builtin_frame_address(0));                                              \
-        bl_tls.detached = p;                                                                       \
+        struct ending e = begin_end(p, __builtin_frame_address(0));                                \
         bl_real.name args;                                                                         \
-        bl_tls.detached = NULL;                                                                    \
+        finish_end(p, e);                                                                          \
     }
 
 NEW(_Znwm, (size_t size), (size), size)

@@ -234,21 +234,38 @@ BL_COLD static void attend_end(unsigned removed, const struct bl_buffer *watched
         bl_refs_block_freed(address, bl_clock_event_ns());
     if (removed == BL_REMOVED_NONE)
         bl_early_drop(address);
-    if (removed == BL_REMOVED_NONE && bl_track_conf.sample_bytes == 1)
+}
+
+/* In a sample, most are. */
+BL_COLD void bl_track_end_unknown(void)
+{
+    if (bl_track_conf.sample_bytes == 1)
         bl_losses_add(BL_LOSS_frees_unknown, 1);
 }
 
-void bl_track_free(void *address, const void *frame)
+BL_INLINE bool end(void *address, const void *frame)
 {
     struct bl_buffer watched;
     if (BL_UNLIKELY(bl_tls.internal) && forget_in_internal_call(address))
-        return;
+        return true;
     if (!bl_track_enter())
-        return;
+        return true;
     unsigned removed = bl_live_end((uint64_t)(uintptr_t)address, &watched);
     if (BL_UNLIKELY(removed != BL_REMOVED))
         attend_end(removed, &watched, (uint64_t)(uintptr_t)address, frame);
     bl_guard_leave();
+    return removed != BL_REMOVED_NONE;
+}
+
+bool bl_track_end(void *address, const void *frame)
+{
+    return end(address, frame);
+}
+
+void bl_track_free(void *address, const void *frame)
+{
+    if (BL_UNLIKELY(!end(address, frame)))
+        bl_track_end_unknown();
 }
 
 /* The new block is in the table: it answers for what it points to. */
@@ -275,8 +292,8 @@ void bl_track_realloc_begin(void *old, size_t size, struct bl_track_moved *ret_m
         ret_moved->taken = bl_limit_weight(ret_moved->buffer.size_bytes);
     if (!ret_moved->known)
         bl_early_drop((uint64_t)(uintptr_t)old);
-    if (!ret_moved->known && bl_track_conf.sample_bytes == 1)
-        bl_losses_add(BL_LOSS_frees_unknown, 1);
+    if (!ret_moved->known)
+        bl_track_end_unknown();
     bl_guard_leave();
 }
 

@@ -41,6 +41,10 @@ bool bl_track_alloc(void *address, size_t size, uint8_t class_number, const stru
 /* frame: the frame address of the wrapper, compiled with a frame pointer: the origin of the call is
  * read from it if the end of this one is to be recorded. */
 void bl_track_free(void *address, const void *frame);
+/* The same; false: it has no record, which is for the caller to tell by bl_track_end_unknown if
+ * nothing else turns out to be what has ended. */
+bool bl_track_end(void *address, const void *frame);
+void bl_track_end_unknown(void);
 
 /* The block recorded last by this thread was asked for with another size than it was taken with. */
 void bl_track_resize(void *address, size_t size);

@@ -20,6 +20,7 @@ VICTIM_TIMEOUT_S = 120
 FORBIDDEN_LOSSES = (
     'events_reentrant', 'buffers_no_memory', 'buffers_no_space', 'buffers_replaced',
     'stacks_dropped', 'modules_dropped', 'names_dropped', 'threads_dropped', 'arena_failures',
+    'frees_unknown',
     'ledger_private_bytes', 'ledger_no_file', 'capture_busy',
 )
 

@@ -24,7 +24,14 @@ def c_family():
 
 def cxx_family():
     """Every form of operator new and delete, and what containers allocate, is recorded exactly."""
-    visit = harness.Visit([harness.victim('family_cxx')])
+    for name in ('family_cxx', 'family_cxx_plain'):
+        visit = harness.Visit([harness.victim(name)])
+        harness.compare(visit.by_stack['groups'], visit.expected['sites'])
+
+
+def cxx_replaced():
+    """A program's own plain new and delete that put a header before objects are recorded once."""
+    visit = harness.Visit([harness.victim('replaced_cxx')])
     harness.compare(visit.by_stack['groups'], visit.expected['sites'])
 
 
@@ -65,6 +72,6 @@ def linked(name):
 
 
 if __name__ == '__main__':
-    sys.exit(harness.main(c_family, cxx_family, results_unchanged,
+    sys.exit(harness.main(c_family, cxx_family, cxx_replaced, results_unchanged,
                           *(preloaded(name) for name in ALLOCATORS),
                           *(linked(name) for name in ALLOCATORS)))
