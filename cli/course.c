@@ -28,10 +28,10 @@
 static uint32_t site_of(const struct bl_judge *judge, const struct bl_decision *decision)
 {
     const struct bl_item *birth = bl_decision_birth(judge, decision);
-    uint32_t number = birth ? bl_callers_find(judge->site_callers,
-                                              bl_decision_class(judge, decision), birth->stack)
-                            : UINT32_MAX;
-    return number == UINT32_MAX ? 0 : bl_callers_site(judge->site_callers, number);
+    uint32_t number =
+        birth ? bl_callers_find(judge->callers, bl_decision_class(judge, decision), birth->stack)
+              : UINT32_MAX;
+    return number == UINT32_MAX ? 0 : bl_callers_site(judge->callers, number);
 }
 
 const struct bl_growth *bl_course_growth(const struct bl_judge *judge, size_t first, size_t end)

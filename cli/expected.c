@@ -68,7 +68,7 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
         const struct bl_item *release = &items[pairs[k].release];
         struct tally one = {.site = release->site,
                             .chain = bl_callers_whole(judge->callers, release->callers),
-                            .frame = bl_judge_site(judge, release),
+                            .frame = bl_judge_shown_site(judge, live->class_number, release),
                             .latest = (uint32_t)(sibling - judge->histories->completed) + 1,
                             .count = sibling->count};
         if (bl_counts_is_within(judge->counts, scope, &items[pairs[k].acquire]) &&
@@ -95,7 +95,7 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
         const struct bl_item *release = &items[pairs[k].release];
         struct tally one = {.site = release->site,
                             .chain = bl_callers_whole(judge->callers, release->callers),
-                            .frame = bl_judge_site(judge, release),
+                            .frame = bl_judge_shown_site(judge, live->class_number, release),
                             .count = pairs[k].units * decision->object_count};
         if (live->first_item + pairs[k].acquire == decision->item)
             count = add_tally(tallies, count, one);

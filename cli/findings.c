@@ -74,7 +74,7 @@ static uint32_t heaviest(const struct bl_judge *judge, size_t first, size_t end,
         *ret_stacks += is_first;
         if (count > most || frame == 0) {
             most = count;
-            frame = bl_judge_site(judge, item);
+            frame = bl_judge_shown_site(judge, bl_decision_class(judge, decision), item);
         }
     }
     return frame;
@@ -118,7 +118,8 @@ static void collect_references(const struct bl_judge *judge, size_t first, size_
             bool is_blamed = bl_decision_is_accused(decision) && number == decision->item;
             if (is_repeated && !is_blamed)
                 continue;
-            bl_findings_add_reference(finding, item->kind, bl_judge_site(judge, item),
+            bl_findings_add_reference(finding, item->kind,
+                                      bl_judge_shown_site(judge, live->class_number, item),
                                       item->units * decision->object_count, is_blamed);
         }
     }
@@ -166,11 +167,19 @@ static uint64_t left_of(const struct bl_judge *judge, const struct bl_decision *
     return decision->ground == BL_GROUND_OVERFLOW && refs > 0 ? (uint64_t)refs : units;
 }
 
-/* The buffers of a group, each once. */
+static bool is_old_enough(const struct bl_judge *judge, const struct bl_history_object *object)
+{
+    uint64_t now_ns = judge->model->now_ns;
+    uint64_t age_ns = now_ns > object->birth_ns ? now_ns - object->birth_ns : 0;
+    return age_ns >= judge->options->min_age_ns;
+}
+
+/* The buffers of a group that are asked for, each once. */
 static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                         struct bl_finding *finding)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
+    uint64_t youngest_birth_ns = 0;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         uint64_t units = decision->units;
@@ -181,6 +190,10 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
             continue;
         for (size_t k = 0; k < decision->object_count; k++) {
             size_t index = decision->first_object + k;
+            if (!is_old_enough(judge, &judge->histories->objects[index]))
+                continue;
+            if (judge->histories->objects[index].birth_ns > youngest_birth_ns)
+                youngest_birth_ns = judge->histories->objects[index].birth_ns;
             add_references(finding, group->count == 0, left_of(judge, decision, index, units));
             group->bytes += judge->histories->objects[index].bytes;
             group->count++;
@@ -194,16 +207,15 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
     group->oldest_ns = judge->model->now_ns > span.oldest_birth_ns
                            ? judge->model->now_ns - span.oldest_birth_ns
                            : 0;
-    group->youngest_ns = judge->model->now_ns > span.youngest_birth_ns
-                             ? judge->model->now_ns - span.youngest_birth_ns
-                             : 0;
+    group->youngest_ns =
+        judge->model->now_ns > youngest_birth_ns ? judge->model->now_ns - youngest_birth_ns : 0;
     if (finding->ground == BL_GROUND_INHERITED) {
         group->inherited = group->count;
         group->inherited_bytes = group->bytes;
     }
 }
 
-static bool is_kept(const struct bl_judge *judge, size_t first, size_t end)
+static bool is_matched(const struct bl_judge *judge, size_t first, size_t end)
 {
     const struct bl_model_options *options = judge->options;
     if (!options->keep_stack)
@@ -217,6 +229,15 @@ static bool is_kept(const struct bl_judge *judge, size_t first, size_t end)
             return true;
     }
     return false;
+}
+
+/* Who asks for one class is told as well what holds buffers of it. */
+static bool is_class_shown(const struct bl_judge *judge, const struct bl_group *group)
+{
+    bool is_shown = bl_judge_shows(judge, group->class_number);
+    for (size_t i = 0; i < group->finding->part_count; i++)
+        is_shown |= bl_judge_shows(judge, group->finding->parts[i].class_number);
+    return is_shown;
 }
 
 /* An accusation is never replaced by less. */
@@ -287,13 +308,17 @@ static uint32_t find_chain_frame(const struct bl_judge *judge, size_t first, siz
         const struct bl_item *item = decision->item == BL_JUDGE_NONE
                                          ? bl_decision_birth(judge, decision)
                                          : &judge->histories->items[decision->item];
-        if (!item || bl_judge_site(judge, item) != blame_frame)
+        if (!item ||
+            bl_judge_shown_site(judge, bl_decision_class(judge, decision), item) != blame_frame)
             continue;
         size_t depth;
         const struct bl_caller *frames = bl_callers_frames(judge->callers, item->callers, &depth);
         for (size_t k = 0; k < depth; k++)
             if (frames[k].chain == decision->chain)
-                return frames[k].frame;
+                return bl_model_frames_inside(judge->reader, item->stack, frames[k].frame) >
+                               bl_model_frames_inside(judge->reader, item->stack, blame_frame)
+                           ? frames[k].frame
+                           : blame_frame;
     }
     return blame_frame;
 }
@@ -344,7 +369,7 @@ static void count_suspicion(const struct bl_judge *judge, size_t first, size_t e
         finding->kept += bl_decision_kept(judge, one) * one->object_count;
         finding->taken += judge->histories->items[one->item].units * one->object_count;
     }
-    finding->suspect_frame = bl_judge_site(judge, item);
+    finding->suspect_frame = bl_judge_shown_site(judge, bl_decision_class(judge, decision), item);
     finding->blame_kind = item->kind;
 }
 
@@ -451,10 +476,11 @@ int bl_findings_make(struct bl_judge *judge)
         *group = (struct bl_group){.finding = finding};
         make_finding(judge, i, end, group, finding);
         add_parts(judge, i, end, parts, owners, part_count, finding);
-        if (group->bytes >= judge->options->min_bytes && is_kept(judge, i, end)) {
-            judge->finding_count++;
+        /* what is not shown stays a finding: buffers are asked for by their address, too */
+        judge->finding_count++;
+        if (group->count > 0 && group->bytes >= judge->options->min_bytes &&
+            is_class_shown(judge, group) && is_matched(judge, i, end))
             judge->group_count++;
-        }
         i = end;
     }
     free(parts);

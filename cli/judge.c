@@ -580,8 +580,7 @@ static bool has_over_release(const struct bl_judge *judge, const struct bl_patte
 static int judge_one(struct bl_judge *judge, uint32_t number, struct bl_study *study)
 {
     const struct bl_pattern *live = &judge->histories->live[number];
-    if (live->doubt == BL_DOUBT_GHOST || has_over_release(judge, live) ||
-        !bl_judge_wants(judge, live->class_number))
+    if (live->doubt == BL_DOUBT_GHOST || has_over_release(judge, live))
         return 0;
     return judge_pattern(judge, number, study);
 }

@@ -89,16 +89,16 @@ struct bl_decision {
 
 struct bl_judge {
     struct bl_histories *histories;
-    struct bl_callers *callers;
+    struct bl_callers *callers; /* whatever is called one's own: judged is the same every time */
+    struct bl_callers *shown;   /* with --own; those above without */
     struct bl_compare *compare;
     struct bl_lasting *lasting;
     const struct bl_reader *reader;
     struct bl_model *model;
     const struct bl_model_options *options;
-    const struct bl_growth_set *growth;   /* NULL: none */
-    struct bl_model_options site_options; /* of site_callers, which borrows them */
-    struct bl_callers *site_callers;      /* whose sites are those that growth was followed at */
-    uint32_t *growth_chains;              /* by growth->sites: chain of the site */
+    const struct bl_growth_set *growth;    /* NULL: none */
+    struct bl_model_options plain_options; /* of callers, which borrows them */
+    uint32_t *growth_chains;               /* by growth->sites: chain of the site */
     struct bl_error *error;
     bool is_final;     /* nothing will be released any more */
     uint64_t guard_ns; /* younger ones without siblings are not judged */
@@ -159,7 +159,21 @@ static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct 
     return bl_callers_frames(judge->callers, item->callers, &depth)->frame;
 }
 
-static inline bool bl_judge_wants(const struct bl_judge *judge, uint32_t class_number)
+/* The site as it is told. */
+static inline uint32_t bl_judge_shown_site(const struct bl_judge *judge, uint32_t class_number,
+                                           const struct bl_item *item)
+{
+    size_t depth;
+    uint32_t number = judge->shown == judge->callers
+                          ? item->callers
+                          : bl_callers_find(judge->shown, class_number, item->stack);
+    return number == UINT32_MAX ? bl_judge_site(judge, item)
+                                : bl_callers_frames(judge->shown, number, &depth)->frame;
+}
+
+/* Filters choose what is shown. Judged is all there is: what a buffer is held by, and what others
+ * like it did, is the same for everybody who asks. */
+static inline bool bl_judge_shows(const struct bl_judge *judge, uint32_t class_number)
 {
     return !judge->options->class_name ||
            strcmp(bl_model_class_name(judge->model, class_number), judge->options->class_name) == 0;

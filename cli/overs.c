@@ -29,8 +29,6 @@ static void collect(const struct bl_judge *judge, struct overs *overs,
 {
     for (size_t i = 0; i < count; i++) {
         const struct bl_item *items = bl_pattern_items(judge->histories, &patterns[i]);
-        if (!bl_judge_wants(judge, patterns[i].class_number))
-            continue;
         for (uint32_t k = 0; k < patterns[i].item_count; k++) {
             uint32_t item = patterns[i].first_item + k;
             if (items[k].kind != BL_ITEM_OVER_RELEASE)
@@ -99,7 +97,8 @@ static void add_over(struct bl_judge *judge, const struct over *over, struct bl_
     group->recorded += pattern->count;
     group->bytes += pattern->lifecycle ? 0 : pattern->bytes;
     for (uint32_t i = 0; i < pattern->item_count; i++)
-        bl_findings_add_reference(finding, items[i].kind, bl_judge_site(judge, &items[i]),
+        bl_findings_add_reference(finding, items[i].kind,
+                                  bl_judge_shown_site(judge, pattern->class_number, &items[i]),
                                   items[i].units * pattern->count, &items[i] == item);
 }
 
@@ -142,13 +141,14 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
     finding->verdict = BL_VERDICT_OVER_RELEASE;
     finding->blame_kind = BL_ITEM_OVER_RELEASE;
     finding->alloc_stacks = birth && birth->kind == BL_ITEM_ALLOC && birth->stack;
-    finding->alloc_frame = finding->alloc_stacks ? bl_judge_site(judge, birth) : 0;
+    finding->alloc_frame =
+        finding->alloc_stacks ? bl_judge_shown_site(judge, over->pattern->class_number, birth) : 0;
     *group = (struct bl_group){.class_number = over->pattern->class_number,
                                .rank = BL_VERDICT_OVER_RELEASE,
                                .finding = finding};
     for (size_t i = first; i < end; i++) {
         const struct bl_item *item = &judge->histories->items[overs->list[i].item];
-        uint32_t frame = bl_judge_site(judge, item);
+        uint32_t frame = bl_judge_shown_site(judge, over->pattern->class_number, item);
         add_over(judge, &overs->list[i], group, finding);
         kept |= is_kept(judge, &overs->list[i]);
         is_null &= is_of_null(judge, overs->list[i].pattern);
@@ -164,10 +164,10 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
     group->stack_count = finding->blame_stacks;
     bl_findings_sort_references(finding);
     write_text(finding, is_null ? "NULL" : "a buffer that was gone");
-    if (kept && group->bytes >= judge->options->min_bytes) {
-        judge->finding_count++;
+    judge->finding_count++;
+    if (kept && group->bytes >= judge->options->min_bytes &&
+        bl_judge_shows(judge, group->class_number))
         judge->group_count++;
-    }
 }
 
 /* Those that were counted, but whose stacks belong to no history that was kept. */
@@ -175,7 +175,7 @@ static void add_counted(struct bl_judge *judge, const struct bl_class_sums *clas
 {
     const struct bl_model_options *options = judge->options;
     if (class->over_releases <= seen || options->keep_stack || options->min_bytes > 0 ||
-        !bl_judge_wants(judge, class->number))
+        !bl_judge_shows(judge, class->number))
         return;
     struct bl_finding *finding = &judge->findings[judge->finding_count++];
     memset(finding, 0, sizeof(*finding));

@@ -54,35 +54,42 @@ static bool is_final(const struct bl_judge *judge)
     return judge->model->state == BL_PROCESS_EXITED || judge->model->state == BL_PROCESS_REPLACED;
 }
 
-/* Where the sites are that were followed in time: the caller's innermost frames, whatever is called
- * one's own. */
+/* The sites that were followed in time are the caller's innermost frames. */
 static int prepare_growth(struct bl_judge *judge)
 {
-    judge->site_options = *judge->options;
-    judge->site_options.own_count = 0;
     if (!judge->growth || judge->growth->site_count == 0)
         return 0;
     judge->growth_chains = calloc(judge->growth->site_count, sizeof(*judge->growth_chains));
     if (!judge->growth_chains)
         return bl_judge_out_of_memory(judge);
-    if (bl_callers_create(&judge->site_callers, judge->reader, &judge->site_options, judge->error) <
-        0)
-        return -1;
     for (size_t i = 0; i < judge->growth->site_count; i++) {
         const struct bl_line *line = judge->growth->sites[i].line;
-        uint32_t number = bl_callers_find(judge->site_callers, line->class_number, line->stack);
+        uint32_t number = bl_callers_find(judge->callers, line->class_number, line->stack);
         if (number == UINT32_MAX)
             return bl_judge_out_of_memory(judge);
-        judge->growth_chains[i] = bl_callers_site(judge->site_callers, number);
+        judge->growth_chains[i] = bl_callers_site(judge->callers, number);
     }
     return 0;
 }
 
+static int prepare_callers(struct bl_judge *judge)
+{
+    judge->plain_options = *judge->options;
+    judge->plain_options.own_count = 0;
+    if (bl_callers_create(&judge->callers, judge->reader, &judge->plain_options, judge->error) < 0)
+        return -1;
+    judge->shown = judge->callers;
+    if (judge->options->own_count == 0)
+        return 0;
+    judge->shown = NULL;
+    return bl_callers_create(&judge->shown, judge->reader, judge->options, judge->error);
+}
+
 static int prepare(struct bl_judge *judge)
 {
-    if (bl_callers_create(&judge->callers, judge->reader, judge->options, judge->error) < 0 ||
+    if (prepare_callers(judge) < 0 ||
         bl_histories_create(&judge->histories, judge->reader, judge->callers, judge->model->now_ns,
-                            judge->options->min_age_ns, judge->error) < 0 ||
+                            0, judge->error) < 0 ||
         bl_gone_mark(judge) < 0 ||
         bl_compare_create(&judge->compare, judge->histories, judge->callers, judge->error) < 0 ||
         bl_lasting_create(&judge->lasting, judge->reader, judge->error) < 0)
@@ -146,8 +153,9 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     bl_compare_destroy(judge.compare);
     bl_lasting_destroy(judge.lasting);
     bl_histories_destroy(judge.histories);
+    if (judge.shown != judge.callers)
+        bl_callers_destroy(judge.shown);
     bl_callers_destroy(judge.callers);
-    bl_callers_destroy(judge.site_callers);
     free(judge.growth_chains);
     free(judge.decisions);
     bl_counts_destroy(judge.counts);

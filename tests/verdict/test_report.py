@@ -343,12 +343,34 @@ def tree_is_of_the_buffers_whose_stacks_match(directory):
         assert 0 < least <= acquired < sum(root['acquired'] for root in whole), (least, acquired)
 
 
+def filters_choose_what_is_shown_and_change_no_verdict(directory):
+    def verdicts(report):
+        return {(group['class'], group['verdict'], place_of(group['blame']['frames'][0])): group
+                for group in accused(report)}
+    for program, name in (('event', 'connection'), ('event', 'filter'), ('tls', 'session_cache')):
+        ledger = Program(directory, program, name, 60, 10).end()
+        whole = verdicts(tell_json(ledger))
+        assert whole
+        classes = {group['class'] for group in whole.values()} | \
+            {part['class'] for group in whole.values() for part in group['holds']}
+        for chosen in classes:
+            told = verdicts(tell_json('--class', chosen, ledger))
+            wanted = {key: group for key, group in whole.items() if group['class'] == chosen or
+                      chosen in [part['class'] for part in group['holds']]}
+            assert told == wanted, (name, chosen, told.keys(), wanted.keys())
+        for option in (('--own', 'verdict-*'), ('--min-age', '1ms'), ('--min-bytes', '1')):
+            for key, group in verdicts(tell_json(*option, ledger)).items():
+                assert group['evidence'] == whole[key]['evidence'], (name, option, key)
+                assert group['count'] <= whole[key]['count'], (name, option, key)
+
+
 CLAIMS = [every_field_of_a_report_has_its_shape, a_running_process_has_series_and_the_other_verdicts,
           other_groupings_have_the_shape_too, own_moves_the_site_to_the_innermost_frame_of_ones_own,
           blame_is_never_a_frame_of_the_class_library, match_keeps_the_groups_whose_stacks_match,
           own_that_is_nobodys_is_said, buffer_tells_one_whole_history,
           the_oldest_of_a_group_is_told_and_its_history_can_be_had, tree_adds_up,
-          tree_is_of_the_buffers_whose_stacks_match]
+          tree_is_of_the_buffers_whose_stacks_match,
+          filters_choose_what_is_shown_and_change_no_verdict]
 
 
 def main():
