@@ -178,7 +178,7 @@ int bl_balance_create(struct bl_balance **ret_balance, const struct bl_reader *r
     struct builder builder = {.balance = calloc(1, sizeof(struct bl_balance))};
     if (!builder.balance)
         return bl_error_set(error, "not enough memory for the tree");
-    int outcome = bl_callers_create(&callers, reader, options, error);
+    int outcome = bl_callers_create(&callers, reader, NULL, options, error);
     if (outcome == 0)
         outcome = bl_histories_create(&histories, reader, callers, model->now_ns,
                                       options->min_age_ns, error);

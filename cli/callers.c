@@ -27,6 +27,8 @@ struct place {
     uint64_t offset;
 };
 
+#define INLINED (1ull << 63) /* in the offset: it is the number of a call, and no code */
+
 struct entry {
     uint32_t class_number;
     uint32_t stack;
@@ -38,6 +40,7 @@ struct entry {
 
 struct bl_callers {
     const struct bl_reader *reader;
+    struct bl_symbols *symbols; /* NULL: none */
     const struct bl_model_options *options;
     uint32_t module_count;
     uint32_t *module_same;
@@ -271,12 +274,14 @@ static int find_same_modules(struct bl_callers *callers, struct bl_error *error)
 }
 
 int bl_callers_create(struct bl_callers **ret_callers, const struct bl_reader *reader,
-                      const struct bl_model_options *options, struct bl_error *error)
+                      struct bl_symbols *symbols, const struct bl_model_options *options,
+                      struct bl_error *error)
 {
     struct bl_callers *callers = calloc(1, sizeof(*callers));
     if (!callers)
         return bl_error_set(error, "not enough memory for the stacks");
     callers->reader = reader;
+    callers->symbols = symbols;
     callers->options = options;
     int outcome = find_same_modules(callers, error);
     /* chain 0 is the empty one, parent of nothing: each class has its own first parent */
@@ -322,8 +327,32 @@ static size_t skip_package(const struct bl_callers *callers, const uint32_t *all
     return 0;
 }
 
-/* The caller's own frames, without places and chains; when there is none, all but the shim's. */
-static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts, uint32_t stack,
+/* UINT32_MAX without memory. */
+static uint32_t place_of(struct bl_callers *callers, uint32_t number)
+{
+    const struct bl_frame *frame = bl_reader_frame(callers->reader, number);
+    uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
+    return intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
+}
+
+/* The calls that were inlined around a frame, with their places; returns how many there are now. */
+static size_t add_inlined(struct bl_callers *callers, uint32_t number, struct bl_caller *out,
+                          size_t count)
+{
+    const struct bl_frame *frame = bl_reader_frame(callers->reader, number);
+    size_t inlined = 0;
+    const uint64_t *calls =
+        callers->symbols ? bl_symbols_inlined(callers->symbols, number, &inlined) : NULL;
+    for (size_t i = 0; calls && frame && i < inlined && count < BL_CALLERS_DEPTH; i++) {
+        uint32_t module = callers->module_same[frame->module & BL_FRAME_MODULE_MASK];
+        out[count++] = (struct bl_caller){
+            .frame = number, .place = intern_place(callers, module, calls[i] | INLINED)};
+    }
+    return count;
+}
+
+/* The caller's own frames, without chains; when there is none, all but the shim's. */
+static size_t own_frames(struct bl_callers *callers, const uint8_t *parts, uint32_t stack,
                          struct bl_caller *out)
 {
     uint32_t all[BL_MODEL_FRAMES_MAX];
@@ -347,8 +376,11 @@ static size_t own_frames(const struct bl_callers *callers, const uint8_t *parts,
             if (!frame ||
                 (pass == 0 && parts[frame->module & BL_FRAME_MODULE_MASK] == PART_LIBRARY))
                 continue;
-            out[count++] = (struct bl_caller){.frame = all[i], .inside = inside - 1};
+            out[count++] = (struct bl_caller){
+                .frame = all[i], .place = place_of(callers, all[i]), .inside = inside - 1};
             inside = 0;
+            if (pass == 0)
+                count = add_inlined(callers, all[i], out, count);
         }
         if (count > 0)
             break;
@@ -366,10 +398,7 @@ static uint32_t intern_inner(struct bl_callers *callers, uint32_t stack,
     uint32_t chain = intern_chain(callers, UINT32_MAX - 1, 0);
     *ret_entry = 0;
     for (size_t i = site->inside < total ? site->inside : total; i-- > 0;) {
-        const struct bl_frame *frame = bl_reader_frame(callers->reader, all[i]);
-        uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
-        uint32_t place =
-            intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
+        uint32_t place = place_of(callers, all[i]);
         chain = place == UINT32_MAX ? UINT32_MAX : intern_chain(callers, chain, place);
         if (chain == UINT32_MAX)
             break;
@@ -392,24 +421,19 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
     uint32_t chain = intern_chain(callers, UINT32_MAX, class_number);
     void *grown;
     if (count == 0)
-        frames[0] = (struct bl_caller){0};
+        frames[0] = (struct bl_caller){.place = place_of(callers, 0)};
     entry.inner = intern_inner(callers, stack, &frames[0], &entry.entry);
     if (entry.inner == UINT32_MAX)
         return false;
     for (uint32_t i = 0; i < entry.count; i++) {
-        const struct bl_frame *frame = bl_reader_frame(callers->reader, frames[i].frame);
-        uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
-        uint32_t place =
-            intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
-        chain = intern_chain(callers, chain, place);
-        if (place == UINT32_MAX || chain == UINT32_MAX)
+        chain = intern_chain(callers, chain, frames[i].place);
+        if (frames[i].place == UINT32_MAX || chain == UINT32_MAX)
             return false;
         grown = grow(callers->callers, &callers->caller_room, callers->caller_count,
                      sizeof(*callers->callers));
         if (!grown)
             return false;
         callers->callers = grown;
-        frames[i].place = place;
         frames[i].chain = chain;
         callers->callers[callers->caller_count++] = frames[i];
     }

@@ -7,7 +7,14 @@
  * site and its caller; …) has one number, its chain id: equal ids, equal frames. A library that
  * was unloaded and loaded again keeps its places.
  *
- * Everything is computed on first need and kept. Owns what it allocates; borrows the reader.
+ * A call that was inlined is a frame as any other, as far as symbols tell: what the compiler put
+ * into one function was written as several, and which of them took a reference and which gave it
+ * back is the same in every build. Such frames come outward of the one that they were inlined
+ * around, have its frame number and the call as their place. The site is never one of them: it is
+ * where the code is.
+ *
+ * Everything is computed on first need and kept. Owns what it allocates; borrows the reader and
+ * the symbols.
  */
 #ifndef BL_CALLERS_H
 #define BL_CALLERS_H
@@ -15,25 +22,28 @@
 #include "error.h"
 #include "model.h"
 #include "reader.h"
+#include "symbols.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BL_CALLERS_DEPTH 128 /* own frames of one stack; further callers are not compared */
+#define BL_CALLERS_DEPTH 256 /* own frames of one stack; further callers are not compared */
 
 struct bl_callers;
 
 struct bl_caller {
     uint32_t frame;  /* frame number: the stack from here on outward */
-    uint32_t place;  /* equal for equal module and offset */
+    uint32_t place;  /* equal for equal module and offset, or inlined call */
     uint32_t chain;  /* id of the frames from the site to this one */
     uint32_t inside; /* frames that were left out between the one before, or the event, and this */
 };
 
-/* own, own_count: as in bl_model_options; the site is the innermost frame of such a module. */
+/* own, own_count: as in bl_model_options; the site is the innermost frame of such a module.
+ * symbols: NULL, and inlined calls are no frames. */
 int bl_callers_create(struct bl_callers **ret_callers, const struct bl_reader *reader,
-                      const struct bl_model_options *options, struct bl_error *error);
+                      struct bl_symbols *symbols, const struct bl_model_options *options,
+                      struct bl_error *error);
 void bl_callers_destroy(struct bl_callers *callers);
 
 /* A number for the caller's frames of a stack; UINT32_MAX without memory. */

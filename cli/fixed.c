@@ -125,7 +125,7 @@ int bl_fixed_count(struct bl_passage *passages, size_t count, struct bl_origins 
                               .class_names = class_names};
     if (count == 0)
         return 0;
-    int outcome = bl_callers_create(&counter.callers, reader, options, error);
+    int outcome = bl_callers_create(&counter.callers, reader, NULL, options, error);
     if (outcome == 0)
         outcome = bl_histories_create(&histories, reader, counter.callers, model->now_ns, 0, error);
     if (outcome == 0)

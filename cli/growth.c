@@ -504,7 +504,7 @@ int bl_growth_apply(struct bl_growth_set *set, struct bl_model *model,
     uint32_t *chains = calloc(set->site_count, sizeof(*chains));
     if (!chains)
         return bl_error_set(error, "not enough memory for the growth");
-    int outcome = bl_callers_create(&callers, model->reader, options, error);
+    int outcome = bl_callers_create(&callers, model->reader, NULL, options, error);
     if (outcome == 0 && join(set, model, callers, chains) < 0)
         outcome = bl_error_set(error, "not enough memory for the growth");
     if (outcome == 0) {

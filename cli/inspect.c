@@ -55,8 +55,8 @@ static int make_model(struct bl_inspection *inspection, bool is_running,
         outcome = bl_growth_create(&inspection->growth, inspection->reader, inspection->series,
                                    inspection->model, options->per, error);
     if (outcome == 0 && options->judges && model_options.group_by == BL_GROUP_SITE)
-        outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->growth,
-                                    inspection->model, &model_options, error);
+        outcome = bl_pairing_create(&inspection->pairing, inspection->reader, inspection->symbols,
+                                    inspection->growth, inspection->model, &model_options, error);
     if (outcome == 0)
         outcome = bl_growth_apply(inspection->growth, inspection->model, &model_options, error);
     if (outcome == 0 && options->judges && !options->no_siblings)

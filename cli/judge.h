@@ -22,6 +22,7 @@
 #include "order.h"
 #include "reader.h"
 #include "rivals.h"
+#include "symbols.h"
 #include "verdict.h"
 
 #include <stdbool.h>
@@ -94,6 +95,7 @@ struct bl_judge {
     struct bl_compare *compare;
     struct bl_lasting *lasting;
     const struct bl_reader *reader;
+    struct bl_symbols *symbols; /* NULL: none */
     struct bl_model *model;
     const struct bl_model_options *options;
     const struct bl_growth_set *growth;    /* NULL: none */

@@ -307,7 +307,7 @@ int bl_moment_apply(struct bl_model *model, const struct bl_reader *reader,
                             "what process %u held at a mark is not known, as only a part of "
                             "the heap is recorded (sample=): compare snapshots",
                             bl_reader_header(reader)->pid);
-    if (bl_callers_create(&builder.callers, reader, options, error) < 0)
+    if (bl_callers_create(&builder.callers, reader, NULL, options, error) < 0)
         return -1;
     int outcome = add_survivors(&builder);
     if (outcome == 0 && mark)

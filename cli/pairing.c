@@ -76,13 +76,14 @@ static int prepare_callers(struct bl_judge *judge)
 {
     judge->plain_options = *judge->options;
     judge->plain_options.own_count = 0;
-    if (bl_callers_create(&judge->callers, judge->reader, &judge->plain_options, judge->error) < 0)
+    if (bl_callers_create(&judge->callers, judge->reader, judge->symbols, &judge->plain_options,
+                          judge->error) < 0)
         return -1;
     judge->shown = judge->callers;
     if (judge->options->own_count == 0)
         return 0;
     judge->shown = NULL;
-    return bl_callers_create(&judge->shown, judge->reader, judge->options, judge->error);
+    return bl_callers_create(&judge->shown, judge->reader, NULL, judge->options, judge->error);
 }
 
 static int prepare(struct bl_judge *judge)
@@ -138,14 +139,19 @@ static int judge_everything(struct bl_judge *judge)
 }
 
 int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *reader,
-                      const struct bl_growth_set *growth, struct bl_model *model,
-                      const struct bl_model_options *options, struct bl_error *error)
+                      struct bl_symbols *symbols, const struct bl_growth_set *growth,
+                      struct bl_model *model, const struct bl_model_options *options,
+                      struct bl_error *error)
 {
     struct bl_pairing *pairing = calloc(1, sizeof(*pairing));
     if (!pairing)
         return bl_error_set(error, "not enough memory for the verdict");
-    struct bl_judge judge = {
-        .reader = reader, .growth = growth, .model = model, .options = options, .error = error};
+    struct bl_judge judge = {.reader = reader,
+                             .symbols = symbols,
+                             .growth = growth,
+                             .model = model,
+                             .options = options,
+                             .error = error};
     int outcome = judge_everything(&judge);
     pairing->findings = judge.findings;
     pairing->finding_of = judge.finding_of;

@@ -30,6 +30,7 @@
 #include "growth.h"
 #include "model.h"
 #include "reader.h"
+#include "symbols.h"
 #include "verdict.h"
 
 struct bl_pairing;
@@ -37,10 +38,11 @@ struct bl_pairing;
 /* Judges the live objects and hands the groups to the model, which must outlive the pairing's
  * findings only as long as it is rendered. Takes class_name, min_age_ns, min_bytes, own and
  * keep_stack from the options. growth: of the sites that were followed in time, NULL where there is
- * none. */
+ * none. symbols: say which calls were inlined; NULL: as if none was. */
 int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *reader,
-                      const struct bl_growth_set *growth, struct bl_model *model,
-                      const struct bl_model_options *options, struct bl_error *error);
+                      struct bl_symbols *symbols, const struct bl_growth_set *growth,
+                      struct bl_model *model, const struct bl_model_options *options,
+                      struct bl_error *error);
 void bl_pairing_destroy(struct bl_pairing *pairing);
 
 /* The finding that a live object is in, by its index in bl_reader_objects; of what a leaked buffer

@@ -47,3 +47,14 @@ char *bl_readable_file(Dwarf_Die *unit, const char *raw)
         raw += 3;
     return printable_copy(raw);
 }
+
+bool bl_readable_is_of_system(const char *file)
+{
+    static const char *const places[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/",
+                                         "/usr/lib/llvm-"};
+    const char *name = file ? strrchr(file, '/') : NULL;
+    for (size_t i = 0; file && i < sizeof(places) / sizeof(places[0]); i++)
+        if (strncmp(file, places[i], strlen(places[i])) == 0)
+            return true;
+    return file && strcmp(name ? name + 1 : file, "bufleak.h") == 0; /* wherever it was copied to */
+}

@@ -217,7 +217,7 @@ static int build(struct builder *builder, struct bl_siblings **ret_siblings,
     size_t count;
     const struct bl_live *live = bl_reader_live(builder->reader, &count);
     uint32_t paths = bl_reader_count(builder->reader, BL_SECTION_FREE_PATHS);
-    if (bl_callers_create(&builder->callers, builder->reader, options, error) < 0)
+    if (bl_callers_create(&builder->callers, builder->reader, NULL, options, error) < 0)
         return -1;
     builder->is_live = calloc(bl_reader_count(builder->reader, BL_SECTION_FRAMES) + 1ul, 1);
     builder->path_owners = calloc(paths + 1ul, sizeof(*builder->path_owners));

@@ -1,6 +1,7 @@
 #include "symbols.h"
 
 #include "hash.h"
+#include "inlines.h"
 #include "readable.h"
 #include "symbol_index.h"
 #include "text.h"
@@ -43,9 +44,10 @@ struct module {
     struct unit_range *ranges;
     size_t range_count;
     struct entry *entries; /* looked up in it */
-    bool is_stored;        /* in a store, which owns it */
-    uint64_t used;         /* the store's turn that it was last used in */
-    struct module *next;   /* in the store */
+    struct bl_inlines *inlines;
+    bool is_stored;      /* in a store, which owns it */
+    uint64_t used;       /* the store's turn that it was last used in */
+    struct module *next; /* in the store */
 };
 
 struct bl_symbols_store {
@@ -184,6 +186,7 @@ static void free_module(struct module *module)
     free(module->path);
     free(module->build_id);
     free(module->ranges);
+    bl_inlines_destroy(module->inlines);
     bl_symbol_index_destroy(module->index);
     if (module->dwfl)
         dwfl_end(module->dwfl);
@@ -618,24 +621,11 @@ static void fill_managed(struct bl_symbols *symbols, const struct place *place,
     symbol->line = (int)(place->offset >> 32 & INT_MAX);
 }
 
-/* Functions of a library's headers that were compiled into their caller are the library's, as are
- * those in its file: people look for their own. */
-static bool is_of_system(const char *file)
-{
-    static const char *const places[] = {"/usr/include/", "/usr/local/include/", "/usr/lib/gcc/",
-                                         "/usr/lib/llvm-"};
-    const char *name = file ? strrchr(file, '/') : NULL;
-    for (size_t i = 0; file && i < sizeof(places) / sizeof(places[0]); i++)
-        if (strncmp(file, places[i], strlen(places[i])) == 0)
-            return true;
-    return file && strcmp(name ? name + 1 : file, "bufleak.h") == 0; /* wherever it was copied to */
-}
-
 static void drop_system_headers(struct entry *entry)
 {
     size_t first = 0;
     while (first + 1 < entry->count && entry->symbols[first].inlined &&
-           is_of_system(entry->symbols[first].file))
+           bl_readable_is_of_system(entry->symbols[first].file))
         first++;
     entry->count -= first;
     memmove(entry->symbols, entry->symbols + first, entry->count * sizeof(*entry->symbols));
@@ -821,6 +811,27 @@ const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t nu
         place.is_managed = (frame->module & BL_FRAME_MANAGED) != 0;
     }
     return symbols_at(symbols, &place, ret_count);
+}
+
+const uint64_t *bl_symbols_inlined(struct bl_symbols *symbols, uint32_t number, size_t *ret_count)
+{
+    const struct bl_frame *frame = bl_reader_frame(symbols->reader, number);
+    uint32_t index = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
+    Dwarf_Die storage;
+    Dwarf_Addr bias = 0;
+    *ret_count = 0;
+    if (index == 0 || index >= symbols->module_count || frame->module & BL_FRAME_MANAGED)
+        return NULL;
+    struct module *module = symbols->modules[index];
+    if (!module->was_opened)
+        open_module(symbols, index);
+    if (!module->file)
+        return NULL;
+    if (!module->inlines)
+        module->inlines = bl_inlines_create();
+    Dwarf_Addr address = frame->offset + module->bias - (frame->module & BL_FRAME_EXACT ? 0 : 1);
+    Dwarf_Die *unit = module->inlines ? find_unit(module, address, &bias, &storage) : NULL;
+    return unit ? bl_inlines_find(module->inlines, unit, address - bias, ret_count) : NULL;
 }
 
 const char *bl_symbols_module(struct bl_symbols *symbols, uint32_t module)

@@ -71,6 +71,10 @@ bool bl_symbols_look_in(struct bl_symbols *symbols, const char *path);
 const struct bl_symbol *bl_symbols_frame(struct bl_symbols *symbols, uint32_t frame,
                                          size_t *ret_count);
 
+/* The calls that were inlined around a frame, each a number, innermost first; see inlines.h.
+ * Without debug information there are none, nor in a frame of Java. */
+const uint64_t *bl_symbols_inlined(struct bl_symbols *symbols, uint32_t frame, size_t *ret_count);
+
 /* A variable that covers an address of a module's data, printable and NUL-terminated, with its file
  * and line where they are known; false when there is none. */
 struct bl_variable {

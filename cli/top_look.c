@@ -204,8 +204,8 @@ static int read_and_judge(struct bl_top_looker *looker, bool is_full, struct bl_
     int outcome = 0;
     if (is_full) {
         struct bl_pairing *pairing = NULL;
-        outcome = bl_pairing_create(&pairing, reading.reader, reading.growth, reading.model,
-                                    &looker->options, error);
+        outcome = bl_pairing_create(&pairing, reading.reader, looker->symbols, reading.growth,
+                                    reading.model, &looker->options, error);
         if (outcome == 0)
             outcome = bl_growth_apply(reading.growth, reading.model, &looker->options, error);
         if (outcome == 0)

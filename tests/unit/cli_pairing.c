@@ -1485,8 +1485,8 @@ START_TEST(lists_that_cycle_or_meet_are_cut)
     ck_assert_uint_eq(tracked[2].object.event_count, 0);
     ck_assert_uint_ge(bl_reader_damage(w->reader), 2);
     ck_assert_int_eq(bl_model_create(&w->model, w->reader, false, &w->options, &error), 0);
-    ck_assert_int_eq(bl_pairing_create(&w->pairing, w->reader, NULL, w->model, &w->options, &error),
-                     0);
+    ck_assert_int_eq(
+        bl_pairing_create(&w->pairing, w->reader, NULL, NULL, w->model, &w->options, &error), 0);
     finish(w);
 }
 END_TEST

@@ -106,6 +106,56 @@ START_TEST(inlined_frames_have_function_file_and_line)
 }
 END_TEST
 
+static void *addresses[3];
+
+static inline __attribute__((always_inline)) void note_address(int which)
+{
+    __asm__ volatile("lea 0(%%rip), %0" : "=r"(addresses[which]));
+}
+
+static inline __attribute__((always_inline)) void note_two(void)
+{
+    note_address(0);
+    note_address(1);
+}
+
+static __attribute__((noinline)) void function_with_three(void)
+{
+    note_two();
+    note_address(2);
+}
+
+START_TEST(inlined_calls_have_numbers)
+{
+    function_with_three();
+    struct self self = this_program();
+    struct synth *synth = synth_create();
+    struct bl_reader *reader = NULL;
+    uint32_t module =
+        synth_module(synth, self.path, self.build_id, self.build_id_length, BL_MODULE_MAIN);
+    uint32_t frames[4];
+    for (size_t i = 0; i < 3; i++)
+        frames[i] = synth_frame(synth, 0, module, (uintptr_t)addresses[i] - self.bias);
+    frames[3] = synth_frame(synth, 0, 0, 1);
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    const uint64_t *calls[4];
+    size_t counts[4];
+    for (size_t i = 0; i < 4; i++)
+        calls[i] = bl_symbols_inlined(symbols, frames[i], &counts[i]);
+    ck_assert_uint_eq(counts[0], 2);
+    ck_assert_uint_eq(counts[1], 2);
+    ck_assert_uint_eq(counts[2], 1);
+    ck_assert_uint_eq(counts[3], 0);
+    ck_assert_uint_eq(calls[0][1], calls[1][1]);
+    ck_assert_uint_ne(calls[0][0], calls[1][0]);
+    ck_assert_uint_ne(calls[2][0], calls[0][0]);
+    ck_assert_uint_ne(calls[2][0], calls[0][1]);
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(a_return_address_belongs_to_the_call_before_it)
 {
     struct self self = this_program();
@@ -319,6 +369,7 @@ int main(void)
     TCase *tests = tcase_create("symbols");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, inlined_frames_have_function_file_and_line);
+    tcase_add_test(tests, inlined_calls_have_numbers);
     tcase_add_test(tests, a_return_address_belongs_to_the_call_before_it);
     tcase_add_test(tests, what_was_looked_up_is_handed_on_under_another_number);
     tcase_add_test(tests, a_file_that_was_not_there_is_looked_for_again);

@@ -97,9 +97,9 @@ void judge(struct world *w)
     ck_assert_int_eq(bl_model_create(&w->model, w->reader, is_running, &w->options, &error), 0);
     ck_assert_int_eq(bl_series_create(&w->series, w->reader, &error), 0);
     ck_assert_int_eq(bl_growth_create(&w->growth, w->reader, w->series, w->model, NULL, &error), 0);
-    ck_assert_msg(
-        bl_pairing_create(&w->pairing, w->reader, w->growth, w->model, &w->options, &error) == 0,
-        "%s", error.text);
+    ck_assert_msg(bl_pairing_create(&w->pairing, w->reader, NULL, w->growth, w->model, &w->options,
+                                    &error) == 0,
+                  "%s", error.text);
     ck_assert_uint_eq(bl_reader_damage(w->reader), 0);
     ck_assert_int_eq(bl_growth_apply(w->growth, w->model, &w->options, &error), 0);
 }

@@ -12,7 +12,9 @@ program counts what they forget and says so at its end.
 import dataclasses
 import random
 
-NOIPA = '__attribute__((noipa)) static'
+# Each function of its own, or all compiled into their callers: what is true of it stays the same.
+APART = '__attribute__((noipa)) static'
+INLINED = '__attribute__((always_inline)) static inline'
 SHARED = """#include "counted.h"
 
 #include <pthread.h>
@@ -107,8 +109,9 @@ STYLES = ('direct', 'shared', 'own', 'both')
 class Program:
     """One program: its text, and what is true of it."""
 
-    def __init__(self, seed, bugs=None):
+    def __init__(self, seed, bugs=None, is_inlined=False):
         self.seed = seed
+        self.linkage = INLINED if is_inlined else APART
         self.chance = random.Random(seed)
         self.lines = []
         self.pool_line = 0
@@ -162,7 +165,7 @@ class Program:
     def helper(self, name, signature, body):
         """Line of the call inside a helper that is shared."""
         if name not in self.helpers:
-            self.emit(f'{NOIPA} {signature}')
+            self.emit(f'{self.linkage} {signature}')
             self.emit('{')
             self.helpers[name] = self.emit(f'    {body}')
             self.emit('}')
@@ -210,7 +213,7 @@ class Program:
         use.given.append(lines + (line,))
 
     def write_function(self, signature, body):
-        self.emit(f'{NOIPA} {signature}')
+        self.emit(f'{self.linkage} {signature}')
         self.emit('{')
         body()
         self.emit('}')

@@ -16,7 +16,10 @@ where it is the birth's reference that is forgotten, says that it may be that on
 Callers of one helper that forget equally often may be one finding, with all their buffers. And of
 what was forgotten last, as few may be missing as the report says are in use, a third at most.
 
-    test_generated.py [SEED | FIRST-LAST]...
+With --inlined the functions are compiled into their callers, as an optimizing compiler does: what is
+said must not depend on that.
+
+    test_generated.py [--inlined] [SEED | FIRST-LAST]...
 """
 import concurrent.futures
 import json
@@ -35,10 +38,13 @@ SOURCES = os.path.dirname(os.path.abspath(__file__))
 CC = os.environ.get('BL_CC', 'cc').split()
 LIMIT_S = 100
 AT_ONCE = 2
+IS_INLINED = '--inlined' in sys.argv[1:]
 # Of the first eighty those that are told rightly, of the others something is told with too much
 # confidence; and some that once were.
 USUAL = ('1-17 19-81 130 151 176 196 199 202 213 216 236 286 312 317 345 407 428 458 460 462 481 498 '
          '525 586 712')
+# Not those that always forget two references together: what is said of the second is too sure.
+USUAL_INLINED = '1-13 15-17 19-50 53-81 130 151 176 196 286 345 428'
 ACCUSATIONS = ('missing-release', 'never-released', 'over-release', 'stale')
 
 
@@ -48,7 +54,7 @@ def run(program, directory):
     binary = os.path.join(directory, 'program')
     with open(source, 'w', encoding='utf-8') as text:
         text.write(program.text())
-    subprocess.run([*CC, '-O1', '-g', '-fno-optimize-sibling-calls', '-I',
+    subprocess.run([*CC, '-O2' if IS_INLINED else '-O1', '-g', '-fno-optimize-sibling-calls', '-I',
                     os.path.join(SOURCES, 'counted'), '-o', binary, source, LIBRARY,
                     f'-Wl,-rpath,{os.path.dirname(LIBRARY)}', '-pthread'], check=True,
                    timeout=LIMIT_S)
@@ -227,7 +233,7 @@ class Judge:
 
 
 def try_seed(seed):
-    program = Program(seed)
+    program = Program(seed, is_inlined=IS_INLINED)
     with tempfile.TemporaryDirectory(prefix='bufleak-generated.') as directory:
         forgotten, report = run(program, directory)
     return Judge(program, forgotten, report).run()
@@ -239,13 +245,13 @@ def try_all(seeds):
 
 
 def seeds_of(arguments):
-    for argument in arguments or USUAL.split():
+    for argument in list(arguments) or (USUAL_INLINED if IS_INLINED else USUAL).split():
         first, _, last = argument.partition('-')
         yield from range(int(first), int(last or first) + 1)
 
 
 def main():
-    seeds = list(seeds_of(sys.argv[1:]))
+    seeds = list(seeds_of(one for one in sys.argv[1:] if one != '--inlined'))
     failed = 0
     print(f'1..{len(seeds)}')
     for number, (seed, wrong) in enumerate(try_all(seeds), 1):
