@@ -648,6 +648,37 @@ static void note_unseen(const struct collect *collect)
     }
 }
 
+static struct bl_wanted *wanted_of(struct bl_check *check, const struct bl_hook_row *hook)
+{
+    const char *profile = bl_leaks_text(check->leaks, hook->module);
+    const char *class_name = bl_leaks_text(check->leaks, hook->function);
+    for (size_t i = 0; i < check->wanted_count; i++)
+        if (check->wanted[i].profile == profile && check->wanted[i].class_name == class_name)
+            return &check->wanted[i];
+    check->wanted =
+        bl_leaks_memory(check->wanted, (check->wanted_count + 1) * sizeof(*check->wanted));
+    struct bl_wanted *wanted = &check->wanted[check->wanted_count++];
+    *wanted = (struct bl_wanted){.profile = profile, .class_name = class_name};
+    return wanted;
+}
+
+/* A library need not be in each process of a test, but in one. */
+static void note_wanted(const struct collect *collect)
+{
+    struct bl_check *check = collect->check;
+    struct bl_hook_row hook;
+    char why[640];
+    for (uint32_t n = 0; n < bl_hooks_count(collect->reader); n++) {
+        if (!bl_hooks_read(collect->reader, n, &hook) || !hook.is_wanted)
+            continue;
+        struct bl_wanted *wanted = wanted_of(check, &hook);
+        if (!bl_hooks_why_missing(collect->reader, &hook, why, sizeof(why)))
+            wanted->was_tracked = true;
+        else if (!wanted->why)
+            wanted->why = bl_leaks_text(check->leaks, why);
+    }
+}
+
 static int judge(struct collect *collect, const struct bl_target *target,
                  const struct bl_collect_options *options, struct bl_error *error)
 {
@@ -667,6 +698,7 @@ static int judge(struct collect *collect, const struct bl_target *target,
     collect->reaches = inspection.reaches;
     note_classes(collect);
     note_unseen(collect);
+    note_wanted(collect);
     place_objects(collect);
     add_findings(collect);
     if (!bl_hooks_has_replaced_malloc(collect->reader))

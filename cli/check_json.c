@@ -193,6 +193,17 @@ static json_t *make_untracked(const struct bl_check *check)
     return array;
 }
 
+static json_t *make_wanted(const struct bl_check *check)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < check->wanted_count; i++)
+        if (!check->wanted[i].was_tracked)
+            json_array_append_new(
+                all, json_pack("{s:s, s:s, s:s}", "profile", check->wanted[i].profile, "class",
+                               check->wanted[i].class_name, "why", check->wanted[i].why));
+    return all;
+}
+
 static json_t *make_unseen(const struct bl_check *check)
 {
     json_t *array = json_array();
@@ -235,12 +246,13 @@ int bl_check_write_json(FILE *out, const struct bl_check *check, struct bl_error
         json_array_append_new(groups, make_group(check, bl_leaks_at(check->leaks, i)));
     bl_check_summary(check, summary, sizeof(summary));
     json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:i, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "schema", 1, "tool", "bufleak " BL_VERSION, "outcome", outcomes[check->outcome], "summary",
         summary, "command", command, "command_code", check->command_code, "duration_ns",
         bl_check_json_number(check->duration_ns), "runs", bl_check_json_number(check->runs),
         "iterations", bl_check_json_number(check->iterations), "sums", make_sums(check),
         "processes", processes, "untracked", make_untracked(check), "groups", groups, "fixed",
-        make_fixed(check), "unused_suppressions", make_unused(check), "unseen", make_unseen(check));
+        make_fixed(check), "unused_suppressions", make_unused(check), "unseen", make_unseen(check),
+        "profiles_missing", make_wanted(check));
     return bl_check_json_write(out, root, error);
 }

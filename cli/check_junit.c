@@ -171,6 +171,24 @@ static void write_untracked(xmlTextWriterPtr xml, const struct bl_check *check)
     }
 }
 
+/* What was to be looked at, and was in no process. */
+static void write_missing(xmlTextWriterPtr xml, const struct bl_check *check)
+{
+    for (size_t i = 0; i < check->wanted_count; i++) {
+        const struct bl_wanted *wanted = &check->wanted[i];
+        if (wanted->was_tracked)
+            continue;
+        xmlTextWriterStartElement(xml, BAD_CAST "testcase");
+        attribute(xml, "classname", "profile never seen");
+        attribute(xml, "name", wanted->profile);
+        xmlTextWriterStartElement(xml, BAD_CAST(check->allows_unknown ? "skipped" : "error"));
+        xmlTextWriterWriteFormatAttribute(xml, BAD_CAST "message", "class %s %s",
+                                          wanted->class_name, wanted->why);
+        xmlTextWriterEndElement(xml);
+        xmlTextWriterEndElement(xml);
+    }
+}
+
 static void write_suite(xmlTextWriterPtr xml, const struct bl_check *check,
                         const struct units *units)
 {
@@ -186,15 +204,19 @@ static void write_suite(xmlTextWriterPtr xml, const struct bl_check *check,
     }
     xmlTextWriterStartElement(xml, BAD_CAST "testsuite");
     attribute(xml, "name", "bufleak");
-    number(xml, "tests", units->count + check->untracked_count);
+    number(xml, "tests", units->count + check->untracked_count + check->missing);
     number(xml, "failures", failures);
-    number(xml, "errors", errors + (is_error ? check->untracked_count : 0));
-    number(xml, "skipped", is_error ? 0 : check->untracked_count);
+    number(xml, "errors",
+           errors + (is_error ? check->untracked_count : 0) +
+               (check->allows_unknown ? 0 : check->missing));
+    number(xml, "skipped",
+           (is_error ? 0 : check->untracked_count) + (check->allows_unknown ? check->missing : 0));
     seconds(xml, check->duration_ns);
     attribute(xml, "timestamp", bl_text_time(start, check->start_ns));
     for (size_t i = 0; i < units->count; i++)
         write_unit(xml, check, &units->list[i]);
     write_untracked(xml, check);
+    write_missing(xml, check);
     xmlTextWriterEndElement(xml);
 }
 

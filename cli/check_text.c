@@ -332,6 +332,19 @@ static void write_unseen(const struct pen *pen)
     }
 }
 
+/* What the check was told to look at, and has not seen once. */
+static void write_wanted(const struct pen *pen)
+{
+    const struct bl_check *check = pen->check;
+    for (size_t i = 0; i < check->wanted_count; i++)
+        if (!check->wanted[i].was_tracked)
+            fprintf(pen->out, "profile %s: class %s %s in any process\n", check->wanted[i].profile,
+                    check->wanted[i].class_name, check->wanted[i].why);
+    if (check->missing > 0 && !check->allows_unknown)
+        fprintf(pen->out, "a class that is never seen is not checked: --allow-unknown lets that "
+                          "pass\n");
+}
+
 /* Those that say nothing of what was run: a name that is misspelt, most likely. */
 static void write_allowances(const struct pen *pen)
 {
@@ -369,6 +382,7 @@ int bl_check_write_text(FILE *out, const struct bl_check *check, struct bl_error
     write_nameless(&pen);
     write_processes_apart(&pen);
     write_unseen(&pen);
+    write_wanted(&pen);
     write_unused(&pen);
     write_allowances(&pen);
     bl_check_summary(check, summary, sizeof(summary));

@@ -352,6 +352,7 @@ int bl_cmd_check(int argc, char **argv, struct bl_error *error)
     bl_check_forget_tests(&request);
     free(request.check.untracked);
     free(request.check.unseen);
+    free(request.check.wanted);
     free(request.check.programs);
     free(request.check.classes);
     bl_baseline_deinit(&request.check.baseline);

@@ -203,6 +203,23 @@ static bool write_broken(const struct bl_reader *reader, bool is_after_rows)
     return any;
 }
 
+/* The classes of the user's own files that nothing is tracked of. */
+static bool write_missing(const struct bl_reader *reader, bool is_after_rows)
+{
+    struct bl_hook_row hook;
+    char why[640];
+    bool any = false;
+    for (uint32_t i = 0; i < bl_hooks_count(reader); i++) {
+        if (!bl_hooks_read(reader, i, &hook) || !hook.is_wanted ||
+            !bl_hooks_why_missing(reader, &hook, why, sizeof(why)))
+            continue;
+        printf("%sprofile %s: class %s %s\n", is_after_rows && !any ? "\n" : "", hook.module,
+               hook.function, why);
+        any = true;
+    }
+    return any;
+}
+
 static void write_rows(const struct bl_reader *reader)
 {
     uint32_t count = bl_hooks_count(reader);
@@ -221,6 +238,7 @@ static void write_rows(const struct bl_reader *reader)
         write_row(&row);
     }
     bool is_broken = write_broken(reader, functions > 0);
+    is_broken |= write_missing(reader, functions > 0 && !is_broken);
     if (functions == 0)
         puts(is_broken ? "no other profile was applied"
                        : "no profile was applied: none of its libraries is there, or "
@@ -248,8 +266,10 @@ static int write_rows_json(const struct bl_reader *reader, struct bl_error *erro
     for (uint32_t i = 0; i < count; i++)
         if (read_row(reader, i, &row))
             json_array_append_new(hooks, make_row(&row));
-    json_t *root = json_pack("{s:i, s:s, s:o, s:o}", "schema", 1, "tool", "bufleak " BL_VERSION,
-                             "hooks", hooks, "profiles_broken", bl_hooks_make_mistakes(reader));
+    json_t *root =
+        json_pack("{s:i, s:s, s:o, s:o, s:o}", "schema", 1, "tool", "bufleak " BL_VERSION, "hooks",
+                  hooks, "profiles_broken", bl_hooks_make_mistakes(reader), "profiles_missing",
+                  bl_hooks_make_missing(reader));
     int outcome = root ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
     json_decref(root);
     putchar('\n');

@@ -23,18 +23,19 @@ static const char *unseen_of(const struct bl_hook *hook)
 
 static bool read_hook(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row)
 {
-    static const char *const methods[] = {"none",     "symbol",  "entry",  "import",
-                                          "bytecode", "lasting", "profile"};
+    static const char *const methods[] = {"none",     "symbol",  "entry",   "import",
+                                          "bytecode", "lasting", "profile", "wanted"};
     const struct bl_hook *hook = bl_reader_hook(reader, number);
     if (!hook)
         return false;
     row->class_number = hook->class_number;
-    row->method = methods[hook->method <= BL_HOOK_PROFILE ? hook->method : 0];
+    row->method = methods[hook->method <= BL_HOOK_WANTED ? hook->method : 0];
     row->unseen = unseen_of(hook);
     row->is_none = hook->method == BL_HOOK_NONE;
     row->is_import = hook->method == BL_HOOK_IMPORT;
     row->is_lasting = hook->method == BL_HOOK_LASTING;
     row->is_profile = hook->method == BL_HOOK_PROFILE;
+    row->is_wanted = hook->method == BL_HOOK_WANTED;
     row->line = hook->code_start;
     row->column = hook->code_bytes;
     row->mistakes = hook->flags;
@@ -114,5 +115,79 @@ json_t *bl_hooks_make_mistakes(const struct bl_reader *reader)
     for (uint32_t i = 0; i < count; i++)
         if (bl_hooks_read(reader, i, &row) && row.is_profile)
             json_array_append_new(all, make_mistake(&row));
+    return all;
+}
+
+/* ---- classes that somebody asked for ---- */
+
+static bool is_name(const struct bl_reader *reader, uint32_t number, const char *text)
+{
+    char name[1024];
+    return bl_reader_name_text(reader, number, name, sizeof(name)) && strcmp(name, text) == 0;
+}
+
+/* The class of the ledger. 0, the heap's: it has not entered. */
+static uint32_t class_of(const struct bl_reader *reader, const struct bl_hook_row *wanted)
+{
+    for (uint32_t n = 1; n < bl_reader_count(reader, BL_SECTION_CLASSES); n++) {
+        const struct bl_class *class = bl_reader_class(reader, n);
+        if (class && is_name(reader, class->profile_name, wanted->module) &&
+            is_name(reader, class->name, wanted->function))
+            return n;
+    }
+    return 0;
+}
+
+/* Has the function of the hook one in another class? Then that sees its calls. */
+static bool is_seen_elsewhere(const struct bl_reader *reader, const struct bl_hook *hook)
+{
+    uint32_t count = bl_reader_count(reader, BL_SECTION_HOOKS);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bl_hook *other = bl_reader_hook(reader, i);
+        if (other && other->function_name == hook->function_name &&
+            other->module_name == hook->module_name && other->method != BL_HOOK_NONE &&
+            other->method <= BL_HOOK_BYTECODE)
+            return true;
+    }
+    return false;
+}
+
+static bool has_hook(const struct bl_reader *reader, uint32_t class_number)
+{
+    uint32_t count = bl_reader_count(reader, BL_SECTION_HOOKS);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bl_hook *hook = bl_reader_hook(reader, i);
+        if (hook && hook->class_number == class_number && hook->method <= BL_HOOK_BYTECODE &&
+            (hook->method != BL_HOOK_NONE || is_seen_elsewhere(reader, hook)))
+            return true;
+    }
+    return false;
+}
+
+const char *bl_hooks_why_missing(const struct bl_reader *reader, const struct bl_hook_row *row,
+                                 char *out, size_t size)
+{
+    uint32_t class_number = class_of(reader, row);
+    if (class_number && has_hook(reader, class_number))
+        return NULL;
+    if (class_number)
+        snprintf(out, size, "is not tracked: none of its functions could be hooked");
+    else
+        snprintf(out, size, "is not tracked: no %s with a function of it was loaded", row->why);
+    return out;
+}
+
+json_t *bl_hooks_make_missing(const struct bl_reader *reader)
+{
+    json_t *all = json_array();
+    struct bl_hook_row row;
+    char why[640];
+    uint32_t count = bl_hooks_count(reader);
+    for (uint32_t i = 0; i < count; i++)
+        if (bl_hooks_read(reader, i, &row) && row.is_wanted &&
+            bl_hooks_why_missing(reader, &row, why, sizeof(why)))
+            json_array_append_new(all,
+                                  json_pack("{s:s, s:s, s:s, s:s}", "profile", row.module, "class",
+                                            row.function, "library", row.why, "why", why));
     return all;
 }

@@ -21,6 +21,7 @@ struct bl_hook_row {
     bool is_import;
     bool is_lasting; /* no hook: what is made inside the function stays */
     bool is_profile; /* no function: a profile file, `module`, of which something was left out */
+    bool is_wanted;  /* no function: a class, `function`, that the profile file `module` names */
     uint32_t line;   /* of its first mistake; 0: the file as a whole */
     uint32_t column;
     uint32_t mistakes;
@@ -34,6 +35,12 @@ bool bl_hooks_read(const struct bl_reader *reader, uint32_t number, struct bl_ho
 bool bl_hooks_has_other_malloc(const struct bl_reader *reader);
 /* Has a library put functions of its own in the place of malloc's, so that frees were not seen? */
 bool bl_hooks_has_replaced_malloc(const struct bl_reader *reader);
+/* Of a row that is_wanted: nothing is tracked of it, and this is why: in a sentence of which the
+ * class is the subject. NULL: it is tracked. */
+const char *bl_hooks_why_missing(const struct bl_reader *reader, const struct bl_hook_row *row,
+                                 char *out, size_t size);
+/* Of all those, as JSON: an array, empty if all are tracked. NULL: no memory. */
+json_t *bl_hooks_make_missing(const struct bl_reader *reader);
 /* Of a row that is_profile: what is wrong, in a sentence without the file's name. */
 void bl_hooks_say_mistakes(const struct bl_hook_row *row, char *out, size_t size);
 /* Of all those rows, as JSON: an array, empty if nothing is wrong. NULL: no memory. */

@@ -326,11 +326,14 @@ void bl_check_decide(struct bl_check *check)
         sum->count += leak->count + leak->indirect_count;
         sum->bytes += leak->bytes + leak->indirect_bytes;
     }
+    check->missing = 0;
+    for (size_t i = 0; i < check->wanted_count; i++)
+        check->missing += !check->wanted[i].was_tracked;
     if (check->fates[BL_LEAK_FAILS].leaks > 0)
         check->outcome = BL_CHECK_LEAKS;
     else if (check->judged == 0)
         check->outcome = BL_CHECK_NOTHING;
-    else if ((check->unknown > 0 && !check->allows_unknown) ||
+    else if ((check->unknown + check->missing > 0 && !check->allows_unknown) ||
              (check->untracked_count > 0 && !check->allows_untracked))
         check->outcome = BL_CHECK_UNKNOWN;
     else
@@ -403,6 +406,11 @@ void bl_check_summary(const struct bl_check *check, char *out, size_t size)
     }
     if (check->unknown > 0) {
         snprintf(text, sizeof(text), "%zu with unknown reach", check->unknown);
+        used = add_part(out, size, used, text);
+    }
+    if (check->missing > 0) {
+        snprintf(text, sizeof(text), "%zu class%s of a profile never seen", check->missing,
+                 check->missing == 1 ? "" : "es");
         used = add_part(out, size, used, text);
     }
     if (check->partial > 0) {

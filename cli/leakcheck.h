@@ -48,6 +48,14 @@ struct bl_unseen {
     const char *why;
 };
 
+/* A class that a profile file of the user names. Interned. */
+struct bl_wanted {
+    const char *profile; /* path */
+    const char *class_name;
+    const char *why;  /* not, of the first process that was judged without it */
+    bool was_tracked; /* in one process at least */
+};
+
 struct bl_patterns {
     const char *list[BL_CHECK_PATTERNS];
     size_t count;
@@ -97,6 +105,8 @@ struct bl_check {
     size_t untracked_count;
     struct bl_unseen *unseen; /* each once */
     size_t unseen_count;
+    struct bl_wanted *wanted; /* each once */
+    size_t wanted_count;
     int command_code;
     uint64_t runs;       /* of the command, begun */
     uint64_t iterations; /* seen by marks; 0: none */
@@ -110,6 +120,7 @@ struct bl_check {
     size_t judged;
     size_t partial; /* of those that were judged: seen in part */
     size_t unknown;
+    size_t missing;  /* wanted classes that no process was tracked for */
     size_t left_out; /* processes, by name */
     size_t fixed;    /* of the baseline */
 };

@@ -248,6 +248,19 @@ static bool matters(const struct bl_hook_row *hook)
            strcmp(hook->why, BL_WHY_OTHER_MALLOC) == 0;
 }
 
+static bool say_profile(const struct bl_reader *reader, const struct bl_hook_row *hook, char *text,
+                        size_t size)
+{
+    char why[640]; /* a name is of 63 bytes */
+    if (hook->is_profile)
+        bl_hooks_say_mistakes(hook, text, size);
+    else if (hook->is_wanted && bl_hooks_why_missing(reader, hook, why, sizeof(why)))
+        snprintf(text, size, "class %.63s %s", hook->function, why);
+    else
+        return false;
+    return true;
+}
+
 /* Of the profile files what was not understood or not there: less is recorded than was asked for.
  */
 static bool write_profiles(const struct bl_pen *pen)
@@ -256,10 +269,10 @@ static bool write_profiles(const struct bl_pen *pen)
     uint32_t count = bl_hooks_count(pen->view->reader);
     for (uint32_t i = 0; i < count; i++) {
         struct bl_hook_row hook;
-        char text[640];
-        if (!bl_hooks_read(pen->view->reader, i, &hook) || !hook.is_profile)
+        char text[1024];
+        if (!bl_hooks_read(pen->view->reader, i, &hook) ||
+            !say_profile(pen->view->reader, &hook, text, sizeof(text)))
             continue;
-        bl_hooks_say_mistakes(&hook, text, sizeof(text));
         fprintf(pen->out, "%s  profile %s:", any ? "" : "\nhooks:\n", hook.module);
         bl_pen_wrap(pen, text, 11 + bl_text_width(hook.module), 6);
         fputc('\n', pen->out);
@@ -276,7 +289,7 @@ static void write_hooks(const struct bl_pen *pen)
     for (uint32_t i = 0; i < count; i++) {
         struct bl_hook_row hook;
         if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting || hook.is_profile ||
-            (!view->show_hooks && !matters(&hook)))
+            hook.is_wanted || (!view->show_hooks && !matters(&hook)))
             continue;
         if (!has_title)
             fprintf(pen->out, "\nhooks:\n");

@@ -422,7 +422,8 @@ static bool write_document(FILE *out, const struct bl_view *view)
     uint32_t hooks = bl_hooks_count(view->reader);
     for (uint32_t i = 0; done && i < hooks; i++) {
         struct bl_hook_row hook;
-        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting || hook.is_profile)
+        if (!bl_hooks_read(view->reader, i, &hook) || hook.is_lasting || hook.is_profile ||
+            hook.is_wanted)
             continue;
         done = bl_render_json_put(out, before, make_hook(view, &hook));
         before = ",\n  ";
@@ -433,6 +434,10 @@ static bool write_document(FILE *out, const struct bl_view *view)
     if (done && json_array_size(mistakes) > 0)
         done = bl_render_json_put(out, ",\n\"profiles_broken\": ", json_incref(mistakes));
     json_decref(mistakes);
+    json_t *missing = bl_hooks_make_missing(view->reader);
+    if (done && json_array_size(missing) > 0)
+        done = bl_render_json_put(out, ",\n\"profiles_missing\": ", json_incref(missing));
+    json_decref(missing);
     fputs("}\n", out);
     return done;
 }

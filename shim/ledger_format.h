@@ -945,6 +945,7 @@ enum bl_hook_method {
     BL_HOOK_BYTECODE = 4,
     BL_HOOK_LASTING = 5, /* no hook: what is made inside the function stays to the end */
     BL_HOOK_PROFILE = 6, /* no function: what is wrong with a profile file */
+    BL_HOOK_WANTED = 7,  /* no function: a class that a profile file names */
 };
 
 #define BL_LASTING_BIRTHS 0x1u /* births only, no retains */
@@ -961,6 +962,9 @@ struct bl_hook {
     uint32_t flags;      /* 28 BL_LASTING_* */
     /* of BL_HOOK_PROFILE, whose module_name is the profile's file, and why_name its first mistake:
      * code_start is the line of that, 0 = none; code_bytes the column; flags how many there are */
+    /* of BL_HOOK_WANTED: function_name is the class's, module_name the profile's file, why_name the
+     * libraries it is for. It is tracked if CLASSES has one of that name and profile, with a
+     * function that is hooked. */
 };
 static_assert(sizeof(struct bl_hook) == 32, "hook layout");
 /* why_name of malloc, where another definition comes before the shim's */

@@ -140,6 +140,14 @@ static void take_request(void *context, const struct bl_profile_request *r)
     ((struct reading *)context)->has_any = true;
 }
 
+/* What is to be applied, whether or not a library for it ever comes: somebody asked for it. */
+static void list_wanted(void *context, const struct bl_profile_class *c)
+{
+    if (c->kind_of == BL_PROFILE_NO_CLASS && !c->bytecode)
+        bl_hook_list_add(&(struct bl_hook_note){
+            .function = c->name, .method = BL_HOOK_WANTED, .why = c->library, .module = context});
+}
+
 static bool has_something(const char *path, const char *text, size_t length)
 {
     struct reading r = {.path = path};
@@ -182,6 +190,8 @@ bool bl_profile_files_read(const char *path, size_t length, struct bl_profile_te
     if (name && !text)
         refuse(name, "no memory");
     if (name && text && open_and_read(name, text, &bytes) && has_something(name, text, bytes)) {
+        const struct bl_profile_sink sink = {.context = name, .on_class = list_wanted};
+        bl_profile_parse(text, bytes, &sink);
         *ret_text = (struct bl_profile_text){.name = name, .text = text, .length = bytes};
         return true;
     }

@@ -242,8 +242,27 @@ class Running(CheckTest):
         self.refuse('names no class', 'check', 'touch', ran)
         self.assertFalse(ran.exists())
         path.write_text(good)
-        self.check('--processes', 'touch', '--', 'touch', ran)
+        self.check('--processes', 'touch', '--', 'touch', ran, code=1)
         self.assertTrue(ran.exists())
+
+    def test_a_class_of_a_profile_file_that_no_process_has_is_no_pass(self):
+        profile = self.home / 'my.profile'
+        profile.write_text('class widget\n    library libwidgett.so*\n    alloc   widget_new\n'
+                           '    release widget_put\n')
+        why = 'is not tracked: no libwidgett.so* with a function of it was loaded'
+        command = ['--profiles', f'auto,{profile}', '--', 'touch', self.home / 'ran']
+        result = self.check('--processes', 'touch', *command, code=1)
+        self.assertEqual(result['outcome'], 'unknown')
+        self.assertEqual(result['profiles_missing'],
+                         [{'profile': str(profile), 'class': 'widget', 'why': why}])
+        self.assertIn('1 class of a profile never seen', result['summary'])
+        self.assertIn(f'profile {profile}: class widget {why} in any process\n', self.done.stderr)
+        report = self.home / 'junit.xml'
+        self.check('--processes', 'touch', '--junit', report, *command, code=1)
+        self.assertIn(f'class widget {why}', report.read_text())
+        result = self.check('--processes', 'touch', '--allow-unknown', *command)
+        self.assertEqual(result['outcome'], 'passed')
+        self.assertEqual(len(result['profiles_missing']), 1)
 
     def test_what_the_library_of_a_profile_lacks_is_told(self):
         library = self.home / 'libwidget.so'

@@ -164,6 +164,24 @@ def other_profiles():
         assert [row['file'] for row in report.json['profiles_broken']] == [first, second]
 
 
+def of_another_library():
+    """A class whose library never comes, or has nothing of it, is told by all that reads the ledger."""
+    absent = re.sub(r'library libgadget', 'library libnowhere', GOOD)
+    with scratch(absent) as path:
+        report, text, explained, hooks = Run(path, ask=EVERYTHING).only()
+        rows = json.loads(report)['profiles_missing']
+        row = rows[0]
+        assert len(rows) == 4 and (row['profile'], row['class']) == (path, 'gadget'), row
+        assert row['why'].startswith('is not tracked: no libnowhere.so'), row
+        assert json.loads(hooks)['profiles_missing'] == rows, hooks
+        told = f'profile {path}: class gadget {row["why"]}'
+        assert told in ' '.join(text.split()) and told + '\n' in explained, (text, explained)
+    with scratch(GOOD) as path:
+        report, _, explained, hooks = Run(path, ask=EVERYTHING).only()
+        assert 'profiles_missing' not in json.loads(report), report
+        assert json.loads(hooks)['profiles_missing'] == [] and 'not tracked' not in explained, hooks
+
+
 def too_many():
     """A profile for which there is no room."""
     with scratch(GOOD) as path:
@@ -251,5 +269,5 @@ def in_another_directory():
 
 if __name__ == '__main__':
     sys.exit(tracked.main(missing, no_such_name, unreadable, no_file, no_profile, unknown_key,
-                          syntax, other_profiles, too_many, once_in_a_tree, by_the_command_line,
-                          in_another_directory))
+                          syntax, other_profiles, of_another_library, too_many,
+                          once_in_a_tree, by_the_command_line, in_another_directory))
