@@ -145,6 +145,17 @@ static void drop_repeated(struct bl_judge *judge)
     judge->decision_count = kept;
 }
 
+/* What no owner in peace explains is not given to one again. */
+static void keep_beyond_owners(struct bl_judge *judge)
+{
+    for (size_t i = 0; i < judge->decision_count; i++) {
+        struct bl_decision *decision = &judge->decisions[i];
+        if (decision->is_beyond_owner && decision->owner != BL_JUDGE_NONE &&
+            !bl_decision_is_accused(&judge->decisions[decision->owner]))
+            decision->owner = BL_JUDGE_NONE;
+    }
+}
+
 size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
                         struct bl_decision *owners)
 {
@@ -156,6 +167,7 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
     if (part_count < taken) {
         bl_owned_find(judge); /* what lies between may be leaked itself */
         bl_cascade_find(judge);
+        keep_beyond_owners(judge);
         part_count += bl_cascade_take(judge, parts + part_count, owners + part_count);
         settle_all(judge);
     }

@@ -8,7 +8,8 @@
  * of more threads than those that did something with them. Or a thread that had not ended did the
  * last thing that was seen of it with some buffers, and those are all that were ever made at their
  * place: then the call that made them has made nothing that was leaked before, and what else it
- * made hangs on them. A thread that leaks again and again has only the last one in its hands.
+ * made hangs on them. A thread that leaks again and again has only the last one in its hands; nor
+ * does it hold one buffer by more references than it can take before it gives the first back.
  */
 #include "hands.h"
 #include "judge.h"
@@ -141,10 +142,24 @@ static bool are_many(const struct bl_judge *judge, size_t first, size_t end, str
            (span.count - 1) / HELD_AT_ONCE >= count_touching(judge, first, end);
 }
 
+/* Has any one of them more references of the blamed acquire than threads can have taken and not
+ * given back yet? They are of many passes, and at most the last of each is in somebody's hands. */
+static bool are_references_many(const struct bl_judge *judge, size_t first, size_t end,
+                                struct bl_span span)
+{
+    uint64_t most = HELD_AT_ONCE * count_workers(judge, span.oldest_birth_ns);
+    most = most > PARTS_MOST ? most : PARTS_MOST;
+    for (size_t i = first; i < end; i++)
+        if (bl_decision_kept(judge, &judge->decisions[i]) > most)
+            return true;
+    return false;
+}
+
 bool bl_hands_may_hold(const struct bl_judge *judge, size_t first, size_t end)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
-    if (!judge->is_final || are_many(judge, first, end, span))
+    if (!judge->is_final || are_many(judge, first, end, span) ||
+        are_references_many(judge, first, end, span))
         return false;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
@@ -320,7 +335,7 @@ static bool is_made_with_held(struct bl_judge *judge, const struct bl_hands *han
 bool bl_hands_hold(struct bl_judge *judge, size_t first, size_t end)
 {
     struct bl_span span = bl_grouping_span(judge, first, end);
-    if (!judge->is_final || span.count > PARTS_MOST)
+    if (!judge->is_final || span.count > PARTS_MOST || are_references_many(judge, first, end, span))
         return false;
     const struct bl_hands *hands = hands_of(judge);
     if (!hands)

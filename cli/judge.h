@@ -81,7 +81,8 @@ struct bl_decision {
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */
     bool is_owner_seen;
-    bool is_left_behind; /* by the order of births and ends; not set of all that were */
+    bool is_beyond_owner; /* more references than an owner that is not leaked would have */
+    bool is_left_behind;  /* by the order of births and ends; not set of all that were */
     bool is_latest;    /* nothing younger was made there, where one ends before the next is made */
     bool is_passed_by; /* siblings did what these did last after the release that these lack */
     bool is_unmatched; /* nothing that was born at its site has ended yet */
@@ -235,8 +236,9 @@ bool bl_owned_is_left(const struct bl_judge *judge, const struct bl_pattern *liv
                       bool has_siblings);
 /* As bl_cascade_find, by the owners that were seen. */
 void bl_owned_find(struct bl_judge *judge);
-/* Those parts whose owner turned out not to be leaked are decisions of their own again. Returns how
- * many parts are left. */
+/* Those parts whose owner turned out not to be leaked are decisions of their own again: where the
+ * owner was seen, or would have many references of one and the same buffer. Returns how many parts
+ * are left. */
 size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
                         struct bl_decision *owners, size_t count);
 /* Takes the parts of leaked owners out of the decisions; returns how many. */

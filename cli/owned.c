@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define PILE 8u /* as many for each owner are no parts of it any more */
+#define PILE     8u  /* as many for each owner are no parts of it any more */
+#define OWN_MOST 16u /* references of one buffer that an owner in peace may have */
 
 static int compare_numbers(const void *left, const void *right)
 {
@@ -138,17 +139,28 @@ static bool is_still_accused(const struct bl_judge *judge, size_t count,
     return false;
 }
 
+/* Would each of the owners have many references of one and the same buffer? Owners that are alive
+ * have one or a few each; such an amount was taken again and again. */
+static bool is_beyond_owners(const struct bl_judge *judge, const struct bl_decision *part,
+                             const struct bl_decision *owner)
+{
+    return bl_decision_is_accused(part) &&
+           bl_decision_kept(judge, part) > OWN_MOST * owner->object_count;
+}
+
 size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
                         struct bl_decision *owners, size_t count)
 {
     size_t kept = 0;
     size_t known = judge->decision_count;
     for (size_t i = 0; i < count; i++) {
-        if (!parts[i].is_owner_seen || is_still_accused(judge, known, &owners[i])) {
+        bool is_own = parts[i].is_owner_seen || is_beyond_owners(judge, &parts[i], &owners[i]);
+        if (!is_own || is_still_accused(judge, known, &owners[i])) {
             parts[kept] = parts[i];
             owners[kept++] = owners[i];
         } else {
             parts[i].owner = BL_JUDGE_NONE;
+            parts[i].is_beyond_owner = !parts[i].is_owner_seen;
             judge->decisions[judge->decision_count++] = parts[i]; /* where it was taken from */
         }
     }

@@ -22,6 +22,7 @@
 #define FEW               3u
 #define USES_LEAST        6u  /* of a pool's buffer, to tell it by them */
 #define AMONG_MOST        64u /* decisions of a group that are compared with all others */
+#define EVENTS_MAX        64u /* of a buffer's history, that are looked at */
 #define DEEP_INSIDE       5u  /* frames of the library between the user's call and the birth */
 
 /* Does the blamed acquire take references again and again, and keep more of them than the one that
@@ -33,14 +34,49 @@ static bool is_flow(const struct bl_judge *judge, const struct bl_decision *deci
             decision->units < judge->histories->items[decision->item].units);
 }
 
+/* Are they buffers that references are taken of again and again? How much memory they are says
+ * nothing of those. */
+static bool are_flows(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (judge->decisions[i].item == BL_JUDGE_NONE || !is_flow(judge, &judge->decisions[i]))
+            return false;
+    return true;
+}
+
+/* When the last reference was taken at the blamed acquire of any of a decision's buffers. What is
+ * done with them elsewhere says nothing of those; 0: it is not known. */
+static uint64_t find_last_taken(const struct bl_judge *judge, const struct bl_decision *decision)
+{
+    const struct bl_item *item = &judge->histories->items[decision->item];
+    struct bl_event events[EVENTS_MAX];
+    uint64_t last_ns = 0;
+    size_t all;
+    const struct bl_tracked *tracked = bl_reader_objects(judge->reader, &all);
+    for (size_t k = 0; k < decision->object_count; k++) {
+        size_t index = judge->histories->objects[decision->first_object + k].index;
+        const struct bl_object *record = &tracked[index].object;
+        size_t count = bl_reader_history(judge->reader, record->events, record->event_count, events,
+                                         EVENTS_MAX);
+        for (size_t i = 0; i < count; i++)
+            if (events[i].stack == item->stack && events[i].delta > 0 &&
+                events[i].time_ns > last_ns)
+                last_ns = events[i].time_ns;
+    }
+    return last_ns;
+}
+
 /* When the last of a group was born, or taken a reference of that others were taken before. */
 static uint64_t find_youngest(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t youngest_ns = bl_grouping_span(judge, first, end).youngest_birth_ns;
     for (size_t i = first; i < end; i++) {
         const struct bl_pattern *live = &judge->histories->live[judge->decisions[i].pattern];
-        if (is_flow(judge, &judge->decisions[i]) && live->latest_ns > youngest_ns)
-            youngest_ns = live->latest_ns;
+        if (!is_flow(judge, &judge->decisions[i]) || live->latest_ns <= youngest_ns)
+            continue;
+        uint64_t taken_ns = find_last_taken(judge, &judge->decisions[i]);
+        taken_ns = taken_ns > 0 ? taken_ns : live->latest_ns;
+        youngest_ns = taken_ns > youngest_ns ? taken_ns : youngest_ns;
     }
     return youngest_ns;
 }
@@ -79,7 +115,8 @@ static double share_of_births(const struct bl_judge *judge, size_t first, size_t
  * path, if enough ended there, else of the class, else of all. Without any, of the time until the
  * last thing happened that was seen. 1 when there is nothing to measure by, or where that work was
  * over; but where only others of the class were, and by all work it was start-up, they may have
- * been tried out first. */
+ * been tried out first. How many others of its kind were made is no work by which references of one
+ * buffer could have been taken: those are measured by all. */
 static double share_at_youngest(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
@@ -91,7 +128,7 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
                                .path = birth ? bl_callers_whole(judge->callers, birth->callers) : 0,
                                .least = WORK_LEAST};
     bool is_over = false;
-    for (unsigned wider = 0; wider < 3; wider++) {
+    for (unsigned wider = are_flows(judge, first, end) ? 2 : 0; wider < 3; wider++) {
         circle.is_of_path &= wider == 0;
         circle.is_of_class &= wider < 2;
         struct bl_work work =
@@ -140,8 +177,10 @@ static bool is_steady(const struct bl_judge *judge, size_t first, size_t end,
     double most = is_seen ? STEADY_SHARE_SEEN : STEADY_SHARE;
     if (judge->decisions[first].siblings > 0 && share_of_thread(judge, first, end) > most)
         return false;
-    double chance = pow(share, (double)span.count);
-    *ret_steadiness = span.count > 1 && chance < STEADY_CHANCE ? 1 - chance : 0;
+    bool is_flow_only = are_flows(judge, first, end);
+    uint64_t count = is_flow_only ? judge->decisions[first].units : span.count;
+    double chance = pow(share, (double)count);
+    *ret_steadiness = count > 1 && chance < STEADY_CHANCE ? 1 - chance : 0;
     if (is_seen && *ret_steadiness > growth->confidence)
         *ret_steadiness = growth->confidence;
     return share <= START_UP_SHARE || (share <= most && chance < STEADY_CHANCE);
@@ -341,16 +380,6 @@ static bool are_unmatched(const struct bl_judge *judge, size_t first, size_t end
 {
     for (size_t i = first; i < end; i++)
         if (!judge->decisions[i].is_unmatched)
-            return false;
-    return true;
-}
-
-/* Are they buffers that references are taken of again and again? How much memory they are says
- * nothing of those. */
-static bool are_flows(const struct bl_judge *judge, size_t first, size_t end)
-{
-    for (size_t i = first; i < end; i++)
-        if (judge->decisions[i].item == BL_JUDGE_NONE || !is_flow(judge, &judge->decisions[i]))
             return false;
     return true;
 }

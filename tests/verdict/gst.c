@@ -261,7 +261,7 @@ static GstPadProbeReturn on_monitored(GstPad *pad, GstPadProbeInfo *info, gpoint
     return GST_PAD_PROBE_OK;
 }
 
-static void run_pipeline(bool is_monitored)
+static void run_pipeline(GstPadProbeCallback on_pad)
 {
     char line[256];
     GError *error = NULL;
@@ -271,10 +271,10 @@ static void run_pipeline(bool is_monitored)
              corpus.requests, SOURCE_BYTES);
     GstElement *pipeline = gst_parse_launch(line, &error);
     CORPUS_NEED(pipeline && !error);
-    if (is_monitored) {
+    if (on_pad) {
         GstElement *identity = gst_bin_get_by_name(GST_BIN(pipeline), "m");
         GstPad *pad = gst_element_get_static_pad(identity, "sink");
-        gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_monitored, NULL, NULL);
+        gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_pad, NULL, NULL);
         gst_object_unref(pad);
         gst_object_unref(identity);
     }
@@ -291,12 +291,63 @@ static void run_pipeline(bool is_monitored)
 
 static void pipeline(void)
 {
-    run_pipeline(true);
+    run_pipeline(on_monitored);
 }
 
 static void clean_pipeline(void)
 {
-    run_pipeline(false);
+    run_pipeline(NULL);
+}
+
+/* ---- caps of the program's own, that a thread of the pipeline takes for each buffer ---- */
+
+static GstCaps *wanted_caps;
+static long passed;
+
+CORPUS_FUNCTION static GstCaps *take_caps(void)
+{
+    return gst_caps_ref(wanted_caps); /* @own-caps */
+}
+
+CORPUS_FUNCTION static void put_caps(GstCaps *caps)
+{
+    gst_caps_unref(caps); /* @own-caps-end */
+}
+
+static GstPadProbeReturn on_checked(GstPad *pad, GstPadProbeInfo *info, gpointer data)
+{
+    GstCaps *caps = take_caps();
+    (void)pad, (void)info, (void)data;
+    if (!corpus_is_unlucky(++passed))
+        put_caps(caps);
+    return GST_PAD_PROBE_OK;
+}
+
+static void own_caps(void)
+{
+    wanted_caps = gst_caps_new_empty_simple("video/x-raw"); /* @own-caps-birth */
+    run_pipeline(on_checked);
+}
+
+/* Without its owner's reference. */
+static void own_caps_to_end(void)
+{
+    own_caps();
+    gst_caps_unref(wanted_caps);
+}
+
+/* ---- clean: as many references, of samples that were made first and are there to the end ---- */
+
+#define REGISTERED 80
+
+static GstSample *registered[REGISTERED];
+
+static void registry(void)
+{
+    wanted_caps = gst_caps_new_empty_simple("video/x-raw");
+    for (int i = 0; i < REGISTERED; i++)
+        registered[i] = gst_sample_new(NULL, wanted_caps, NULL, NULL);
+    run_pipeline(on_checked);
 }
 
 /* ---- clean: GStreamer's own thread holds its pipeline while the program ends ----
@@ -330,7 +381,7 @@ static void state_change(void)
     gst_debug_add_log_function(on_log, NULL, NULL);
     gst_debug_set_threshold_for_name("bin", GST_LEVEL_DEBUG);
     gst_debug_set_active(TRUE);
-    run_pipeline(false);
+    run_pipeline(NULL);
     pthread_mutex_lock(&told_lock);
     while (!is_told)
         pthread_cond_wait(&told, &told_lock);
@@ -374,6 +425,9 @@ static const struct corpus_case cases[] = {
     {"messages", messages},
     {"cascade", cascade},
     {"pipeline", pipeline},
+    {"own_caps", own_caps},
+    {"own_caps_to_end", own_caps_to_end},
+    {"registry", registry},
     {"clean_pipeline", clean_pipeline},
     {"state_change", state_change},
     {"buffer_pool", buffer_pool},

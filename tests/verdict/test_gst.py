@@ -47,6 +47,16 @@ CASES = [
          'pipeline', 2000, 10, leaks=[
              Leak('missing-release', 'gst-buffer', 'monitor', 200, of=200, release='',
                   holds={'gst-memory': 200, 'g-object': 1})]),
+    Case('a thread takes a reference of the same caps for each buffer, and forgets one in 25',
+         'own_caps', 2000, 25, leaks=[
+             Leak('missing-release', 'gst-caps', 'own-caps', 1, refs=80, alloc='own-caps-birth',
+                  release='own-caps-end')]),
+    Case('the same when only those references are left',
+         'own_caps_to_end', 2000, 25, leaks=[
+             Leak('missing-release', 'gst-caps', 'own-caps', 1, refs=80, alloc='own-caps-birth',
+                  release='own-caps-end')]),
+    Case('clean: samples that are there to the end have a reference of the same caps each',
+         'registry', 2000),
     Case('clean: a pipeline with a tee and two threads', 'clean_pipeline', 3000),
     Case('clean: a thread of GStreamer still changes the state of its pipeline at the end',
          'state_change', 3000),
