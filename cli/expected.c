@@ -10,6 +10,7 @@ struct tally {
     uint32_t site; /* the place */
     uint32_t chain;
     uint32_t frame;
+    uint32_t stack;
     uint32_t latest; /* pattern that was counted last, + 1 */
     uint64_t count;
 };
@@ -69,6 +70,7 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
         struct tally one = {.site = release->site,
                             .chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_shown_site(judge, live->class_number, release),
+                            .stack = release->stack,
                             .latest = (uint32_t)(sibling - judge->histories->completed) + 1,
                             .count = sibling->count};
         if (bl_counts_is_within(judge->counts, scope, &items[pairs[k].acquire]) &&
@@ -96,6 +98,7 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
         struct tally one = {.site = release->site,
                             .chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_shown_site(judge, live->class_number, release),
+                            .stack = release->stack,
                             .count = pairs[k].units * decision->object_count};
         if (live->first_item + pairs[k].acquire == decision->item)
             count = add_tally(tallies, count, one);
@@ -117,6 +120,7 @@ static void choose(const struct tally *tallies, size_t count, struct bl_finding 
         most = tallies[i].count;
         finding->expected_count = all;
         finding->expected_frame = tallies[i].frame;
+        finding->expected_stack = tallies[i].stack;
     }
 }
 

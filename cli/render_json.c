@@ -1,6 +1,7 @@
 #include "render_parts.h"
 
 #include "assembled.h"
+#include "called.h"
 #include "execs.h"
 #include "hooks.h"
 #include "siblings.h"
@@ -314,10 +315,12 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     json_object_set_new(object, "acquires", make_references(view, finding, true));
     json_object_set_new(object, "releases", make_references(view, finding, false));
     json_object_set_new(object, "evidence", make_evidence(group));
-    json_object_set_new(object, "expected_release",
-                        json_pack("{s:o, s:o, s:n}", "frames",
-                                  bl_render_json_frames(view, finding->expected_frame), "count",
-                                  whole_number(finding->expected_count), "sampled"));
+    json_object_set_new(
+        object, "expected_release",
+        json_pack("{s:o, s:o, s:n, s:b}", "frames",
+                  bl_render_json_frames(view, finding->expected_frame), "count",
+                  whole_number(finding->expected_count), "sampled", "by_pointer",
+                  bl_called_by_pointer(view->symbols, view->reader, finding->expected_stack)));
     char address[2 + 16 + 1];
     snprintf(address, sizeof(address), "0x%llx", (unsigned long long)finding->oldest_address);
     json_object_set_new(object, "oldest_address",

@@ -5,6 +5,7 @@
 #include "render_parts.h"
 
 #include "assembled.h"
+#include "called.h"
 #include "siblings.h"
 #include "text.h"
 #include "verdict.h"
@@ -200,6 +201,28 @@ static const char *blame_text(const struct bl_finding *finding)
     return "allocated at";
 }
 
+/* The place is where the callback was called from, or further out; its own frame may be gone. */
+static void write_pointer_call(const struct bl_pen *pen, const struct bl_finding *finding)
+{
+    const struct bl_view *view = pen->view;
+    size_t count;
+    if (!bl_called_by_pointer(view->symbols, view->reader, finding->expected_stack))
+        return;
+    const struct bl_symbol *symbol =
+        bl_symbols_frame(view->symbols, finding->expected_stack, &count);
+    char text[512];
+    if (symbol && symbol[count - 1].function)
+        snprintf(text, sizeof(text), "%s (%s)", symbol[count - 1].function, symbol->module);
+    else
+        snprintf(text, sizeof(text), "%s", symbol ? symbol->module : "?");
+    fprintf(pen->out, "     %-22s through a pointer that", "");
+    size_t length = strlen(text);
+    snprintf(text + length, sizeof(text) - length,
+             " called: to the release itself, or to a callback that ends by jumping to it");
+    bl_pen_wrap(pen, text, 48, 30);
+    fputc('\n', pen->out);
+}
+
 static void write_more(const struct bl_pen *pen, const struct bl_finding *finding)
 {
     char count[BL_TEXT_NUMBER];
@@ -226,6 +249,7 @@ static void write_more(const struct bl_pen *pen, const struct bl_finding *findin
             snprintf(after, sizeof(after), ", where %s sibling%s gave it back", count,
                      finding->expected_count == 1 ? "" : "s");
         bl_render_text_line(pen, "expected release", "", finding->expected_frame, after);
+        write_pointer_call(pen, finding);
     }
     for (size_t i = 0; i < finding->part_count; i++)
         fprintf(pen->out, "     %-22s %s %s, %s\n", i ? "" : "and what they hold",

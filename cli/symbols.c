@@ -779,6 +779,35 @@ bool bl_symbols_extent(struct bl_symbols *symbols, uint32_t number, uint64_t off
     return true;
 }
 
+bool bl_symbols_bytes(struct bl_symbols *symbols, uint32_t number, uint64_t offset, uint8_t *out,
+                      size_t size)
+{
+    GElf_Addr bias;
+    size_t count = 0;
+    if (number == 0 || number >= symbols->module_count)
+        return false;
+    if (!symbols->modules[number]->was_opened)
+        open_module(symbols, number);
+    Dwfl_Module *file = symbols->modules[number]->file;
+    Elf *elf = file ? dwfl_module_getelf(file, &bias) : NULL;
+    if (!elf || elf_getphdrnum(elf, &count) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        GElf_Phdr part;
+        if (!gelf_getphdr(elf, (int)i, &part) || part.p_type != PT_LOAD || offset < part.p_vaddr ||
+            offset - part.p_vaddr >= part.p_filesz ||
+            part.p_filesz - (offset - part.p_vaddr) < size)
+            continue;
+        const Elf_Data *data = elf_getdata_rawchunk(
+            elf, (int64_t)(part.p_offset + (offset - part.p_vaddr)), size, ELF_T_BYTE);
+        if (!data || data->d_size < size)
+            return false;
+        memcpy(out, data->d_buf, size);
+        return true;
+    }
+    return false;
+}
+
 bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t number, uint64_t offset,
                          struct bl_variable *ret_variable)
 {

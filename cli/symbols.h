@@ -88,6 +88,9 @@ bool bl_symbols_variable(struct bl_symbols *symbols, uint32_t module, uint64_t o
 /* Where the symbol that covers the address starts, and its size; false when there is none. */
 bool bl_symbols_extent(struct bl_symbols *symbols, uint32_t module, uint64_t offset,
                        uint64_t *ret_start, uint64_t *ret_size);
+/* Bytes of a module's file at the address. False: there is no such file, or nothing there. */
+bool bl_symbols_bytes(struct bl_symbols *symbols, uint32_t module, uint64_t offset, uint8_t *out,
+                      size_t size);
 /* The functions at an address of a module's code that is not a frame of the ledger. NULL without
  * memory. */
 const struct bl_symbol *bl_symbols_code(struct bl_symbols *symbols, uint32_t module,

@@ -98,6 +98,7 @@ struct bl_finding {
     bool is_growing; /* its site's memory grows, and it with it */
     uint64_t shared; /* buffers that are in another finding as well: two references are missing */
     uint32_t expected_frame;    /* where siblings give the reference back; 0: unknown */
+    uint32_t expected_stack;    /* whole, by one of the ways to it */
     uint64_t expected_count;    /* siblings, or references */
     bool is_expected_of_itself; /* no sibling gave it back there, but the buffer other references */
     struct bl_reference references[BL_FINDING_REFERENCES];

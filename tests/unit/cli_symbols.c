@@ -1,3 +1,4 @@
+#include "called.h"
 #include "cli_check.h"
 
 #include "ledger_synth.h"
@@ -363,6 +364,31 @@ START_TEST(paths_that_are_no_files_are_left_alone)
 }
 END_TEST
 
+START_TEST(only_a_call_through_a_register_is_one_through_a_pointer)
+{
+    static const struct {
+        uint8_t code[BL_CALLED_BYTES]; /* before the return address */
+        bool is_by_pointer;
+    } cases[] = {
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xd0}, true},  /* call *%rax */
+        {{0x90, 0x90, 0x90, 0x90, 0x41, 0xff, 0xd4}, true},  /* call *%r12 */
+        {{0x90, 0x90, 0x90, 0x90, 0xff, 0x50, 0x18}, true},  /* call *0x18(%rax) */
+        {{0x90, 0x90, 0x90, 0xff, 0x54, 0x24, 0x08}, true},  /* call *8(%rsp) */
+        {{0x90, 0xff, 0x93, 0x00, 0x01, 0x00, 0x00}, true},  /* call *0x100(%rbx) */
+        {{0xff, 0x14, 0xc5, 0x00, 0x10, 0x40, 0x00}, true},  /* call *table(,%rax,8) */
+        {{0x90, 0x90, 0xe8, 0x10, 0x20, 0x00, 0x00}, false}, /* call function */
+        {{0x90, 0x90, 0xe8, 0x10, 0x20, 0xff, 0xd0}, false}, /* the same, or call *%rax */
+        {{0x90, 0xff, 0x15, 0x10, 0x20, 0x00, 0x00}, false}, /* call *function@GOTPCREL(%rip) */
+        {{0x90, 0xff, 0x15, 0x10, 0x20, 0xff, 0xd0}, false},
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xe0}, false}, /* jmp *%rax */
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90}, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ck_assert_msg(bl_called_is_by_pointer(cases[i].code) == cases[i].is_by_pointer, "case %zu",
+                      i);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli_symbols");
@@ -378,6 +404,7 @@ int main(void)
     tcase_add_test(tests, a_library_without_debug_information_gives_its_exported_names);
     tcase_add_test(tests, cxx_names_are_demangled);
     tcase_add_test(tests, paths_that_are_no_files_are_left_alone);
+    tcase_add_test(tests, only_a_call_through_a_register_is_one_through_a_pointer);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
