@@ -11,6 +11,7 @@ struct tally {
     uint32_t chain;
     uint32_t frame;
     uint32_t stack;
+    bool is_helper;
     uint32_t latest; /* pattern that was counted last, + 1 */
     uint64_t count;
 };
@@ -71,6 +72,7 @@ static size_t tally_sibling(const struct bl_judge *judge, const struct bl_patter
                             .chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_shown_site(judge, live->class_number, release),
                             .stack = release->stack,
+                            .is_helper = bl_compare_is_helper(judge->compare, release),
                             .latest = (uint32_t)(sibling - judge->histories->completed) + 1,
                             .count = sibling->count};
         if (bl_counts_is_within(judge->counts, scope, &items[pairs[k].acquire]) &&
@@ -99,6 +101,7 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
                             .chain = bl_callers_whole(judge->callers, release->callers),
                             .frame = bl_judge_shown_site(judge, live->class_number, release),
                             .stack = release->stack,
+                            .is_helper = bl_compare_is_helper(judge->compare, release),
                             .count = pairs[k].units * decision->object_count};
         if (live->first_item + pairs[k].acquire == decision->item)
             count = add_tally(tallies, count, one);
@@ -121,6 +124,7 @@ static void choose(const struct tally *tallies, size_t count, struct bl_finding 
         finding->expected_count = all;
         finding->expected_frame = tallies[i].frame;
         finding->expected_stack = tallies[i].stack;
+        finding->is_expected_of_helper = tallies[i].is_helper;
     }
 }
 

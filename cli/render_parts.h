@@ -4,6 +4,7 @@
 #ifndef BL_RENDER_PARTS_H
 #define BL_RENDER_PARTS_H
 
+#include "verdict.h"
 #include "view.h"
 
 #include <jansson.h>
@@ -44,6 +45,11 @@ void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what
 /* The same of any function. */
 void bl_render_text_symbol(const struct bl_symbol *symbol, char *what, size_t what_size,
                            char *where, size_t where_size);
+/* " from core/http.c:402 (on_request)": the callers that a line of a finding has to name because
+ * another line would look the same, as where a smart pointer takes and gives back all there is; ""
+ * where the site says enough. */
+void bl_render_text_apart(const struct bl_view *view, const struct bl_finding *finding,
+                          uint32_t frame, enum bl_item_kind kind, char *out, size_t size);
 /* "core/http.c:377 (read_body)" */
 void bl_render_text_site(const struct bl_view *view, uint32_t frame, char *out, size_t size);
 /* How many of the groups to be shown have a verdict; all of them when none has, as then nothing

@@ -153,6 +153,7 @@ static void write_group(const struct bl_pen *pen, size_t index)
 }
 
 #define REFERENCES_SHOWN 6
+#define APART_MAX        1024
 
 static void write_references(const struct bl_pen *pen, const struct bl_finding *finding)
 {
@@ -162,15 +163,18 @@ static void write_references(const struct bl_pen *pen, const struct bl_finding *
     for (size_t i = 0; i < finding->reference_count; i++) {
         const struct bl_reference *reference = &finding->references[i];
         char number[BL_TEXT_NUMBER];
-        char after[BL_TEXT_NUMBER + 16];
+        char after[APART_MAX + BL_TEXT_NUMBER + 16];
         if (reference->is_blamed || reference->kind == BL_ITEM_ALLOC)
             continue;
         if (shown == REFERENCES_SHOWN) {
             left++;
             continue;
         }
-        snprintf(after, sizeof(after), ", %s time%s", bl_text_count(number, reference->count),
-                 reference->count == 1 ? "" : "s");
+        bl_render_text_apart(pen->view, finding, reference->frame, reference->kind, after,
+                             APART_MAX);
+        size_t used = strlen(after);
+        snprintf(after + used, sizeof(after) - used, ", %s time%s",
+                 bl_text_count(number, reference->count), reference->count == 1 ? "" : "s");
         bl_render_text_line(pen, label,
                             reference->kind == BL_ITEM_RETAIN ? "retained at " : "released at ",
                             reference->frame, after);
@@ -223,6 +227,25 @@ static void write_pointer_call(const struct bl_pen *pen, const struct bl_finding
     fputc('\n', pen->out);
 }
 
+static void write_expected(const struct bl_pen *pen, const struct bl_finding *finding)
+{
+    char count[BL_TEXT_NUMBER];
+    char after[APART_MAX + BL_TEXT_NUMBER + 64];
+    bl_render_text_apart(pen->view, finding, finding->expected_frame, BL_ITEM_RELEASE, after,
+                         APART_MAX);
+    size_t used = strlen(after);
+    bl_text_count(count, finding->expected_count);
+    if (finding->is_expected_of_itself)
+        snprintf(after + used, sizeof(after) - used, ", where %s of %s references %s given back",
+                 count, finding->leaked == 1 ? "its" : "their",
+                 finding->expected_count == 1 ? "was" : "were");
+    else
+        snprintf(after + used, sizeof(after) - used, ", where %s sibling%s gave it back", count,
+                 finding->expected_count == 1 ? "" : "s");
+    bl_render_text_line(pen, "expected release", "", finding->expected_frame, after);
+    write_pointer_call(pen, finding);
+}
+
 static void write_more(const struct bl_pen *pen, const struct bl_finding *finding)
 {
     char count[BL_TEXT_NUMBER];
@@ -239,18 +262,8 @@ static void write_more(const struct bl_pen *pen, const struct bl_finding *findin
     if (finding->oldest_address)
         fprintf(pen->out, "     %-22s 0x%llx (--buffer shows its history)\n", "the oldest is at",
                 (unsigned long long)finding->oldest_address);
-    if (finding->expected_frame) {
-        bl_text_count(count, finding->expected_count);
-        if (finding->is_expected_of_itself)
-            snprintf(after, sizeof(after), ", where %s of %s references %s given back", count,
-                     finding->leaked == 1 ? "its" : "their",
-                     finding->expected_count == 1 ? "was" : "were");
-        else
-            snprintf(after, sizeof(after), ", where %s sibling%s gave it back", count,
-                     finding->expected_count == 1 ? "" : "s");
-        bl_render_text_line(pen, "expected release", "", finding->expected_frame, after);
-        write_pointer_call(pen, finding);
-    }
+    if (finding->expected_frame)
+        write_expected(pen, finding);
     for (size_t i = 0; i < finding->part_count; i++)
         fprintf(pen->out, "     %-22s %s %s, %s\n", i ? "" : "and what they hold",
                 bl_text_count(count, finding->parts[i].count),

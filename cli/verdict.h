@@ -100,6 +100,7 @@ struct bl_finding {
     uint32_t expected_frame;    /* where siblings give the reference back; 0: unknown */
     uint32_t expected_stack;    /* whole, by one of the ways to it */
     uint64_t expected_count;    /* siblings, or references */
+    bool is_expected_of_helper; /* the site there serves several callers */
     bool is_expected_of_itself; /* no sibling gave it back there, but the buffer other references */
     struct bl_reference references[BL_FINDING_REFERENCES];
     size_t reference_count;

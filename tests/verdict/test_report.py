@@ -307,6 +307,25 @@ def the_oldest_of_a_group_is_told_and_its_history_can_be_had(directory):
     assert place_of(group['blame']['frames'][0]) in retains, retains
 
 
+def what_a_helper_did_is_told_with_who_called_it(directory):
+    """Where one function takes all references and one gives them back, as a smart pointer's do, no
+    two lines look the same, and the release that is expected has a caller."""
+    marks = marks_of('helpers')
+    ledger = Program(directory, 'helpers', 'side_by_side', 1000, 10).end()
+    text = tell(ledger).stdout
+    block = text[text.index('\n1. '):].split('\n\n')[0]
+    lines = [line.split(' at ')[-1].strip() for line in block.split('\n')
+             if 'retained at' in line or 'released at' in line]
+    assert len(lines) >= 3 and len(set(lines)) == len(lines), block
+    expected = next(line for line in block.split('\n') if 'expected release' in line)
+    caller = re.search(r' from \S*helpers\.c:(\d+) \(request_with_two\), where', expected)
+    assert caller, expected
+    assert int(caller[1]) in (marks['first-end'][1], marks['second-end'][1]), expected
+    # a site that says enough stands alone
+    text = tell(Program(directory, 'glib_bytes', 'error_path', 1000, 10).end()).stdout
+    assert 'expected release' in text and ' from ' not in text, text
+
+
 def own(frames):
     return next(frame for frame in frames if frame['module'].endswith('verdict-glib_bytes'))
 
@@ -368,6 +387,7 @@ CLAIMS = [every_field_of_a_report_has_its_shape, a_running_process_has_series_an
           other_groupings_have_the_shape_too, own_moves_the_site_to_the_innermost_frame_of_ones_own,
           blame_is_never_a_frame_of_the_class_library, match_keeps_the_groups_whose_stacks_match,
           own_that_is_nobodys_is_said, buffer_tells_one_whole_history,
+          what_a_helper_did_is_told_with_who_called_it,
           the_oldest_of_a_group_is_told_and_its_history_can_be_had, tree_adds_up,
           tree_is_of_the_buffers_whose_stacks_match,
           filters_choose_what_is_shown_and_change_no_verdict]
