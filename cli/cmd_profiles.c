@@ -244,8 +244,8 @@ static void write_rows(const struct bl_reader *reader)
                        : "no profile was applied: none of its libraries is there, or "
                          "profiles=none was given");
     else
-        printf("\n%u function%s, %u seen wherever it is called from\n", functions,
-               functions == 1 ? "" : "s", whole);
+        printf("\n%u function%s, %u seen wherever %s called from\n", functions,
+               functions == 1 ? "" : "s", whole, whole == 1 ? "it is" : "they are");
     write_watch(reader);
 }
 

@@ -713,6 +713,9 @@ static bool settle_function(struct parser *p, struct span name, const struct sai
         f->count = (struct bl_place){.where = BL_WHERE_CONST, .n = 1};
     if (f->role == BL_ROLE_TRANSFER && f->into.where == BL_WHERE_NONE)
         return refuse(p, name, "transfer ", " needs into=: which buffer answers from now on?");
+    if (f->role == BL_ROLE_RESIZE && f->size.where == BL_WHERE_NONE &&
+        f->into.where == BL_WHERE_NONE)
+        return refuse(p, name, "resize ", " needs size=, into= or both: what is it that changes?");
     if (f->into.where != BL_WHERE_NONE && f->role != BL_ROLE_TRANSFER &&
         f->role != BL_ROLE_REPLACE && f->role != BL_ROLE_RESIZE)
         return refuse(p, name, "", ": into= is for `transfer`, `replace` and `resize` only");

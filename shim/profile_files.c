@@ -182,9 +182,32 @@ static char *name_of(const char *path, size_t length)
     return is_path || bl_sys3(SYS_access, (long)name, F_OK, 0) == 0 ? name : name + before;
 }
 
+/* Of the files that were asked for. Never freed. */
+struct asked {
+    const struct asked *next;
+    const char *name;
+};
+static const struct asked *all_asked;
+
+/* Given twice, it is meant once: the second would find that its functions are hooked already. */
+static bool was_asked(const char *name)
+{
+    for (const struct asked *a = all_asked; a; a = a->next)
+        if (strcmp(a->name, name) == 0)
+            return true;
+    struct asked *a = bl_arena_alloc(sizeof *a);
+    if (a) {
+        *a = (struct asked){.next = all_asked, .name = name};
+        all_asked = a;
+    }
+    return false;
+}
+
 bool bl_profile_files_read(const char *path, size_t length, struct bl_profile_text *ret_text)
 {
     char *name = name_of(path, length);
+    if (name && was_asked(name))
+        return false;
     char *text = bl_arena_map(BL_PROFILE_FILE_MAX + 1);
     size_t bytes = 0;
     if (name && !text)

@@ -417,6 +417,9 @@ static void on_change(void)
 
 static void add_profile(const char *name, const char *text, size_t length)
 {
+    for (uint32_t i = 0; i < profile_count; i++)
+        if (profiles[i].text == text) /* a built-in one that is named twice, or beside auto */
+            return;
     if (profile_count < PROFILES_MAX)
         profiles[profile_count++] = (struct profile){.name = name, .text = text, .length = length};
     else

@@ -305,6 +305,8 @@ START_TEST(contradictions_are_errors)
     refuse(HEAD TAIL "retain r pre when=zero\n", 5, 8, "cannot be `pre`");
     refuse(HEAD TAIL "replace r pre handle=*arg1\n", 5, 9, "cannot be `pre`");
     refuse(HEAD TAIL "transfer t\n", 5, 10, "needs into=");
+    refuse(HEAD TAIL "resize t\n", 5, 8, "needs size=, into= or both");
+    refuse(HEAD TAIL "resize t handle=arg2 post\n", 5, 8, "needs size=, into= or both");
     refuse(HEAD TAIL "retain r into=arg2\n", 5, 8, "into= is for");
     refuse(HEAD TAIL "retain r owner=arg2\n", 5, 8, "owner= and owner-of= are for");
     refuse(HEAD TAIL "alloc r owner=arg2 owner-of=arg1\n", 5, 7, "both owner= and owner-of=");

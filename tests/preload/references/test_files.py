@@ -182,10 +182,23 @@ def of_another_library():
         assert json.loads(hooks)['profiles_missing'] == [] and 'not tracked' not in explained, hooks
 
 
+def given_twice():
+    """A profile that is given twice, built in or a file, is applied once, and its mistakes told once."""
+    with scratch(GOOD + 'frobnicate\n') as path:
+        run = Run(f'glib,{path},glib,{path}', ask=EVERYTHING)
+        assert len(run.said) == 1, run.stderr
+        report, _, explained, _ = run.only()
+        report = tracked.Report(report)
+        expect_the_rest(report)
+        assert len(report.json['profiles_broken']) == 1, report.json['profiles_broken']
+        assert report.losses()['hooks_refused'] == 0 and 'hooked already' not in explained, explained
+
+
 def too_many():
     """A profile for which there is no room."""
     with scratch(GOOD) as path:
-        run = Run(','.join(['glib'] * 32 + [path]))
+        home, name = os.path.split(path)
+        run = Run(','.join([f'{home}/{"./" * more}{name}' for more in range(1, 33)] + [path]))
         assert len(run.said) >= 1 and 'no room: there are 32 profiles already' in run.said[-1]
         assert path in run.said[-1], run.said
 
@@ -269,5 +282,5 @@ def in_another_directory():
 
 if __name__ == '__main__':
     sys.exit(tracked.main(missing, no_such_name, unreadable, no_file, no_profile, unknown_key,
-                          syntax, other_profiles, of_another_library, too_many,
-                          once_in_a_tree, by_the_command_line, in_another_directory))
+                          syntax, other_profiles, of_another_library,
+                          given_twice, too_many, once_in_a_tree, by_the_command_line, in_another_directory))
