@@ -6,7 +6,9 @@
  * well: the release that is missing happens inside the release of the owner, so the one cannot be
  * without the other. And the birth: what is taken inside the call that makes the owner, or by the
  * same call of the library and deeper in it, as often for each owner and at the same moment, is a
- * part of it. Either way there must be enough owners for the parts.
+ * part of it. Either way there must be enough owners for the parts: where each owner that ended
+ * gave back just as many, a leaked one holds as many and no more, and what is left over is told by
+ * itself.
  */
 #include "judge.h"
 #include "releases.h"
@@ -18,6 +20,22 @@
 #define DECISIONS_MAX 2048u /* pairs of them are looked at; further ones stay what they are */
 #define SLACK         2     /* an owner may hold so many times what siblings held on average */
 #define ENCLOSING_MAX 16u   /* releases around one, of completed buffers */
+#define EXACT_LEAST   16u   /* owners that each held just as many: so will the others */
+#define TALLIES_MAX   256u
+
+/* What has been folded of one class under owners that are released at one stack. */
+struct tally {
+    uint32_t class_number;
+    uint32_t stack;
+    uint64_t units;
+};
+
+/* How many references the owners of some parts may hold. */
+struct holdable {
+    uint64_t most;
+    bool is_exact; /* each owner that ended held as many as any other: `exact` is all they hold */
+    uint64_t exact;
+};
 
 struct search {
     struct bl_judge *judge;
@@ -25,6 +43,9 @@ struct search {
     uint32_t count;    /* of decisions looked at */
     uint32_t *callers; /* by stack: `mark` where it is a caller of what the part is blamed on */
     uint32_t mark;
+    bool *is_owner; /* by decision, of the part that was asked for last */
+    struct tally tallies[TALLIES_MAX];
+    size_t tally_count;
 };
 
 static bool is_owned_by(const struct bl_judge *judge, uint32_t decision, uint32_t owner)
@@ -60,9 +81,11 @@ static bool may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
 /* ---- released by the owner's release ---- */
 
 /* How many references the owner's objects may hold to such parts, when theirs is given back at
- * `stack`; 0: it is no release of its siblings. */
-static uint64_t count_holdable(const struct search *search, const struct bl_decision *part,
-                               const struct bl_decision *owner, uint32_t stack)
+ * `stack`; 0: it is no release of its siblings. Known is how many those that ended held together.
+ * Where that is a multiple of their number, each is taken to have held as many. */
+static uint64_t add_holdable(const struct search *search, const struct bl_decision *part,
+                             const struct bl_decision *owner, uint32_t stack,
+                             struct holdable *holdable)
 {
     const struct bl_judge *judge = search->judge;
     uint32_t class_number = bl_decision_class(judge, owner);
@@ -74,7 +97,17 @@ static uint64_t count_holdable(const struct search *search, const struct bl_deci
         return 0;
     uint64_t parts = bl_releases_count(search->releases, part_class, stack, true);
     uint64_t owners = bl_releases_count(search->releases, class_number, stack, false);
-    return owners ? (parts + owners - 1) / owners * SLACK * owner->object_count : 0;
+    if (owners == 0)
+        return 0;
+    /* of one class the owners themselves are among them, unless what lies between left no frame */
+    if (part_class == class_number &&
+        search->judge->histories->items[part->expected].stack != stack)
+        parts -= owners < parts ? owners : parts;
+    uint64_t most = (parts + owners - 1) / owners * SLACK * owner->object_count;
+    holdable->most += most;
+    holdable->is_exact &= parts % owners == 0 && owners >= EXACT_LEAST;
+    holdable->exact += parts / owners * owner->object_count;
+    return most;
 }
 
 /* What is made at one place is of one kind, and holds no other of it. */
@@ -103,8 +136,8 @@ static bool is_inside_library(const struct bl_judge *judge, const struct bl_item
  * in use counts, but excuses nobody by itself: where it was released by a call that ended in a
  * jump, its release seems to be its caller's, an event loop's for one, and everything to happen
  * inside. */
-static uint32_t find_releaser_at(const struct search *search, uint32_t number, uint32_t stack,
-                                 bool is_same_place, uint64_t *ret_holdable)
+static uint32_t find_releaser_at(struct search *search, uint32_t number, uint32_t stack,
+                                 bool is_same_place, struct holdable *holdable)
 {
     const struct bl_decision *decisions = search->judge->decisions;
     bool is_accused = bl_decision_is_accused(&decisions[number]);
@@ -112,14 +145,16 @@ static uint32_t find_releaser_at(const struct search *search, uint32_t number, u
         search->judge, &search->judge->histories->items[decisions[number].expected], stack);
     uint64_t most = 0;
     uint32_t owner = BL_JUDGE_NONE;
+    *holdable = (struct holdable){.is_exact = true};
     for (uint32_t j = 0; j < search->count; j++) {
+        search->is_owner[j] = false;
         if (!may_own(search->judge, number, j) ||
             (is_same_place && are_made_alike(search->judge, number, j)) ||
             (!may_be_of_class && bl_decision_class(search->judge, &decisions[number]) ==
                                      bl_decision_class(search->judge, &decisions[j])))
             continue;
-        uint64_t more = count_holdable(search, &decisions[number], &decisions[j], stack);
-        *ret_holdable += more;
+        uint64_t more = add_holdable(search, &decisions[number], &decisions[j], stack, holdable);
+        search->is_owner[j] = more > 0;
         if (more > most && (!is_accused || bl_decision_is_accused(&decisions[j]))) {
             owner = j;
             most = more;
@@ -128,11 +163,47 @@ static uint32_t find_releaser_at(const struct search *search, uint32_t number, u
     return owner;
 }
 
+/* What was folded before of the class at the stack; NULL: too many are remembered. */
+static struct tally *find_tally(struct search *search, uint32_t class_number, uint32_t stack)
+{
+    for (size_t i = 0; i < search->tally_count; i++)
+        if (search->tallies[i].class_number == class_number && search->tallies[i].stack == stack)
+            return &search->tallies[i];
+    if (search->tally_count == TALLIES_MAX)
+        return NULL;
+    search->tallies[search->tally_count] = (struct tally){class_number, stack, 0};
+    return &search->tallies[search->tally_count++];
+}
+
+/* Do the owners hold all of a part? Where it is known how many they hold, they hold no more: what
+ * is left over was forgotten by itself, and becomes a decision of its own. */
+static bool is_held(struct search *search, uint32_t number, uint32_t stack,
+                    const struct holdable *holdable)
+{
+    struct bl_judge *judge = search->judge;
+    const struct bl_decision *part = &judge->decisions[number];
+    uint64_t each = part->units;
+    uint64_t units = part->object_count * each;
+    struct tally *tally = holdable->is_exact && each > 0
+                              ? find_tally(search, bl_decision_class(judge, part), stack)
+                              : NULL;
+    if (!tally)
+        return units <= holdable->most;
+    uint64_t left = holdable->exact > tally->units ? holdable->exact - tally->units : 0;
+    if (units > left && bl_decision_is_accused(part) && part->object_count > 1 &&
+        bl_splitting_keep(judge, number, left / each, search->is_owner, search->count))
+        units = judge->decisions[number].object_count * each; /* it can have been moved */
+    else if (units > holdable->most || (units > left && left == 0 && tally->units > 0))
+        return false;
+    tally->units += units;
+    return true;
+}
+
 /* The owner inside whose release, the innermost of all, the part's would have happened. A function
  * that ends by jumping into the next leaves no frame: then the part's release seems to be at the
  * same place as its owner's. That is believed of an object that many owners share, as anything else
  * could have been released there by itself. */
-static uint32_t find_releaser(const struct search *search, uint32_t number)
+static uint32_t find_releaser(struct search *search, uint32_t number)
 {
     const struct bl_judge *judge = search->judge;
     const struct bl_decision *part = &judge->decisions[number];
@@ -143,10 +214,10 @@ static uint32_t find_releaser(const struct search *search, uint32_t number)
     size_t count =
         1 + bl_releases_enclosing(search->releases, stacks[0], stacks + 1, ENCLOSING_MAX);
     for (size_t i = part->units > 1 ? 0 : 1; i < count; i++) {
-        uint64_t holdable = 0;
+        struct holdable holdable;
         uint32_t owner = find_releaser_at(search, number, stacks[i], i == 0, &holdable);
         if (owner != BL_JUDGE_NONE)
-            return part->object_count * part->units <= holdable ? owner : BL_JUDGE_NONE;
+            return is_held(search, number, stacks[i], &holdable) ? owner : BL_JUDGE_NONE;
     }
     return BL_JUDGE_NONE;
 }
@@ -348,17 +419,24 @@ static void resolve(struct bl_judge *judge, size_t count)
     }
 }
 
+static bool is_to_be_asked(const struct bl_decision *decision)
+{
+    return may_be_part(decision) && decision->owner == BL_JUDGE_NONE && decision->held_beside == 0;
+}
+
 /* Two that were born together may each seem to be made inside the call that made the other: so
  * whose release gives back which of them is asked first, of all. */
 static void find_owners(struct search *search)
 {
-    struct bl_decision *decisions = search->judge->decisions;
+    struct bl_judge *judge = search->judge;
     for (uint32_t i = 0; i < search->count; i++)
-        if (may_be_part(&decisions[i]) && decisions[i].owner == BL_JUDGE_NONE)
-            decisions[i].owner = find_releaser(search, i);
+        if (is_to_be_asked(&judge->decisions[i])) {
+            uint32_t owner = find_releaser(search, i);
+            judge->decisions[i].owner = owner; /* they can have been moved */
+        }
     for (uint32_t i = 0; i < search->count; i++)
-        if (may_be_part(&decisions[i]) && decisions[i].owner == BL_JUDGE_NONE)
-            decisions[i].owner = find_maker(search, i);
+        if (is_to_be_asked(&judge->decisions[i]))
+            judge->decisions[i].owner = find_maker(search, i);
 }
 
 /* ---- released later than by the owner's release ---- */
@@ -412,13 +490,15 @@ void bl_cascade_find(struct bl_judge *judge)
         .count = (uint32_t)count,
         .callers = calloc(bl_reader_count(judge->reader, BL_SECTION_FRAMES) + 1ul,
                           sizeof(*search.callers)),
+        .is_owner = calloc(count + 1, sizeof(*search.is_owner)),
     };
     find_holders(judge, count);
-    if (search.releases && search.callers)
+    if (search.releases && search.callers && search.is_owner)
         find_owners(&search);
     follow_owners(judge, count);
     bl_releases_destroy(search.releases);
     free(search.callers);
+    free(search.is_owner);
     resolve(judge, count);
 }
 

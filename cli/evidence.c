@@ -182,6 +182,19 @@ static void add_birth(struct bl_finding *finding)
              used > 0 ? "; " : "");
 }
 
+/* Beside whatever else is noted: others of the like are held by leaked buffers. */
+static void add_held(struct bl_finding *finding)
+{
+    char a[BL_TEXT_NUMBER];
+    size_t used = strlen(finding->note);
+    snprintf(
+        finding->note + used, sizeof(finding->note) - used,
+        "%s%s more like these %s what other leaked buffers hold, if they hold as many as those "
+        "that were released did",
+        used > 0 ? "; " : "", bl_text_count(a, finding->held_beside),
+        finding->held_beside == 1 ? "is" : "are");
+}
+
 void bl_evidence_write(struct bl_finding *finding, const char *class_name)
 {
     if (finding->verdict == BL_VERDICT_UNRELEASED) {
@@ -195,4 +208,6 @@ void bl_evidence_write(struct bl_finding *finding, const char *class_name)
     write_note(finding, class_name);
     if (finding->rival == BL_RIVAL_BIRTH)
         add_birth(finding);
+    if (finding->held_beside > 0)
+        add_held(finding);
 }

@@ -404,6 +404,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
         const struct bl_decision *one = &judge->decisions[i];
         finding->siblings += one->siblings;
         finding->are_latest &= one->is_latest;
+        finding->held_beside += one->held_beside;
         if (one->sibling_p99_ns > finding->sibling_p99_ns)
             finding->sibling_p99_ns = one->sibling_p99_ns;
     }
@@ -460,8 +461,9 @@ static void count_groups_of_objects(struct bl_judge *judge)
 
 int bl_findings_make(struct bl_judge *judge)
 {
-    struct bl_decision *parts = calloc(judge->decision_count + 1, sizeof(*parts));
-    struct bl_decision *owners = calloc(judge->decision_count + 1, sizeof(*owners));
+    size_t room = judge->decision_count * BL_SPLITTING_ROOM + 1;
+    struct bl_decision *parts = calloc(room, sizeof(*parts));
+    struct bl_decision *owners = calloc(room, sizeof(*owners));
     int outcome = parts && owners ? 0 : bl_judge_out_of_memory(judge);
     size_t part_count = 0;
     if (outcome == 0) {

@@ -10,7 +10,7 @@
 #define GONE_EACH      19u /* are gone for each that need not be in use either */
 #define GONE_EACH_BARE 3u  /* the same for one that is barely held */
 
-static struct bl_decision *add_decision(struct bl_judge *judge, struct bl_decision decision)
+struct bl_decision *bl_judge_add(struct bl_judge *judge, struct bl_decision decision)
 {
     if (judge->decision_count == judge->decision_room) {
         size_t room = judge->decision_room ? judge->decision_room * 2 : 256;
@@ -44,7 +44,7 @@ static int leave_in_peace(struct bl_judge *judge, uint32_t pattern, size_t first
                                    .units = live->refs,
                                    .expected = BL_JUDGE_NONE,
                                    .owner = BL_JUDGE_NONE};
-    return add_decision(judge, decision) ? 0 : -1;
+    return bl_judge_add(judge, decision) ? 0 : -1;
 }
 
 /* May the thread that had the object last still have been at work when the process ended? */
@@ -175,7 +175,7 @@ static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t i
     decision.item = live->first_item + item;
     decision.units = units < live->refs ? units : live->refs;
     decision.expected = expected;
-    return add_decision(judge, decision) ? 0 : -1;
+    return bl_judge_add(judge, decision) ? 0 : -1;
 }
 
 /* What is blamed on each item of a live pattern. */
@@ -598,7 +598,7 @@ static int judge_torn(struct bl_judge *judge, struct bl_study *study)
         bool is_torn = bl_paths_is_torn(judge, (uint32_t)i);
         for (; at < count && former[at].pattern == i && outcome == 0; at++)
             if (!is_torn)
-                outcome = add_decision(judge, former[at]) ? 0 : -1;
+                outcome = bl_judge_add(judge, former[at]) ? 0 : -1;
         if (is_torn && outcome == 0)
             outcome = judge_one(judge, (uint32_t)i, study);
     }

@@ -30,10 +30,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BL_JUDGE_NONE    UINT32_MAX
-#define BL_JUDGE_WORK    (1ull << 29) /* items compared, then the rest is not judged */
-#define BL_JUDGE_TICK_NS 10000000ull  /* births are stamped by a clock of a few milliseconds */
-#define BL_JUDGE_SECOND  1000000000ull
+#define BL_JUDGE_NONE UINT32_MAX
+/* Owners are looked for twice, and either time a decision that was not made so may be split. */
+#define BL_SPLITTING_ROOM 3u
+#define BL_JUDGE_WORK     (1ull << 29) /* items compared, then the rest is not judged */
+#define BL_JUDGE_TICK_NS  10000000ull  /* births are stamped by a clock of a few milliseconds */
+#define BL_JUDGE_SECOND   1000000000ull
 
 /* How a history was compared with those that ended well. */
 enum bl_likeness {
@@ -86,7 +88,8 @@ struct bl_decision {
     bool is_latest;    /* nothing younger was made there, where one ends before the next is made */
     bool is_passed_by; /* siblings did what these did last after the release that these lack */
     bool is_unmatched; /* nothing that was born at its site has ended yet */
-    bool is_repeated;  /* its objects are in another decision that counts more */
+    uint64_t held_beside; /* so many like these are held by leaked buffers, which hold no more */
+    bool is_repeated;     /* its objects are in another decision that counts more */
 };
 
 struct bl_judge {
@@ -208,6 +211,8 @@ int bl_left_find(const struct bl_judge *judge, size_t first, size_t count,
 /* Are the others, which are not far behind, left over as well? */
 bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left, size_t others);
 
+/* NULL without memory, which the error says. Moves the others. */
+struct bl_decision *bl_judge_add(struct bl_judge *judge, struct bl_decision decision);
 /* Fills judge->decisions. */
 int bl_judge_decide(struct bl_judge *judge);
 /* What is known of the paths whose buffers never ended well: which release belongs to which
@@ -241,6 +246,11 @@ void bl_owned_find(struct bl_judge *judge);
  * are left. */
 size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
                         struct bl_decision *owners, size_t count);
+/* Leaves a decision about a part those `many` of its objects that were born nearest to one of the
+ * first `count` decisions' that are `is_owner`, and makes a decision of the others. Returns whether
+ * it could. */
+bool bl_splitting_keep(struct bl_judge *judge, uint32_t part, size_t many, const bool *is_owner,
+                       size_t count);
 /* Takes the parts of leaked owners out of the decisions; returns how many. */
 size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
                        struct bl_decision *owners);

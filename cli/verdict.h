@@ -106,7 +106,8 @@ struct bl_finding {
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
-    char text[512]; /* the evidence in words */
+    uint64_t held_beside; /* so many like these are parts of other findings */
+    char text[512];       /* the evidence in words */
     enum bl_rival rival;
     bool are_latest; /* each is the last of its place, where one ends before the next is made */
     char note[384];  /* what limits it; "" */

@@ -264,6 +264,25 @@ static void filter(void)
     run_on_base(request_with_filter);
 }
 
+/* ---- bodies that are forgotten, some with the answers that refer to them and some by themselves
+ */
+
+static void request_that_gives_up(long number)
+{
+    struct evbuffer *body = read_body();
+    if (number % corpus.every == corpus.every / 2)
+        return;
+    struct evbuffer *answer = new_answer();
+    refer(answer, body);
+    if (!corpus_is_unlucky(number))
+        end_answer(answer);
+}
+
+static void foreign_and_own(void)
+{
+    corpus_serve(request_that_gives_up);
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"shared_chains", shared_chains},
@@ -272,6 +291,7 @@ static const struct corpus_case cases[] = {
     {"connected_peers", connected_peers},
     {"moves", moves},
     {"foreign", foreign},
+    {"foreign_and_own", foreign_and_own},
     {"multicast", multicast},
     {"in_callback", in_callback},
     {"filter", filter},

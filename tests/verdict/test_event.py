@@ -36,6 +36,12 @@ CASES = [
                   released=2700, holds={'evbuffer': 300})]),
     Case('clean: bodies that are given back when the answer ends', 'foreign', 3000,
          unreleased={'evbuffer': 0}),
+    Case('bodies that are forgotten by themselves are no part of the answers that hold others',
+         'foreign_and_own', 3000, 10, leaks=[
+             Leak('missing-release', 'evbuffer', 'answer', 300, of=2700, release='answer-end',
+                  released=2400, holds={'evbuffer': 300}),
+             Leak('missing-release', 'evbuffer', 'body', 300, of=2700, release='given-back',
+                  released=2400)]),
     Case('a copy that shares chains is forgotten one time in ten, and holds their buffer',
          'multicast', 3000, 10, leaks=[
              Leak('missing-release', 'evbuffer', 'copy', 300, of=3000, release='copy-end',

@@ -1,0 +1,127 @@
+/*
+ * Of buffers with one history, some are held by leaked owners and the others were forgotten by
+ * themselves. Nothing in their histories tells which, but who makes an owner makes what it is to
+ * hold at about the same time: so births do, which are numbered through the process.
+ */
+#include "judge.h"
+
+#include <stdlib.h>
+
+struct near {
+    struct bl_history_object object;
+    uint32_t distance; /* births to the nearest owner's */
+};
+
+static int compare_numbers(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left;
+    uint32_t b = *(const uint32_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+static int compare_nearness(const void *left, const void *right)
+{
+    const struct near *a = left;
+    const struct near *b = right;
+    if (a->distance != b->distance)
+        return a->distance < b->distance ? -1 : 1;
+    return compare_numbers(&a->object.birth, &b->object.birth);
+}
+
+/* Sorted births of all owners' objects; NULL without memory. */
+static uint32_t *births_of(const struct bl_judge *judge, const bool *is_owner, size_t count,
+                           size_t *ret_births)
+{
+    size_t room = 1;
+    *ret_births = 0;
+    for (size_t i = 0; i < count; i++)
+        room += is_owner[i] ? judge->decisions[i].object_count : 0;
+    uint32_t *births = malloc(room * sizeof(*births));
+    for (size_t i = 0; births && i < count; i++)
+        for (size_t k = 0; is_owner[i] && k < judge->decisions[i].object_count; k++)
+            births[(*ret_births)++] =
+                judge->histories->objects[judge->decisions[i].first_object + k].birth;
+    if (births && *ret_births > 1)
+        qsort(births, *ret_births, sizeof(*births), compare_numbers);
+    return births;
+}
+
+static uint32_t distance_to(const uint32_t *births, size_t count, uint32_t birth)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (births[middle] < birth)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t after = low < count ? births[low] - birth : UINT32_MAX;
+    uint32_t before = low > 0 ? birth - births[low - 1] : UINT32_MAX;
+    return before < after ? before : after;
+}
+
+static int compare_births(const void *left, const void *right)
+{
+    const struct bl_history_object *a = left;
+    const struct bl_history_object *b = right;
+    if (a->birth_ns != b->birth_ns)
+        return a->birth_ns < b->birth_ns ? -1 : 1;
+    return compare_numbers(&a->birth, &b->birth);
+}
+
+/* Puts the nearest `many` first; either side stays in the order of births. */
+static bool put_nearest_first(struct bl_judge *judge, size_t first, size_t count, size_t many,
+                              const bool *is_owner, size_t owner_count)
+{
+    struct bl_history_object *objects = &judge->histories->objects[first];
+    size_t birth_count;
+    uint32_t *births = births_of(judge, is_owner, owner_count, &birth_count);
+    struct near *all = malloc((count + 1) * sizeof(*all));
+    bool could = births && all;
+    for (size_t i = 0; could && i < count; i++)
+        all[i] = (struct near){objects[i], distance_to(births, birth_count, objects[i].birth)};
+    if (could) {
+        qsort(all, count, sizeof(*all), compare_nearness);
+        for (size_t i = 0; i < count; i++)
+            objects[i] = all[i].object;
+        qsort(objects, many, sizeof(*objects), compare_births);
+        qsort(objects + many, count - many, sizeof(*objects), compare_births);
+    }
+    free(births);
+    free(all);
+    return could;
+}
+
+/* Are other decisions about the same objects? They would be about others if these were moved. */
+static bool is_only_one(const struct bl_judge *judge, uint32_t part)
+{
+    const struct bl_decision *decision = &judge->decisions[part];
+    for (size_t i = 0; i < judge->decision_count; i++)
+        if (i != part && judge->decisions[i].pattern == decision->pattern &&
+            judge->decisions[i].first_object < decision->first_object + decision->object_count &&
+            decision->first_object <
+                judge->decisions[i].first_object + judge->decisions[i].object_count)
+            return false;
+    return true;
+}
+
+bool bl_splitting_keep(struct bl_judge *judge, uint32_t part, size_t many, const bool *is_owner,
+                       size_t count)
+{
+    struct bl_decision *held = &judge->decisions[part];
+    if (many == 0 || many >= held->object_count || !is_only_one(judge, part) ||
+        !put_nearest_first(judge, held->first_object, held->object_count, many, is_owner, count))
+        return false;
+    struct bl_decision *own = bl_judge_add(judge, *held);
+    if (!own)
+        return false;
+    held = &judge->decisions[part];
+    own->first_object += many;
+    own->object_count -= many;
+    own->held_beside = many;
+    own->owner = BL_JUDGE_NONE;
+    held->object_count = many;
+    return true;
+}
