@@ -81,6 +81,22 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_PART] = "held by other buffers that are not judged: they end with them",
 };
 
+/* Of a process that has ended nothing is in use any more, nor will a later report be. */
+static const char *text_of(const struct bl_finding *finding)
+{
+    if (finding->is_killed && finding->ground == BL_GROUND_IN_USE)
+        return "in use when the process was killed, or forgotten: in the middle of the work the "
+               "two "
+               "look the same; a report after some more work, or after a normal end, can tell";
+    if (finding->is_ended && finding->ground == BL_GROUND_IN_USE)
+        return "in use at the end: until then the same had been done with them as with others that "
+               "were released, and as many younger ones had gone before those";
+    if (finding->is_ended && finding->ground == BL_GROUND_SET_UP)
+        return "nothing like them was ever released, but neither had they come again and again as "
+               "the program went on: what it sets up for itself looks the same";
+    return ground_texts[finding->ground];
+}
+
 static void write_stale(struct bl_finding *finding)
 {
     char a[BL_TEXT_NUMBER];
@@ -122,7 +138,7 @@ static void write_ground(struct bl_finding *finding)
     char a[BL_TEXT_NUMBER];
     char b[BL_TEXT_NUMBER];
     bool is_released = finding->ground == BL_GROUND_STEADY && finding->siblings > 0;
-    size_t used = (size_t)snprintf(finding->text, TEXT_MAX, "%s%s", ground_texts[finding->ground],
+    size_t used = (size_t)snprintf(finding->text, TEXT_MAX, "%s%s", text_of(finding),
                                    is_released ? ", or forgotten only then: others that were made "
                                                  "there were released"
                                                : "");
@@ -150,6 +166,9 @@ static void write_note(struct bl_finding *finding, const char *class_name)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence which reference it is: another one that was taken of these "
                  "buffers fits as well");
+    else if (finding->verdict == BL_VERDICT_STALE && finding->is_killed && !finding->is_growing)
+        snprintf(finding->note, sizeof(finding->note),
+                 "the process was killed: what it would have released later looks the same");
     else if (finding->verdict == BL_VERDICT_STALE)
         snprintf(
             finding->note, sizeof(finding->note),

@@ -399,6 +399,8 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     const struct bl_decision *decision = &judge->decisions[first];
     finding->verdict = decision->verdict;
     finding->ground = decision->ground;
+    finding->is_ended = judge->is_final || judge->is_killed;
+    finding->is_killed = judge->is_killed;
     finding->are_latest = true;
     for (size_t i = first; i < end; i++) {
         const struct bl_decision *one = &judge->decisions[i];

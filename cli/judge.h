@@ -107,6 +107,7 @@ struct bl_judge {
     uint32_t *growth_chains;               /* by growth->sites: chain of the site */
     struct bl_error *error;
     bool is_final;     /* nothing will be released any more */
+    bool is_killed;    /* nothing will be, but it was in the middle of its work */
     uint64_t guard_ns; /* younger ones without siblings are not judged */
     uint64_t activity_end_ns;
     uint32_t main_thread;

@@ -96,6 +96,8 @@ static int prepare(struct bl_judge *judge)
         bl_lasting_create(&judge->lasting, judge->reader, judge->error) < 0)
         return -1;
     judge->is_final = is_final(judge);
+    judge->is_killed = judge->model->state == BL_PROCESS_KILLED &&
+                       bl_reader_header(judge->reader)->snapshot_number == 0;
     judge->guard_ns = judge->model->uptime_ns / 10 < BL_JUDGE_SECOND ? judge->model->uptime_ns / 10
                                                                      : BL_JUDGE_SECOND;
     judge->activity_end_ns = find_activity_end(judge);

@@ -47,6 +47,10 @@ static const char *ground_of(const struct bl_group *group)
         return group->finding && group->finding->ground == BL_GROUND_STEADY
                    ? "steady: made early and none since"
                    : "steady";
+    if (group->finding && group->finding->is_killed && group->finding->ground == BL_GROUND_IN_USE)
+        return "in use or forgotten when the process was killed";
+    if (group->finding && group->finding->is_ended && group->finding->ground == BL_GROUND_IN_USE)
+        return "in use at the end";
     return group->finding ? texts[group->finding->ground] : NULL;
 }
 

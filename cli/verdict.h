@@ -109,6 +109,8 @@ struct bl_finding {
     uint64_t held_beside; /* so many like these are parts of other findings */
     char text[512];       /* the evidence in words */
     enum bl_rival rival;
+    bool is_ended;   /* the process has, in whatever way */
+    bool is_killed;  /* in the middle of its work */
     bool are_latest; /* each is the last of its place, where one ends before the next is made */
     char note[384];  /* what limits it; "" */
 };

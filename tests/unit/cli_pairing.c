@@ -702,6 +702,33 @@ START_TEST(the_last_of_a_ring_are_in_use_at_the_end)
 }
 END_TEST
 
+/* Nothing of it is in use any more, but the report must not say that it was forgotten either. */
+START_TEST(of_a_killed_process_is_said_what_cannot_be_told)
+{
+    struct world *w = make_world();
+    w->is_killed = true;
+    fill_ring(w, 50);
+    judge(w);
+    const struct bl_finding *told = only(w, BL_VERDICT_STALE, 0x100)->finding;
+    ck_assert_ptr_nonnull(strstr(told->note, "the process was killed"));
+    const struct bl_finding *rest = find(w, BL_VERDICT_UNRELEASED, 0x100)->finding;
+    ck_assert_ptr_nonnull(strstr(rest->text, "or forgotten: in the middle of the work"));
+    ck_assert_str_eq(rest->note, "");
+    finish(w);
+}
+END_TEST
+
+START_TEST(of_an_ended_process_nothing_is_in_use_any_more)
+{
+    struct world *w = make_world();
+    fill_ring(w, 0);
+    judge(w);
+    ck_assert_ptr_nonnull(
+        strstr(left_alone(w, BL_GROUND_IN_USE)->finding->text, "in use at the end: until then"));
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_a_ring_forgot_is_told_from_the_last_in_it)
 {
     struct world *w = make_world();
@@ -2159,6 +2186,8 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, a_little_older_than_siblings_is_no_accusation);
     tcase_add_test(tests, a_cache_that_replaces_its_entries_is_in_use);
     tcase_add_test(tests, the_last_of_a_ring_are_in_use_at_the_end);
+    tcase_add_test(tests, of_a_killed_process_is_said_what_cannot_be_told);
+    tcase_add_test(tests, of_an_ended_process_nothing_is_in_use_any_more);
     tcase_add_test(tests, what_was_collected_is_in_no_ring);
     tcase_add_test(tests, what_was_collected_is_not_in_use_however_young);
     tcase_add_test(tests, what_was_collected_is_not_stale);

@@ -85,6 +85,8 @@ void done(struct world *w, uint64_t count, uint64_t lifetime_ns, const struct sy
 void judge(struct world *w)
 {
     size_t size;
+    if (w->is_killed)
+        w->synth->header.state = BL_STATE_RUNNING;
     uint8_t *bytes = synth_bytes(w->synth, &size);
     int fd = synth_file(bytes, size);
     ck_assert_msg(bl_reader_create(&w->reader, fd, "test", BL_READER_ALL, &error) == 0, "%s",
@@ -93,7 +95,7 @@ void judge(struct world *w)
     free(bytes);
     ck_assert_int_eq(bl_reaches_create(&w->reaches, w->reader, &error), 0);
     w->options.reaches = w->reaches;
-    bool is_running = w->synth->header.state == BL_STATE_RUNNING;
+    bool is_running = w->synth->header.state == BL_STATE_RUNNING && !w->is_killed;
     ck_assert_int_eq(bl_model_create(&w->model, w->reader, is_running, &w->options, &error), 0);
     ck_assert_int_eq(bl_series_create(&w->series, w->reader, &error), 0);
     ck_assert_int_eq(bl_growth_create(&w->growth, w->reader, w->series, w->model, NULL, &error), 0);

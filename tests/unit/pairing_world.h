@@ -32,6 +32,7 @@ struct world {
     struct bl_series_set *series;
     struct bl_growth_set *growth;
     struct bl_model_options options;
+    bool is_killed; /* the process was, in the middle of its work */
 };
 
 extern struct bl_error error;
