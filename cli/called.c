@@ -1,5 +1,7 @@
 #include "called.h"
 
+#include "hooks.h"
+
 #define END BL_CALLED_BYTES
 
 /* ff /2, with the addressing form (mod, and rm or, for 4, a byte more) that makes it so long. */
@@ -28,8 +30,18 @@ bool bl_called_is_by_pointer(const uint8_t code[BL_CALLED_BYTES])
     return false;
 }
 
+static bool has_functions(const struct bl_reader *reader, uint32_t class_number)
+{
+    struct bl_hook_row row;
+    for (uint32_t i = 0; i < bl_hooks_count(reader); i++)
+        if (bl_hooks_read(reader, i, &row) && row.class_number == class_number && !row.is_profile &&
+            !row.is_wanted && !row.is_none)
+            return true;
+    return false;
+}
+
 bool bl_called_by_pointer(struct bl_symbols *symbols, const struct bl_reader *reader,
-                          uint32_t stack)
+                          uint32_t class_number, uint32_t stack)
 {
     const struct bl_frame *frame = bl_reader_frame(reader, stack);
     uint8_t code[BL_CALLED_BYTES];
@@ -37,5 +49,5 @@ bool bl_called_by_pointer(struct bl_symbols *symbols, const struct bl_reader *re
         return false;
     return bl_symbols_bytes(symbols, frame->module & BL_FRAME_MODULE_MASK, frame->offset - END,
                             code, sizeof(code)) &&
-           bl_called_is_by_pointer(code);
+           bl_called_is_by_pointer(code) && has_functions(reader, class_number);
 }

@@ -19,8 +19,10 @@
  * else? A call through a slot of the module's own (as of an imported function) is none. */
 bool bl_called_is_by_pointer(const uint8_t code[BL_CALLED_BYTES]);
 
-/* Of the innermost frame of a stack. False also where its file is not there. */
+/* Of the innermost frame of a stack at which something was done to a buffer of the class. False
+ * also where its file is not there, and of what the program tells itself (bufleak.h), whose
+ * functions are no others than its own. */
 bool bl_called_by_pointer(struct bl_symbols *symbols, const struct bl_reader *reader,
-                          uint32_t stack);
+                          uint32_t class_number, uint32_t stack);
 
 #endif

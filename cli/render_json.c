@@ -320,7 +320,8 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
         json_pack("{s:o, s:o, s:n, s:b}", "frames",
                   bl_render_json_frames(view, finding->expected_frame), "count",
                   whole_number(finding->expected_count), "sampled", "by_pointer",
-                  bl_called_by_pointer(view->symbols, view->reader, finding->expected_stack)));
+                  bl_called_by_pointer(view->symbols, view->reader, group->class_number,
+                                       finding->expected_stack)));
     char address[2 + 16 + 1];
     snprintf(address, sizeof(address), "0x%llx", (unsigned long long)finding->oldest_address);
     json_object_set_new(object, "oldest_address",

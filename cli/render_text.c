@@ -206,11 +206,13 @@ static const char *blame_text(const struct bl_finding *finding)
 }
 
 /* The place is where the callback was called from, or further out; its own frame may be gone. */
-static void write_pointer_call(const struct bl_pen *pen, const struct bl_finding *finding)
+static void write_pointer_call(const struct bl_pen *pen, const struct bl_group *group)
 {
+    const struct bl_finding *finding = group->finding;
     const struct bl_view *view = pen->view;
     size_t count;
-    if (!bl_called_by_pointer(view->symbols, view->reader, finding->expected_stack))
+    if (!bl_called_by_pointer(view->symbols, view->reader, group->class_number,
+                              finding->expected_stack))
         return;
     const struct bl_symbol *symbol =
         bl_symbols_frame(view->symbols, finding->expected_stack, &count);
@@ -227,8 +229,9 @@ static void write_pointer_call(const struct bl_pen *pen, const struct bl_finding
     fputc('\n', pen->out);
 }
 
-static void write_expected(const struct bl_pen *pen, const struct bl_finding *finding)
+static void write_expected(const struct bl_pen *pen, const struct bl_group *group)
 {
+    const struct bl_finding *finding = group->finding;
     char count[BL_TEXT_NUMBER];
     char after[APART_MAX + BL_TEXT_NUMBER + 64];
     bl_render_text_apart(pen->view, finding, finding->expected_frame, BL_ITEM_RELEASE, after,
@@ -243,11 +246,12 @@ static void write_expected(const struct bl_pen *pen, const struct bl_finding *fi
         snprintf(after + used, sizeof(after) - used, ", where %s sibling%s gave it back", count,
                  finding->expected_count == 1 ? "" : "s");
     bl_render_text_line(pen, "expected release", "", finding->expected_frame, after);
-    write_pointer_call(pen, finding);
+    write_pointer_call(pen, group);
 }
 
-static void write_more(const struct bl_pen *pen, const struct bl_finding *finding)
+static void write_more(const struct bl_pen *pen, const struct bl_group *group)
 {
+    const struct bl_finding *finding = group->finding;
     char count[BL_TEXT_NUMBER];
     char bytes[BL_TEXT_NUMBER];
     char after[BL_TEXT_NUMBER + 64] = "";
@@ -263,7 +267,7 @@ static void write_more(const struct bl_pen *pen, const struct bl_finding *findin
         fprintf(pen->out, "     %-22s 0x%llx (--buffer shows its history)\n", "the oldest is at",
                 (unsigned long long)finding->oldest_address);
     if (finding->expected_frame)
-        write_expected(pen, finding);
+        write_expected(pen, group);
     for (size_t i = 0; i < finding->part_count; i++)
         fprintf(pen->out, "     %-22s %s %s, %s\n", i ? "" : "and what they hold",
                 bl_text_count(count, finding->parts[i].count),
@@ -340,7 +344,7 @@ static void write_finding(const struct bl_pen *pen, size_t index)
     bl_render_text_assembled(pen, group);
     bl_render_text_growing(pen->out, group->growth);
     if (is_judged) {
-        write_more(pen, finding);
+        write_more(pen, group);
     } else if (finding->suspect_frame) {
         if (finding->suspect_frame != finding->alloc_frame)
             bl_render_text_line(pen, "not given back", "retained at ", finding->suspect_frame, "");

@@ -176,8 +176,15 @@ def pool():
         group, = (g for g in report['groups'] if g['class'] == 'object')
         assert (group['verdict'], group['count']) == ('missing-release', 10), group
         blame = group['blame']['frames']
-        assert blame[0]['function'].startswith('object_retain'), blame
-        assert blame[0]['line'] == line_of('bufleak_pool_retain('), blame
+        # of one function the optimizer makes a path without the release and one with it, whose
+        # calls have nothing in common: then it may be either reference, and the report says so
+        is_unsure = (group['evidence']['note'] or '').startswith(
+            'little evidence which reference it is')
+        can_be_other = is_unsure and 'not optimized' not in name
+        assert blame[0]['line'] == line_of('bufleak_pool_retain(') or can_be_other, blame
+        assert blame[0]['line'] in (line_of('bufleak_pool_retain('), line_of('bufleak_pool_alloc('))
+        expected = group['expected_release']['frames'][0]
+        assert expected['line'] == line_of('bufleak_pool_release('), expected
         assert report['losses']['calls_refused'] == 0
 
 
