@@ -386,15 +386,61 @@ static uint32_t find_holder(const struct bl_judge *judge, uint32_t part,
     return others * HELD_OF <= decision->object_count ? found : BL_JUDGE_NONE;
 }
 
-static void find_holders(struct bl_judge *judge, size_t decisions)
+/* Is it the only reference that its objects lack? Then it is the holder's. */
+static bool is_last_reference(const struct bl_judge *judge, uint32_t part)
+{
+    const struct bl_decision *decision = &judge->decisions[part];
+    for (size_t i = 0; i < judge->decision_count; i++)
+        if (i != part && judge->decisions[i].pattern == decision->pattern &&
+            judge->decisions[i].first_object == decision->first_object &&
+            bl_decision_is_accused(&judge->decisions[i]))
+            return false;
+    return decision->units == 1;
+}
+
+/* Was a release made inside one of the owner's siblings? */
+static bool is_made_by_owners(const struct search *search, uint32_t release,
+                              const struct bl_decision *owner)
+{
+    const struct bl_judge *judge = search->judge;
+    const struct bl_item *birth = bl_decision_birth(judge, owner);
+    uint32_t stacks[ENCLOSING_MAX];
+    if (release == BL_JUDGE_NONE || !birth)
+        return false;
+    size_t count = bl_releases_enclosing(search->releases, judge->histories->items[release].stack,
+                                         stacks, ENCLOSING_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (bl_releases_has(search->releases, stacks[i], bl_decision_class(judge, owner),
+                            birth->site))
+            return true;
+    return false;
+}
+
+/* A holder has one reference of what it holds. Did the user of the library take the one that is
+ * missing himself, and is it not what siblings of the holder gave back? Then it was forgotten by
+ * itself, whatever else was. */
+static bool is_users_own(const struct search *search, uint32_t part, uint32_t holder)
+{
+    const struct bl_judge *judge = search->judge;
+    const struct bl_decision *decision = &judge->decisions[part];
+    const struct bl_item *item = &judge->histories->items[decision->item];
+    return search->releases && item->kind == BL_ITEM_RETAIN &&
+           bl_callers_entry(judge->callers, item->callers) == 0 &&
+           !is_last_reference(judge, part) &&
+           !is_made_by_owners(search, decision->expected, &judge->decisions[holder]);
+}
+
+static void find_holders(const struct search *search)
 {
     size_t count;
-    struct handle *handles = collect_handles(judge, decisions, &count);
-    for (uint32_t i = 0; handles && i < decisions; i++) {
+    struct bl_judge *judge = search->judge;
+    struct handle *handles = collect_handles(judge, search->count, &count);
+    for (uint32_t i = 0; handles && i < search->count; i++) {
         uint32_t holder = bl_decision_is_accused(&judge->decisions[i])
                               ? find_holder(judge, i, handles, count)
                               : BL_JUDGE_NONE;
-        if (holder != BL_JUDGE_NONE && !is_owned_by(judge, holder, i))
+        if (holder != BL_JUDGE_NONE && !is_owned_by(judge, holder, i) &&
+            !is_users_own(search, i, holder))
             judge->decisions[i].owner = holder;
     }
     free(handles);
@@ -492,7 +538,7 @@ void bl_cascade_find(struct bl_judge *judge)
                           sizeof(*search.callers)),
         .is_owner = calloc(count + 1, sizeof(*search.is_owner)),
     };
-    find_holders(judge, count);
+    find_holders(&search);
     if (search.releases && search.callers && search.is_owner)
         find_owners(&search);
     follow_owners(judge, count);

@@ -209,6 +209,52 @@ START_TEST(what_a_few_leaked_ones_hold_is_accused_with_the_others)
 }
 END_TEST
 
+/* Fifty buffers that another one holds by a reference of the library, and that their user retained
+ * himself at 0x300; siblings gave that back at 0x380. */
+static void make_retained_parts(struct world *w, bool is_forgotten)
+{
+    uint32_t outer = at(w, w->loop, 0x100);
+    uint32_t inner = at(w, w->loop, 0x200);
+    uint32_t held = inside(w, outer, 0x44);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t own = at(w, w->loop, 0x300);
+    uint32_t given_back = at(w, w->loop, 0x380);
+    uint32_t first = next_object(w);
+    live(w, 50, START + SECOND, END - SECOND, OPS(ALLOC(outer)));
+    if (is_forgotten)
+        live(w, 50, START + 2 * SECOND, END - SECOND,
+             OPS(ALLOC(inner), RETAIN(held), RETAIN(own), RELEASE(at(w, w->loop, 0x280))));
+    else
+        live(w, 50, START + 2 * SECOND, END - SECOND,
+             OPS(ALLOC(inner), RETAIN(held), RETAIN(own), RELEASE(given_back),
+                 RELEASE(at(w, w->loop, 0x280))));
+    for (uint32_t i = 0; i < 50; i++) {
+        object(w, first + 50 + i)->flags |= BL_OBJECT_HOLDER;
+        object(w, first + 50 + i)->field = (int32_t)object(w, first + i)->address;
+    }
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(outer), LAST(end)));
+    done(w, 5000, 2 * MILLI,
+         OPS(ALLOC(inner), RETAIN(held), RETAIN(own), RELEASE(given_back),
+             RELEASE(at(w, w->loop, 0x280)), LAST(inside(w, end, 0x55))));
+    judge(w);
+}
+
+START_TEST(what_a_user_retained_himself_is_no_part_of_what_holds_it_by_another_reference)
+{
+    struct world *w = make_world();
+    make_retained_parts(w, true);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding->parts[0].count, 50);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x300)->count, 50);
+    ck_assert_uint_eq(accusations(w), 2);
+    finish(w);
+    w = make_world();
+    make_retained_parts(w, false);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(group->finding->parts[0].count, 50);
+    finish(w);
+}
+END_TEST
+
 /* Fifty leaked buffers, ten seconds apart, and so many that are made inside the same call, each so
  * long after one of them. */
 static void make_with_parts(struct world *w, uint64_t count, int64_t later_ns)
@@ -443,6 +489,8 @@ int main(void)
     tcase_add_test(tests, what_is_made_to_stay_and_given_back_there_keeps_nothing);
     tcase_add_test(tests, what_siblings_had_for_seconds_is_not_stale_after_twenty);
     tcase_add_test(tests, what_a_leaked_buffer_of_its_class_holds_is_its_part);
+    tcase_add_test(tests,
+                   what_a_user_retained_himself_is_no_part_of_what_holds_it_by_another_reference);
     tcase_add_test(tests, what_a_few_leaked_ones_hold_is_accused_with_the_others);
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);

@@ -235,6 +235,40 @@ static void resurrection(void)
     g_async_queue_unref(nest);
 }
 
+/* ---- streams over a key that their user retains for himself, too ---- */
+
+CORPUS_FUNCTION static GInputStream *open_stream(GBytes *key)
+{
+    return g_memory_input_stream_new_from_bytes(key); /* @stream */
+}
+
+CORPUS_FUNCTION static void look_at_key(GBytes *key, bool is_hasty)
+{
+    GBytes *mine = g_bytes_ref(key); /* @look-retain */
+    if (!is_hasty)
+        g_bytes_unref(mine); /* @look-release */
+}
+
+#define LOOKS 20
+
+/* One stream is forgotten in so many, with references of its key that were forgotten before. */
+static void request_with_stream(long number)
+{
+    bool is_unlucky = corpus_is_unlucky(number);
+    GBytes *key = g_bytes_new_static("secret", 6); /* @streamed */
+    GInputStream *stream = open_stream(key);
+    for (int i = 0; i < LOOKS; i++)
+        look_at_key(key, is_unlucky && i % 10 == 9);
+    g_bytes_unref(key); /* @streamed-end */
+    if (!is_unlucky)
+        g_object_unref(stream); /* @stream-end */
+}
+
+static void stream_and_own(void)
+{
+    corpus_serve(request_with_stream);
+}
+
 /* ---- clean: many threads share a few objects ---- */
 
 static Session *shared[4];
@@ -263,6 +297,7 @@ static const struct corpus_case cases[] = {
     {"cascade", cascade},
     {"singletons", singletons},
     {"resurrection", resurrection},
+    {"stream_and_own", stream_and_own},
     {"counted_by_threads", counted_by_threads},
 };
 

@@ -36,6 +36,13 @@ CASES = [
              Leak('missing-release', 'g-object', 'peer', 500, confidence=(0, 0.1)),
              Leak('missing-release', 'g-object', 'append', 500, confidence=(0, 0.1))],
          unreleased=NOTHING),
+    Case('a leaked stream holds its key, but not what its user forgot of the same key',
+         'stream_and_own', 1000, 50, leaks=[
+             Leak('missing-release', 'g-object', 'stream', 20, of=1000, release='stream-end',
+                  released=980, holds={'g-bytes': 20}),
+             Leak('missing-release', 'g-bytes', 'look-retain', 20, refs=2,
+                  release='look-release')],
+         unreleased=NOTHING),
     Case('clean: types, singletons and what they set up', 'singletons', 2000),
     Case('clean: objects that save themselves from their first disposal',
          'resurrection', 2000, unreleased=NOTHING),

@@ -78,6 +78,13 @@ CASES = [
          'peer', 60, 10, leaks=[
              Leak('missing-release', 'openssl-x509', 'peer', 6, of=60, release='peer-end',
                   holds={'openssl-pkey': 6})]),
+    Case('a forgotten connection holds a certificate, but not what its user forgot of the same',
+         'connection_and_peer', 60, 10, leaks=[
+             Leak('missing-release', 'openssl-ssl', 'client', 6, of=60, release='client-end',
+                  holds={'openssl-x509': 6, 'openssl-pkey': 18, 'openssl-bio': 6,
+                         'openssl-session': 6}),
+             Leak('missing-release', 'openssl-x509', 'peer', 6, refs=3, leaked=6,
+                  release='peer-end')]),
     Case('a session that a callback keeps is forgotten one time in ten',
          'session_callback', 60, 10, leaks=[
              Leak('missing-release', 'openssl-session', 'handshake', 6, of=60,

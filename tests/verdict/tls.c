@@ -461,6 +461,27 @@ static void peer(void)
     tear_down();
 }
 
+/* A connection is forgotten, and before that some of its certificate. */
+#define LOOKS 60
+
+static void handshake_with_looks(long number)
+{
+    bool is_unlucky = corpus_is_unlucky(number);
+    struct pair pair = shake_hands();
+    for (int i = 0; i < LOOKS; i++)
+        look_at_peer(pair.client, is_unlucky && i % 20 == 19);
+    SSL_free(pair.server);
+    if (!is_unlucky)
+        end_client(pair.client);
+}
+
+static void connection_and_peer(void)
+{
+    set_up();
+    corpus_serve(handshake_with_looks);
+    tear_down();
+}
+
 /* ---- sessions that the library hands to a callback, which keeps them by returning 1 ---- */
 
 static bool keeps_sessions;
@@ -569,6 +590,7 @@ static const struct corpus_case cases[] = {
     {"text", text},
     {"session_cache", session_cache},
     {"peer", peer},
+    {"connection_and_peer", connection_and_peer},
     {"session_callback", session_callback},
     {"server_cache", server_cache},
     {"server_cache_to_end", server_cache_to_end},
