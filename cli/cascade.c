@@ -187,6 +187,7 @@ static bool is_held(struct search *search, uint32_t number, uint32_t stack,
     struct tally *tally = holdable->is_exact && each > 0
                               ? find_tally(search, bl_decision_class(judge, part), stack)
                               : NULL;
+    judge->decisions[number].is_estimate = !tally;
     if (!tally)
         return units <= holdable->most;
     uint64_t left = holdable->exact > tally->units ? holdable->exact - tally->units : 0;
@@ -195,6 +196,8 @@ static bool is_held(struct search *search, uint32_t number, uint32_t stack,
         units = judge->decisions[number].object_count * each; /* it can have been moved */
     else if (units > holdable->most || (units > left && left == 0 && tally->units > 0))
         return false;
+    else
+        judge->decisions[number].is_estimate = units > left;
     tally->units += units;
     return true;
 }

@@ -230,3 +230,19 @@ void bl_evidence_write(struct bl_finding *finding, const char *class_name)
     if (finding->held_beside > 0)
         add_held(finding);
 }
+
+void bl_evidence_note_parts(struct bl_finding *finding)
+{
+    char a[BL_TEXT_NUMBER];
+    uint64_t estimate = 0;
+    size_t used = strlen(finding->note);
+    for (size_t i = 0; i < finding->part_count; i++)
+        estimate += finding->parts[i].estimate;
+    if (estimate == 0 || finding->verdict == BL_VERDICT_UNRELEASED)
+        return;
+    snprintf(
+        finding->note + used, sizeof(finding->note) - used,
+        "%swhat they hold is estimated of %s buffer%s, at most so many, by what siblings held: "
+        "whether some were forgotten by themselves is not known",
+        used > 0 ? "; " : "", bl_text_count(a, estimate), estimate == 1 ? "" : "s");
+}

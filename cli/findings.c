@@ -268,6 +268,7 @@ static void add_part(struct bl_finding *finding, const struct bl_judge *judge,
         *part = (struct bl_part){.class_number = class_number};
     }
     part->count += decision->object_count;
+    part->estimate += decision->is_estimate ? decision->object_count : 0;
     for (size_t k = 0; k < decision->object_count; k++)
         part->bytes += judge->histories->objects[decision->first_object + k].bytes;
 }
@@ -480,6 +481,7 @@ int bl_findings_make(struct bl_judge *judge)
         *group = (struct bl_group){.finding = finding};
         make_finding(judge, i, end, group, finding);
         add_parts(judge, i, end, parts, owners, part_count, finding);
+        bl_evidence_note_parts(finding);
         /* what is not shown stays a finding: buffers are asked for by their address, too */
         judge->finding_count++;
         if (group->count > 0 && group->bytes >= judge->options->min_bytes &&

@@ -89,6 +89,7 @@ struct bl_decision {
     bool is_passed_by; /* siblings did what these did last after the release that these lack */
     bool is_unmatched; /* nothing that was born at its site has ended yet */
     uint64_t held_beside; /* so many like these are held by leaked buffers, which hold no more */
+    bool is_estimate;     /* how many its owners hold is not known, only about how many */
     bool is_repeated;     /* its objects are in another decision that counts more */
 };
 
@@ -296,6 +297,8 @@ double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
 /* Is an acquire suspected of those that are left in peace for this reason? */
 bool bl_evidence_is_suspect(enum bl_ground ground);
 void bl_evidence_write(struct bl_finding *finding, const char *class_name);
+/* Notes beside that what it holds was estimated, if so. */
+void bl_evidence_note_parts(struct bl_finding *finding);
 
 /* Writes up the groups; judge->groups and the findings have room for them. */
 int bl_findings_make(struct bl_judge *judge);

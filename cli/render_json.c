@@ -285,10 +285,11 @@ static json_t *make_parts(const struct bl_view *view, const struct bl_finding *f
     json_t *array = json_array();
     for (size_t i = 0; i < finding->part_count; i++)
         json_array_append_new(
-            array, json_pack("{s:s, s:o, s:o}", "class",
+            array, json_pack("{s:s, s:o, s:o, s:o}", "class",
                              bl_model_class_name(view->model, finding->parts[i].class_number),
                              "count", whole_number(finding->parts[i].count), "bytes",
-                             whole_number(finding->parts[i].bytes)));
+                             whole_number(finding->parts[i].bytes), "estimate",
+                             whole_number(finding->parts[i].estimate)));
     return array;
 }
 

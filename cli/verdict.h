@@ -68,6 +68,7 @@ struct bl_part {
     uint32_t class_number;
     uint64_t count;
     uint64_t bytes;
+    uint64_t estimate; /* of them: what siblings held does not tell how many of those it holds */
 };
 
 struct bl_finding {
