@@ -54,6 +54,8 @@ struct bl_tls {
     uint32_t moved_thread;    /* who made it */
     uint32_t under_way_count;
     struct bl_under_way under_way[BL_UNDER_WAY]; /* outermost first */
+    uint64_t beyond_sp;                          /* of the outermost call for which there was no
+                                                    room among them; 0: none is under way */
     uint32_t unborn_at;                          /* the next to be overwritten */
     struct bl_unborn unborn[BL_UNBORN];
     /* A block that realloc has taken out of the table and not yet put back, 0: none. Written by the

@@ -128,7 +128,9 @@ enum bl_section {
     X(capture_busy, "{stack|stacks} not taken: a signal arrived inside the unwinder")              \
     X(signals_not_taken, "snapshot {signal|signals} that could not be hooked")                     \
     X(objects_dropped, "reference-counted {buffer|buffers} not recorded: no memory or no space")   \
-    X(events_dropped, "reference {event|events} not recorded: no memory or no space")              \
+    X(events_dropped,                                                                              \
+      "reference {event|events} not recorded: calls nested too deep, or no memory "                \
+      "or no space")                                                                               \
     X(events_overflow,                                                                             \
       "reference {event of a buffer|events of buffers} whose history is full: counted, not "       \
       "kept")                                                                                      \

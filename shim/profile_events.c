@@ -102,6 +102,8 @@ static void abandon(const struct bl_under_way *u)
 /* Forgets calls whose frames have been left. sp: of the caller of a function that begins. */
 static void drop_left(uint64_t sp)
 {
+    if (BL_UNLIKELY(bl_tls.beyond_sp != 0) && bl_tls.beyond_sp <= sp)
+        bl_tls.beyond_sp = 0;
     while (bl_tls.under_way_count > 0 && bl_tls.under_way[bl_tls.under_way_count - 1].sp <= sp)
         abandon(&bl_tls.under_way[--bl_tls.under_way_count]);
 }
@@ -125,11 +127,10 @@ static void tell_stealing(uint64_t handle)
     }
 }
 
+/* There must be room. */
 static void set_under_way(const struct bl_watched *w, const struct bl_ref_event *e,
                           struct bl_token token)
 {
-    if (bl_tls.under_way_count == BL_UNDER_WAY)
-        return;
     bl_tls.under_way[bl_tls.under_way_count++] =
         (struct bl_under_way){.handle = e->handle,
                               .sp = e->sp,
@@ -141,6 +142,53 @@ static void set_under_way(const struct bl_watched *w, const struct bl_ref_event 
                               .class_number = token.class_number,
                               .wraps = w->f.wraps,
                               .gives_back = gives_back(w->f.role)};
+}
+
+/* ---- calls under way for which there is no room ----
+ *
+ * Lists and trees that are destroyed by recursion nest as deep as they are. Calls beyond the room
+ * are not followed: what is certain to have happened by the time they end is noted as they begin,
+ * and of buffers to which they may do this or that nothing more is told (bl_refs_forget). While the
+ * outermost of them is under way, the thread's releases of what has ended may be their own, and are
+ * no over-releases (references.c). */
+
+static bool is_full(void)
+{
+    return bl_tls.under_way_count == BL_UNDER_WAY;
+}
+
+/* The outermost has the highest address: it is there still if one is set, see drop_left. */
+static void go_beyond(uint64_t sp)
+{
+    if (bl_tls.beyond_sp == 0)
+        bl_tls.beyond_sp = sp;
+}
+
+static void begin_beyond(const struct bl_watched *w, const struct bl_ref_event *e)
+{
+    if (w->f.role == BL_ROLE_DESTROY)
+        bl_refs_end(e);
+    else if (w->f.role == BL_ROLE_CLEAR)
+        bl_refs_clear(e);
+    else if (w->f.role != BL_ROLE_STEAL || w->f.when & BL_WHEN_RESULT || !bl_refs_release_last(e))
+        bl_refs_forget(e);
+    go_beyond(e->sp);
+}
+
+/* What it took a reference to, or made in the owner that it cleared. */
+static void end_beyond(const struct bl_watched *w, const struct bl_hook_call *call)
+{
+    uint64_t handle = value_at(&w->f.handle, call, 0);
+    if (!applies(w, call, handle, ~BL_WHEN_NEW))
+        return;
+    struct bl_ref_event e = make_event(w, handle, call->origin.sp);
+    e.stack = bl_track_stack_entered(&call->origin);
+    if (w->f.role == BL_ROLE_CLEAR) {
+        bl_refs_clear(&e);
+    } else if (w->f.role == BL_ROLE_REPLACE) {
+        e.handle = value_at(&w->f.into, call, handle);
+        bl_refs_forget(&e);
+    }
 }
 
 /* ---- functions that are looked at once ---- */
@@ -231,6 +279,23 @@ static void note(const struct bl_watched *w, struct bl_ref_event *e,
     }
 }
 
+/* One that stands for the calls inside it must be known to them: else it and they would count. */
+static void note_call(const struct bl_watched *w, struct bl_ref_event *e,
+                      const struct bl_hook_call *call)
+{
+    bool counts = w->f.role == BL_ROLE_RETAIN || w->f.role == BL_ROLE_RELEASE;
+    if (!e->handle)
+        note_null(w, e);
+    else if (BL_UNLIKELY(w->f.wraps && counts && is_full()))
+        bl_refs_forget(e);
+    else
+        note(w, e, call);
+    if (w->f.wraps && is_full())
+        go_beyond(e->sp);
+    else if (w->f.wraps)
+        set_under_way(w, e, (struct bl_token){.record = 0});
+}
+
 static void on_call(void *context, const struct bl_hook_call *call)
 {
     const struct bl_watched *w = context;
@@ -245,12 +310,7 @@ static void on_call(void *context, const struct bl_hook_call *call)
         e.stack = bl_track_stack_entered(&call->origin);
         e.delta = (int32_t)count;
         e.through = !w->f.pre;
-        if (handle)
-            note(w, &e, call);
-        else
-            note_null(w, &e);
-        if (w->f.wraps)
-            set_under_way(w, &e, (struct bl_token){.record = 0});
+        note_call(w, &e, call);
     }
     errno = saved;
     bl_track_leave();
@@ -265,15 +325,8 @@ static void begin(const struct bl_watched *w, struct bl_ref_event *e,
     bool known = false;
     if (w->f.role == BL_ROLE_STEAL)
         e->delta = -(int32_t)value_at(&w->f.count, call, e->handle);
-    if (bl_tls.under_way_count == BL_UNDER_WAY) {
-        if (w->f.role == BL_ROLE_DESTROY)
-            bl_refs_end(e);
-        else if (w->f.role == BL_ROLE_CLEAR)
-            bl_refs_clear(e);
-        else if (w->f.role == BL_ROLE_STEAL)
-            bl_refs_release_last(e);
-        else
-            bl_losses_add(BL_LOSS_events_dropped, 1);
+    if (BL_UNLIKELY(is_full())) {
+        begin_beyond(w, e);
         return;
     }
     if (w->f.role == BL_ROLE_DESTROY)
@@ -386,6 +439,10 @@ static void on_end(void *context, const struct bl_hook_call *call)
     }
     if (u.sp && is_followed(w))
         finish(w, &u, call);
+    else if (bl_tls.beyond_sp != 0 && call->origin.sp <= bl_tls.beyond_sp && is_followed(w))
+        end_beyond(w, call);
+    if (bl_tls.beyond_sp != 0 && bl_tls.beyond_sp <= call->origin.sp)
+        bl_tls.beyond_sp = 0;
     errno = saved;
     bl_track_leave();
 }

@@ -304,6 +304,9 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
      * one: it was born again at the same address, unseen. */
     const struct bl_ref_policy *policy = bl_ref_policy_of(at->class_number);
     bool unsure = policy->adopts || policy->is_partial || (own.known && own.after >= 0);
+    /* A call that ended it at its beginning, for there was no room to follow it, makes releases of
+     * its own (profile_events.c). */
+    unsure |= bl_tls.beyond_sp != 0;
     if (!t || unsure) {
         note_unknown(e);
         return;
@@ -382,13 +385,30 @@ void bl_refs_count_numbered(const struct bl_ref_event *e)
         bl_refs_release(e);
 }
 
-void bl_refs_release_last(const struct bl_ref_event *e)
+bool bl_refs_release_last(const struct bl_ref_event *e)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
     uint32_t record = bl_ref_find_record_locked(&at);
-    if (record && bl_ref_object_at(record)->refs + e->delta <= 0)
+    bool last = record && bl_ref_object_at(record)->refs + e->delta <= 0;
+    if (last)
         release_locked(&at, record, e);
+    bl_ref_leave(&at, e);
+    return last;
+}
+
+void bl_refs_forget(const struct bl_ref_event *e)
+{
+    struct bl_ref_spot at;
+    bl_ref_enter(&at, e);
+    struct bl_ref_entry *entry = bl_ref_find_locked(&at);
+    if (entry) {
+        bl_ref_end_locked(&at, entry, e, BL_REF_ILL);
+        struct bl_ref_tombstone *t = bl_ref_find_tombstone(&at);
+        if (t)
+            t->class_number = 0; /* a release of it is no second one */
+        bl_losses_add(BL_LOSS_events_dropped, 1);
+    }
     bl_ref_leave(&at, e);
 }
 

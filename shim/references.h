@@ -45,8 +45,12 @@ bool bl_refs_known(uint64_t handle, uint8_t class_number);
 void bl_refs_count_numbered(const struct bl_ref_event *e);
 void bl_refs_retain(const struct bl_ref_event *e);
 void bl_refs_release(const struct bl_ref_event *e);
-/* A release that is one only if it gives back the last reference; else nothing is noted. */
-void bl_refs_release_last(const struct bl_ref_event *e);
+/* A release that is one only if it gives back the last reference. False: it does not, and nothing
+ * has been noted. */
+bool bl_refs_release_last(const struct bl_ref_event *e);
+/* What happens to it cannot be told: it leaves the live buffers with no judgement, and whatever is
+ * done to it from now on is done to an unknown handle. Counted, if it was known. */
+void bl_refs_forget(const struct bl_ref_event *e);
 /* A release of NULL where that is a mistake: an over-release. */
 void bl_refs_release_null(const struct bl_ref_event *e);
 /* Destroyed, whatever its count, and what it owns with it. */
