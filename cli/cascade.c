@@ -188,13 +188,17 @@ static bool is_held(struct search *search, uint32_t number, uint32_t stack,
                               ? find_tally(search, bl_decision_class(judge, part), stack)
                               : NULL;
     judge->decisions[number].is_estimate = !tally;
+    judge->decisions[number].may_be_held = false;
     if (!tally)
         return units <= holdable->most;
     uint64_t left = holdable->exact > tally->units ? holdable->exact - tally->units : 0;
     if (units > left && bl_decision_is_accused(part) && part->object_count > 1 &&
         bl_splitting_keep(judge, number, left / each, search->is_owner, search->count))
         units = judge->decisions[number].object_count * each; /* it can have been moved */
-    else if (units > holdable->most || (units > left && left == 0 && tally->units > 0))
+    else if (units > left && left == 0 && tally->units > 0) {
+        bl_splitting_note(judge, number, search->is_owner, search->count);
+        return false;
+    } else if (units > holdable->most)
         return false;
     else
         judge->decisions[number].is_estimate = units > left;

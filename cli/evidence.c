@@ -13,6 +13,7 @@
 #define TEXT_MAX     sizeof(((struct bl_finding *)0)->text)
 #define STALE_SHARE  0.5 /* they may still be released, unless ever more of them are not */
 #define LATEST_SHARE 0.5 /* what is kept until the next one comes looks the same */
+#define HELD_SHARE   0.5 /* what other leaked ones hold looks the same, if they hold more */
 
 /* Laplace's rule of succession. */
 double bl_evidence_rate(uint64_t leaked, uint64_t passed)
@@ -35,6 +36,8 @@ double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
         confidence *= STALE_SHARE;
     if (finding->are_latest)
         confidence *= LATEST_SHARE;
+    if (finding->may_be_held)
+        confidence *= HELD_SHARE;
     return confidence > 0 ? confidence : 0;
 }
 
@@ -158,8 +161,14 @@ static void write_note(struct bl_finding *finding, const char *class_name)
 {
     char a[BL_TEXT_NUMBER];
     bool is_own = finding->expected_count > 0;
-    if (finding->passed == finding->leaked && finding->other_passed == finding->other_leaked &&
-        !is_own)
+    if (finding->may_be_held)
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence: other leaked buffers hold %s%s, and hold these as well if they "
+                 "hold more than those that were released did",
+                 finding->held_beside > 0 ? bl_text_count(a, finding->held_beside) : "such",
+                 finding->held_beside > 0 ? " more like these" : "");
+    else if (finding->passed == finding->leaked && finding->other_passed == finding->other_leaked &&
+             !is_own)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence: no %s buffer has been released yet to compare with", class_name);
     else if (finding->rival == BL_RIVAL_ANY)
@@ -227,7 +236,7 @@ void bl_evidence_write(struct bl_finding *finding, const char *class_name)
     write_note(finding, class_name);
     if (finding->rival == BL_RIVAL_BIRTH)
         add_birth(finding);
-    if (finding->held_beside > 0)
+    if (finding->held_beside > 0 && !finding->may_be_held)
         add_held(finding);
 }
 

@@ -394,6 +394,15 @@ static enum bl_rival find_rival(const struct bl_judge *judge, size_t first, size
                : BL_RIVAL_BIRTH;
 }
 
+/* Can most of its buffers be what other leaked ones hold? */
+static bool may_be_held(const struct bl_judge *judge, size_t first, size_t end)
+{
+    uint64_t buffers[2] = {0};
+    for (size_t i = first; i < end; i++)
+        buffers[judge->decisions[i].may_be_held] += judge->decisions[i].object_count;
+    return buffers[true] > buffers[false];
+}
+
 static void make_finding(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                          struct bl_finding *finding)
 {
@@ -411,6 +420,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
         if (one->sibling_p99_ns > finding->sibling_p99_ns)
             finding->sibling_p99_ns = one->sibling_p99_ns;
     }
+    finding->may_be_held = may_be_held(judge, first, end);
     if (bl_decision_is_accused(decision))
         finding->rival = find_rival(judge, first, end);
     finding->alloc_frame = heaviest(judge, first, end, true, &finding->alloc_stacks);

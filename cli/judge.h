@@ -89,6 +89,7 @@ struct bl_decision {
     bool is_passed_by; /* siblings did what these did last after the release that these lack */
     bool is_unmatched; /* nothing that was born at its site has ended yet */
     uint64_t held_beside; /* so many like these are held by leaked buffers, which hold no more */
+    bool may_be_held;     /* these too, unless the leaked ones hold no more than siblings did */
     bool is_estimate;     /* how many its owners hold is not known, only about how many */
     bool is_repeated;     /* its objects are in another decision that counts more */
 };
@@ -253,6 +254,8 @@ size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
  * it could. */
 bool bl_splitting_keep(struct bl_judge *judge, uint32_t part, size_t many, const bool *is_owner,
                        size_t count);
+/* Notes of a decision about what is left over as a whole whether its objects, too, may be held. */
+void bl_splitting_note(struct bl_judge *judge, uint32_t part, const bool *is_owner, size_t count);
 /* Takes the parts of leaked owners out of the decisions; returns how many. */
 size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
                        struct bl_decision *owners);

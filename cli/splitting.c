@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define APART 4u /* so many times farther from any owner is elsewhere */
+
 struct near {
     struct bl_history_object object;
     uint32_t distance; /* births to the nearest owner's */
@@ -71,9 +73,16 @@ static int compare_births(const void *left, const void *right)
     return compare_numbers(&a->birth, &b->birth);
 }
 
+/* How births tell those that owners hold from the others. */
+struct borders {
+    size_t owners;
+    uint32_t farthest_held;
+    uint32_t nearest_own;
+};
+
 /* Puts the nearest `many` first; either side stays in the order of births. */
 static bool put_nearest_first(struct bl_judge *judge, size_t first, size_t count, size_t many,
-                              const bool *is_owner, size_t owner_count)
+                              const bool *is_owner, size_t owner_count, struct borders *ret_borders)
 {
     struct bl_history_object *objects = &judge->histories->objects[first];
     size_t birth_count;
@@ -84,6 +93,8 @@ static bool put_nearest_first(struct bl_judge *judge, size_t first, size_t count
         all[i] = (struct near){objects[i], distance_to(births, birth_count, objects[i].birth)};
     if (could) {
         qsort(all, count, sizeof(*all), compare_nearness);
+        *ret_borders = (struct borders){birth_count, many > 0 ? all[many - 1].distance : 0,
+                                        all[many].distance};
         for (size_t i = 0; i < count; i++)
             objects[i] = all[i].object;
         qsort(objects, many, sizeof(*objects), compare_births);
@@ -92,6 +103,33 @@ static bool put_nearest_first(struct bl_judge *judge, size_t first, size_t count
     free(births);
     free(all);
     return could;
+}
+
+/* A leaked owner may hold more than any sibling that ended did: an error path that forgets it can
+ * be the one that attaches more. Then there are as many more for each, or for some of them; and
+ * they were born near to it, unless all are clearly farther away than those that are held for sure,
+ * by more births than what is made together takes. */
+static bool may_be_held(struct borders borders, size_t left)
+{
+    if (borders.owners == 0 || (left > borders.owners && left % borders.owners != 0))
+        return false;
+    size_t each = (left + borders.owners - 1) / borders.owners;
+    return borders.nearest_own <= APART * (borders.farthest_held + each);
+}
+
+void bl_splitting_note(struct bl_judge *judge, uint32_t part, const bool *is_owner, size_t count)
+{
+    struct bl_decision *own = &judge->decisions[part];
+    struct borders borders = {.farthest_held = 1, .nearest_own = UINT32_MAX};
+    uint32_t *births = births_of(judge, is_owner, count, &borders.owners);
+    for (size_t i = 0; births && i < own->object_count; i++) {
+        uint32_t distance = distance_to(births, borders.owners,
+                                        judge->histories->objects[own->first_object + i].birth);
+        if (distance < borders.nearest_own)
+            borders.nearest_own = distance;
+    }
+    own->may_be_held = births && may_be_held(borders, own->object_count);
+    free(births);
 }
 
 /* Are other decisions about the same objects? They would be about others if these were moved. */
@@ -111,8 +149,10 @@ bool bl_splitting_keep(struct bl_judge *judge, uint32_t part, size_t many, const
                        size_t count)
 {
     struct bl_decision *held = &judge->decisions[part];
+    struct borders borders;
     if (many == 0 || many >= held->object_count || !is_only_one(judge, part) ||
-        !put_nearest_first(judge, held->first_object, held->object_count, many, is_owner, count))
+        !put_nearest_first(judge, held->first_object, held->object_count, many, is_owner, count,
+                           &borders))
         return false;
     struct bl_decision *own = bl_judge_add(judge, *held);
     if (!own)
@@ -121,6 +161,7 @@ bool bl_splitting_keep(struct bl_judge *judge, uint32_t part, size_t many, const
     own->first_object += many;
     own->object_count -= many;
     own->held_beside = many;
+    own->may_be_held = may_be_held(borders, own->object_count);
     own->owner = BL_JUDGE_NONE;
     held->object_count = many;
     return true;

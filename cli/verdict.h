@@ -108,6 +108,7 @@ struct bl_finding {
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
     uint64_t held_beside; /* so many like these are parts of other findings */
+    bool may_be_held;     /* and most of these may be as well, if those hold more than siblings */
     char text[512];       /* the evidence in words */
     enum bl_rival rival;
     bool is_ended;   /* the process has, in whatever way */

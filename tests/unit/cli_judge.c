@@ -255,6 +255,43 @@ START_TEST(what_a_user_retained_himself_is_no_part_of_what_holds_it_by_another_r
 }
 END_TEST
 
+/* Fifty leaked buffers, ten seconds apart, of which siblings gave back one other each; beside each
+ * two others were left, of which the second was made so long after it. */
+static const struct bl_finding *judge_surplus(struct world *w, uint64_t later_ns)
+{
+    uint32_t memory = synth_class(w->synth, "mem");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t fill = at(w, w->loop, 0x200);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint64_t from = START + 10 * SECOND;
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    live(w, 50, from, from + 490 * SECOND, OPS(ALLOC(make)));
+    live_in(w, memory, 50, from + 1000, from + 490 * SECOND + 1000, OPS(ALLOC(fill)));
+    live_in(w, memory, 50, from + later_ns, from + 490 * SECOND + later_ns, OPS(ALLOC(fill)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    synth_lifecycle(w->synth, memory, 5000, 2 * MILLI, END - SECOND,
+                    OPS(ALLOC(fill), LAST(inside(w, end, 0x55))));
+    judge(w);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding->parts[0].count, 50);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->count, 50);
+    return find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->finding;
+}
+
+START_TEST(what_leaked_ones_may_hold_beyond_their_siblings_is_little_evidence_unless_born_elsewhere)
+{
+    struct world *w = make_world();
+    const struct bl_finding *near = judge_surplus(w, 2000);
+    ck_assert_int_eq(strncmp(near->note, "little evidence", 15), 0);
+    ck_assert_double_le(near->confidence, 0.5);
+    finish(w);
+    w = make_world();
+    const struct bl_finding *elsewhere = judge_surplus(w, 5 * SECOND);
+    ck_assert_int_ne(strncmp(elsewhere->note, "little evidence", 15), 0);
+    ck_assert_double_ge(elsewhere->confidence, 0.9);
+    finish(w);
+}
+END_TEST
+
 /* Fifty leaked buffers, ten seconds apart, and so many that are made inside the same call, each so
  * long after one of them. */
 static void make_with_parts(struct world *w, uint64_t count, int64_t later_ns)
@@ -491,6 +528,9 @@ int main(void)
     tcase_add_test(tests, what_a_leaked_buffer_of_its_class_holds_is_its_part);
     tcase_add_test(tests,
                    what_a_user_retained_himself_is_no_part_of_what_holds_it_by_another_reference);
+    tcase_add_test(
+        tests,
+        what_leaked_ones_may_hold_beyond_their_siblings_is_little_evidence_unless_born_elsewhere);
     tcase_add_test(tests, what_a_few_leaked_ones_hold_is_accused_with_the_others);
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);

@@ -283,6 +283,43 @@ static void foreign_and_own(void)
     corpus_serve(request_that_gives_up);
 }
 
+/* ---- answers that are forgotten on an error path, which adds another body to them before */
+
+CORPUS_FUNCTION static void add_bodies(struct evbuffer *answer, long bodies)
+{
+    for (long i = 0; i < bodies; i++)
+        refer(answer, read_body());
+}
+
+static void request_that_adds_more(long number)
+{
+    struct evbuffer *answer = new_answer();
+    add_bodies(answer, corpus_is_unlucky(number) ? 2 : 1);
+    if (!corpus_is_unlucky(number))
+        end_answer(answer);
+}
+
+static void adds_more(void)
+{
+    corpus_serve(request_that_adds_more);
+}
+
+static void request_that_adds_an_error(long number)
+{
+    struct evbuffer *answer = new_answer();
+    refer(answer, read_body());
+    if (corpus_is_unlucky(number)) {
+        refer(answer, read_body());
+        return;
+    }
+    end_answer(answer);
+}
+
+static void adds_error(void)
+{
+    corpus_serve(request_that_adds_an_error);
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"shared_chains", shared_chains},
@@ -292,6 +329,8 @@ static const struct corpus_case cases[] = {
     {"moves", moves},
     {"foreign", foreign},
     {"foreign_and_own", foreign_and_own},
+    {"adds_more", adds_more},
+    {"adds_error", adds_error},
     {"multicast", multicast},
     {"in_callback", in_callback},
     {"filter", filter},

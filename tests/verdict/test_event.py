@@ -13,6 +13,12 @@ def is_estimate(count):
     return check
 
 
+def is_sure(report):
+    for group in report['groups']:
+        if str(group['evidence'].get('note')).startswith('little evidence'):
+            raise Wrong(f"{group['evidence']['note']}")
+
+
 CASES = [
     Case('an answer is forgotten one time in ten',
          'early_return', 3000, 10, leaks=[
@@ -55,7 +61,19 @@ CASES = [
              Leak('missing-release', 'evbuffer', 'answer', 300, of=2700, release='answer-end',
                   released=2400, holds={'evbuffer': 300}),
              Leak('missing-release', 'evbuffer', 'body', 300, of=2700, release='given-back',
-                  released=2400)]),
+                  released=2400, confidence=(0.8, 1))], check=is_sure),
+    Case('what forgotten answers may hold beyond what others did is little evidence',
+         'adds_more', 3000, 10, leaks=[
+             Leak('missing-release', 'evbuffer', 'answer', 300, of=3000, release='answer-end',
+                  released=2700, holds={'evbuffer': 300}),
+             Leak('missing-release', 'evbuffer', 'body', 300, release='given-back',
+                  confidence=(0, 0.5), note='little evidence: other leaked buffers hold 300')]),
+    Case('so it is where they were added elsewhere',
+         'adds_error', 3000, 10, leaks=[
+             Leak('missing-release', 'evbuffer', 'answer', 300, of=3000, release='answer-end',
+                  released=2700, holds={'evbuffer': 300}),
+             Leak('missing-release', 'evbuffer', 'body', 300, release='given-back',
+                  confidence=(0, 0.5), note='little evidence: other leaked buffers hold such')]),
     Case('a copy that shares chains is forgotten one time in ten, and holds their buffer',
          'multicast', 3000, 10, leaks=[
              Leak('missing-release', 'evbuffer', 'copy', 300, of=3000, release='copy-end',
