@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """nginx with a module of ours that makes pools, chains and temporary buffers, forgets a pool on one
 path and puts buffers and links into the pool that lives as long as the worker on another; and with
-the module corrected."""
+the module corrected. Another pool is reset for each request."""
 import http.client
 import os
 import signal
@@ -90,6 +90,19 @@ def is_lost_entry(group, _):
     return place(group["blame"]) == line("entry's pool made here")
 
 
+def drafts_end_with_each_reset(run, live, report):
+    """What is in the pool that is reset: the latest request's, and nothing at the end."""
+    for class_name, mark, size in (("ngx-temp-buf", "draft's buffer made here", ENTRY_BYTES),
+                                   ("ngx-chain-link", "draft's link made here", 0)):
+        count, held = made_at(live, class_name, mark)
+        run.equal((count, held if size else 0), (1, size), f"of each reset, one {class_name} lives")
+        run.equal(made_at(report, class_name, mark)[0], 0, f"at the end, no {class_name} of a draft")
+    run.equal(made_at(live, "ngx-pool", "drafts' pool made here")[0], 1, "the drafts' pool lives")
+    run.equal(made_at(report, "ngx-pool", "drafts' pool made here")[0], 0, "and ends")
+    run.equal((report["losses"]["owners_unknown"], report["losses"]["buffers_replaced"]), (0, 0),
+              "every owner is known, and every end was seen")
+
+
 def what_the_module_forgets_is_named(run):
     """The pool by a verdict, what it holds with it; what piles up in a pool that lives by its line."""
     run.is_true = is_lost_entry
@@ -109,6 +122,7 @@ def what_the_module_forgets_is_named(run):
     run.equal(made_at(live, "ngx-chain-link", "name's link kept here")[0], KEPT,
               "links in the cycle's pool are told by their line")
     run.equal(made_at(report, "ngx-temp-buf", "name kept here"), (0, 0), "and end with it")
+    drafts_end_with_each_reset(run, live, report)
 
 
 def the_corrected_module_is_left_in_peace(run):
@@ -122,9 +136,10 @@ def the_corrected_module_is_left_in_peace(run):
                              ("ngx-temp-buf", "name kept here"),
                              ("ngx-chain-link", "name's link kept here")):
         run.equal(made_at(live, class_name, mark), (0, 0), f"no {class_name}: {mark}")
+    drafts_end_with_each_reset(run, live, report)
     requests = WELL + LOST + KEPT
-    for class_name, each in (("ngx-pool", 1), ("ngx-temp-buf", LINKS + 1),
-                             ("ngx-chain-link", LINKS + 1)):
+    for class_name, each in (("ngx-pool", 1), ("ngx-temp-buf", LINKS + 2),
+                             ("ngx-chain-link", LINKS + 2)):
         table = class_of(report, class_name)
         run.claim(table["allocs"] >= each * requests, f"{class_name}: every one was seen", table)
 

@@ -7,7 +7,8 @@
  *
  * For each request an entry is made in a pool of its own: two links of a chain with a temporary
  * buffer each. It is destroyed with its pool as soon as it has been written out. The answer itself
- * is a link and a buffer in the request's pool, which nginx destroys.
+ * is a link and a buffer in the request's pool, which nginx destroys. A draft of each entry is made
+ * before in a pool that is reset for the next one and destroyed as the worker ends.
  *
  * The defects: what is asked with ?lost keeps its entry, and nobody knows it any more; for ?kept a
  * buffer and a link are made in the pool of the worker's cycle, which lives as long as the worker.
@@ -37,6 +38,40 @@ static void write_entry(ngx_http_request_t *r, ngx_chain_t *entry)
 {
     for (ngx_chain_t *link = entry; link != NULL; link = link->next) {
         link->buf->last = ngx_snprintf(link->buf->pos, ENTRY_BYTES, "%V\n", &r->uri);
+    }
+}
+
+static ngx_pool_t *draft_pool;
+
+static ngx_int_t draft_entry(ngx_http_request_t *r)
+{
+    if (draft_pool == NULL) {
+        draft_pool = ngx_create_pool(1024, ngx_cycle->log); /* drafts' pool made here */
+    } else {
+        ngx_reset_pool(draft_pool);
+    }
+    if (draft_pool == NULL) {
+        return NGX_ERROR;
+    }
+    ngx_chain_t *link = ngx_alloc_chain_link(draft_pool); /* draft's link made here */
+
+    if (link == NULL) {
+        return NGX_ERROR;
+    }
+    link->next = NULL;
+    link->buf = ngx_create_temp_buf(draft_pool, ENTRY_BYTES); /* draft's buffer made here */
+    if (link->buf == NULL) {
+        return NGX_ERROR;
+    }
+    write_entry(r, link);
+    return NGX_OK;
+}
+
+static void end_drafts(ngx_cycle_t *cycle)
+{
+    (void)cycle;
+    if (draft_pool != NULL) {
+        ngx_destroy_pool(draft_pool);
     }
 }
 
@@ -107,7 +142,8 @@ static ngx_int_t handle(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc;
     }
-    if (keep_entry(r, asks(r, "lost")) != NGX_OK || (asks(r, "kept") && keep_name(r) != NGX_OK)) {
+    if (draft_entry(r) != NGX_OK || keep_entry(r, asks(r, "lost")) != NGX_OK ||
+        (asks(r, "kept") && keep_name(r) != NGX_OK)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return answer(r);
@@ -132,10 +168,8 @@ static ngx_command_t commands[] = {
 static ngx_http_module_t module_context = {.postconfiguration = NULL};
 
 ngx_module_t ngx_http_journal_module = {
-    NGX_MODULE_V1,
-    .ctx = &module_context,
-    .commands = commands,
-    .type = NGX_HTTP_MODULE,
+    NGX_MODULE_V1,           .ctx = &module_context,     .commands = commands,
+    .type = NGX_HTTP_MODULE, .exit_process = end_drafts,
 };
 
 /* What load_module looks up in the file. */
