@@ -4,9 +4,9 @@
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
  * left.c tells it which of them are in use, gone.c which nobody has any more;
  * paths.c tells it what the buffers of one path show together, agree.c compares the guesses.
- * owned.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions that
- * blame the same acquire together, settle.c takes back what only looks guilty, course.c tells it
- * how a group came to be, hands.c what was in use at the end, findings.c writes each group up.
+ * owned.c, held.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions
+ * that blame the same acquire together, settle.c takes back what only looks guilty, course.c tells
+ * it how a group came to be, hands.c what was in use at the end, findings.c writes each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -160,6 +160,15 @@ static inline uint64_t bl_decision_kept(const struct bl_judge *judge,
 {
     uint64_t taken = judge->histories->items[decision->item].units;
     return decision->units < taken ? decision->units : taken;
+}
+
+/* Is it the owner, or held by it, or by what it holds? */
+static inline bool bl_decision_is_owned_by(const struct bl_judge *judge, uint32_t decision,
+                                           uint32_t owner)
+{
+    while (decision != BL_JUDGE_NONE && decision != owner)
+        decision = judge->decisions[decision].owner;
+    return decision == owner;
 }
 
 static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct bl_item *item)
