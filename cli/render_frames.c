@@ -83,8 +83,9 @@ static size_t widest_function(const struct bl_pen *pen, const uint32_t *frames, 
 }
 
 /* The frames of libc and the like that a stack begins with are only named by the function that was
- * called: people look for their own frame first. Grouped by stack, all frames are shown. Returns
- * how many were left out. */
+ * called: people look for their own frame first, and how many it called itself before it came to
+ * malloc tells them nothing. Grouped by stack, all frames are shown. Returns how many were left
+ * out. */
 static size_t write_runtime(const struct bl_pen *pen, const uint32_t *frames, size_t count)
 {
     const struct bl_symbol *called = NULL;
@@ -104,8 +105,6 @@ static size_t write_runtime(const struct bl_pen *pen, const uint32_t *frames, si
     else
         fprintf(pen->out, ", through %s+0x%llx", called->module,
                 (unsigned long long)called->offset);
-    if (taken > 1)
-        fprintf(pen->out, " and %zu more", taken - 1);
     return taken;
 }
 

@@ -53,6 +53,14 @@ class Reports(CliTest):
         self.assertIn('1. unreleased · heap · 1,204 buffers, 1.18 MiB · oldest', text)
         self.assertRegex(text, r'\n       leak_blocks +\S*victim\.c:\d+\n')
 
+    def test_a_library_that_allocates_is_named_by_the_function_that_was_called(self):
+        victim = self.victim()
+        victim.do('leak 1 100')
+        text = self.bufleak('report', '--all', victim.pid).stdout
+        # what fgets reads into: it is several calls of the C library's own from there to malloc
+        self.assertRegex(text, r'allocated at, through \S+ \(libc\.so\S*\)\n'
+                               r' {7}main +\S*victim\.c:\d+\n')
+
     def test_a_snapshot_is_preferred_and_live_overrides(self):
         victim = self.victim()
         victim.do('leak 10 100')
