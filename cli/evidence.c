@@ -74,6 +74,9 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_UNSEEN] = "their birth was not seen, so neither were all references taken",
     [BL_GROUND_LASTING] = "made to stay until the end: inside a function that the profile calls "
                           "lasting",
+    [BL_GROUND_MIXED] = "of the references that each was given here again and again, more were "
+                        "given back at other places than are left: which of its references those "
+                        "are is not known",
     [BL_GROUND_UNEXPLAINED] = "the evidence does not carry more",
     [BL_GROUND_OWNED] = "left to what they were allocated in: they end with it, and it is alive",
     [BL_GROUND_OWNER_UNSEEN] =

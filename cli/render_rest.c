@@ -31,6 +31,7 @@ static const char *ground_of(const struct bl_group *group)
         [BL_GROUND_SET_UP] = "perhaps set up to stay",
         [BL_GROUND_FEW] = "far older than others, but few",
         [BL_GROUND_ONCE] = "each the only one on its path",
+        [BL_GROUND_MIXED] = "which of their references are left is not known",
         [BL_GROUND_MOVING] = "in use",
         [BL_GROUND_OVERFLOW] = "history too long to be kept",
         [BL_GROUND_DRIFTED] = "calls were missed",

@@ -44,6 +44,41 @@ static bool are_flows(const struct bl_judge *judge, size_t first, size_t end)
     return true;
 }
 
+/* Of the references that a buffer was given again and again at the blamed acquire: were more given
+ * back elsewhere than are left of it? So they are where a queue is emptied in the end. Which of the
+ * buffer's references such a release gave back, only nearness tells, and what is left may as well
+ * be what the program took for itself once. */
+static bool is_mixed(const struct bl_judge *judge, const struct bl_decision *decision)
+{
+    const struct bl_pattern *live = &judge->histories->live[decision->pattern];
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    uint64_t taken = items[decision->item - live->first_item].units;
+    uint64_t left[BL_HISTORY_ITEMS];
+    const struct bl_pair *pairs;
+    uint64_t most = 0;
+    if (decision->units >= taken || bl_compare_work(judge->compare) > 2 * BL_JUDGE_WORK)
+        return false;
+    size_t count = bl_compare_pair(judge->compare, live, bl_paths_ends(judge, decision->pattern),
+                                   left, &pairs);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t given = 0;
+        for (size_t k = 0; k < count; k++)
+            if (live->first_item + pairs[k].acquire == decision->item &&
+                items[pairs[k].release].site == items[pairs[i].release].site)
+                given += pairs[k].units;
+        most = given > most ? given : most;
+    }
+    return taken > most && 2 * decision->units <= taken - most;
+}
+
+static bool are_mixed(const struct bl_judge *judge, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (!is_mixed(judge, &judge->decisions[i]))
+            return false;
+    return true;
+}
+
 /* When the last reference was taken at the blamed acquire of any of a decision's buffers. What is
  * done with them elsewhere says nothing of those; 0: it is not known. */
 static uint64_t find_last_taken(const struct bl_judge *judge, const struct bl_decision *decision)
@@ -401,6 +436,8 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return BL_GROUND_STEADY;
     if (verdict == BL_VERDICT_STALE)
         return span.count < FEW ? BL_GROUND_FEW : BL_GROUND_ACCUSED;
+    if (are_flows(judge, first, end) && are_mixed(judge, first, end))
+        return BL_GROUND_MIXED;
     if (are_singletons(judge, first, end) || are_set_up_inside(judge, first, end))
         return BL_GROUND_ONCE;
     uint64_t gone = count_gone(judge, first, end);

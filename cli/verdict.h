@@ -38,6 +38,7 @@ enum bl_ground {
     BL_GROUND_SETTLED,
     BL_GROUND_UNSEEN,  /* born before or beside what was seen */
     BL_GROUND_LASTING, /* made to stay, as the profile says */
+    BL_GROUND_MIXED,   /* references of one buffer, given back here and there */
     BL_GROUND_UNEXPLAINED,
     BL_GROUND_OWNED,        /* left to their owners, which are alive */
     BL_GROUND_OWNER_UNSEEN, /* they may have ended with it */

@@ -1148,6 +1148,42 @@ START_TEST(code_beside_a_lasting_function_is_judged)
 }
 END_TEST
 
+/* One object that lives to the end has been given `taken` references by a queue, most of which that
+ * gave back itself, and `elsewhere` where it was emptied. */
+static void use_by_queue(struct world *w, int32_t taken, int32_t by_queue, int32_t elsewhere)
+{
+    uint32_t whole = at(w, w->main_frame, 0x60);
+    uint32_t early = at(w, whole, 0x120);
+    const struct synth_op ops[] = {
+        ALLOC(at(w, whole, 0x100)),
+        {.op = BL_OP_RETAIN, .stack = early, .delta = 6},
+        {.op = BL_OP_RETAIN, .stack = at(w, w->loop, 0x300), .delta = taken},
+        {.op = BL_OP_RELEASE, .stack = at(w, w->loop, 0x310), .delta = -by_queue},
+        {.op = BL_OP_RELEASE, .stack = at(w, whole, 0x140), .delta = -elsewhere},
+    };
+    live(w, 1, END - 10 * SECOND, END - 10 * SECOND, ops, elsewhere > 0 ? 5 : 4);
+}
+
+START_TEST(what_a_queue_gave_back_where_it_was_emptied_is_not_missing)
+{
+    struct world *w = make_world();
+    use_by_queue(w, 2000, 1900, 100);
+    judge(w);
+    ck_assert_uint_eq(accusations(w), 0);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_a_queue_never_gave_back_of_one_object_is_missing)
+{
+    struct world *w = make_world();
+    use_by_queue(w, 2000, 1920, 0);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x300)->finding->refs_max, 80);
+    finish(w);
+}
+END_TEST
+
 START_TEST(a_leak_that_recurses_is_no_singleton)
 {
     struct world *w = make_world();
@@ -2217,6 +2253,8 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, a_reference_to_what_is_made_to_stay_can_be_leaked);
     tcase_add_test(tests, only_births_last_where_the_profile_says_so);
     tcase_add_test(tests, code_beside_a_lasting_function_is_judged);
+    tcase_add_test(tests, what_a_queue_gave_back_where_it_was_emptied_is_not_missing);
+    tcase_add_test(tests, what_a_queue_never_gave_back_of_one_object_is_missing);
     tcase_add_test(tests, a_leak_that_recurses_is_no_singleton);
     tcase_add_test(tests, a_count_that_drifted_accuses_nobody);
     tcase_add_test(tests, a_history_that_was_not_kept_whole_accuses_nobody);
