@@ -403,7 +403,7 @@ void bl_cascade_find(struct bl_judge *judge)
     bl_releases_destroy(search.releases);
     free(search.callers);
     free(search.is_owner);
-    resolve(judge, count);
+    resolve(judge, judge->decision_count);
 }
 
 size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,

@@ -31,8 +31,9 @@
 #include <string.h>
 
 #define BL_JUDGE_NONE UINT32_MAX
-/* Owners are looked for twice, and either time a decision that was not made so may be split. */
-#define BL_SPLITTING_ROOM 3u
+/* Owners are looked for twice. As many decisions as there were may be split off by who holds what
+ * (splits_left), and either time each that was not made by its owners' number may be split once. */
+#define BL_SPLITTING_ROOM 5u
 #define BL_JUDGE_WORK     (1ull << 29) /* items compared, then the rest is not judged */
 #define BL_JUDGE_TICK_NS  10000000ull  /* births are stamped by a clock of a few milliseconds */
 #define BL_JUDGE_SECOND   1000000000ull
@@ -119,6 +120,7 @@ struct bl_judge {
     struct bl_decision *decisions;
     size_t decision_count;
     size_t decision_room;
+    size_t splits_left;
 
     struct bl_counts *counts;
     uint32_t *object_groups; /* per history object: accused groups it is in */
@@ -258,6 +260,8 @@ void bl_owned_find(struct bl_judge *judge);
  * are left. */
 size_t bl_owned_restore(struct bl_judge *judge, struct bl_decision *parts,
                         struct bl_decision *owners, size_t count);
+/* Is no other decision about the same objects? It would be about others if these were moved. */
+bool bl_splitting_is_only_one(const struct bl_judge *judge, uint32_t part);
 /* Leaves a decision about a part those `many` of its objects that were born nearest to one of the
  * first `count` decisions' that are `is_owner`, and makes a decision of the others. Returns whether
  * it could. */

@@ -128,6 +128,7 @@ static int judge_everything(struct bl_judge *judge)
     if (prepare(judge) < 0 || prepare_growth(judge) < 0 || bl_judge_decide(judge) < 0 ||
         bl_paths_agree(judge) < 0 || bl_judge_agree(judge) < 0)
         return -1;
+    judge->splits_left = judge->decision_count;
     size_t room = judge->decision_count * BL_SPLITTING_ROOM +
                   count_over_release_items(judge->histories) + judge->model->class_count;
     judge->findings = calloc(room + 1, sizeof(*judge->findings));

@@ -132,8 +132,7 @@ void bl_splitting_note(struct bl_judge *judge, uint32_t part, const bool *is_own
     free(births);
 }
 
-/* Are other decisions about the same objects? They would be about others if these were moved. */
-static bool is_only_one(const struct bl_judge *judge, uint32_t part)
+bool bl_splitting_is_only_one(const struct bl_judge *judge, uint32_t part)
 {
     const struct bl_decision *decision = &judge->decisions[part];
     for (size_t i = 0; i < judge->decision_count; i++)
@@ -150,7 +149,7 @@ bool bl_splitting_keep(struct bl_judge *judge, uint32_t part, size_t many, const
 {
     struct bl_decision *held = &judge->decisions[part];
     struct borders borders;
-    if (many == 0 || many >= held->object_count || !is_only_one(judge, part) ||
+    if (many == 0 || many >= held->object_count || !bl_splitting_is_only_one(judge, part) ||
         !put_nearest_first(judge, held->first_object, held->object_count, many, is_owner, count,
                            &borders))
         return false;

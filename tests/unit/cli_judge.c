@@ -188,7 +188,7 @@ START_TEST(what_a_leaked_buffer_of_its_class_holds_is_its_part)
 }
 END_TEST
 
-START_TEST(what_a_few_leaked_ones_hold_is_accused_with_the_others)
+START_TEST(what_a_few_leaked_ones_hold_goes_with_them_and_the_others_are_accused)
 {
     struct world *w = make_world();
     uint32_t outer = at(w, w->loop, 0x100);
@@ -203,8 +203,49 @@ START_TEST(what_a_few_leaked_ones_hold_is_accused_with_the_others)
     done(w, 5000, 2 * MILLI, OPS(ALLOC(outer), LAST(at(w, w->loop, 0x180))));
     done(w, 5000, 2 * MILLI, OPS(ALLOC(inner), LAST(at(w, w->loop, 0x280))));
     judge(w);
-    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 20);
-    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->count, 50);
+    const struct bl_group *group = find(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(group->count, 20);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].count, 20);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->count, 30);
+    finish(w);
+}
+END_TEST
+
+static void holds(struct world *w, uint32_t holder, uint32_t held)
+{
+    object(w, held)->flags |= BL_OBJECT_HOLDER;
+    object(w, held)->field = (int32_t)object(w, holder)->address;
+}
+
+/* Each owner holds one of what is made at 0x300, and that one of what is made at 0x400. */
+START_TEST(what_owners_of_two_kinds_hold_goes_with_either)
+{
+    struct world *w = make_world();
+    const uint32_t counts[] = {40, 15};
+    uint32_t first = next_object(w);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t make = at(w, w->loop, 0x100 + i * 0x100);
+        live(w, counts[i], START + SECOND, END - SECOND, OPS(ALLOC(make)));
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180 + i * 0x100))));
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t make = at(w, w->loop, 0x300 + i * 0x100);
+        live(w, 55, START + 2 * SECOND, END - SECOND, OPS(ALLOC(make)));
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x380 + i * 0x100))));
+    }
+    for (uint32_t i = 0; i < 55; i++) { /* in another order than they were made in */
+        holds(w, first + i * 7 % 55, first + 55 + i);
+        holds(w, first + 55 + i, first + 110 + i * 3 % 55);
+    }
+    judge(w);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct bl_group *group = find(w, BL_VERDICT_MISSING_RELEASE, 0x100 + i * 0x100);
+        ck_assert_uint_eq(group->count, counts[i]);
+        ck_assert_uint_eq(group->finding->part_count, 1);
+        ck_assert_uint_eq(group->finding->parts[0].count, 2 * counts[i]);
+    }
+    ck_assert_uint_eq(accusations(w), 2);
     finish(w);
 }
 END_TEST
@@ -531,7 +572,8 @@ int main(void)
     tcase_add_test(
         tests,
         what_leaked_ones_may_hold_beyond_their_siblings_is_little_evidence_unless_born_elsewhere);
-    tcase_add_test(tests, what_a_few_leaked_ones_hold_is_accused_with_the_others);
+    tcase_add_test(tests, what_a_few_leaked_ones_hold_goes_with_them_and_the_others_are_accused);
+    tcase_add_test(tests, what_owners_of_two_kinds_hold_goes_with_either);
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
     tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
