@@ -25,6 +25,8 @@ struct chain {
 struct place {
     uint32_t module;
     uint64_t offset;
+    bool is_managed;
+    struct bl_nest nest; /* of a managed one */
 };
 
 #define INLINED (1ull << 63) /* in the offset: it is the number of a call, and no code */
@@ -61,6 +63,7 @@ struct bl_callers {
     size_t place_count;
     size_t place_room;
     struct table by_place;
+    struct bl_nesting *nesting;
 };
 
 static uint64_t mix(uint64_t value)
@@ -283,7 +286,9 @@ int bl_callers_create(struct bl_callers **ret_callers, const struct bl_reader *r
     callers->reader = reader;
     callers->symbols = symbols;
     callers->options = options;
-    int outcome = find_same_modules(callers, error);
+    callers->nesting = bl_nesting_create();
+    int outcome = callers->nesting ? find_same_modules(callers, error)
+                                   : bl_error_set(error, "not enough memory for the stacks");
     /* chain 0 is the empty one, parent of nothing: each class has its own first parent */
     if (outcome == 0 && intern_chain(callers, 0, 0) == UINT32_MAX)
         outcome = bl_error_set(error, "not enough memory for the stacks");
@@ -308,6 +313,7 @@ void bl_callers_destroy(struct bl_callers *callers)
     free(callers->by_chain.slots);
     free(callers->places);
     free(callers->by_place.slots);
+    bl_nesting_destroy(callers->nesting);
     free(callers);
 }
 
@@ -327,12 +333,30 @@ static size_t skip_package(const struct bl_callers *callers, const uint32_t *all
     return 0;
 }
 
+static void note_nest(struct bl_callers *callers, struct place *place)
+{
+    size_t length = 0;
+    const char *name = bl_reader_name(callers->reader, (uint32_t)place->offset, &length);
+    if (place->is_managed || !name)
+        return;
+    place->is_managed = true;
+    place->nest = bl_nesting_find(callers->nesting, name, strnlen(name, length));
+}
+
 /* UINT32_MAX without memory. */
 static uint32_t place_of(struct bl_callers *callers, uint32_t number)
 {
     const struct bl_frame *frame = bl_reader_frame(callers->reader, number);
     uint32_t module = frame ? frame->module & BL_FRAME_MODULE_MASK : 0;
-    return intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
+    uint32_t place = intern_place(callers, callers->module_same[module], frame ? frame->offset : 0);
+    if (frame && frame->module & BL_FRAME_MANAGED && place != UINT32_MAX)
+        note_nest(callers, &callers->places[place]);
+    return place;
+}
+
+static struct bl_nest nest_of(const struct bl_callers *callers, uint32_t place)
+{
+    return place == UINT32_MAX ? (struct bl_nest){0} : callers->places[place].nest;
 }
 
 /* The calls that were inlined around a frame, with their places; returns how many there are now. */
@@ -376,8 +400,11 @@ static size_t own_frames(struct bl_callers *callers, const uint8_t *parts, uint3
             if (!frame ||
                 (pass == 0 && parts[frame->module & BL_FRAME_MODULE_MASK] == PART_LIBRARY))
                 continue;
-            out[count++] = (struct bl_caller){
-                .frame = all[i], .place = place_of(callers, all[i]), .inside = inside - 1};
+            uint32_t place = place_of(callers, all[i]);
+            out[count++] = (struct bl_caller){.frame = all[i],
+                                              .place = place,
+                                              .inside = inside - 1,
+                                              .nest = nest_of(callers, place)};
             inside = 0;
             if (pass == 0)
                 count = add_inlined(callers, all[i], out, count);
@@ -494,6 +521,37 @@ uint32_t bl_callers_entry(const struct bl_callers *callers, uint32_t number)
     return callers->entries[number].entry;
 }
 
+/* The innermost method of a that a lambda of b stands in, or the other way round, or that both
+ * stand in lambdas of: among the frames that only one has. */
+struct kin {
+    bool is_any;
+    size_t a_frames; /* up to the method or lambda, with it */
+    size_t b_frames;
+};
+
+static struct kin find_kin(const struct bl_caller *a, size_t a_count, const struct bl_caller *b,
+                           size_t b_count)
+{
+    for (size_t i = 0; i < a_count; i++)
+        for (size_t k = 0; a[i].nest.around && k < b_count; k++)
+            if (a[i].nest.around == b[k].nest.around && a[i].nest.method != b[k].nest.method)
+                return (struct kin){true, i + 1, k + 1};
+    return (struct kin){.is_any = false};
+}
+
+/* Leaves of two stacks the frames that only one has; returns how many both have. */
+static uint32_t leave_out_shared(const struct bl_caller *a, size_t *a_count,
+                                 const struct bl_caller *b, size_t *b_count)
+{
+    uint32_t shared = 0;
+    for (; *a_count > 0 && *b_count > 0 && a[*a_count - 1].place == b[*b_count - 1].place;
+         shared++) {
+        --*a_count;
+        --*b_count;
+    }
+    return shared;
+}
+
 struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uint32_t b)
 {
     size_t a_count;
@@ -501,16 +559,17 @@ struct bl_fork bl_callers_fork(const struct bl_callers *callers, uint32_t a, uin
     struct bl_fork fork = {0};
     const struct bl_caller *a_frames = bl_callers_frames(callers, a, &a_count);
     const struct bl_caller *b_frames = bl_callers_frames(callers, b, &b_count);
-    while (a_count > 0 && b_count > 0 &&
-           a_frames[a_count - 1].place == b_frames[b_count - 1].place) {
-        a_count--;
-        b_count--;
-        fork.shared++;
+    fork.shared = leave_out_shared(a_frames, &a_count, b_frames, &b_count);
+    struct kin kin = find_kin(a_frames, a_count, b_frames, b_count);
+    if (kin.is_any) {
+        fork.shared += (uint32_t)(a_count - kin.a_frames);
+        a_count = kin.a_frames;
+        b_count = kin.b_frames;
     }
     fork.a_frames = (uint32_t)a_count;
     fork.b_frames = (uint32_t)b_count;
     /* those between its outermost frame and the shared ones lie inside the latter */
-    for (size_t i = 0; i < b_count + (fork.shared > 0); i++)
+    for (size_t i = 0; i < b_count + (fork.shared > 0 && !kin.is_any); i++)
         fork.b_library += b_frames[i].inside;
     return fork;
 }
@@ -521,12 +580,9 @@ uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint3
     size_t b_count;
     const struct bl_caller *a_frames = bl_callers_frames(callers, a, &a_count);
     const struct bl_caller *b_frames = bl_callers_frames(callers, b, &b_count);
-    while (a_count > 0 && b_count > 0 &&
-           a_frames[a_count - 1].place == b_frames[b_count - 1].place) {
-        a_count--;
-        b_count--;
-    }
-    return (uint32_t)(a_count + b_count);
+    leave_out_shared(a_frames, &a_count, b_frames, &b_count);
+    struct kin kin = find_kin(a_frames, a_count, b_frames, b_count);
+    return (uint32_t)(kin.is_any ? kin.a_frames + kin.b_frames : a_count + b_count);
 }
 
 uint32_t bl_callers_chain_count(const struct bl_callers *callers)

@@ -13,6 +13,9 @@
  * around, have its frame number and the call as their place. The site is never one of them: it is
  * where the code is.
  *
+ * A lambda of Java is as near to the method that its source stands in as if that called it (see
+ * nesting.h), whoever does.
+ *
  * Everything is computed on first need and kept. Owns what it allocates; borrows the reader and
  * the symbols.
  */
@@ -21,6 +24,7 @@
 
 #include "error.h"
 #include "model.h"
+#include "nesting.h"
 #include "reader.h"
 #include "symbols.h"
 
@@ -37,6 +41,7 @@ struct bl_caller {
     uint32_t place;  /* equal for equal module and offset, or inlined call */
     uint32_t chain;  /* id of the frames from the site to this one */
     uint32_t inside; /* frames that were left out between the one before, or the event, and this */
+    struct bl_nest nest;
 };
 
 /* own, own_count: as in bl_model_options; the site is the innermost frame of such a module.
@@ -71,7 +76,8 @@ uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint3
 
 /* Where two stacks part, seen from outside. */
 struct bl_fork {
-    uint32_t shared;   /* frames of callers that both have */
+    uint32_t shared; /* frames of callers that both have, or that a method of a has in whose source
+                      * the one of b stands */
     uint32_t a_frames; /* frames of callers that only one has */
     uint32_t b_frames;
     uint32_t b_library; /* the library's frames among and inside these */

@@ -1,5 +1,6 @@
 #include "cli_check.h"
 
+#include "nesting.h"
 #include "plain_name.h"
 #include "script.h"
 
@@ -50,6 +51,54 @@ START_TEST(what_is_no_name_is_left_as_it_is)
 }
 END_TEST
 
+static void stands_in(const char *lambda, const char *method)
+{
+    struct bl_nesting *nesting = bl_nesting_create();
+    struct bl_nest inner = bl_nesting_find(nesting, lambda, strlen(lambda));
+    struct bl_nest outer = bl_nesting_find(nesting, method, strlen(method));
+    ck_assert_uint_ne(inner.method, outer.method);
+    ck_assert_msg(inner.around == outer.method && outer.around == outer.method, "%s", lambda);
+    bl_nesting_destroy(nesting);
+}
+
+static void stands_alone(const char *method)
+{
+    struct bl_nesting *nesting = bl_nesting_create();
+    struct bl_nest nest = bl_nesting_find(nesting, method, strlen(method));
+    ck_assert_msg(nest.method != 0 && nest.around == nest.method, "%s", method);
+    bl_nesting_destroy(nesting);
+}
+
+START_TEST(a_lambda_of_java_stands_in_the_source_of_another_method)
+{
+    stands_in("app.Orders.lambda$route$0", "app.Orders.route");
+    stands_in("app.Orders.lambda$route$12", "app.Orders.route");
+    stands_in("app.Orders.lambda$new$3", "app.Orders.<init>");
+    stands_in("app.Orders.lambda$static$3", "app.Orders.<clinit>");
+    stands_in("app.Orders.lambda$a$b$1", "app.Orders.a$b");
+    stands_in("app.Orders.route$lambda$2", "app.Orders.route");
+    stands_in("app.Orders.route$lambda$2$lambda$1", "app.Orders.route");
+    stands_in("app.Orders.$anonfun$route$1", "app.Orders.route");
+}
+END_TEST
+
+START_TEST(what_does_not_tell_where_its_source_stands_stands_alone)
+{
+    static const char *const names[] = {"app.Orders.route",        "app.Orders.lambda$null$4",
+                                        "app.Orders.lambda$route", "app.Orders.lambda$0",
+                                        "app.Orders.lambda$$0",    "app.Orders.$lambda$0",
+                                        "app.Orders$1.accept",     "app.lambda$x$1.accept"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        stands_alone(names[i]);
+    struct bl_nesting *nesting = bl_nesting_create();
+    ck_assert_uint_eq(bl_nesting_find(nesting, "main", 4).method, 0);
+    ck_assert_uint_eq(bl_nesting_find(nesting, "", 0).method, 0);
+    ck_assert_uint_ne(bl_nesting_find(nesting, "a.X.lambda$f$0", 14).around,
+                      bl_nesting_find(nesting, "b.X.f", 5).method);
+    bl_nesting_destroy(nesting);
+}
+END_TEST
+
 #define RUNS(exe, line, expected)                                                                  \
     do {                                                                                           \
         char out[64];                                                                              \
@@ -83,6 +132,8 @@ int main(void)
     tcase_add_test(tests, a_function_has_one_name_whoever_compiled_it);
     tcase_add_test(tests, what_may_be_inlined_of_cxxs_own_library_does_not_count);
     tcase_add_test(tests, what_is_no_name_is_left_as_it_is);
+    tcase_add_test(tests, a_lambda_of_java_stands_in_the_source_of_another_method);
+    tcase_add_test(tests, what_does_not_tell_where_its_source_stands_stands_alone);
     tcase_add_test(tests, a_script_is_what_an_interpreter_was_told_to_run);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

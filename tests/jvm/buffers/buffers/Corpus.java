@@ -14,6 +14,8 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 
@@ -190,6 +192,35 @@ public final class Corpus {
         }
     }
 
+    /** The next stage gives the caller's reference back; the own one goes with what is done later. */
+    private static void mirrored(ExecutorService other, boolean bad) throws Exception {
+        ByteBuf body = ANY.directBuffer(96).writeInt(1);
+        mirror(other, body, bad);
+    }
+
+    private static void mirror(ExecutorService other, ByteBuf body, boolean bad) throws Exception {
+        ByteBuf copy = body.retain(); // @mirrored
+        Future<?> sent = later(other, () -> {
+            if (!bad)
+                copy.release();
+        });
+        lastStage(body);
+        sent.get();
+    }
+
+    private static void lastStage(ByteBuf body) {
+        body.release();
+    }
+
+    private static Future<?> later(ExecutorService other, Runnable task) {
+        FutureTask<?> made = new FutureTask<>(task, null);
+        if (other == null)
+            made.run();
+        else
+            other.execute(made);
+        return made;
+    }
+
     // ---- right ----
 
     private static void passedOn(ExecutorService other, int number) throws Exception {
@@ -291,6 +322,7 @@ public final class Corpus {
         all.put("thrown", (n, bad) -> thrown(bad));
         all.put("session", Corpus::session);
         all.put("grown", (n, bad) -> grown(bad));
+        all.put("mirrored", (n, bad) -> mirrored(other, bad));
         all.put("twice", (n, bad) -> twice(bad));
         all.put("", (n, bad) -> {
             if (other != null)
