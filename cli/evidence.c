@@ -21,14 +21,21 @@ double bl_evidence_rate(uint64_t leaked, uint64_t passed)
     return ((double)leaked + 1) / ((double)passed + 2);
 }
 
+/* Those that did what is missing here, or, if that is not known, ended at all. */
+static uint64_t siblings_given(const struct bl_finding *finding)
+{
+    return finding->expected_count + finding->ended_count;
+}
+
 double bl_evidence_confidence(const struct bl_finding *finding, double likeness)
 {
     double with = bl_evidence_rate(finding->kept, finding->taken);
     double without = bl_evidence_rate(finding->other_leaked, finding->other_passed);
     double confidence = with - without;
-    if (finding->expected_count > 0) {
-        double lacking = bl_evidence_rate(finding->kept, finding->kept) -
-                         bl_evidence_rate(0, finding->expected_count);
+    uint64_t given = siblings_given(finding);
+    if (given > 0) {
+        double lacking =
+            bl_evidence_rate(finding->kept, finding->kept) - bl_evidence_rate(0, given);
         confidence = lacking > confidence ? lacking : confidence;
     }
     confidence *= likeness;
@@ -163,7 +170,7 @@ static void write_ground(struct bl_finding *finding)
 static void write_note(struct bl_finding *finding, const char *class_name)
 {
     char a[BL_TEXT_NUMBER];
-    bool is_own = finding->expected_count > 0;
+    bool is_own = siblings_given(finding) > 0;
     if (finding->may_be_held)
         snprintf(finding->note, sizeof(finding->note),
                  "little evidence: other leaked buffers hold %s%s, and hold these as well if they "
@@ -213,6 +220,17 @@ static void add_birth(struct bl_finding *finding)
              used > 0 ? "; " : "");
 }
 
+/* Beside whatever else is noted: which of its references it is nobody has seen. */
+static void add_uncounted(struct bl_finding *finding, const char *class_name)
+{
+    size_t used = strlen(finding->note);
+    snprintf(
+        finding->note + used, sizeof(finding->note) - used,
+        "%slittle evidence which reference it is: those to %s buffers are taken and given back "
+        "inside their users' code, where nothing is seen of it",
+        used > 0 ? "; " : "", class_name);
+}
+
 /* Beside whatever else is noted: others of the like are held by leaked buffers. */
 static void add_held(struct bl_finding *finding)
 {
@@ -237,7 +255,9 @@ void bl_evidence_write(struct bl_finding *finding, const char *class_name)
     else
         write_leaked(finding, 0, "here", "leaked");
     write_note(finding, class_name);
-    if (finding->rival == BL_RIVAL_BIRTH)
+    if (finding->is_uncounted)
+        add_uncounted(finding, class_name);
+    else if (finding->rival == BL_RIVAL_BIRTH)
         add_birth(finding);
     if (finding->held_beside > 0 && !finding->may_be_held)
         add_held(finding);

@@ -403,6 +403,16 @@ static bool may_be_held(const struct bl_judge *judge, size_t first, size_t end)
     return buffers[true] > buffers[false];
 }
 
+/* What siblings did last is where they ended, and no more is known of the one that is missing. */
+static void forget_counts(struct bl_finding *finding)
+{
+    finding->ended_frame = finding->expected_frame;
+    finding->ended_count = finding->expected_count;
+    finding->expected_frame = 0;
+    finding->expected_stack = 0;
+    finding->expected_count = 0;
+}
+
 static void make_finding(struct bl_judge *judge, size_t first, size_t end, struct bl_group *group,
                          struct bl_finding *finding)
 {
@@ -432,6 +442,9 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     if (bl_decision_is_accused(decision))
         finding->blame_kind = judge->histories->items[decision->item].kind;
     add_buffers(judge, first, end, group, finding);
+    finding->is_uncounted = bl_judge_is_uncounted(judge, bl_decision_class(judge, decision));
+    if (finding->is_uncounted)
+        finding->refs_min = finding->refs_max = 0;
     for (size_t i = first; i < end; i++)
         note_finding(judge, finding, &judge->decisions[i]);
     collect_references(judge, first, end, finding);
@@ -441,6 +454,8 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
             scope.is_inner &= is_on_way(judge, &judge->decisions[i], &scope);
         count_evidence(judge, decision, &scope, finding);
         bl_expected_find(judge, first, end, &scope, finding);
+        if (finding->is_uncounted)
+            forget_counts(finding);
         finding->is_growing = bl_course_is_growing(bl_course_growth(judge, first, end),
                                                    bl_grouping_span(judge, first, end));
         finding->confidence = bl_evidence_confidence(finding, likeness_of(judge, first, end));

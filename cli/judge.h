@@ -138,6 +138,14 @@ struct bl_span {
     uint64_t latest_event_ns;
 };
 
+/* Are references to buffers of a class taken and given back where no call is seen? Then of all its
+ * releases the last one is known, which need not be of the reference that the birth gave. */
+static inline bool bl_judge_is_uncounted(const struct bl_judge *judge, uint32_t class_number)
+{
+    const struct bl_class *class = bl_reader_class(judge->reader, class_number);
+    return class && class->flags & BL_CLASS_INLINED;
+}
+
 static inline bool bl_decision_is_accused(const struct bl_decision *decision)
 {
     return decision->verdict != BL_VERDICT_UNRELEASED;

@@ -51,12 +51,13 @@ static size_t find_parting(const struct bl_view *view, uint32_t a, uint32_t b)
 void bl_render_text_apart(const struct bl_view *view, const struct bl_finding *finding,
                           uint32_t frame, enum bl_item_kind kind, char *out, size_t size)
 {
-    bool is_expected = kind == BL_ITEM_RELEASE && frame == finding->expected_frame;
+    uint32_t last = finding->expected_frame ? finding->expected_frame : finding->ended_frame;
+    bool is_expected = kind == BL_ITEM_RELEASE && frame == last;
     size_t levels = is_expected && finding->is_expected_of_helper ? 1 : 0;
     size_t used = 0;
     for (size_t i = 0; i <= finding->reference_count; i++) {
         bool is_last = i == finding->reference_count;
-        uint32_t other = is_last ? finding->expected_frame : finding->references[i].frame;
+        uint32_t other = is_last ? last : finding->references[i].frame;
         enum bl_item_kind its = is_last ? BL_ITEM_RELEASE : finding->references[i].kind;
         size_t more = other && its == kind ? find_parting(view, frame, other) : 0;
         levels = more > levels ? more : levels;

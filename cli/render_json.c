@@ -221,6 +221,7 @@ static json_t *make_group(const struct bl_view *view, const struct bl_group *gro
     json_object_set_new(object, "releases", make_endings(view, group->siblings));
     json_object_set_new(object, "evidence", make_growth_evidence(group));
     json_object_set_new(object, "expected_release", make_expected_end(view, group->siblings));
+    json_object_set_new(object, "ended_at", json_pack("{s:[], s:i}", "frames", "count", 0));
     json_object_set_new(object, "suppressed_by", json_null());
     json_object_set_new(object, "baseline", json_null());
     json_object_set_new(object, "inherited", whole_number(group->inherited));
@@ -303,7 +304,7 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
         "confidence", is_of_growth(group) ? group->growth->confidence : finding->confidence,
         "count", whole_number(group->count), "bytes", whole_number(group->bytes), "oldest_ns",
         whole_number(group->oldest_ns), "youngest_ns", whole_number(group->youngest_ns), "reach",
-        "unknown", "refs", whole_number(finding->refs_max));
+        "unknown", "refs", finding->is_uncounted ? json_null() : whole_number(finding->refs_max));
     if (!object)
         return NULL;
     json_object_set_new(object, "blame",
@@ -323,6 +324,10 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
                   whole_number(finding->expected_count), "sampled", "by_pointer",
                   bl_called_by_pointer(view->symbols, view->reader, group->class_number,
                                        finding->expected_stack)));
+    json_object_set_new(object, "ended_at",
+                        json_pack("{s:o, s:o}", "frames",
+                                  bl_render_json_frames(view, finding->ended_frame), "count",
+                                  whole_number(finding->ended_count)));
     char address[2 + 16 + 1];
     snprintf(address, sizeof(address), "0x%llx", (unsigned long long)finding->oldest_address);
     json_object_set_new(object, "oldest_address",

@@ -190,6 +190,8 @@ static const char *blame_text(const struct bl_finding *finding)
     bool is_alloc = finding->blame_kind == BL_ITEM_ALLOC;
     switch (finding->verdict) {
     case BL_VERDICT_MISSING_RELEASE:
+        if (finding->is_uncounted)
+            return "allocated here, and a reference to it never given back";
         return is_alloc ? "allocated here and this reference never given back"
                         : "retained here and never given back";
     case BL_VERDICT_NEVER_RELEASED:
@@ -249,6 +251,19 @@ static void write_expected(const struct bl_pen *pen, const struct bl_group *grou
     write_pointer_call(pen, group);
 }
 
+/* Where siblings ended, of which it is not known whether they gave back there what is missing. */
+static void write_ended(const struct bl_pen *pen, const struct bl_finding *finding)
+{
+    char count[BL_TEXT_NUMBER];
+    char after[APART_MAX + BL_TEXT_NUMBER + 64];
+    bl_render_text_apart(pen->view, finding, finding->ended_frame, BL_ITEM_RELEASE, after,
+                         APART_MAX);
+    size_t used = strlen(after);
+    snprintf(after + used, sizeof(after) - used, ", where the last reference to %s was given back",
+             bl_text_count(count, finding->ended_count));
+    bl_render_text_line(pen, "siblings ended", "", finding->ended_frame, after);
+}
+
 static void write_more(const struct bl_pen *pen, const struct bl_group *group)
 {
     const struct bl_finding *finding = group->finding;
@@ -268,6 +283,8 @@ static void write_more(const struct bl_pen *pen, const struct bl_group *group)
                 (unsigned long long)finding->oldest_address);
     if (finding->expected_frame)
         write_expected(pen, group);
+    if (finding->ended_frame)
+        write_ended(pen, finding);
     for (size_t i = 0; i < finding->part_count; i++)
         fprintf(pen->out, "     %-22s %s %s, %s\n", i ? "" : "and what they hold",
                 bl_text_count(count, finding->parts[i].count),

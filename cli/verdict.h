@@ -102,8 +102,14 @@ struct bl_finding {
     uint32_t expected_frame;    /* where siblings give the reference back; 0: unknown */
     uint32_t expected_stack;    /* whole, by one of the ways to it */
     uint64_t expected_count;    /* siblings, or references */
-    bool is_expected_of_helper; /* the site there serves several callers */
+    bool is_expected_of_helper; /* the site there, or of the end, serves several callers */
     bool is_expected_of_itself; /* no sibling gave it back there, but the buffer other references */
+    /* Its class's references are taken and given back where no call is seen. Then nothing is said
+     * of them: how many are left, and where siblings gave back the one that is missing. */
+    bool is_uncounted;
+    uint32_t
+        ended_frame; /* of such siblings, where the last reference was given back; 0: unknown */
+    uint64_t ended_count;
     struct bl_reference references[BL_FINDING_REFERENCES];
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];

@@ -479,6 +479,9 @@ static_assert(sizeof(struct bl_thread) == 64, "thread layout");
 #define BL_CLASS_PARTIAL 0x8u
 /* its buffers are those that the program asked to ignore, or whose bytes are another class's */
 #define BL_CLASS_HIDDEN 0x10u
+/* references are taken and given back where no call is seen: of a buffer its birth is known, and
+ * where the last reference was given back */
+#define BL_CLASS_INLINED 0x20u
 
 #define BL_BLOCKS_SHIFT 16
 

@@ -120,6 +120,8 @@ static struct registered *register_one(struct application *a, uint32_t index, ui
     if (c->kind_of != BL_PROFILE_NO_CLASS && c->kind_variable[0])
         r->kind_variable = copy_text(c->kind_variable);
     set_policy(r->class.number, c, kind_of);
+    if (c->inlined)
+        bl_hook_list_set_flags(r->class.number, BL_CLASS_INLINED);
     a->profile->classes[index] = r;
     return r;
 }

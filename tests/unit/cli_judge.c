@@ -119,6 +119,29 @@ START_TEST(a_class_seen_in_part_accuses_nobody_until_one_has_ended)
 }
 END_TEST
 
+START_TEST(of_a_class_whose_counting_is_not_seen_no_reference_is_named)
+{
+    for (unsigned is_seen = 0; is_seen < 2; is_seen++) {
+        struct world *w = make_world();
+        uint32_t make = at(w, w->loop, 0x100);
+        class_of(w)->flags |= is_seen ? 0 : BL_CLASS_INLINED;
+        live(w, 100, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+        judge(w);
+        const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+        const struct bl_finding *finding = group->finding;
+        ck_assert_uint_eq(group->count, 100);
+        ck_assert_uint_eq(finding->refs_max, is_seen);
+        ck_assert_double_gt(finding->confidence, 0.95);
+        ck_assert_uint_eq(offset_of(w, is_seen ? finding->expected_frame : finding->ended_frame),
+                          0x180);
+        ck_assert_uint_eq(is_seen ? finding->ended_frame : finding->expected_frame, 0);
+        ck_assert_int_eq(strstr(finding->note, "little evidence which reference") == NULL, is_seen);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(beside_what_is_made_to_stay_another_reference_can_be_missing)
 {
     struct world *w = make_world();
@@ -563,6 +586,7 @@ int main(void)
     tcase_add_test(tests, what_siblings_keep_to_their_end_is_missed_where_they_have_not_ended);
     tcase_add_test(tests, a_live_buffer_that_was_released_too_often_is_accused_of_that_alone);
     tcase_add_test(tests, a_class_seen_in_part_accuses_nobody_until_one_has_ended);
+    tcase_add_test(tests, of_a_class_whose_counting_is_not_seen_no_reference_is_named);
     tcase_add_test(tests, beside_what_is_made_to_stay_another_reference_can_be_missing);
     tcase_add_test(tests, what_is_made_to_stay_and_given_back_there_keeps_nothing);
     tcase_add_test(tests, what_siblings_had_for_seconds_is_not_stale_after_twenty);

@@ -40,12 +40,14 @@ class Leak:
     kind: str  # class
     at: str  # mark of the blamed line
     count: int  # buffers
-    refs: int = 1  # of each buffer, at most
+    refs: int = 1  # of each buffer, at most; None: that it is not known
     leaked: int = None  # those that passed the blamed acquire and are blamed on it; None: count
     of: int = None  # buffers that passed the blamed acquire
     others: tuple = None  # (leaked, all) of those that did not
     release: str = None  # mark of the expected release; '': none is to be named
     released: int = None  # siblings that were released there
+    ended: str = None  # mark of the line where siblings whose counting is not seen ended
+    ended_count: int = None  # those of them that did
     callers: tuple = ()  # marks of the lines that called, innermost first
     alloc: str = None  # mark of the birth
     releases: tuple = None  # marks of all releases that are shown, most frequent first
@@ -158,6 +160,13 @@ class Comparison:
             self.expect(f'{leak.at}: released there', group['expected_release']['count'],
                         leak.released)
 
+    def compare_ended(self, leak, group):
+        if leak.ended is not None:
+            self.expect(f'{leak.at}: ended', [place_of(f) for f in group['ended_at']['frames'][:1]],
+                        [self.marks[leak.ended]])
+        if leak.ended_count is not None:
+            self.expect(f'{leak.at}: ended there', group['ended_at']['count'], leak.ended_count)
+
     def compare_group(self, leak, group):
         evidence = group['evidence']
         self.expect(f'{leak.at}: buffers', group['count'], leak.count)
@@ -188,6 +197,7 @@ class Comparison:
         if leak.note not in (evidence['note'] or ''):
             self.wrong.append(f"{leak.at}: note {evidence['note']!r} without {leak.note!r}")
         self.compare_release(leak, group)
+        self.compare_ended(leak, group)
 
     def compare_numbers(self, group):
         """No more can have leaked than were there, nor be surer than certain."""

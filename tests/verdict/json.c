@@ -21,6 +21,34 @@ static void set_without_new(void)
     corpus_serve(request_with_set);
 }
 
+/* ---- the same, in answers of which the latest are kept: all values end where those leave ---- */
+
+static json_t *latest[64];
+
+CORPUS_FUNCTION static void keep_answer(json_t *answer, long number)
+{
+    json_t **place = &latest[number % 64];
+    json_decref(*place); /* @answer-leaves */
+    *place = answer;
+}
+
+static void request_kept(long number)
+{
+    json_t *answer = json_object();
+    json_t *name = json_string("day"); /* @kept-string */
+    json_object_set(answer, "name", name);
+    if (!corpus_is_unlucky(number))
+        json_decref(name);
+    keep_answer(answer, number);
+}
+
+static void kept_answers(void)
+{
+    corpus_serve(request_kept);
+    for (int i = 0; i < 64; i++)
+        json_decref(latest[i]);
+}
+
 /* ---- an array that is forgotten where something fails ---- */
 
 static void request_with_list(long number)
@@ -145,6 +173,7 @@ static void pack(void)
 
 static const struct corpus_case cases[] = {
     {"set_without_new", set_without_new},
+    {"kept_answers", kept_answers},
     {"early_return", early_return},
     {"shared", shared},
     {"borrowed", borrowed},

@@ -36,7 +36,8 @@ GROUP = {'class': str,
          'blame': {'op': {'alloc', 'retain', 'release'}, 'frames': [FRAME]},
          'alloc': {'frames': [FRAME]}, 'acquires': [REFERENCE], 'releases': [REFERENCE],
          'evidence': {'leaked': COUNT_OR_NULL, 'completed': COUNT_OR_NULL, 'text': str},
-         'expected_release': {'frames': [FRAME]}, 'suppressed_by': TEXT_OR_NULL,
+         'expected_release': {'frames': [FRAME]},
+         'ended_at': {'frames': [FRAME], 'count': int}, 'suppressed_by': TEXT_OR_NULL,
          'baseline': {'new', 'unchanged', None}}
 REPORT = {
     'schema': int, 'tool': str,
