@@ -4,14 +4,16 @@
  *
  * Where the ledger does not say which buffer holds which, these show it. Siblings that ended
  * well: the release that is missing happens inside the release of the owner, so the one cannot be
- * without the other. And the birth: what is taken inside the call that makes the owner, or by the
- * same call of the library and deeper in it, as often for each owner and at the same moment, is a
- * part of it. Either way there must be enough owners for the parts: where each owner that ended
- * gave back just as many, a leaked one holds as many and no more, and what is left over is told by
- * itself.
+ * without the other. An owner's siblings are those that were made alike: where one call makes lists
+ * and strings, and strings are seen to end inside the end of lists, no string holds any. And the
+ * birth: see made.h. Either way there must be enough owners for the parts: where each owner that
+ * ended gave back just as many, a leaked one holds as many and no more, and what is left over is
+ * told by itself.
  */
 #include "held.h"
 #include "judge.h"
+#include "made.h"
+#include "nearness.h"
 #include "releases.h"
 
 #include <stdlib.h>
@@ -22,16 +24,19 @@
 #define ENCLOSING_MAX 16u   /* releases around one, of completed buffers */
 #define EXACT_LEAST   16u   /* owners that each held just as many: so will the others */
 #define TALLIES_MAX   256u
+#define CHOICE_MAX    64u        /* owners that one is chosen of by births; of more the first */
+#define CHOICE_WORK   (1u << 24) /* births looked at, then the most numerous is chosen */
 
-/* What has been folded of one class under owners that are released at one stack. */
+/* What has been folded of one kind under owners that are released at one stack. */
 struct tally {
-    uint32_t class_number;
+    struct bl_kind kind;
     uint32_t stack;
     uint64_t units;
 };
 
 /* How many references the owners of some parts may hold. */
 struct holdable {
+    struct bl_kind kind; /* of what is counted: the parts' own, or all of their class */
     uint64_t most;
     bool is_exact; /* each owner that ended held as many as any other: `exact` is all they hold */
     uint64_t exact;
@@ -40,19 +45,17 @@ struct holdable {
 struct search {
     struct bl_judge *judge;
     struct bl_releases *releases;
-    uint32_t count;    /* of decisions looked at */
-    uint32_t *callers; /* by stack: `mark` where it is a caller of what the part is blamed on */
-    uint32_t mark;
+    uint32_t count; /* of decisions looked at */
     bool *is_owner; /* by decision, of the part that was asked for last */
     struct tally tallies[TALLIES_MAX];
     size_t tally_count;
+    size_t choice_work;
 };
 
-/* What is only left in peace because it is young goes with a leaked owner as well, and may be one.
- */
-static bool may_be_part(const struct bl_decision *decision)
+static struct bl_kind kind_of(const struct search *search, const struct bl_decision *decision)
 {
-    return bl_decision_is_accused(decision) || decision->ground == BL_GROUND_IN_USE;
+    return bl_releases_kind(search->releases, bl_decision_class(search->judge, decision),
+                            bl_decision_birth(search->judge, decision));
 }
 
 /* Is an object blamed that others share, which lacks references of some of them? It may be theirs
@@ -62,9 +65,9 @@ static bool is_shared(const struct bl_judge *judge, const struct bl_decision *de
     return bl_decision_kept(judge, decision) > 1 && decision->object_count == 1;
 }
 
-static bool may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
+bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
 {
-    return may_be_part(&judge->decisions[owner]) &&
+    return bl_decision_may_be_part(&judge->decisions[owner]) &&
            (bl_decision_is_accused(&judge->decisions[part]) ||
             !is_shared(judge, &judge->decisions[owner])) &&
            judge->decisions[owner].pattern != judge->decisions[part].pattern &&
@@ -74,6 +77,15 @@ static bool may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
 
 /* ---- released by the owner's release ---- */
 
+/* Of one class, is the part of another kind than its owner? Then kinds tell who holds how many of
+ * which: what lies in a list is no list. Else all of a class count, whatever way it was made. */
+static bool are_kinds_apart(const struct search *search, struct bl_kind part, struct bl_kind owner)
+{
+    return part.class_number == owner.class_number &&
+           (part.site != owner.site || part.inner != owner.inner) &&
+           bl_releases_know(search->releases, part) && bl_releases_know(search->releases, owner);
+}
+
 /* How many references the owner's objects may hold to such parts, when theirs is given back at
  * `stack`; 0: it is no release of its siblings. Known is how many those that ended held together.
  * Where that is a multiple of their number, each is taken to have held as many. */
@@ -81,23 +93,24 @@ static uint64_t add_holdable(const struct search *search, const struct bl_decisi
                              const struct bl_decision *owner, uint32_t stack,
                              struct holdable *holdable)
 {
-    const struct bl_judge *judge = search->judge;
-    uint32_t class_number = bl_decision_class(judge, owner);
-    if (!bl_releases_has(search->releases, stack, class_number,
-                         bl_decision_birth(judge, owner)->site))
+    struct bl_kind part_kind = kind_of(search, part);
+    struct bl_kind owner_kind = kind_of(search, owner);
+    if (!bl_releases_has(search->releases, stack, owner_kind) ||
+        !bl_releases_are_by_owners(search->releases, part_kind.class_number,
+                                   owner_kind.class_number, stack))
         return 0;
-    uint32_t part_class = bl_decision_class(judge, part);
-    if (!bl_releases_are_by_owners(search->releases, part_class, class_number, stack))
-        return 0;
-    uint64_t parts = bl_releases_count(search->releases, part_class, stack, true);
-    uint64_t owners = bl_releases_count(search->releases, class_number, stack, false);
+    bool is_apart = are_kinds_apart(search, part_kind, owner_kind);
+    part_kind.is_any = owner_kind.is_any = !is_apart;
+    uint64_t parts = bl_releases_count(search->releases, part_kind, stack, true);
+    uint64_t owners = bl_releases_count(search->releases, owner_kind, stack, false);
     if (owners == 0)
         return 0;
     /* of one class the owners themselves are among them, unless what lies between left no frame */
-    if (part_class == class_number &&
+    if (!is_apart && part_kind.class_number == owner_kind.class_number &&
         search->judge->histories->items[part->expected].stack != stack)
         parts -= owners < parts ? owners : parts;
     uint64_t most = (parts + owners - 1) / owners * SLACK * owner->object_count;
+    holdable->kind = part_kind;
     holdable->most += most;
     holdable->is_exact &= parts % owners == 0 && owners >= EXACT_LEAST;
     holdable->exact += parts / owners * owner->object_count;
@@ -126,10 +139,44 @@ static bool is_inside_library(const struct bl_judge *judge, const struct bl_item
     return true;
 }
 
-/* Leaked buffers with different histories can all be owners: the most numerous stand for them. One
- * in use counts, but excuses nobody by itself: where it was released by a call that ended in a
- * jump, its release seems to be its caller's, an event loop's for one, and everything to happen
- * inside. */
+/* Owners that are to be chosen of, the most numerous first. */
+struct choice {
+    uint32_t numbers[CHOICE_MAX];
+    size_t count;
+    uint64_t most;
+};
+
+static void add_choice(struct choice *choice, uint32_t number, uint64_t most)
+{
+    if (choice->count == CHOICE_MAX)
+        return;
+    choice->numbers[choice->count++] = number;
+    if (most <= choice->most)
+        return;
+    choice->most = most;
+    choice->numbers[choice->count - 1] = choice->numbers[0];
+    choice->numbers[0] = number;
+}
+
+/* Leaked buffers with different histories can all be owners: those that the parts were born nearest
+ * to stand for them, or the most numerous. */
+static uint32_t choose(struct search *search, const struct bl_decision *part,
+                       const struct choice *choice)
+{
+    const struct bl_judge *judge = search->judge;
+    if (choice->count == 0)
+        return BL_JUDGE_NONE;
+    for (size_t i = 0; i < choice->count; i++)
+        search->choice_work += judge->decisions[choice->numbers[i]].object_count;
+    if (choice->count == 1 || part->units > 1 || search->choice_work > CHOICE_WORK)
+        return choice->numbers[0];
+    uint32_t nearest = bl_nearness_choose(judge, part, choice->numbers, choice->count);
+    return nearest != BL_JUDGE_NONE ? nearest : choice->numbers[0];
+}
+
+/* One in use counts as an owner, but excuses nobody by itself: where it was released by a call that
+ * ended in a jump, its release seems to be its caller's, an event loop's for one, and everything to
+ * happen inside. */
 static uint32_t find_releaser_at(struct search *search, uint32_t number, uint32_t stack,
                                  bool is_same_place, struct holdable *holdable)
 {
@@ -137,35 +184,32 @@ static uint32_t find_releaser_at(struct search *search, uint32_t number, uint32_
     bool is_accused = bl_decision_is_accused(&decisions[number]);
     bool may_be_of_class = is_inside_library(
         search->judge, &search->judge->histories->items[decisions[number].expected], stack);
-    uint64_t most = 0;
-    uint32_t owner = BL_JUDGE_NONE;
+    struct choice choice = {.count = 0};
     *holdable = (struct holdable){.is_exact = true};
     for (uint32_t j = 0; j < search->count; j++) {
         search->is_owner[j] = false;
-        if (!may_own(search->judge, number, j) ||
+        if (!bl_decision_may_own(search->judge, number, j) ||
             (is_same_place && are_made_alike(search->judge, number, j)) ||
             (!may_be_of_class && bl_decision_class(search->judge, &decisions[number]) ==
                                      bl_decision_class(search->judge, &decisions[j])))
             continue;
         uint64_t more = add_holdable(search, &decisions[number], &decisions[j], stack, holdable);
         search->is_owner[j] = more > 0;
-        if (more > most && (!is_accused || bl_decision_is_accused(&decisions[j]))) {
-            owner = j;
-            most = more;
-        }
+        if (more > 0 && (!is_accused || bl_decision_is_accused(&decisions[j])))
+            add_choice(&choice, j, more);
     }
-    return owner;
+    return choose(search, &decisions[number], &choice);
 }
 
-/* What was folded before of the class at the stack; NULL: too many are remembered. */
-static struct tally *find_tally(struct search *search, uint32_t class_number, uint32_t stack)
+/* What was folded before of the kind at the stack; NULL: too many are remembered. */
+static struct tally *find_tally(struct search *search, struct bl_kind kind, uint32_t stack)
 {
     for (size_t i = 0; i < search->tally_count; i++)
-        if (search->tallies[i].class_number == class_number && search->tallies[i].stack == stack)
+        if (bl_kind_is_same(search->tallies[i].kind, kind) && search->tallies[i].stack == stack)
             return &search->tallies[i];
     if (search->tally_count == TALLIES_MAX)
         return NULL;
-    search->tallies[search->tally_count] = (struct tally){class_number, stack, 0};
+    search->tallies[search->tally_count] = (struct tally){kind, stack, 0};
     return &search->tallies[search->tally_count++];
 }
 
@@ -178,9 +222,8 @@ static bool is_held(struct search *search, uint32_t number, uint32_t stack,
     const struct bl_decision *part = &judge->decisions[number];
     uint64_t each = part->units;
     uint64_t units = part->object_count * each;
-    struct tally *tally = holdable->is_exact && each > 0
-                              ? find_tally(search, bl_decision_class(judge, part), stack)
-                              : NULL;
+    struct tally *tally =
+        holdable->is_exact && each > 0 ? find_tally(search, holdable->kind, stack) : NULL;
     judge->decisions[number].is_estimate = !tally;
     judge->decisions[number].may_be_held = false;
     if (!tally)
@@ -223,86 +266,6 @@ static uint32_t find_releaser(struct search *search, uint32_t number)
     return BL_JUDGE_NONE;
 }
 
-/* ---- born by the owner's birth ---- */
-
-/* Marks the callers of what a part is blamed on. */
-static void mark_callers(struct search *search, uint32_t stack)
-{
-    search->mark++;
-    for (size_t i = 0; stack && i < BL_MODEL_FRAMES_MAX; i++) {
-        const struct bl_frame *frame = bl_reader_frame(search->judge->reader, stack);
-        stack = frame ? frame->parent : 0;
-        search->callers[stack] = search->mark;
-    }
-}
-
-/* Was the reference taken inside the call that made the owner, or by the same call of the library,
- * and deeper in it? */
-static bool is_taken_inside(const struct search *search, const struct bl_item *part,
-                            const struct bl_item *owner)
-{
-    const struct bl_judge *judge = search->judge;
-    if (search->callers[owner->stack] == search->mark)
-        return true;
-    size_t depth;
-    const struct bl_caller *inner = bl_callers_frames(judge->callers, part->callers, &depth);
-    uint32_t site = inner->frame;
-    const struct bl_caller *outer = bl_callers_frames(judge->callers, owner->callers, &depth);
-    return site && site == outer->frame && outer->inside > 0 && inner->inside > outer->inside;
-}
-
-static int compare_births(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-    return a < b ? -1 : a > b;
-}
-
-static uint64_t *births_of(const struct bl_judge *judge, const struct bl_decision *decision)
-{
-    uint64_t *births = calloc(decision->object_count + 1, sizeof(*births));
-    for (size_t i = 0; births && i < decision->object_count; i++)
-        births[i] = judge->histories->objects[decision->first_object + i].birth_ns;
-    if (births && decision->object_count > 1)
-        qsort(births, decision->object_count, sizeof(*births), compare_births);
-    return births;
-}
-
-/* Has every part an owner that was born at the same moment? */
-static bool are_born_together(const struct bl_judge *judge, const struct bl_decision *part,
-                              const struct bl_decision *owner)
-{
-    uint64_t *parts = births_of(judge, part);
-    uint64_t *owners = births_of(judge, owner);
-    size_t at = 0;
-    bool together = parts && owners && part->object_count % owner->object_count == 0;
-    for (size_t i = 0; together && i < part->object_count; i++) {
-        while (at < owner->object_count && owners[at] + BL_JUDGE_TICK_NS < parts[i])
-            at++;
-        together = at < owner->object_count && owners[at] <= parts[i] + BL_JUDGE_TICK_NS;
-    }
-    free(parts);
-    free(owners);
-    return together;
-}
-
-static uint32_t find_maker(struct search *search, uint32_t number)
-{
-    const struct bl_judge *judge = search->judge;
-    const struct bl_decision *part = &judge->decisions[number];
-    const struct bl_item *taken = &judge->histories->items[part->item];
-    mark_callers(search, taken->stack);
-    for (uint32_t j = 0; taken->stack && j < search->count; j++) {
-        const struct bl_decision *owner = &judge->decisions[j];
-        if (!may_own(judge, number, j) || bl_decision_birth(judge, owner)->stack == 0)
-            continue;
-        if (is_taken_inside(search, taken, bl_decision_birth(judge, owner)) &&
-            are_born_together(judge, part, owner))
-            return j;
-    }
-    return BL_JUDGE_NONE;
-}
-
 /* ---- all of them ---- */
 
 /* An owner that is itself a part of something else answers for nothing; one that is left in peace
@@ -324,7 +287,25 @@ static void resolve(struct bl_judge *judge, size_t count)
 
 static bool is_to_be_asked(const struct bl_decision *decision)
 {
-    return may_be_part(decision) && decision->owner == BL_JUDGE_NONE && decision->held_beside == 0;
+    return bl_decision_may_be_part(decision) && decision->owner == BL_JUDGE_NONE &&
+           decision->held_beside == 0;
+}
+
+/* What is made before the call that makes its owner has returned is the owner's for certain,
+ * whoever else may seem to have given it back. */
+static void ask_for_maker(const struct search *search, struct bl_made *made, uint32_t number)
+{
+    struct bl_decision *decision = &search->judge->decisions[number];
+    bool is_estimate = decision->owner != BL_JUDGE_NONE && decision->is_estimate;
+    bool is_inside;
+    if (!bl_decision_may_be_part(decision) || (decision->owner != BL_JUDGE_NONE && !is_estimate))
+        return;
+    uint32_t maker = bl_made_find(made, number, &is_inside);
+    if (maker == BL_JUDGE_NONE || (is_estimate && !is_inside))
+        return;
+    decision->owner = maker;
+    decision->is_estimate = false;
+    decision->held_beside = 0;
 }
 
 /* Two that were born together may each seem to be made inside the call that made the other: so
@@ -337,9 +318,10 @@ static void find_owners(struct search *search)
             uint32_t owner = find_releaser(search, i);
             judge->decisions[i].owner = owner; /* they can have been moved */
         }
-    for (uint32_t i = 0; i < search->count; i++)
-        if (is_to_be_asked(&judge->decisions[i]))
-            judge->decisions[i].owner = find_maker(search, i);
+    struct bl_made *made = bl_made_create(judge, search->count);
+    for (uint32_t i = 0; made && i < search->count; i++)
+        ask_for_maker(search, made, i);
+    bl_made_destroy(made);
 }
 
 /* ---- released later than by the owner's release ---- */
@@ -390,18 +372,15 @@ void bl_cascade_find(struct bl_judge *judge)
     size_t count = judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
     struct search search = {
         .judge = judge,
-        .releases = bl_releases_create(judge->histories, judge->reader),
+        .releases = bl_releases_create(judge->histories, judge->reader, judge->callers),
         .count = (uint32_t)count,
-        .callers = calloc(bl_reader_count(judge->reader, BL_SECTION_FRAMES) + 1ul,
-                          sizeof(*search.callers)),
         .is_owner = calloc(count + 1, sizeof(*search.is_owner)),
     };
     bl_held_find(judge, search.releases, count);
-    if (search.releases && search.callers && search.is_owner)
+    if (search.releases && search.is_owner)
         find_owners(&search);
     follow_owners(judge, count);
     bl_releases_destroy(search.releases);
-    free(search.callers);
     free(search.is_owner);
     resolve(judge, judge->decision_count);
 }

@@ -106,8 +106,9 @@ static bool is_made_by_owners(const struct bl_judge *judge, const struct bl_rele
         return false;
     size_t count = bl_releases_enclosing(releases, judge->histories->items[release].stack, stacks,
                                          ENCLOSING_MAX);
+    struct bl_kind kind = bl_releases_kind(releases, bl_decision_class(judge, owner), birth);
     for (size_t i = 0; i < count; i++)
-        if (bl_releases_has(releases, stacks[i], bl_decision_class(judge, owner), birth->site))
+        if (bl_releases_has(releases, stacks[i], kind))
             return true;
     return false;
 }

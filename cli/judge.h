@@ -4,7 +4,8 @@
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
  * left.c tells it which of them are in use, gone.c which nobody has any more;
  * paths.c tells it what the buffers of one path show together, agree.c compares the guesses.
- * owned.c, held.c and cascade.c fold what a leaked buffer holds under it, grouping.c puts decisions
+ * owned.c, held.c and cascade.c, which made.c and splitting.c help, fold what a
+ * leaked buffer holds under it, grouping.c puts decisions
  * that blame the same acquire together, settle.c takes back what only looks guilty, course.c tells
  * it how a group came to be, hands.c what was in use at the end, findings.c writes each group up.
  */
@@ -187,6 +188,13 @@ static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct 
     return bl_callers_frames(judge->callers, item->callers, &depth)->frame;
 }
 
+/* What is only left in peace because it is young goes with a leaked owner as well, and may be one.
+ */
+static inline bool bl_decision_may_be_part(const struct bl_decision *decision)
+{
+    return bl_decision_is_accused(decision) || decision->ground == BL_GROUND_IN_USE;
+}
+
 /* The site as it is told. */
 static inline uint32_t bl_judge_shown_site(const struct bl_judge *judge, uint32_t class_number,
                                            const struct bl_item *item)
@@ -255,6 +263,8 @@ int bl_paths_agree(struct bl_judge *judge);
 /* Puts right what was guessed of single histories and others contradict. */
 int bl_judge_agree(struct bl_judge *judge);
 
+/* Whether objects of the one may be what those of the other hold, as far as these two tell. */
+bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner);
 /* Names the owner of each decision whose objects are held by those of another one, unless it is
  * known; none without memory. */
 void bl_cascade_find(struct bl_judge *judge);

@@ -4,17 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Buffers born at a site and released at a stack. */
+#define ANY_INNER UINT32_MAX
+#define ANYWHERE  UINT32_MAX /* a stack that is none */
+
+/* Buffers born at a site, by one way through the library or any, and released at a stack. */
 struct release {
     uint32_t stack; /* 0: unused slot */
     uint32_t class_number;
     uint32_t birth_site;
+    uint32_t inner;
 };
 
 /* An answer, kept at a place that the latest question has. */
 struct answer {
     uint32_t stack; /* 0: none */
-    uint32_t class_number;
+    struct bl_kind kind;
     bool inside;
     uint64_t count;
 };
@@ -35,6 +39,7 @@ struct opinion {
 struct bl_releases {
     const struct bl_histories *histories;
     const struct bl_reader *reader;
+    const struct bl_callers *callers;
     struct release *slots; /* open addressing */
     size_t room;           /* a power of two */
     uint8_t *is_release;   /* by stack */
@@ -53,13 +58,20 @@ static uint64_t hash(uint32_t stack, uint32_t class_number, uint32_t birth_site)
 /* The slot of a release, or the free one where it belongs. */
 static struct release *find_slot(const struct bl_releases *releases, struct release one)
 {
-    for (uint64_t at = hash(one.stack, one.class_number, one.birth_site);; at++) {
+    for (uint64_t at = hash(one.stack, one.class_number, one.birth_site + one.inner);; at++) {
         struct release *slot = &releases->slots[at & (releases->room - 1)];
         if (slot->stack == 0 ||
             (slot->stack == one.stack && slot->class_number == one.class_number &&
-             slot->birth_site == one.birth_site))
+             slot->birth_site == one.birth_site && slot->inner == one.inner))
             return slot;
     }
+}
+
+static void put(const struct bl_releases *releases, struct bl_kind kind, uint32_t stack,
+                uint32_t inner)
+{
+    struct release one = {stack, kind.class_number, kind.site, inner};
+    *find_slot(releases, one) = one;
 }
 
 static bool is_seen_release(const struct bl_item *item)
@@ -73,36 +85,54 @@ static void enter(struct bl_releases *releases)
     for (size_t i = 0; i < all->completed_count; i++) {
         const struct bl_pattern *pattern = &all->completed[i];
         const struct bl_item *items = bl_pattern_items(all, pattern);
-        const struct bl_item *birth = bl_pattern_birth(all, pattern);
+        struct bl_kind kind =
+            bl_releases_kind(releases, pattern->class_number, bl_pattern_birth(all, pattern));
+        if (pattern->is_owned)
+            continue;
+        put(releases, kind, ANYWHERE, kind.inner);
         for (uint32_t k = 0; k < pattern->item_count; k++) {
-            if (!is_seen_release(&items[k]) || pattern->is_owned)
+            if (!is_seen_release(&items[k]))
                 continue;
-            struct release one = {items[k].stack, pattern->class_number, birth ? birth->site : 0};
-            *find_slot(releases, one) = one;
+            put(releases, kind, items[k].stack, kind.inner);
+            put(releases, kind, items[k].stack, ANY_INNER);
             releases->is_release[items[k].stack] = 1;
         }
     }
 }
 
+/* Slots that they take. */
 static size_t count_releases(const struct bl_histories *all)
 {
-    size_t count = 0;
+    size_t count = all->completed_count;
     for (size_t i = 0; i < all->completed_count; i++) {
         const struct bl_item *items = bl_pattern_items(all, &all->completed[i]);
         for (uint32_t k = 0; k < all->completed[i].item_count; k++)
-            count += is_seen_release(&items[k]);
+            count += is_seen_release(&items[k]) ? 2 : 0;
     }
     return count;
 }
 
+struct bl_kind bl_releases_kind(const struct bl_releases *releases, uint32_t class_number,
+                                const struct bl_item *birth)
+{
+    struct bl_kind kind = {.class_number = class_number};
+    if (birth) {
+        kind.site = birth->site;
+        kind.inner = bl_callers_inner(releases->callers, birth->callers);
+    }
+    return kind;
+}
+
 struct bl_releases *bl_releases_create(const struct bl_histories *histories,
-                                       const struct bl_reader *reader)
+                                       const struct bl_reader *reader,
+                                       const struct bl_callers *callers)
 {
     struct bl_releases *releases = calloc(1, sizeof(*releases));
     if (!releases)
         return NULL;
     releases->histories = histories;
     releases->reader = reader;
+    releases->callers = callers;
     releases->room = 64;
     while (releases->room < 2 * count_releases(histories))
         releases->room *= 2;
@@ -143,10 +173,16 @@ size_t bl_releases_enclosing(const struct bl_releases *releases, uint32_t stack,
     return count;
 }
 
-bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, uint32_t class_number,
-                     uint32_t birth_site)
+bool bl_releases_know(const struct bl_releases *releases, struct bl_kind kind)
 {
-    struct release one = {stack, class_number, birth_site};
+    struct release one = {ANYWHERE, kind.class_number, kind.site, kind.inner};
+    return find_slot(releases, one)->stack != 0;
+}
+
+bool bl_releases_has(const struct bl_releases *releases, uint32_t stack, struct bl_kind kind)
+{
+    struct release one = {stack, kind.class_number, kind.site,
+                          bl_releases_know(releases, kind) ? kind.inner : ANY_INNER};
     return find_slot(releases, one)->stack != 0;
 }
 
@@ -157,6 +193,16 @@ static bool is_within(const struct bl_releases *releases, uint32_t stack, uint32
     return stack == caller;
 }
 
+static bool is_of_kind(const struct bl_releases *releases, const struct bl_pattern *pattern,
+                       struct bl_kind kind)
+{
+    if (pattern->class_number != kind.class_number)
+        return false;
+    struct bl_kind its = bl_releases_kind(releases, pattern->class_number,
+                                          bl_pattern_birth(releases->histories, pattern));
+    return kind.is_any || (its.site == kind.site && its.inner == kind.inner);
+}
+
 static uint64_t count_of(const struct bl_releases *releases, const struct bl_pattern *patterns,
                          size_t pattern_count, const struct answer *asked)
 {
@@ -164,7 +210,7 @@ static uint64_t count_of(const struct bl_releases *releases, const struct bl_pat
     for (size_t i = 0; i < pattern_count; i++) {
         const struct bl_pattern *pattern = &patterns[i];
         const struct bl_item *items = bl_pattern_items(releases->histories, pattern);
-        if (pattern->class_number != asked->class_number ||
+        if (!is_of_kind(releases, pattern, asked->kind) ||
             (pattern->is_owned && pattern->lifecycle) || pattern->is_unseen)
             continue;
         for (uint32_t k = 0; k < pattern->item_count; k++)
@@ -176,13 +222,21 @@ static uint64_t count_of(const struct bl_releases *releases, const struct bl_pat
     return count;
 }
 
-uint64_t bl_releases_count(struct bl_releases *releases, uint32_t class_number, uint32_t stack,
+bool bl_kind_is_same(struct bl_kind a, struct bl_kind b)
+{
+    return a.class_number == b.class_number && a.is_any == b.is_any &&
+           (a.is_any || (a.site == b.site && a.inner == b.inner));
+}
+
+uint64_t bl_releases_count(struct bl_releases *releases, struct bl_kind kind, uint32_t stack,
                            bool inside)
 {
-    struct answer *known = &releases->answers[(hash(stack, class_number, inside)) & (ANSWERS - 1)];
-    if (known->stack != stack || known->class_number != class_number || known->inside != inside) {
+    uint32_t its = kind.is_any ? 0 : kind.site * 31 + kind.inner;
+    struct answer *known =
+        &releases->answers[hash(stack, kind.class_number, its * 2 + inside) & (ANSWERS - 1)];
+    if (known->stack != stack || !bl_kind_is_same(known->kind, kind) || known->inside != inside) {
         const struct bl_histories *all = releases->histories;
-        *known = (struct answer){.stack = stack, .class_number = class_number, .inside = inside};
+        *known = (struct answer){.stack = stack, .kind = kind, .inside = inside};
         known->count = count_of(releases, all->completed, all->completed_count, known) +
                        count_of(releases, all->live, all->live_count, known);
     }

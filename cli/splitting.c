@@ -1,9 +1,8 @@
 /*
  * Of buffers with one history, some are held by leaked owners and the others were forgotten by
- * themselves. Nothing in their histories tells which, but who makes an owner makes what it is to
- * hold at about the same time: so births do, which are numbered through the process.
+ * themselves. Nothing in their histories tells which, but births do: see nearness.h.
  */
-#include "judge.h"
+#include "nearness.h"
 
 #include <stdlib.h>
 
@@ -30,40 +29,6 @@ static int compare_nearness(const void *left, const void *right)
     return compare_numbers(&a->object.birth, &b->object.birth);
 }
 
-/* Sorted births of all owners' objects; NULL without memory. */
-static uint32_t *births_of(const struct bl_judge *judge, const bool *is_owner, size_t count,
-                           size_t *ret_births)
-{
-    size_t room = 1;
-    *ret_births = 0;
-    for (size_t i = 0; i < count; i++)
-        room += is_owner[i] ? judge->decisions[i].object_count : 0;
-    uint32_t *births = malloc(room * sizeof(*births));
-    for (size_t i = 0; births && i < count; i++)
-        for (size_t k = 0; is_owner[i] && k < judge->decisions[i].object_count; k++)
-            births[(*ret_births)++] =
-                judge->histories->objects[judge->decisions[i].first_object + k].birth;
-    if (births && *ret_births > 1)
-        qsort(births, *ret_births, sizeof(*births), compare_numbers);
-    return births;
-}
-
-static uint32_t distance_to(const uint32_t *births, size_t count, uint32_t birth)
-{
-    size_t low = 0;
-    size_t high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (births[middle] < birth)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    uint32_t after = low < count ? births[low] - birth : UINT32_MAX;
-    uint32_t before = low > 0 ? birth - births[low - 1] : UINT32_MAX;
-    return before < after ? before : after;
-}
-
 static int compare_births(const void *left, const void *right)
 {
     const struct bl_history_object *a = left;
@@ -86,11 +51,12 @@ static bool put_nearest_first(struct bl_judge *judge, size_t first, size_t count
 {
     struct bl_history_object *objects = &judge->histories->objects[first];
     size_t birth_count;
-    uint32_t *births = births_of(judge, is_owner, owner_count, &birth_count);
+    uint32_t *births = bl_nearness_births(judge, is_owner, owner_count, &birth_count);
     struct near *all = malloc((count + 1) * sizeof(*all));
     bool could = births && all;
     for (size_t i = 0; could && i < count; i++)
-        all[i] = (struct near){objects[i], distance_to(births, birth_count, objects[i].birth)};
+        all[i] =
+            (struct near){objects[i], bl_nearness_distance(births, birth_count, objects[i].birth)};
     if (could) {
         qsort(all, count, sizeof(*all), compare_nearness);
         *ret_borders = (struct borders){birth_count, many > 0 ? all[many - 1].distance : 0,
@@ -121,10 +87,10 @@ void bl_splitting_note(struct bl_judge *judge, uint32_t part, const bool *is_own
 {
     struct bl_decision *own = &judge->decisions[part];
     struct borders borders = {.farthest_held = 1, .nearest_own = UINT32_MAX};
-    uint32_t *births = births_of(judge, is_owner, count, &borders.owners);
+    uint32_t *births = bl_nearness_births(judge, is_owner, count, &borders.owners);
     for (size_t i = 0; births && i < own->object_count; i++) {
-        uint32_t distance = distance_to(births, borders.owners,
-                                        judge->histories->objects[own->first_object + i].birth);
+        uint32_t distance = bl_nearness_distance(
+            births, borders.owners, judge->histories->objects[own->first_object + i].birth);
         if (distance < borders.nearest_own)
             borders.nearest_own = distance;
     }

@@ -397,6 +397,67 @@ START_TEST(what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each)
 }
 END_TEST
 
+/* A machine that has other things to do lets time go by in the middle of a call; births are in the
+ * same order. */
+START_TEST(what_is_made_in_one_call_is_a_part_however_long_that_takes)
+{
+    for (int is_late = 0; is_late < 2; is_late++) {
+        struct world *w = make_world();
+        uint32_t memory = synth_class(w->synth, "mem");
+        uint32_t make = at(w, w->loop, 0x100);
+        uint32_t first = next_object(w);
+        uint64_t from = START + 10 * SECOND;
+        synth_refcounted(w->synth, memory, "libbuf.so*");
+        live(w, 50, from, from + 490 * SECOND, OPS(ALLOC(make)));
+        live_in(w, memory, 50, from - 3 * SECOND, from + 487 * SECOND,
+                OPS(ALLOC(inside(w, make, 0x33))));
+        for (uint32_t i = 0; i < 50; i++)
+            object(w, first + 50 + i)->birth =
+                object(w, first + i)->birth + (is_late ? 3 : (uint32_t)-3);
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+        synth_lifecycle(w->synth, memory, 5000, 2 * MILLI, END - SECOND,
+                        OPS(ALLOC(inside(w, make, 0x33)), LAST(at(w, w->loop, 0x190))));
+        judge(w);
+        const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+        ck_assert_uint_eq(group->finding->part_count, 1);
+        finish(w);
+    }
+}
+END_TEST
+
+/* A call at 0x100 parses a text: it makes lists, and strings in them. Strings end where lists do,
+ * for both are in objects, and strings in lists inside the end of those. Some of the lists and, at
+ * 0x300, strings are forgotten. */
+START_TEST(of_what_one_call_makes_only_that_is_held_by_another_that_ended_inside_its_end)
+{
+    struct world *w = make_world();
+    uint32_t parse = at(w, w->loop, 0x100);
+    uint32_t list = inside(w, parse, 0x10);
+    uint32_t in_list = inside(w, inside(w, parse, 0x20), 0x30);
+    uint32_t object_made = inside(w, parse, 0x40);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t in_object = inside(w, end, 0x50);
+    uint32_t string = at(w, w->loop, 0x300);
+    uint64_t from = START + 10 * SECOND;
+    live(w, 40, from, from + 390 * SECOND, OPS(ALLOC(list)));
+    live(w, 40, from + 2000, from + 390 * SECOND + 2000, OPS(ALLOC(in_list)));
+    live(w, 70, from + SECOND, from + 346 * SECOND, OPS(ALLOC(string)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(object_made), LAST(end)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(list), LAST(in_object)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(string), LAST(in_object)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(in_list), LAST(inside(w, in_object, 0x60))));
+    judge(w);
+    const struct bl_group *lists = find(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(accusations(w), 2);
+    ck_assert_uint_eq(lists->count, 40);
+    ck_assert_uint_eq(lists->finding->part_count, 1);
+    ck_assert_uint_eq(lists->finding->parts[0].count, 40);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x300)->count, 70);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x300)->finding->part_count, 0);
+    finish(w);
+}
+END_TEST
+
 /* ---- who is left alone ---- */
 
 START_TEST(one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well)
@@ -599,6 +660,9 @@ int main(void)
     tcase_add_test(tests, what_a_few_leaked_ones_hold_goes_with_them_and_the_others_are_accused);
     tcase_add_test(tests, what_owners_of_two_kinds_hold_goes_with_either);
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each);
+    tcase_add_test(tests, what_is_made_in_one_call_is_a_part_however_long_that_takes);
+    tcase_add_test(tests,
+                   of_what_one_call_makes_only_that_is_held_by_another_that_ended_inside_its_end);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
     tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
     tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);

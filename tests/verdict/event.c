@@ -320,6 +320,43 @@ static void adds_error(void)
     corpus_serve(request_that_adds_an_error);
 }
 
+/* ---- of two ends of a pipe one is forgotten here and the other there ---- */
+
+static void on_end(struct bufferevent *end, short what, void *number)
+{
+    (void)what;
+    if (!corpus_is_unlucky((long)number))
+        bufferevent_free(end); /* @end-end */
+}
+
+CORPUS_FUNCTION static void hold_end(struct bufferevent *end, bool is_hasty)
+{
+    bufferevent_incref(end); /* @hold-end */
+    bufferevent_flush(end, EV_WRITE, BEV_FINISHED);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    if (!is_hasty)
+        bufferevent_decref(end); /* @hold-end-end */
+}
+
+static void request_with_ends(long number)
+{
+    struct bufferevent *ends[2];
+    CORPUS_NEED(bufferevent_pair_new(base, BEV_OPT_DEFER_CALLBACKS, ends) == 0); /* @ends */
+    bufferevent_setcb(ends[1], NULL, NULL, on_end, (void *)number);
+    bufferevent_enable(ends[0], EV_READ | EV_WRITE);
+    bufferevent_enable(ends[1], EV_READ | EV_WRITE);
+    bufferevent_write(ends[0], "hello", 5);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    hold_end(ends[0], corpus.every > 0 && number % 7 == 5);
+    bufferevent_free(ends[0]);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static void two_ends(void)
+{
+    run_on_base(request_with_ends);
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"shared_chains", shared_chains},
@@ -334,6 +371,7 @@ static const struct corpus_case cases[] = {
     {"multicast", multicast},
     {"in_callback", in_callback},
     {"filter", filter},
+    {"two_ends", two_ends},
 };
 
 CORPUS_MAIN(cases)

@@ -171,6 +171,52 @@ static void pack(void)
     corpus_serve(request_with_pack);
 }
 
+/* ---- an answer's list is kept for good here, and a value of the answer there ---- */
+
+static json_t *named[16];
+
+static void keep_named(json_t *answer, long number)
+{
+    json_decref(named[number % 16]);
+    named[number % 16] = json_incref(answer);
+}
+
+CORPUS_FUNCTION static json_t *pack_answer(long number)
+{
+    return json_pack("{s:i, s:[s, s]}", "n", (int)number, "names", "a", "b"); /* @answer */
+}
+
+CORPUS_FUNCTION static void name_colour(json_t *answer, bool is_hasty)
+{
+    json_t *colour = json_string("red"); /* @colour */
+    json_object_set(answer, "colour", colour);
+    if (!is_hasty)
+        json_decref(colour);
+}
+
+CORPUS_FUNCTION static void look_at_names(json_t *answer, bool is_hasty)
+{
+    json_t *names = json_incref(json_object_get(answer, "names"));
+    if (!is_hasty)
+        json_decref(names);
+}
+
+static void request_with_names(long number)
+{
+    json_t *answer = pack_answer(number);
+    name_colour(answer, corpus_is_unlucky(number));
+    look_at_names(answer, corpus_is_unlucky(number + 3));
+    keep_named(answer, number);
+    json_decref(answer);
+}
+
+static void names(void)
+{
+    corpus_serve(request_with_names);
+    for (int i = 0; i < 16; i++)
+        json_decref(named[i]);
+}
+
 static const struct corpus_case cases[] = {
     {"set_without_new", set_without_new},
     {"kept_answers", kept_answers},
@@ -180,6 +226,7 @@ static const struct corpus_case cases[] = {
     {"document", document},
     {"whole_document", whole_document},
     {"pack", pack},
+    {"names", names},
 };
 
 CORPUS_MAIN(cases)

@@ -92,6 +92,20 @@ CASES = [
                   released=1800, holds={'bufferevent': 200, 'evbuffer': 800})]),
     Case('clean: filters that end with what is below them', 'filter', 2000,
          unreleased={'bufferevent': 0, 'evbuffer': 0}),
+    Case('one end of a pipe is forgotten one time in ten, the other one in seven',
+         'two_ends', 2000, 10, leaks=[
+             Leak('missing-release', 'bufferevent', 'ends', 200, release='end-end',
+                  holds={'evbuffer': 400}),
+             Leak('missing-release', 'bufferevent', 'hold-end', 286, of=2000,
+                  release='hold-end-end', holds={'evbuffer': 572})]),
+    Case('both ends are forgotten in the same requests',
+         'two_ends', 2001, 7, leaks=[
+             Leak('missing-release', 'bufferevent', 'ends', 285, release='end-end',
+                  holds={'evbuffer': 570}),
+             Leak('missing-release', 'bufferevent', 'hold-end', 286, of=2001,
+                  release='hold-end-end', holds={'evbuffer': 572})]),
+    Case('clean: both ends of pipes, deferred', 'two_ends', 2000,
+         unreleased={'bufferevent': 0, 'evbuffer': 0}),
 ]
 
 if __name__ == '__main__':

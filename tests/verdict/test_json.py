@@ -40,6 +40,15 @@ CASES = [
     Case('a value is packed without giving up the own reference one time in ten',
          'pack', 2000, 10, leaks=[
              forgotten('packed', 200, of=2000, ended='pack-end')]),
+    Case('lists hold what is in them, strings that end where lists do hold nothing',
+         'names', 2000, 10, leaks=[
+             forgotten('answer', 200, holds={'json': 400}),
+             forgotten('colour', 200, of=2000)]),
+    Case('the same of other numbers', 'names', 900, 7, leaks=[
+        forgotten('answer', 129, holds={'json': 258}),
+        forgotten('colour', 128, of=900)]),
+    Case('clean: lists and strings of answers that are kept for a while', 'names', 2000,
+         unreleased={'json': 0}),
 ]
 
 if __name__ == '__main__':
