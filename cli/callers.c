@@ -1,5 +1,7 @@
 #include "callers.h"
 
+#include "called.h"
+
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,15 +31,20 @@ struct place {
     struct bl_nest nest; /* of a managed one */
 };
 
-#define INLINED (1ull << 63) /* in the offset: it is the number of a call, and no code */
+/* in the offset of a place: */
+#define INLINED    (1ull << 63) /* it is the number of a call, and no code */
+#define BY_POINTER (1ull << 62) /* of what was called through a pointer there */
 
 struct entry {
     uint32_t class_number;
     uint32_t stack;
+    bool is_release;
     uint32_t first; /* in callers */
     uint32_t count;
     uint32_t inner;
-    uint32_t entry; /* place + 1 */
+    uint32_t entry;   /* place + 1 */
+    uint32_t pointer; /* the same; 0: none */
+    uint32_t call;    /* chain of all frames but what was called through a pointer */
 };
 
 struct bl_callers {
@@ -124,7 +131,8 @@ static uint64_t hash_chain(const struct bl_callers *callers, uint32_t index)
 
 static uint64_t hash_entry(const struct bl_callers *callers, uint32_t index)
 {
-    return hash_pair(callers->entries[index].class_number, callers->entries[index].stack);
+    const struct entry *entry = &callers->entries[index];
+    return hash_pair(entry->class_number * 2 + entry->is_release, entry->stack);
 }
 
 /* UINT32_MAX without memory, as the two below. */
@@ -415,6 +423,27 @@ static size_t own_frames(struct bl_callers *callers, const uint8_t *parts, uint3
     return count;
 }
 
+/* The place + 1 at which the library called through a pointer what gave back the reference; 0: it
+ * did not, or that is not known. */
+static uint32_t find_pointer(struct bl_callers *callers, uint32_t class_number, uint32_t stack)
+{
+    const struct bl_frame *frame = bl_reader_frame(callers->reader, stack);
+    if (!frame || !callers->symbols ||
+        !bl_called_by_pointer(callers->symbols, callers->reader, class_number, stack))
+        return 0;
+    uint32_t module = callers->module_same[frame->module & BL_FRAME_MODULE_MASK];
+    return intern_place(callers, module, frame->offset | BY_POINTER) + 1;
+}
+
+/* Puts what was called through a pointer before the site: it is inside of all there. */
+static size_t add_callee(struct bl_caller *frames, size_t count, uint32_t place)
+{
+    memmove(frames + 1, frames, count * sizeof(*frames));
+    frames[0].place = place;
+    frames[1].inside = 0;
+    return count + 1;
+}
+
 /* The chain of the frames inside the site, outermost first. */
 static uint32_t intern_inner(struct bl_callers *callers, uint32_t stack,
                              const struct bl_caller *site, uint32_t *ret_entry)
@@ -435,33 +464,52 @@ static uint32_t intern_inner(struct bl_callers *callers, uint32_t stack,
     return chain;
 }
 
+/* UINT32_MAX without memory. The same place under two classes is two chains: they are counted
+ * apart.
+ */
+static uint32_t intern_frames(struct bl_callers *callers, uint32_t class_number,
+                              struct bl_caller *frames, size_t count)
+{
+    uint32_t chain = intern_chain(callers, UINT32_MAX, class_number);
+    for (size_t i = 0; i < count; i++) {
+        if (frames[i].place == UINT32_MAX || chain == UINT32_MAX)
+            return UINT32_MAX;
+        chain = intern_chain(callers, chain, frames[i].place);
+        frames[i].chain = chain;
+    }
+    return chain;
+}
+
 static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_t stack,
-                      const uint8_t *parts)
+                      bool is_release, const uint8_t *parts)
 {
     struct bl_caller frames[BL_CALLERS_DEPTH];
     size_t count = own_frames(callers, parts, stack, frames);
     struct entry entry = {.class_number = class_number,
                           .stack = stack,
-                          .first = (uint32_t)callers->caller_count,
-                          .count = count ? (uint32_t)count : 1};
-    /* the same place under two classes is two chains: they are counted apart */
-    uint32_t chain = intern_chain(callers, UINT32_MAX, class_number);
-    void *grown;
+                          .is_release = is_release,
+                          .first = (uint32_t)callers->caller_count};
     if (count == 0)
-        frames[0] = (struct bl_caller){.place = place_of(callers, 0)};
+        frames[count++] = (struct bl_caller){.place = place_of(callers, 0)};
     entry.inner = intern_inner(callers, stack, &frames[0], &entry.entry);
-    if (entry.inner == UINT32_MAX)
+    entry.call = intern_frames(callers, class_number, frames, count);
+    if (entry.inner == UINT32_MAX || entry.call == UINT32_MAX)
         return false;
-    for (uint32_t i = 0; i < entry.count; i++) {
-        chain = intern_chain(callers, chain, frames[i].place);
-        if (frames[i].place == UINT32_MAX || chain == UINT32_MAX)
+    if (is_release && frames[0].inside > 0 && count < BL_CALLERS_DEPTH)
+        entry.pointer = find_pointer(callers, class_number, stack);
+    if (entry.pointer) {
+        count = add_callee(frames, count, entry.pointer - 1);
+        if (intern_frames(callers, class_number, frames, count) == UINT32_MAX)
             return false;
+    }
+    entry.count = (uint32_t)count;
+    void *grown;
+    for (uint32_t i = 0; i < entry.count; i++) {
         grown = grow(callers->callers, &callers->caller_room, callers->caller_count,
                      sizeof(*callers->callers));
         if (!grown)
             return false;
         callers->callers = grown;
-        frames[i].chain = chain;
         callers->callers[callers->caller_count++] = frames[i];
     }
     grown = grow(callers->entries, &callers->entry_room, callers->entry_count,
@@ -473,23 +521,35 @@ static bool add_entry(struct bl_callers *callers, uint32_t class_number, uint32_
     return true;
 }
 
-uint32_t bl_callers_find(struct bl_callers *callers, uint32_t class_number, uint32_t stack)
+static uint32_t find(struct bl_callers *callers, uint32_t class_number, uint32_t stack,
+                     bool is_release)
 {
     const uint8_t *parts = parts_of(callers, class_number);
     if (!parts || !grow_table(&callers->by_stack, callers->entry_count, callers, hash_entry))
         return UINT32_MAX;
-    uint64_t at = hash_pair(class_number, stack);
+    uint64_t at = hash_pair(class_number * 2 + is_release, stack);
     uint32_t slot;
     while ((slot = callers->by_stack.slots[at & (callers->by_stack.room - 1)])) {
         const struct entry *entry = &callers->entries[slot - 1];
-        if (entry->class_number == class_number && entry->stack == stack)
+        if (entry->class_number == class_number && entry->stack == stack &&
+            entry->is_release == is_release)
             return slot - 1;
         at++;
     }
-    if (!add_entry(callers, class_number, stack, parts))
+    if (!add_entry(callers, class_number, stack, is_release, parts))
         return UINT32_MAX;
     callers->by_stack.slots[at & (callers->by_stack.room - 1)] = (uint32_t)callers->entry_count;
     return (uint32_t)callers->entry_count - 1;
+}
+
+uint32_t bl_callers_find(struct bl_callers *callers, uint32_t class_number, uint32_t stack)
+{
+    return find(callers, class_number, stack, false);
+}
+
+uint32_t bl_callers_find_release(struct bl_callers *callers, uint32_t class_number, uint32_t stack)
+{
+    return find(callers, class_number, stack, true);
 }
 
 const struct bl_caller *bl_callers_frames(const struct bl_callers *callers, uint32_t number,
@@ -514,6 +574,16 @@ uint32_t bl_callers_site(const struct bl_callers *callers, uint32_t number)
 uint32_t bl_callers_inner(const struct bl_callers *callers, uint32_t number)
 {
     return callers->entries[number].inner;
+}
+
+uint32_t bl_callers_call(const struct bl_callers *callers, uint32_t number)
+{
+    return callers->entries[number].call;
+}
+
+uint32_t bl_callers_pointer(const struct bl_callers *callers, uint32_t number)
+{
+    return callers->entries[number].pointer;
 }
 
 uint32_t bl_callers_entry(const struct bl_callers *callers, uint32_t number)

@@ -16,6 +16,12 @@
  * A lambda of Java is as near to the method that its source stands in as if that called it (see
  * nesting.h), whoever does.
  *
+ * A release can have been called through a pointer from inside the library (called.h): by itself,
+ * or by a callback that ended by jumping to it and left no frame. What was called so stands before
+ * the site then, as a frame of the caller's would, and its place is that of the call: two releases
+ * made through different pointers are not the same thing only because one call of the caller's led
+ * to both. Whose it is, the caller's or the library's, is not known here (ways.h).
+ *
  * Everything is computed on first need and kept. Owns what it allocates; borrows the reader and
  * the symbols.
  */
@@ -40,7 +46,8 @@ struct bl_caller {
     uint32_t frame;  /* frame number: the stack from here on outward */
     uint32_t place;  /* equal for equal module and offset, or inlined call */
     uint32_t chain;  /* id of the frames from the site to this one */
-    uint32_t inside; /* frames that were left out between the one before, or the event, and this */
+    uint32_t inside; /* frames that were left out between the one before, or the event, and this; of
+                      * those inside the site, before what stands for the callee of a pointer */
     struct bl_nest nest;
 };
 
@@ -53,6 +60,8 @@ void bl_callers_destroy(struct bl_callers *callers);
 
 /* A number for the caller's frames of a stack; UINT32_MAX without memory. */
 uint32_t bl_callers_find(struct bl_callers *callers, uint32_t class_number, uint32_t stack);
+/* The same where a reference was given back. */
+uint32_t bl_callers_find_release(struct bl_callers *callers, uint32_t class_number, uint32_t stack);
 
 /* The frames of a number that bl_callers_find gave, innermost first; at least one, whose frame is
  * 0 when no stack was recorded. The pointer is good until the next bl_callers_find. */
@@ -70,6 +79,13 @@ uint32_t bl_callers_inner(const struct bl_callers *callers, uint32_t number);
 /* The place in the library that the site called, the outermost of those inside it; 0: the site did
  * it itself. */
 uint32_t bl_callers_entry(const struct bl_callers *callers, uint32_t number);
+
+/* Of a release, the place in the library that called through a pointer what made it; 0: it was not
+ * called so, or that is not known. */
+uint32_t bl_callers_pointer(const struct bl_callers *callers, uint32_t number);
+
+/* Id of all frames but that of what was called through a pointer. */
+uint32_t bl_callers_call(const struct bl_callers *callers, uint32_t number);
 
 /* Steps from one site up to the caller they have in common and down to the other. */
 uint32_t bl_callers_distance(const struct bl_callers *callers, uint32_t a, uint32_t b);

@@ -105,7 +105,8 @@ static bool fits(const struct bl_item *a, const struct bl_item *b, int level)
     case 1:
         return a->whole == b->whole;
     default:
-        return a->site == b->site;
+        /* through whichever pointer, see callers.h */
+        return a->site == b->site || a->call == b->call;
     }
 }
 
@@ -279,6 +280,8 @@ static bool find_helpers(struct bl_compare *compare)
         size_t depth;
         const struct bl_caller *frames = bl_callers_frames(compare->callers, item->callers, &depth);
         uint32_t caller = depth > 1 ? frames[1].chain : frames[0].chain;
+        if (item->whole != item->call)
+            continue; /* its site is no place of the program's */
         compare->is_helper[item->site] |= callers[item->site] && callers[item->site] != caller;
         callers[item->site] = caller;
     }
@@ -728,6 +731,11 @@ size_t bl_compare_pair(struct bl_compare *compare, const struct bl_pattern *patt
                                        .is_by_library = by_library};
     *ret_pairs = compare->pairs;
     return bl_fitting_pairs(&fitting, ends != BL_ENDS_WELL, left, compare->pairs, &compare->work);
+}
+
+bool bl_compare_may_call_back(const struct bl_compare *compare, const struct bl_item *release)
+{
+    return bl_ways_may_call_back(compare->ways, release);
 }
 
 bool bl_compare_is_helper(const struct bl_compare *compare, const struct bl_item *item)

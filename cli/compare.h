@@ -101,6 +101,10 @@ uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item
 bool bl_compare_is_learned(const struct bl_compare *compare, const struct bl_item *acquire,
                            const struct bl_item *release);
 
+/* May a release that the library called through a pointer be the caller's, for all that is known?
+ */
+bool bl_compare_may_call_back(const struct bl_compare *compare, const struct bl_item *release);
+
 /* Is it done at a place of the program that serves several others? */
 bool bl_compare_is_helper(const struct bl_compare *compare, const struct bl_item *item);
 

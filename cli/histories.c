@@ -185,11 +185,15 @@ static int keep_items(struct builder *builder, const struct draft *draft,
     for (size_t i = 0; i < draft->count; i++) {
         struct bl_item *item = &all->items[all->item_count++];
         *item = draft->items[i];
-        item->callers = bl_callers_find(builder->callers, pattern->class_number, item->stack);
+        item->callers =
+            item->kind == BL_ITEM_RELEASE
+                ? bl_callers_find_release(builder->callers, pattern->class_number, item->stack)
+                : bl_callers_find(builder->callers, pattern->class_number, item->stack);
         if (item->callers == UINT32_MAX)
             return out_of_memory(builder);
         item->whole = bl_callers_whole(builder->callers, item->callers);
         item->site = bl_callers_site(builder->callers, item->callers);
+        item->call = bl_callers_call(builder->callers, item->callers);
     }
     return 0;
 }

@@ -32,8 +32,9 @@ enum bl_item_kind {
 struct bl_item {
     uint32_t stack;
     uint32_t callers; /* number from bl_callers_find */
-    uint32_t whole;   /* bl_callers_whole and bl_callers_site of it, at hand */
+    uint32_t whole;   /* bl_callers_whole, bl_callers_site and bl_callers_call of it, at hand */
     uint32_t site;
+    uint32_t call;
     enum bl_item_kind kind;
     uint32_t order; /* in time, of the exemplar */
     uint64_t units; /* references */

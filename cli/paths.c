@@ -46,6 +46,7 @@ struct bl_paths {
 /* What one path's buffers did: by pattern, how often each thing was done. */
 struct side {
     const struct bl_item *items[SIDE_MAX];
+    bool may_call_back[SIDE_MAX]; /* for all that is known, it is a callback's: ways.h */
     uint32_t count;
     uint64_t units[PATTERNS_MAX][SIDE_MAX];
 };
@@ -131,27 +132,38 @@ static int find_paths(struct bl_judge *judge, struct bl_paths *paths)
 
 /* ---- which release belongs to which acquire ---- */
 
-static bool add_units(struct side *side, size_t pattern, const struct bl_item *item)
+static bool add_units(const struct bl_judge *judge, struct side *side, size_t pattern,
+                      const struct bl_item *item)
 {
     uint32_t at = 0;
     while (at < side->count && side->items[at]->whole != item->whole)
         at++;
     if (at == SIDE_MAX)
         return false;
-    if (at == side->count)
+    if (at == side->count) {
+        side->may_call_back[at] = bl_compare_may_call_back(judge->compare, item);
         side->items[side->count++] = item;
+    }
     side->units[pattern][at] += item->units;
     return true;
 }
 
-/* What one call of the caller's took and gave back inside the library is settled. */
-static void settle_calls(struct table *table, size_t pattern)
+/* Was it done inside one call of the caller's, and as far as is known by the library, or perhaps by
+ * a callback of his? */
+static bool is_of_call(const struct table *table, uint32_t acquire, uint32_t release,
+                       bool may_call_back)
 {
-    for (uint32_t i = 0; i < table->acquires.count; i++) {
-        uint64_t *taken = &table->acquires.units[pattern][i];
+    return table->acquires.items[acquire]->call == table->releases.items[release]->call &&
+           table->releases.may_call_back[release] == may_call_back;
+}
+
+static void settle(struct table *table, uint32_t acquire, bool may_call_back)
+{
+    for (size_t p = 0; p < table->pattern_count; p++) {
+        uint64_t *taken = &table->acquires.units[p][acquire];
         for (uint32_t j = 0; j<table->releases.count && * taken> 0; j++) {
-            uint64_t *given = &table->releases.units[pattern][j];
-            if (table->acquires.items[i]->whole != table->releases.items[j]->whole)
+            uint64_t *given = &table->releases.units[p][j];
+            if (!is_of_call(table, acquire, j, may_call_back))
                 continue;
             uint64_t units = *taken < *given ? *taken : *given;
             *taken -= units;
@@ -160,24 +172,50 @@ static void settle_calls(struct table *table, size_t pattern)
     }
 }
 
+/* Did the call take as much, of each buffer, as may have been given back by callbacks inside it? If
+ * not, some of those are the caller's own, and which is not known. */
+static bool is_enough(const struct table *table, uint32_t acquire)
+{
+    for (size_t p = 0; p < table->pattern_count; p++) {
+        uint64_t given = 0;
+        for (uint32_t j = 0; j < table->releases.count; j++)
+            if (is_of_call(table, acquire, j, true))
+                given += table->releases.units[p][j];
+        if (given > table->acquires.units[p][acquire])
+            return false;
+    }
+    return true;
+}
+
+/* What one call of the caller's took and gave back inside the library is settled. */
+static void settle_calls(struct table *table)
+{
+    for (uint32_t i = 0; i < table->acquires.count; i++) {
+        settle(table, i, false);
+        if (is_enough(table, i))
+            settle(table, i, true);
+    }
+}
+
 /* False: there is too much to compare. */
-static bool fill_table(const struct bl_histories *all, const struct bl_pattern *patterns,
+static bool fill_table(const struct bl_judge *judge, const struct bl_pattern *patterns,
                        const uint32_t *numbers, size_t count, struct table *table)
 {
     memset(table, 0, sizeof(*table));
     table->pattern_count = count < PATTERNS_MAX ? count : PATTERNS_MAX;
     for (size_t p = 0; p < table->pattern_count; p++) {
         const struct bl_pattern *pattern = &patterns[numbers[p]];
-        const struct bl_item *items = bl_pattern_items(all, pattern);
+        const struct bl_item *items = bl_pattern_items(judge->histories, pattern);
         table->buffers[p] = pattern->count;
         table->total += pattern->count;
         for (uint32_t i = 0; i < pattern->item_count; i++)
             if (items[i].kind != BL_ITEM_OVER_RELEASE &&
-                !add_units(bl_item_is_acquire(&items[i]) ? &table->acquires : &table->releases, p,
+                !add_units(judge,
+                           bl_item_is_acquire(&items[i]) ? &table->acquires : &table->releases, p,
                            &items[i]))
                 return false;
-        settle_calls(table, p);
     }
+    settle_calls(table);
     return true;
 }
 
@@ -423,7 +461,7 @@ static bool learn_completed(struct bl_judge *judge, struct table *table)
         size_t first = i;
         while (i < count && bl_pattern_birth(all, &all->completed[order[i]])->whole == chain)
             i++;
-        if (fill_table(all, all->completed, &order[first], i - first, table))
+        if (fill_table(judge, all->completed, &order[first], i - first, table))
             done = learn_path(judge, table, true);
     }
     free(order);
@@ -439,8 +477,8 @@ int bl_paths_learn(struct bl_judge *judge)
     done = done && find_paths(judge, paths) == 0 && learn_completed(judge, table);
     for (size_t i = 0; done && i < paths->count; i++) {
         struct path *path = &paths->all[i];
-        if (!fill_table(judge->histories, judge->histories->live, &paths->order[path->first],
-                        path->count, table))
+        if (!fill_table(judge, judge->histories->live, &paths->order[path->first], path->count,
+                        table))
             continue;
         done = learn_path(judge, table, false);
         path->is_kept = is_kept(table);

@@ -10,6 +10,10 @@
  * others? Then that one, or none, is the birth's, and what is done directly is of one kind. That it
  * is none is believed only where some were not retained directly at all.
  *
+ * A release that the library calls through a pointer may be a callback of the caller's (callers.h).
+ * If the numbers do not come out without it, it is tried which of the places where that happens
+ * would have to call back, so that they do; if there is one answer, it is believed.
+ *
  * Owns what it allocates.
  */
 #ifndef BL_WAYS_H
@@ -31,5 +35,9 @@ void bl_ways_destroy(struct bl_ways *ways);
 /* Of two items of one pattern: is one the caller's, and the other the library's? */
 bool bl_ways_are_unlike(const struct bl_ways *ways, const struct bl_item *a,
                         const struct bl_item *b);
+
+/* May a release that the library called through a pointer be the caller's? False where it is known
+ * to be the library's, and of any other release. */
+bool bl_ways_may_call_back(const struct bl_ways *ways, const struct bl_item *release);
 
 #endif

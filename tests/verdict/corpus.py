@@ -82,6 +82,7 @@ class Case:
     # some of its calls cannot be seen, and the report says so
     losses: tuple = ()
     check: object = None  # called with the report
+    variant: str = ''  # of the program: the same source, built otherwise
 
 
 @dataclasses.dataclass
@@ -255,7 +256,7 @@ class Run:
         environment = {**os.environ, 'LD_PRELOAD': SHIM, 'BUFLEAK_DIR': directory,
                        'BUFLEAK_OPTIONS': 'quiet=1', 'LC_ALL': 'C', **case.environment}
         self.process = subprocess.Popen(
-            [os.path.join(PROGRAMS, 'verdict-' + program), case.name, str(case.requests),
+            [os.path.join(PROGRAMS, 'verdict-' + program + case.variant), case.name, str(case.requests),
              str(case.every), str(case.threads)],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, cwd=directory)
