@@ -210,6 +210,8 @@ static struct bl_leak *add_leak(struct bl_leaks *leaks, struct bl_leak *leak,
 static enum bl_leak_fate fate_of(const struct collect *collect, const struct bl_finding *finding,
                                  enum bl_leak_reach reach)
 {
+    if (finding->is_doubted)
+        return BL_LEAK_NOTED;
     bool is_certain = (finding->verdict == BL_VERDICT_MISSING_RELEASE &&
                        finding->confidence >= HELD_CONFIDENCE) ||
                       finding->verdict == BL_VERDICT_OVER_RELEASE;

@@ -207,8 +207,8 @@ static uint64_t mix(uint64_t value)
 
 static uint64_t hash_items(const struct bl_pattern *head, const struct bl_item *items, size_t count)
 {
-    uint64_t hash =
-        mix((uint64_t)head->class_number << 16 | (uint64_t)head->is_owned << 8 | head->doubt);
+    uint64_t hash = mix((uint64_t)head->class_number << 16 | (uint64_t)head->ghost << 9 |
+                        (uint64_t)head->is_owned << 8 | head->doubt);
     for (size_t i = 0; i < count; i++)
         hash = mix(hash + mix((uint64_t)items[i].kind << 32 | items[i].stack) + items[i].units);
     return hash;
@@ -257,7 +257,8 @@ static int64_t find_live(struct builder *builder, const struct bl_pattern *head,
     while (all->live && (slot = builder->slots[at & (builder->slot_room - 1)])) {
         const struct bl_pattern *pattern = &all->live[slot - 1];
         if (pattern->class_number == head->class_number && pattern->doubt == head->doubt &&
-            pattern->is_owned == head->is_owned && pattern->item_count == draft->count &&
+            pattern->is_owned == head->is_owned && pattern->ghost == head->ghost &&
+            pattern->item_count == draft->count &&
             same_items(bl_pattern_items(all, pattern), draft->items, draft->count))
             return (int64_t)slot - 1;
         at++;
@@ -301,6 +302,21 @@ static enum bl_doubt doubt_of(const struct builder *builder, const struct bl_tra
     return draft->acquired > draft->released ? BL_DOUBT_NONE : BL_DOUBT_SETTLED;
 }
 
+/* A ghost whose block was there, as a library leaves it that knows of references which were not
+ * seen. Another block at its address is mostly chance, unless that was seen of the class. */
+static enum bl_ghost ghost_of(const struct builder *builder, const struct bl_object *object)
+{
+    const uint32_t looks = BL_OBJECT_HELD | BL_OBJECT_KEPT | BL_OBJECT_AGAIN;
+    const struct bl_class *class = bl_reader_class(
+        builder->reader, (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK));
+    bool lacks = class && class->flags & BL_CLASS_LACKS;
+    if (!(object->flags & BL_OBJECT_GHOST))
+        return BL_GHOST_GONE;
+    if (object->flags & BL_OBJECT_KEPT || (object->flags & BL_OBJECT_AGAIN && lacks))
+        return BL_GHOST_MAY_LIVE;
+    return object->flags & looks ? BL_GHOST_GONE : BL_GHOST_UNKNOWN;
+}
+
 static int add_object(struct builder *builder, const struct bl_tracked *tracked, uint32_t index,
                       bool is_inherited, struct draft *draft)
 {
@@ -315,6 +331,7 @@ static int add_object(struct builder *builder, const struct bl_tracked *tracked,
     const struct bl_pattern head = {
         .class_number = (uint32_t)(object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK),
         .doubt = doubt_of(builder, tracked, draft, is_inherited),
+        .ghost = ghost_of(builder, object),
         .is_owned = object->owner != 0};
     int64_t found = find_live(builder, &head, draft);
     if (found < 0 || !all->live)

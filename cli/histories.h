@@ -57,6 +57,13 @@ enum bl_doubt {
     BL_DOUBT_PARTIAL,   /* calls that end its class may go unseen, and nothing else shows its end */
 };
 
+/* Of BL_DOUBT_GHOST: was it gone when it was released again? */
+enum bl_ghost {
+    BL_GHOST_GONE = 0,
+    BL_GHOST_UNKNOWN,  /* nothing could be looked at */
+    BL_GHOST_MAY_LIVE, /* it, or another one, may have been there, and calls were missed */
+};
+
 struct bl_pattern {
     uint32_t class_number;
     enum bl_doubt doubt; /* live ones; BL_DOUBT_OVERFLOW completed ones too */
@@ -64,7 +71,8 @@ struct bl_pattern {
     uint32_t item_count;
     uint64_t count; /* buffers */
     uint64_t bytes;
-    uint64_t refs;  /* live: references left */
+    uint64_t refs; /* live: references left */
+    enum bl_ghost ghost;
     bool is_owned;  /* live: they end with their owners; completed: they did, and not otherwise */
     bool is_unseen; /* completed: in a way that was not seen */
     /* live: its objects, by birth */

@@ -64,9 +64,27 @@ bool bl_hooks_has_replaced_malloc(const struct bl_reader *reader)
     return has_why(reader, BL_WHY_REPLACED_MALLOC);
 }
 
-static bool read_field(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row)
+static bool read_lack(uint32_t number, struct bl_hook_row *row)
+{
+    *row =
+        (struct bl_hook_row){.method = "none",
+                             .unseen = "where some references were taken that were seen given back",
+                             .class_number = number,
+                             .is_none = true};
+    snprintf(row->function, sizeof(row->function), "(not in the profile)");
+    snprintf(
+        row->why, sizeof(row->why),
+        "it may lack a function that retains or allocates: buffers that had no reference left, as "
+        "far as seen, lived and were released again");
+    return true;
+}
+
+/* What the classes tell of themselves. */
+static bool read_class(const struct bl_reader *reader, uint32_t number, struct bl_hook_row *row)
 {
     const struct bl_class *class = bl_reader_class(reader, number);
+    if (class && class->flags & BL_CLASS_LACKS)
+        return read_lack(number, row);
     if (!class || !(class->flags & BL_CLASS_FIELD_DROPPED))
         return false;
     *row = (struct bl_hook_row){.method = "none",
@@ -83,7 +101,7 @@ bool bl_hooks_read(const struct bl_reader *reader, uint32_t number, struct bl_ho
 {
     uint32_t hooks = bl_reader_count(reader, BL_SECTION_HOOKS);
     return number < hooks ? read_hook(reader, number, row)
-                          : read_field(reader, number - hooks, row);
+                          : read_class(reader, number - hooks, row);
 }
 
 void bl_hooks_say_mistakes(const struct bl_hook_row *row, char *out, size_t size)

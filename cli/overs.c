@@ -16,6 +16,7 @@ struct over {
     const struct bl_pattern *pattern;
     uint32_t item;
     uint32_t chain;
+    enum bl_ghost ghost;
 };
 
 struct overs {
@@ -33,7 +34,8 @@ static void collect(const struct bl_judge *judge, struct overs *overs,
             uint32_t item = patterns[i].first_item + k;
             if (items[k].kind != BL_ITEM_OVER_RELEASE)
                 continue;
-            overs->list[overs->count++] = (struct over){.pattern = &patterns[i], .item = item};
+            overs->list[overs->count++] =
+                (struct over){.pattern = &patterns[i], .item = item, .ghost = patterns[i].ghost};
             bl_counts_blame(overs->counts, item, patterns[i].count, items[k].units);
             bl_counts_next(overs->counts);
         }
@@ -48,10 +50,50 @@ static int compare_overs(const void *left, const void *right)
         return a->pattern->class_number < b->pattern->class_number ? -1 : 1;
     if (a->chain != b->chain)
         return a->chain < b->chain ? -1 : 1;
+    if (a->ghost != b->ghost)
+        return a->ghost < b->ghost ? -1 : 1;
     return a->item < b->item ? -1 : a->item > b->item;
 }
 
-/* By class and chain. */
+static void sort(struct overs *overs)
+{
+    if (overs->count > 1)
+        qsort(overs->list, overs->count, sizeof(*overs->list), compare_overs);
+}
+
+#define SO_MANY 10u /* buffers, of which nearly all were released too often */
+
+/* A program that does so to nearly every buffer would hardly have come that far: where nothing
+ * could be looked at, that many tell of calls which were not seen. */
+static bool are_nearly_all(const struct bl_judge *judge, const struct overs *overs, uint32_t number)
+{
+    uint64_t unknown = 0;
+    for (size_t i = 0; i < overs->count; i++)
+        if (overs->list[i].pattern->class_number == number &&
+            overs->list[i].ghost == BL_GHOST_UNKNOWN)
+            unknown += overs->list[i].pattern->count;
+    for (size_t i = 0; i < judge->model->class_count; i++)
+        if (judge->model->classes[i].number == number)
+            return unknown >= SO_MANY && unknown >= judge->model->classes[i].ended * 9 / 10;
+    return false;
+}
+
+/* They are sorted by class. */
+static void look_at_unknown(const struct bl_judge *judge, struct overs *overs)
+{
+    uint32_t class_number = UINT32_MAX;
+    bool are_all = false;
+    for (size_t i = 0; i < overs->count; i++) {
+        if (overs->list[i].pattern->class_number != class_number) {
+            class_number = overs->list[i].pattern->class_number;
+            are_all = are_nearly_all(judge, overs, class_number);
+        }
+        if (overs->list[i].ghost == BL_GHOST_UNKNOWN)
+            overs->list[i].ghost = are_all ? BL_GHOST_UNKNOWN : BL_GHOST_GONE;
+    }
+}
+
+/* By class, chain and whether they may have lived. */
 static int make_overs(struct bl_judge *judge, struct overs *overs)
 {
     const struct bl_histories *all = judge->histories;
@@ -69,8 +111,9 @@ static int make_overs(struct bl_judge *judge, struct overs *overs)
     bl_counts_finish(overs->counts);
     for (size_t i = 0; i < overs->count; i++)
         overs->list[i].chain = bl_counts_choose(overs->counts, overs->list[i].item);
-    if (overs->count > 1)
-        qsort(overs->list, overs->count, sizeof(*overs->list), compare_overs);
+    sort(overs);
+    look_at_unknown(judge, overs);
+    sort(overs);
     return 0;
 }
 
@@ -127,6 +170,29 @@ static bool is_of_null(const struct bl_judge *judge, const struct bl_pattern *pa
     return only;
 }
 
+static bool is_of_one_group(const struct over *a, const struct over *b)
+{
+    return a->chain == b->chain && a->ghost == b->ghost;
+}
+
+/* The library knows of references that were not seen, or keeps what has ended. */
+static void doubt(struct bl_finding *finding, enum bl_ghost ghost)
+{
+    bool is_one = finding->leaked == 1;
+    finding->is_doubted = true;
+    finding->confidence /= 3;
+    if (ghost == BL_GHOST_UNKNOWN)
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence: nearly every buffer of the class was released so; the profile "
+                 "may lack a function that retains or allocates");
+    else
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence: %s still there, and %s; the profile may lack a function that "
+                 "retains or allocates, or the library keeps what has ended",
+                 is_one ? "its heap block was" : "their heap blocks were",
+                 is_one ? "this release did not free it" : "these releases did not free them");
+}
+
 /* The group of the overs from `first` to `end`, all of one class and chain. */
 static void make_group(struct bl_judge *judge, const struct overs *overs, size_t first, size_t end)
 {
@@ -163,7 +229,11 @@ static void make_group(struct bl_judge *judge, const struct overs *overs, size_t
     group->site = finding->blame_frame;
     group->stack_count = finding->blame_stacks;
     bl_findings_sort_references(finding);
-    write_text(finding, is_null ? "NULL" : "a buffer that was gone");
+    write_text(finding, is_null                        ? "NULL"
+                        : over->ghost != BL_GHOST_GONE ? "a buffer that was gone, as far as seen"
+                                                       : "a buffer that was gone");
+    if (over->ghost != BL_GHOST_GONE)
+        doubt(finding, over->ghost);
     judge->finding_count++;
     if (kept && group->bytes >= judge->options->min_bytes &&
         bl_judge_shows(judge, group->class_number))
@@ -207,7 +277,7 @@ int bl_overs_make(struct bl_judge *judge)
     int outcome = make_overs(judge, &overs);
     for (size_t i = 0; outcome == 0 && i < overs.count;) {
         size_t end = i + 1;
-        while (end < overs.count && overs.list[end].chain == overs.list[i].chain)
+        while (end < overs.count && is_of_one_group(&overs.list[i], &overs.list[end]))
             end++;
         make_group(judge, &overs, i, end);
         i = end;

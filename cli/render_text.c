@@ -197,7 +197,8 @@ static const char *blame_text(const struct bl_finding *finding)
     case BL_VERDICT_NEVER_RELEASED:
         return "allocated here, and no release was seen";
     case BL_VERDICT_OVER_RELEASE:
-        return "released here, although the buffer was gone";
+        return finding->is_doubted ? "released here, although no reference was left that was seen"
+                                   : "released here, although the buffer was gone";
     case BL_VERDICT_STALE:
         return is_alloc ? "allocated here and held far longer than its siblings"
                         : "retained here and held far longer than by its siblings";

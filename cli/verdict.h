@@ -119,6 +119,7 @@ struct bl_finding {
     char text[512];       /* the evidence in words */
     enum bl_rival rival;
     bool is_ended;   /* the process has, in whatever way */
+    bool is_doubted; /* an over-release of what may have lived: calls were missed */
     bool is_killed;  /* in the middle of its work */
     bool are_latest; /* each is the last of its place, where one ends before the next is made */
     char note[384];  /* what limits it; "" */

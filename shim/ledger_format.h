@@ -155,7 +155,10 @@ enum bl_section {
     X(execs_dropped,                                                                               \
       "{program|programs} started without the shim, whose {name was|names were} not kept")         \
     X(assemblies_dropped,                                                                          \
-      "{place|places} where reactive chains were assembled, not kept: their table is full")
+      "{place|places} where reactive chains were assembled, not kept: their table is full")        \
+    X(releases_unmatched,                                                                          \
+      "{release|releases} beyond what was taken, as far as seen, of buffers that lived: their "    \
+      "profile may lack a function that retains or allocates; see hooks")
 
 enum bl_loss {
 #define BL_LOSS_ENUM(name, text) BL_LOSS_##name,
@@ -482,6 +485,9 @@ static_assert(sizeof(struct bl_thread) == 64, "thread layout");
 /* references are taken and given back where no call is seen: of a buffer its birth is known, and
  * where the last reference was given back */
 #define BL_CLASS_INLINED 0x20u
+/* releases came when none was left that was seen, and the library took them for the last: functions
+ * that retain or allocate are not in its profile */
+#define BL_CLASS_LACKS 0x40u
 
 #define BL_BLOCKS_SHIFT 16
 
@@ -582,6 +588,11 @@ static_assert(sizeof(struct bl_object) == 64, "object layout");
 /* by the latest search that it was there for, see bl_java_counts; or neither */
 #define BL_OBJECT_REACHED 0x200u
 #define BL_OBJECT_LOST    0x400u
+/* Of a ghost: how it looked when it was released again. HELD: it was gone. KEPT: the heap block
+ * that it had was still there. AGAIN: there was another one at its address. None of them: unknown.
+ */
+#define BL_OBJECT_KEPT  0x1000u
+#define BL_OBJECT_AGAIN 0x2000u
 
 enum bl_op {
     BL_OP_ALLOC = 1,

@@ -514,7 +514,7 @@ unsigned bl_live_take_out(uint64_t address, uint64_t new_bytes, struct bl_buffer
     return w ? BL_REMOVED | (unsigned)(w >> FLAGS_SHIFT) << 1 : BL_REMOVED_NONE;
 }
 
-void bl_live_hold(uint64_t address)
+bool bl_live_hold(uint64_t address)
 {
     struct shard *s = lock_own_shard();
     map_word w = index_find(address);
@@ -522,6 +522,7 @@ void bl_live_hold(uint64_t address)
     if (w)
         index_put(address, w | HELD, &oom);
     bl_lock_give(&s->lock);
+    return (w & HELD) != 0;
 }
 
 bool bl_live_restore(const struct bl_buffer *buffer)

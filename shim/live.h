@@ -53,8 +53,9 @@ unsigned bl_live_end(uint64_t address, struct bl_buffer *ret_buffer);
 /* Ends it for realloc: what it has of the limit (limit.h) is the caller's, and until bl_tls.moving
  * is set to 0 the block counts as held, for whoever has stopped all writers. */
 unsigned bl_live_take_out(uint64_t address, uint64_t new_bytes, struct bl_buffer *ret_buffer);
-/* The block holds a handle of a reference-counted class: its removal will say so. */
-void bl_live_hold(uint64_t address);
+/* The block holds a handle of a reference-counted class: its removal will say so. Returns
+ * whether it would have anyway. */
+bool bl_live_hold(uint64_t address);
 /* Is it of those that the limit counts? */
 bool bl_live_is_limited(uint8_t class_number);
 /* Undoes bl_live_take_out: the buffer lives on as it was, counters too. False: there is no room. */

@@ -127,6 +127,11 @@ static void forget_tombstones(void)
         memset(&tombstones, 0, sizeof tombstones);
 }
 
+struct bl_ref_tombstone *bl_ref_tombstone_at(const struct bl_ref_spot *at)
+{
+    return tombstone_place(at);
+}
+
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at)
 {
     struct bl_ref_tombstone *t = tombstone_place(at);
@@ -189,6 +194,7 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
     struct bl_ref_tombstone *tombstone = tombstone_place(at);
     uint64_t size = bl_ref_size_in(o);
     bool ignored = o->word & BL_LIVE_IGNORED;
+    bool held = o->flags & BL_OBJECT_HELD;
     uint32_t birth_stack = bl_stacks_keep(o->stack);
     __builtin_prefetch(tombstone, 1);
     if (how == BL_REF_WELL && o->flags & BL_OBJECT_DRIFTED)
@@ -215,7 +221,8 @@ void bl_ref_bury_locked(struct bl_ref_spot *at, uint32_t record, const struct bl
                                            .birth_stack = birth_stack,
                                            .end_stack = e->stack,
                                            .end_thread = e->thread,
-                                           .class_number = at->class_number};
+                                           .class_number = at->class_number,
+                                           .held = held};
 }
 
 void bl_ref_end_locked(struct bl_ref_spot *at, struct bl_ref_entry *entry,
@@ -298,8 +305,10 @@ uint32_t bl_ref_birth_locked(const struct bl_ref_spot *at, const struct bl_ref_e
         bl_losses_add(BL_LOSS_objects_dropped, 1);
         return 0;
     }
-    if (t)
+    if (t) {
         t->class_number = 0;
+        t->ghost = 0; /* the block serves another buffer now, as those of pools do */
+    }
     struct bl_ref_event birth = *e;
     birth.delta = bl_own_at_birth(&bl_ref_policies[at->class_number].field, at->class_number, e);
     uint32_t flags = held ? BL_OBJECT_HELD : 0;

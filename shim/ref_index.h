@@ -232,13 +232,18 @@ struct bl_ref_tombstone {
     uint32_t birth_stack;
     uint32_t end_stack;
     uint32_t end_thread;
+    uint32_t ghost_stack; /* of the release that the latest ghost is of */
+    uint32_t ghost;       /* the latest that may be taken back, see ghosts.h; 0: none */
     uint8_t class_number; /* 0: none */
+    bool held;            /* it had a heap block, whose free would have ended it */
 } BL_ALIGNED(64);         /* a cache line, that is loaded for it when a buffer ends */
 
 /* Calls `see` for all of them, under their locks. */
 void bl_ref_see_tombstones(void (*see)(const struct bl_ref_tombstone *tombstone));
 /* NULL: no such buffer has ended lately. */
 struct bl_ref_tombstone *bl_ref_find_tombstone(const struct bl_ref_spot *at);
+/* Where it would be, whosever is there now. */
+struct bl_ref_tombstone *bl_ref_tombstone_at(const struct bl_ref_spot *at);
 
 BL_INLINE uint64_t bl_ref_size_in(const struct bl_object *o)
 {

@@ -1,9 +1,9 @@
 #include "references.h"
 #include "counters.h"
+#include "ghosts.h"
 #include "live.h"
 #include "losses.h"
 #include "stacks.h"
-#include "thread_numbers.h"
 
 /* ---- births ---- */
 
@@ -265,38 +265,10 @@ void bl_refs_retain(const struct bl_ref_event *e)
     bl_ref_leave(&at, e);
 }
 
-/* What was released once too often, and by whom, for the report: with both releases of a handle
- * that had ended, t; with the one of NULL, if there is none. */
-static void leave_ghost(const struct bl_ref_spot *at, const struct bl_ref_event *e,
-                        const struct bl_ref_tombstone *t)
-{
-    uint8_t class_number = t ? t->class_number : at->class_number;
-    bl_counters_add(&bl_counters_of(class_number, at->index)->over_releases, 1);
-    uint32_t record = bl_ref_take_record();
-    if (!record) {
-        bl_losses_add(BL_LOSS_objects_dropped, 1);
-        return;
-    }
-    struct bl_ref_event birth = *e;
-    struct bl_ref_event end = *e;
-    birth.stack = t ? bl_stacks_keep(t->birth_stack) : 0;
-    birth.delta = 0;
-    struct bl_object *o = bl_ref_object_at(record);
-    bl_ref_fill_object(o, class_number, &birth, 0, BL_OBJECT_GHOST);
-    if (t) {
-        end.stack = bl_stacks_keep(t->end_stack);
-        end.thread = bl_thread_numbers_keep(t->end_thread);
-        end.time_ns = t->time_ns;
-        bl_history_note(o, BL_OP_RELEASE, &end);
-    }
-    bl_store_relaxed(&o->refs, e->delta);
-    bl_history_note(o, BL_OP_OVER_RELEASE, e);
-}
-
 /* A handle that ended is released once more. */
 static void over_release_locked(const struct bl_ref_spot *at, const struct bl_ref_event *e)
 {
-    const struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
+    struct bl_ref_tombstone *t = bl_ref_find_tombstone(at);
     struct bl_own own = {0};
     if (e->delta < 0)
         own = bl_own_read(&bl_ref_policy_of(at->class_number)->field, e);
@@ -311,7 +283,7 @@ static void over_release_locked(const struct bl_ref_spot *at, const struct bl_re
         note_unknown(e);
         return;
     }
-    leave_ghost(at, e, t);
+    bl_ghosts_leave_locked(at, e, t);
 }
 
 /* o->refs is less already. */
@@ -416,7 +388,7 @@ void bl_refs_release_null(const struct bl_ref_event *e)
 {
     struct bl_ref_spot at;
     bl_ref_enter(&at, e);
-    leave_ghost(&at, e, NULL);
+    bl_ghosts_leave_locked(&at, e, NULL);
     bl_ref_leave(&at, e);
 }
 
@@ -528,7 +500,7 @@ static enum bl_ref_end freed(const struct bl_ref_spot *at, struct bl_ref_entry *
     return BL_REF_UNSEEN;
 }
 
-void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
+bool bl_refs_block_freed(uint64_t address, uint64_t now_ns)
 {
     const struct bl_ref_event plain = {.handle = address, .time_ns = now_ns};
     struct bl_ref_spot at = bl_ref_spot_of(address, 0);
@@ -537,7 +509,9 @@ void bl_refs_block_freed(uint64_t address, uint64_t now_ns)
         struct bl_ref_event e = plain;
         bl_ref_end_locked(&at, entry, &e, freed(&at, entry, &e));
     }
+    bool waits = bl_ghosts_is_waiting_locked(&at);
     bl_ref_leave(&at, &plain);
+    return waits;
 }
 
 /* ---- calls that are followed from beginning to end ---- */

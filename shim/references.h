@@ -65,8 +65,8 @@ void bl_refs_transfer(const struct bl_ref_event *e, uint64_t into);
 /* It is BL_LIVE_IGNORED from now on, of whatever class. False: none is known. */
 bool bl_refs_ignore(uint64_t handle);
 /* A heap block that held a handle is freed. A call that we could not see must not become an
- * accusation. */
-void bl_refs_block_freed(uint64_t address, uint64_t now_ns);
+ * accusation. True: nor may a release too many that was seen, tell ghosts.h the stack. */
+bool bl_refs_block_freed(uint64_t address, uint64_t now_ns);
 
 /* Calls whose effect shows at their end, or which release what they own by calls that are seen. The
  * token tells the buffer even if its address is given out again meanwhile. Whoever began must

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "early.h"
 #include "frees.h"
+#include "ghosts.h"
 #include "limit.h"
 #include "losses.h"
 #include "modules.h"
@@ -223,6 +224,14 @@ BL_NOINLINE static void note_end(const struct bl_buffer *b, enum bl_op op,
         bl_frees_add(b, take_stack(t, o), op, bl_clock_event_ns());
 }
 
+/* No lock is held, and the block is the caller's until it is freed. */
+static void tell_ghost(uint64_t address, const void *frame)
+{
+    struct bl_origin o = bl_origin_at(frame);
+    if (bl_tls.thread)
+        bl_ghosts_block_freed(address, take_stack(bl_tls.thread, &o));
+}
+
 BL_COLD static void attend_end(unsigned removed, const struct bl_buffer *watched, uint64_t address,
                                const void *frame)
 {
@@ -230,8 +239,8 @@ BL_COLD static void attend_end(unsigned removed, const struct bl_buffer *watched
         struct bl_origin o = bl_origin_at(frame);
         note_end(watched, BL_OP_END, &o);
     }
-    if (removed & BL_REMOVED_HELD)
-        bl_refs_block_freed(address, bl_clock_event_ns());
+    if (removed & BL_REMOVED_HELD && bl_refs_block_freed(address, bl_clock_event_ns()))
+        tell_ghost(address, frame);
     if (removed == BL_REMOVED_NONE)
         bl_early_drop(address);
 }
