@@ -109,6 +109,27 @@ static size_t tally_itself(const struct bl_judge *judge, const struct bl_decisio
     return count;
 }
 
+/* Where buffers that something else keeps gave back the same reference in turn. Decisions of a
+ * group tell of the same ones. */
+static size_t tally_turn(const struct bl_judge *judge, const struct bl_decision *decision,
+                         struct tally *tallies, size_t count)
+{
+    if (decision->given_in_turn == 0)
+        return count;
+    const struct bl_item *release = &judge->histories->items[decision->expected];
+    struct tally one = {.site = release->site,
+                        .chain = bl_callers_whole(judge->callers, release->callers),
+                        .frame =
+                            bl_judge_shown_site(judge, bl_decision_class(judge, decision), release),
+                        .stack = release->stack,
+                        .is_helper = bl_compare_is_helper(judge->compare, release)};
+    count = add_tally(tallies, count, one);
+    for (size_t i = 0; i < count; i++)
+        if (tallies[i].chain == one.chain && tallies[i].count < decision->given_in_turn)
+            tallies[i].count = decision->given_in_turn;
+    return count;
+}
+
 /* The place where most were given back, by whatever way, and the most common of those. */
 static void choose(const struct tally *tallies, size_t count, struct bl_finding *finding)
 {
@@ -139,6 +160,9 @@ void bl_expected_find(struct bl_judge *judge, size_t first, size_t end,
         if (all->completed[i].class_number == live->class_number && !all->completed[i].is_owned &&
             !all->completed[i].is_unseen)
             count = tally_sibling(judge, live, &all->completed[i], scope, tallies, count);
+    bool has_ended = count > 0;
+    for (size_t i = first; !has_ended && i < end; i++)
+        count = tally_turn(judge, &judge->decisions[i], tallies, count);
     finding->is_expected_of_itself = count == 0;
     for (size_t i = first; finding->is_expected_of_itself && i < end; i++)
         count = tally_itself(judge, &judge->decisions[i], tallies, count);

@@ -478,7 +478,7 @@ static void count_groups_of_objects(struct bl_judge *judge)
         size_t end = bl_grouping_end(judge, i);
         for (size_t k = i; k < end && bl_decision_is_accused(&judge->decisions[i]); k++) {
             const struct bl_decision *decision = &judge->decisions[k];
-            if (k > i && judge->decisions[k - 1].pattern == decision->pattern)
+            if (is_about_same(judge, i, k))
                 continue;
             for (size_t n = 0; n < decision->object_count; n++)
                 judge->object_groups[decision->first_object + n]++;

@@ -33,7 +33,12 @@ static void sort_decisions(struct bl_judge *judge, int (*order)(const void *, co
         qsort(judge->decisions, judge->decision_count, sizeof(*judge->decisions), order);
 }
 
-/* Decisions about one pattern follow each other; those that accuse are about the same objects. */
+/* Decisions about the same buffers follow each other. */
+static bool is_about_same(const struct bl_decision *a, const struct bl_decision *b)
+{
+    return a->pattern == b->pattern && a->first_object == b->first_object;
+}
+
 static void count_decisions(struct bl_judge *judge, size_t first, size_t end)
 {
     const struct bl_pattern *live = &judge->histories->live[judge->decisions[first].pattern];
@@ -61,7 +66,7 @@ static void count_all(struct bl_judge *judge)
     for (size_t i = 0; i < judge->decision_count;) {
         size_t end = i + 1;
         while (end < judge->decision_count &&
-               judge->decisions[end].pattern == judge->decisions[i].pattern)
+               is_about_same(&judge->decisions[i], &judge->decisions[end]))
             end++;
         count_decisions(judge, i, end);
         i = end;

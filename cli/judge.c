@@ -418,10 +418,9 @@ static bool are_nearly_all_gone(const struct bl_judge *judge, size_t first, size
 
 /* Of those that are left behind, as far as their order tells, what is done with now and then, or
  * what a thread has in its hands at the end, is not; what is gone is in any case, and says nothing
- * of the others, unless hardly any is not. Returns how many of the objects are; -1 without
- * memory. */
-static int64_t find_left(struct bl_judge *judge, size_t first, size_t count,
-                         const struct bl_study *study, bool *ret_is_behind)
+ * of the others, unless hardly any is not. */
+int64_t bl_judge_find_left(struct bl_judge *judge, size_t first, size_t count,
+                           const struct bl_study *study, bool *ret_is_behind)
 {
     uint64_t often_ns = limit_of(study->p99_ns);
     uint64_t most_ns = limit_of(study->lifetimes.longest_ns);
@@ -449,7 +448,7 @@ static int64_t leave_the_young(struct bl_judge *judge, struct bl_decision *decis
 {
     size_t first = decision->first_object;
     size_t count = decision->object_count;
-    int64_t old = find_left(judge, first, count, study, &decision->is_left_behind);
+    int64_t old = bl_judge_find_left(judge, first, count, study, &decision->is_left_behind);
     if (old < 0 || leave_in_peace(judge, decision->pattern, first + (size_t)old,
                                   count - (size_t)old, BL_GROUND_IN_USE) < 0)
         return -1;

@@ -3,11 +3,11 @@
  *
  * judge.c makes decisions: about some objects of one pattern, who is to blame or why nobody is;
  * left.c tells it which of them are in use, gone.c which nobody has any more;
- * paths.c tells it what the buffers of one path show together, agree.c compares the guesses.
- * owned.c, held.c and cascade.c, which made.c and splitting.c help, fold what a
- * leaked buffer holds under it, grouping.c puts decisions
- * that blame the same acquire together, settle.c takes back what only looks guilty, course.c tells
- * it how a group came to be, hands.c what was in use at the end, findings.c writes each group up.
+ * paths.c tells it what the buffers of one path show together, agree.c compares the guesses,
+ * turns.c takes back what is only not due yet. owned.c, held.c and cascade.c, which made.c and
+ * splitting.c help, fold what a leaked buffer holds under it, grouping.c puts decisions that blame
+ * the same acquire together, settle.c takes back what only looks guilty, course.c tells it how a
+ * group came to be, hands.c what was in use at the end, findings.c writes each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -72,7 +72,8 @@ struct bl_decision {
     enum bl_ground ground;
     uint32_t item; /* blamed, or the birth: index in histories->items */
     uint64_t units;
-    uint32_t expected; /* the release that siblings have: index in histories->items */
+    uint32_t expected;      /* the release that siblings have: index in histories->items */
+    uint64_t given_in_turn; /* by it, of buffers that something else keeps: see turns.c */
     uint64_t siblings;
     uint64_t sibling_p99_ns;
     uint64_t sibling_longest_ns; /* of all born at its site */
@@ -89,7 +90,8 @@ struct bl_decision {
     bool is_left_behind;  /* by the order of births and ends; not set of all that were */
     bool is_latest;    /* nothing younger was made there, where one ends before the next is made */
     bool is_passed_by; /* siblings did what these did last after the release that these lack */
-    bool is_unmatched; /* nothing that was born at its site has ended yet */
+    bool is_unmatched; /* nothing that was born at its site has ended yet, nor was its reference
+                        * given back in turn of others */
     uint64_t held_beside; /* so many like these are held by leaked buffers, which hold no more */
     bool may_be_held;     /* these too, unless the leaked ones hold no more than siblings did */
     bool is_estimate;     /* how many its owners hold is not known, only about how many */
@@ -241,6 +243,10 @@ int bl_left_find(const struct bl_judge *judge, size_t first, size_t count,
 /* Are the others, which are not far behind, left over as well? */
 bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left, size_t others);
 
+/* Puts those of some objects first that are not in use, as siblings tell, and says whether any is
+ * left behind. Returns how many they are; -1 without memory. */
+int64_t bl_judge_find_left(struct bl_judge *judge, size_t first, size_t count,
+                           const struct bl_study *study, bool *ret_is_behind);
 /* NULL without memory, which the error says. Moves the others. */
 struct bl_decision *bl_judge_add(struct bl_judge *judge, struct bl_decision decision);
 /* Fills judge->decisions. */
@@ -262,6 +268,11 @@ enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern);
 int bl_paths_agree(struct bl_judge *judge);
 /* Puts right what was guessed of single histories and others contradict. */
 int bl_judge_agree(struct bl_judge *judge);
+/* Takes back what buffers lack only because its turn has not come yet: see turns.c. */
+int bl_turns_take_back(struct bl_judge *judge);
+/* When what an item stands for was last done with a buffer; 0: its history does not tell. */
+uint64_t bl_turns_time(const struct bl_judge *judge, const struct bl_object *record,
+                       const struct bl_item *item);
 
 /* Whether objects of the one may be what those of the other hold, as far as these two tell. */
 bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner);

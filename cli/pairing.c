@@ -126,7 +126,7 @@ static size_t count_over_release_items(const struct bl_histories *histories)
 static int judge_everything(struct bl_judge *judge)
 {
     if (prepare(judge) < 0 || prepare_growth(judge) < 0 || bl_judge_decide(judge) < 0 ||
-        bl_paths_agree(judge) < 0 || bl_judge_agree(judge) < 0)
+        bl_paths_agree(judge) < 0 || bl_judge_agree(judge) < 0 || bl_turns_take_back(judge) < 0)
         return -1;
     judge->splits_left = judge->decision_count;
     size_t room = judge->decision_count * BL_SPLITTING_ROOM +

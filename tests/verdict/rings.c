@@ -401,6 +401,56 @@ static void filling(void)
     }
 }
 
+/* ---- a ring of what a list keeps for ever ---- */
+
+static void keep_in_ring(long number, long place)
+{
+    GBytes *body = read_body(number);
+    put_shared(body, place, corpus_is_unlucky(number));
+    keep(body);
+    end_request(body);
+    pause_now();
+}
+
+static void request_to_kept_ring(long number)
+{
+    keep_in_ring(number, ring.ticks % ring.size);
+}
+
+static void request_to_kept_any(long number)
+{
+    keep_in_ring(number, next_random() % ring.size);
+}
+
+static void kept_ring(void)
+{
+    kept = g_ptr_array_new();
+    ring_of(64, request_to_kept_ring);
+}
+
+static void slow_kept_ring(void)
+{
+    pause_ms = 3;
+    kept_ring();
+}
+
+/* Begins when the program is set up, and is asked in the middle of it. */
+static void late_kept_ring(void)
+{
+    pause_ms = 3;
+    kept = g_ptr_array_new();
+    corpus_pass_ms(1100);
+    ring_of(128, request_to_kept_ring);
+    corpus_ask();
+}
+
+static void slow_kept_any(void)
+{
+    pause_ms = 3;
+    kept = g_ptr_array_new();
+    ring_of(16, request_to_kept_any);
+}
+
 static void request_that_keeps_some(long number)
 {
     if (number == corpus.requests / 2 + 1)
@@ -638,6 +688,10 @@ static const struct corpus_case cases[] = {
     {"first_burst", first_burst},
     {"fourth_burst", fourth_burst},
     {"filling", filling},
+    {"kept_ring", kept_ring},
+    {"slow_kept_ring", slow_kept_ring},
+    {"late_kept_ring", late_kept_ring},
+    {"slow_kept_any", slow_kept_any},
     {"keeping_some", keeping_some},
     {"batches", batches},
     {"handed_over", handed_over},

@@ -15,6 +15,17 @@ def clean(claim, name, left, requests=5000, **more):
     return Case('clean: ' + claim, name, requests, unreleased={'g-bytes': left}, **more)
 
 
+def kept(claim, name, requests, every=0, forgotten=0, is_asked=False):
+    """What a list keeps looks as if it was forgotten, of all; what the ring beside it has does not.
+    """
+    leaks = [Leak('missing-release', 'g-bytes', 'keep', requests, of=requests, shared=forgotten)]
+    if forgotten:
+        leaks.append(Leak('missing-release', 'g-bytes', 'hold', forgotten, of=requests,
+                          shared=forgotten, release='drop'))
+    return Case(claim, name, requests, every, leaks=leaks,
+                asked=[Asked(leaks=leaks)] if is_asked else [])
+
+
 def or_forgotten(report):
     told = [group['evidence']['text'] for group in report['groups']
             if group['class'] == 'g-bytes' and group['verdict'] == 'steady']
@@ -116,6 +127,17 @@ CASES = [
                       unreleased={'g-bytes': 0}) for i in range(4)],
          leaks=[Leak('missing-release', 'g-bytes', 'keep', 400, others=(0, 3600),
                      note='never emptied')], unreleased={'g-bytes': 0}),
+    kept('clean: a ring of what a list keeps', 'kept_ring', 1000),
+    kept('clean: a ring of what a list keeps, that came round once', 'kept_ring', 100),
+    kept('clean: a ring of what a list keeps, slowly', 'slow_kept_ring', 300),
+    kept('clean: a cache that replaces any, of what a list keeps', 'slow_kept_any', 300),
+    kept('a ring of what a list keeps forgets what it replaces', 'kept_ring', 1020, 50, 19),
+    kept('clean: a ring of what a list keeps, in the middle of the work', 'late_kept_ring', 519,
+         is_asked=True),
+    kept('a ring of what a list keeps forgets what it replaces, slowly', 'slow_kept_ring', 420, 40,
+         9),
+    kept('a ring of what a list keeps forgets what it replaces, in the middle of the work',
+         'late_kept_ring', 519, 130, 3, is_asked=True),
     Case('a global that is replaced is forgotten', 'replaced_global', 2020, 50,
          leaks=[Leak('missing-release', 'g-object', 'set', 40, of=2019)],
          unreleased={'g-object': 1}),
