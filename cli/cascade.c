@@ -15,6 +15,7 @@
 #include "made.h"
 #include "nearness.h"
 #include "releases.h"
+#include "rest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@
 #define ENCLOSING_MAX 16u   /* releases around one, of completed buffers */
 #define EXACT_LEAST   16u   /* owners that each held just as many: so will the others */
 #define TALLIES_MAX   256u
-#define CHOICE_MAX    64u        /* owners that one is chosen of by births; of more the first */
+#define SIBLINGS_MAX  64u        /* histories of siblings, the most common first */
 #define CHOICE_WORK   (1u << 24) /* births looked at, then the most numerous is chosen */
 
 /* What has been folded of one kind under owners that are released at one stack. */
@@ -77,6 +78,21 @@ bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t o
 
 /* ---- released by the owner's release ---- */
 
+/* What is not accused only because its birth was not seen is leaked where what holds it is. */
+static bool is_leaked(const struct bl_judge *judge, uint32_t number)
+{
+    const struct bl_decision *decision = &judge->decisions[number];
+    while (decision->ground == BL_GROUND_UNSEEN && decision->owner != BL_JUDGE_NONE)
+        decision = &judge->decisions[decision->owner];
+    return bl_decision_is_accused(decision);
+}
+
+/* A release that a part lacks, and one that it would have happened inside of. */
+struct place {
+    uint32_t release; /* index in histories->items */
+    uint32_t stack;
+};
+
 /* Of one class, is the part of another kind than its owner? Then kinds tell who holds how many of
  * which: what lies in a list is no list. Else all of a class count, whatever way it was made. */
 static bool are_kinds_apart(const struct search *search, struct bl_kind part, struct bl_kind owner)
@@ -90,9 +106,10 @@ static bool are_kinds_apart(const struct search *search, struct bl_kind part, st
  * `stack`; 0: it is no release of its siblings. Known is how many those that ended held together.
  * Where that is a multiple of their number, each is taken to have held as many. */
 static uint64_t add_holdable(const struct search *search, const struct bl_decision *part,
-                             const struct bl_decision *owner, uint32_t stack,
+                             const struct bl_decision *owner, struct place place,
                              struct holdable *holdable)
 {
+    uint32_t stack = place.stack;
     struct bl_kind part_kind = kind_of(search, part);
     struct bl_kind owner_kind = kind_of(search, owner);
     if (!bl_releases_has(search->releases, stack, owner_kind) ||
@@ -107,7 +124,7 @@ static uint64_t add_holdable(const struct search *search, const struct bl_decisi
         return 0;
     /* of one class the owners themselves are among them, unless what lies between left no frame */
     if (!is_apart && part_kind.class_number == owner_kind.class_number &&
-        search->judge->histories->items[part->expected].stack != stack)
+        search->judge->histories->items[place.release].stack != stack)
         parts -= owners < parts ? owners : parts;
     uint64_t most = (parts + owners - 1) / owners * SLACK * owner->object_count;
     holdable->kind = part_kind;
@@ -139,29 +156,10 @@ static bool is_inside_library(const struct bl_judge *judge, const struct bl_item
     return true;
 }
 
-/* Owners that are to be chosen of, the most numerous first. */
-struct choice {
-    uint32_t numbers[CHOICE_MAX];
-    size_t count;
-    uint64_t most;
-};
-
-static void add_choice(struct choice *choice, uint32_t number, uint64_t most)
-{
-    if (choice->count == CHOICE_MAX)
-        return;
-    choice->numbers[choice->count++] = number;
-    if (most <= choice->most)
-        return;
-    choice->most = most;
-    choice->numbers[choice->count - 1] = choice->numbers[0];
-    choice->numbers[0] = number;
-}
-
 /* Leaked buffers with different histories can all be owners: those that the parts were born nearest
  * to stand for them, or the most numerous. */
 static uint32_t choose(struct search *search, const struct bl_decision *part,
-                       const struct choice *choice)
+                       const struct bl_choice *choice)
 {
     const struct bl_judge *judge = search->judge;
     if (choice->count == 0)
@@ -170,33 +168,33 @@ static uint32_t choose(struct search *search, const struct bl_decision *part,
         search->choice_work += judge->decisions[choice->numbers[i]].object_count;
     if (choice->count == 1 || part->units > 1 || search->choice_work > CHOICE_WORK)
         return choice->numbers[0];
-    uint32_t nearest = bl_nearness_choose(judge, part, choice->numbers, choice->count);
+    uint32_t nearest = bl_choice_nearest(judge, part, choice);
     return nearest != BL_JUDGE_NONE ? nearest : choice->numbers[0];
 }
 
 /* One in use counts as an owner, but excuses nobody by itself: where it was released by a call that
  * ended in a jump, its release seems to be its caller's, an event loop's for one, and everything to
  * happen inside. */
-static uint32_t find_releaser_at(struct search *search, uint32_t number, uint32_t stack,
-                                 bool is_same_place, struct holdable *holdable)
+static uint32_t find_releaser_at(struct search *search, uint32_t number, struct place place,
+                                 struct holdable *holdable)
 {
     const struct bl_decision *decisions = search->judge->decisions;
     bool is_accused = bl_decision_is_accused(&decisions[number]);
-    bool may_be_of_class = is_inside_library(
-        search->judge, &search->judge->histories->items[decisions[number].expected], stack);
-    struct choice choice = {.count = 0};
+    const struct bl_item *release = &search->judge->histories->items[place.release];
+    bool may_be_of_class = is_inside_library(search->judge, release, place.stack);
+    struct bl_choice choice = {.count = 0};
     *holdable = (struct holdable){.is_exact = true};
     for (uint32_t j = 0; j < search->count; j++) {
         search->is_owner[j] = false;
         if (!bl_decision_may_own(search->judge, number, j) ||
-            (is_same_place && are_made_alike(search->judge, number, j)) ||
+            (release->stack == place.stack && are_made_alike(search->judge, number, j)) ||
             (!may_be_of_class && bl_decision_class(search->judge, &decisions[number]) ==
                                      bl_decision_class(search->judge, &decisions[j])))
             continue;
-        uint64_t more = add_holdable(search, &decisions[number], &decisions[j], stack, holdable);
+        uint64_t more = add_holdable(search, &decisions[number], &decisions[j], place, holdable);
         search->is_owner[j] = more > 0;
-        if (more > 0 && (!is_accused || bl_decision_is_accused(&decisions[j])))
-            add_choice(&choice, j, more);
+        if (more > 0 && (!is_accused || is_leaked(search->judge, j)))
+            bl_choice_add(&choice, j, more);
     }
     return choose(search, &decisions[number], &choice);
 }
@@ -243,27 +241,84 @@ static bool is_held(struct search *search, uint32_t number, uint32_t stack,
     return true;
 }
 
-/* The owner inside whose release, the innermost of all, the part's would have happened. A function
- * that ends by jumping into the next leaves no frame: then the part's release seems to be at the
- * same place as its owner's. That is believed of an object that many owners share, as anything else
- * could have been released there by itself. */
-static uint32_t find_releaser(struct search *search, uint32_t number)
+/* The owner inside whose release, the innermost of all, one of the part's would have happened. A
+ * function that ends by jumping into the next leaves no frame: then the part's release seems to be
+ * at the same place as its owner's. That is believed of an object that many owners share, as
+ * anything else could have been released there by itself. */
+static uint32_t find_releaser_of(struct search *search, uint32_t number, uint32_t release,
+                                 struct holdable *holdable, uint32_t *ret_stack)
+{
+    const struct bl_judge *judge = search->judge;
+    uint32_t stacks[ENCLOSING_MAX + 1];
+    stacks[0] = judge->histories->items[release].stack;
+    size_t count =
+        1 + bl_releases_enclosing(search->releases, stacks[0], stacks + 1, ENCLOSING_MAX);
+    for (size_t i = judge->decisions[number].units > 1 ? 0 : 1; i < count; i++) {
+        struct place place = {release, stacks[i]};
+        uint32_t owner = find_releaser_at(search, number, place, holdable);
+        *ret_stack = stacks[i];
+        if (owner != BL_JUDGE_NONE)
+            return owner;
+    }
+    return BL_JUDGE_NONE;
+}
+
+/* The owner inside whose release a sibling ended that did what the live one did, whatever else it
+ * took and gave back. */
+static uint32_t find_releaser_like(struct search *search, uint32_t number,
+                                   const struct bl_pattern *completed)
 {
     const struct bl_judge *judge = search->judge;
     const struct bl_decision *part = &judge->decisions[number];
-    uint32_t stacks[ENCLOSING_MAX + 1];
-    if (part->expected == BL_JUDGE_NONE)
+    struct bl_rest rest;
+    if (!bl_rest_of(judge->histories, &judge->histories->live[part->pattern], completed, &rest) ||
+        rest.released != rest.acquired + part->units)
         return BL_JUDGE_NONE;
-    stacks[0] = judge->histories->items[part->expected].stack;
-    size_t count =
-        1 + bl_releases_enclosing(search->releases, stacks[0], stacks + 1, ENCLOSING_MAX);
-    for (size_t i = part->units > 1 ? 0 : 1; i < count; i++) {
+    for (size_t i = 0; i < rest.count; i++) {
         struct holdable holdable;
-        uint32_t owner = find_releaser_at(search, number, stacks[i], i == 0, &holdable);
-        if (owner != BL_JUDGE_NONE)
-            return is_held(search, number, stacks[i], &holdable) ? owner : BL_JUDGE_NONE;
+        uint32_t stack;
+        uint32_t owner = rest.releases[i] != part->expected
+                             ? find_releaser_of(search, number, rest.releases[i], &holdable, &stack)
+                             : BL_JUDGE_NONE;
+        if (owner != BL_JUDGE_NONE && part->object_count * part->units <= holdable.most &&
+            bl_nearness_is_no_chance(judge, part, search->is_owner, search->count))
+            return owner;
     }
     return BL_JUDGE_NONE;
+}
+
+/* Siblings that did the same can have ended in several ways: by themselves mostly, but where they
+ * were left to it, by their owner. That these were left to it as well is shown by their births,
+ * each near to an owner's. */
+static uint32_t find_other_releaser(struct search *search, uint32_t number)
+{
+    const struct bl_judge *judge = search->judge;
+    const struct bl_decision *part = &judge->decisions[number];
+    const struct bl_item *birth = bl_decision_birth(judge, part);
+    uint32_t owner = BL_JUDGE_NONE;
+    size_t count = 0;
+    const uint32_t *siblings =
+        birth ? bl_compare_siblings(judge->compare, bl_decision_class(judge, part), birth->site,
+                                    &count)
+              : NULL;
+    for (size_t i = 0; owner == BL_JUDGE_NONE && i < count && i < SIBLINGS_MAX; i++)
+        owner = find_releaser_like(search, number, &judge->histories->completed[siblings[i]]);
+    return owner;
+}
+
+static uint32_t find_releaser(struct search *search, uint32_t number)
+{
+    struct bl_decision *part = &search->judge->decisions[number];
+    struct holdable holdable;
+    uint32_t stack;
+    uint32_t owner = part->expected != BL_JUDGE_NONE
+                         ? find_releaser_of(search, number, part->expected, &holdable, &stack)
+                         : BL_JUDGE_NONE;
+    if (owner != BL_JUDGE_NONE)
+        return is_held(search, number, stack, &holdable) ? owner : BL_JUDGE_NONE;
+    owner = find_other_releaser(search, number);
+    part->is_estimate |= owner != BL_JUDGE_NONE;
+    return owner;
 }
 
 /* ---- all of them ---- */
@@ -308,16 +363,25 @@ static void ask_for_maker(const struct search *search, struct bl_made *made, uin
     decision->held_beside = 0;
 }
 
+/* What lies between, and is known by that alone, is asked first. */
+static void ask_for_releasers(struct search *search, bool are_unseen)
+{
+    struct bl_judge *judge = search->judge;
+    for (uint32_t i = 0; i < search->count; i++)
+        if (is_to_be_asked(&judge->decisions[i]) &&
+            (judge->decisions[i].ground == BL_GROUND_UNSEEN) == are_unseen) {
+            uint32_t owner = find_releaser(search, i);
+            judge->decisions[i].owner = owner; /* they can have been moved */
+        }
+}
+
 /* Two that were born together may each seem to be made inside the call that made the other: so
  * whose release gives back which of them is asked first, of all. */
 static void find_owners(struct search *search)
 {
     struct bl_judge *judge = search->judge;
-    for (uint32_t i = 0; i < search->count; i++)
-        if (is_to_be_asked(&judge->decisions[i])) {
-            uint32_t owner = find_releaser(search, i);
-            judge->decisions[i].owner = owner; /* they can have been moved */
-        }
+    ask_for_releasers(search, true);
+    ask_for_releasers(search, false);
     struct bl_made *made = bl_made_create(judge, search->count);
     for (uint32_t i = 0; made && i < search->count; i++)
         ask_for_maker(search, made, i);

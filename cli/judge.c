@@ -169,9 +169,14 @@ static int blame(struct bl_judge *judge, struct bl_decision decision, uint32_t i
     const struct bl_pattern *live = &judge->histories->live[decision.pattern];
     const struct bl_item *blamed = &bl_pattern_items(judge->histories, live)[item];
     /* a birth that was not seen can have had any number of references */
-    if (blamed->kind == BL_ITEM_ALLOC && blamed->stack == 0)
-        return leave_in_peace(judge, decision.pattern, decision.first_object, decision.object_count,
-                              BL_GROUND_UNSEEN);
+    if (blamed->kind == BL_ITEM_ALLOC && blamed->stack == 0) {
+        if (leave_in_peace(judge, decision.pattern, decision.first_object, decision.object_count,
+                           BL_GROUND_UNSEEN) < 0)
+            return -1;
+        judge->decisions[judge->decision_count - 1].expected = expected;
+        judge->decisions[judge->decision_count - 1].units = units;
+        return 0;
+    }
     decision.item = live->first_item + item;
     decision.units = units < live->refs ? units : live->refs;
     decision.expected = expected;

@@ -190,11 +190,12 @@ static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct 
     return bl_callers_frames(judge->callers, item->callers, &depth)->frame;
 }
 
-/* What is only left in peace because it is young goes with a leaked owner as well, and may be one.
- */
+/* What is only left in peace because it is young, or its birth was not seen, goes with a leaked
+ * owner as well, and may be one. */
 static inline bool bl_decision_may_be_part(const struct bl_decision *decision)
 {
-    return bl_decision_is_accused(decision) || decision->ground == BL_GROUND_IN_USE;
+    return bl_decision_is_accused(decision) || decision->ground == BL_GROUND_IN_USE ||
+           decision->ground == BL_GROUND_UNSEEN;
 }
 
 /* The site as it is told. */

@@ -1,8 +1,11 @@
 #include "nearness.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define ASKED_MAX 64u /* objects of a part that stand for all */
+#define NEARLY    16u /* one in so many may be farther away */
+#define CHANCE    0.01
 
 static int compare_numbers(const void *left, const void *right)
 {
@@ -78,9 +81,23 @@ static bool measure(const struct bl_judge *judge, uint32_t number, const uint32_
     return true;
 }
 
-uint32_t bl_nearness_choose(const struct bl_judge *judge, const struct bl_decision *part,
-                            const uint32_t *numbers, size_t count)
+void bl_choice_add(struct bl_choice *choice, uint32_t number, uint64_t many)
 {
+    if (choice->count == BL_CHOICE_MAX)
+        return;
+    choice->numbers[choice->count++] = number;
+    if (many <= choice->most)
+        return;
+    choice->most = many;
+    choice->numbers[choice->count - 1] = choice->numbers[0];
+    choice->numbers[0] = number;
+}
+
+uint32_t bl_choice_nearest(const struct bl_judge *judge, const struct bl_decision *part,
+                           const struct bl_choice *choice)
+{
+    const uint32_t *numbers = choice->numbers;
+    size_t count = choice->count;
     uint32_t asked[ASKED_MAX];
     uint32_t nearest[ASKED_MAX];
     size_t asked_count = ask(judge, part, asked);
@@ -106,4 +123,38 @@ uint32_t bl_nearness_choose(const struct bl_judge *judge, const struct bl_decisi
     }
     free(distances);
     return chosen;
+}
+
+/* Births of the process that are spanned by some. */
+static double span_of(const struct bl_judge *judge)
+{
+    uint32_t oldest = UINT32_MAX;
+    uint32_t youngest = 0;
+    for (size_t i = 0; i < judge->histories->object_count; i++) {
+        uint32_t birth = judge->histories->objects[i].birth;
+        oldest = birth < oldest ? birth : oldest;
+        youngest = birth > youngest ? birth : youngest;
+    }
+    return youngest > oldest ? (double)(youngest - oldest) + 1 : 1;
+}
+
+bool bl_nearness_is_no_chance(const struct bl_judge *judge, const struct bl_decision *part,
+                              const bool *is_chosen, size_t count)
+{
+    uint32_t asked[ASKED_MAX];
+    size_t asked_count = ask(judge, part, asked);
+    size_t owner_count;
+    uint32_t *births = bl_nearness_births(judge, is_chosen, count, &owner_count);
+    if (!births || owner_count == 0 || asked_count == 0) {
+        free(births);
+        return false;
+    }
+    for (size_t i = 0; i < asked_count; i++)
+        asked[i] = bl_nearness_distance(births, owner_count, asked[i]);
+    free(births);
+    qsort(asked, asked_count, sizeof(*asked), compare_numbers);
+    size_t near = asked_count - asked_count / NEARLY;
+    /* the share of all births that are as near to one of them */
+    double share = (double)owner_count * (2.0 * asked[near - 1] + 1) / span_of(judge);
+    return pow(fmin(share, 1), (double)near) <= CHANCE;
 }

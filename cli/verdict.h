@@ -62,7 +62,7 @@ struct bl_reference {
 };
 
 #define BL_FINDING_REFERENCES 16
-#define BL_FINDING_PARTS      4
+#define BL_FINDING_PARTS      8
 
 /* Buffers of another class that a leaked one holds, and that go with it. */
 struct bl_part {

@@ -458,6 +458,75 @@ START_TEST(of_what_one_call_makes_only_that_is_held_by_another_that_ended_inside
 }
 END_TEST
 
+/* Thirty leaked owners, and as many others, each made so long after one of them. Of siblings of
+ * these most were released by their user, the others by what held them. */
+static void make_with_left(struct world *w, uint64_t later_ns)
+{
+    uint32_t memory = synth_class(w->synth, "mem");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t fill = at(w, w->loop, 0x200);
+    uint32_t look = at(w, w->loop, 0x220);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint64_t from = START + 10 * SECOND;
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    live(w, 30, from, from + 600 * SECOND, OPS(ALLOC(make)));
+    live_in(w, memory, 30, from + later_ns, from + 600 * SECOND + later_ns, OPS(ALLOC(fill)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    synth_lifecycle(w->synth, memory, 3000, 2 * MILLI, END - SECOND,
+                    OPS(ALLOC(fill), LAST(at(w, w->loop, 0x280))));
+    synth_lifecycle(
+        w->synth, memory, 2000, 2 * MILLI, END - SECOND,
+        OPS(ALLOC(fill), RETAIN(look), RELEASE(at(w, w->loop, 0x228)), LAST(inside(w, end, 0x55))));
+    judge(w);
+}
+
+START_TEST(
+    what_some_siblings_left_to_their_owners_is_a_part_of_leaked_ones_that_it_was_born_near_to)
+{
+    struct world *w = make_world();
+    make_with_left(w, 3 * MILLI);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(group->finding->part_count, 1);
+    ck_assert_uint_eq(group->finding->parts[0].estimate, 30);
+    finish(w);
+    w = make_world();
+    make_with_left(w, 9 * SECOND);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->count, 30);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding->part_count, 0);
+    finish(w);
+}
+END_TEST
+
+/* Thirty leaked owners that hold something whose birth was not seen, which holds another buffer. */
+START_TEST(what_was_not_seen_to_be_born_is_a_link_between_a_leaked_owner_and_its_parts)
+{
+    struct world *w = make_world();
+    uint32_t session = synth_class(w->synth, "session");
+    uint32_t memory = synth_class(w->synth, "mem");
+    uint32_t make = at(w, w->loop, 0x100);
+    uint32_t fill = at(w, w->loop, 0x200);
+    uint32_t take = at(w, w->loop, 0x240);
+    uint32_t end = at(w, w->loop, 0x180);
+    uint32_t session_end = inside(w, end, 0x44);
+    uint64_t from = START + 10 * SECOND;
+    synth_refcounted(w->synth, session, "libbuf.so*");
+    synth_refcounted(w->synth, memory, "libbuf.so*");
+    live(w, 30, from, from + 600 * SECOND, OPS(ALLOC(make)));
+    live_in(w, session, 30, from + MILLI, from + 600 * SECOND + MILLI,
+            OPS(ALLOC(0), RETAIN(take), RELEASE(at(w, w->loop, 0x248))));
+    live_in(w, memory, 30, from + 2 * MILLI, from + 600 * SECOND + 2 * MILLI, OPS(ALLOC(fill)));
+    done(w, 5000, 2 * MILLI, OPS(ALLOC(make), LAST(end)));
+    synth_lifecycle(w->synth, session, 5000, 2 * MILLI, END - SECOND,
+                    OPS(ALLOC(0), RETAIN(take), RELEASE(at(w, w->loop, 0x248)), LAST(session_end)));
+    synth_lifecycle(w->synth, memory, 5000, 2 * MILLI, END - SECOND,
+                    OPS(ALLOC(fill), LAST(inside(w, session_end, 0x55))));
+    judge(w);
+    const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+    ck_assert_uint_eq(group->finding->part_count, 2);
+    finish(w);
+}
+END_TEST
+
 /* ---- who is left alone ---- */
 
 START_TEST(one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well)
@@ -663,6 +732,11 @@ int main(void)
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_however_long_that_takes);
     tcase_add_test(tests,
                    of_what_one_call_makes_only_that_is_held_by_another_that_ended_inside_its_end);
+    tcase_add_test(
+        tests,
+        what_some_siblings_left_to_their_owners_is_a_part_of_leaked_ones_that_it_was_born_near_to);
+    tcase_add_test(tests,
+                   what_was_not_seen_to_be_born_is_a_link_between_a_leaked_owner_and_its_parts);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
     tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
     tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);

@@ -39,6 +39,13 @@ CASES = [
                   # and the keys that those hold
                   holds={'openssl-x509': 6, 'openssl-pkey': 6})]),
     Case('clean: handshakes', 'handshakes', 40),
+    Case('a connection is forgotten one time in seven, with its own session and all in it',
+         'resumption', 145, 7, leaks=[
+             Leak('missing-release', 'openssl-ssl', 'resuming', 20, of=145,
+                  release='resuming-end',
+                  holds={'openssl-pkey': 60, 'openssl-x509': 20, 'openssl-bio': 30,
+                         'openssl-session': 20, 'openssl-ssl-ctx': 1})]),
+    Case('clean: connections that resume sessions', 'resumption', 60),
     Case('of a chain only the first is given back one time in ten',
          'chain', 3000, 10, leaks=[
              Leak('missing-release', 'openssl-bio', 'chained', 300, of=3000, release='chain-end',
@@ -82,7 +89,7 @@ CASES = [
          'connection_and_peer', 60, 10, leaks=[
              Leak('missing-release', 'openssl-ssl', 'client', 6, of=60, release='client-end',
                   holds={'openssl-x509': 6, 'openssl-pkey': 18, 'openssl-bio': 6,
-                         'openssl-session': 6}),
+                         'openssl-session': 6, 'openssl-ssl-ctx': 1}),
              Leak('missing-release', 'openssl-x509', 'peer', 6, refs=3, leaked=6,
                   release='peer-end')]),
     Case('a session that a callback keeps is forgotten one time in ten',

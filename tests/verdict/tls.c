@@ -516,6 +516,65 @@ static void session_callback(void)
     tear_down();
 }
 
+/* ---- connections resume the session of the one before, which a callback keeps ---- */
+
+static SSL_SESSION *kept;
+
+static int keep_session(SSL *connection, SSL_SESSION *session)
+{
+    (void)connection;
+    SSL_SESSION_free(kept);
+    kept = session;
+    return 1;
+}
+
+CORPUS_FUNCTION static void exchange(const struct pair *pair)
+{
+    char text[16];
+    for (int i = 0; i < 4; i++) {
+        SSL_do_handshake(pair->client);
+        SSL_do_handshake(pair->server);
+    }
+    CORPUS_NEED(SSL_write(pair->server, "hello", 5) == 5);
+    CORPUS_NEED(SSL_read(pair->client, text, sizeof(text)) == 5);
+}
+
+CORPUS_FUNCTION static void look_at_session(SSL *connection)
+{
+    SSL_SESSION_free(SSL_get1_session(connection));
+}
+
+static void request_that_resumes(long number)
+{
+    BIO *near = NULL;
+    BIO *far = NULL;
+    struct pair pair = {SSL_new(client), SSL_new(server)}; /* @resuming */
+    CORPUS_NEED(BIO_new_bio_pair(&near, 0, &far, 0) == 1);
+    SSL_set_bio(pair.client, near, near);
+    SSL_set_bio(pair.server, far, far);
+    SSL_set_connect_state(pair.client);
+    SSL_set_accept_state(pair.server);
+    if (kept && number % 2)
+        SSL_set_session(pair.client, kept);
+    exchange(&pair);
+    SSL_free(pair.server);
+    if (corpus_is_unlucky(number))
+        return;
+    look_at_session(pair.client);
+    SSL_shutdown(pair.client);
+    SSL_free(pair.client); /* @resuming-end */
+}
+
+static void resumption(void)
+{
+    set_up();
+    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client, keep_session);
+    corpus_serve(request_that_resumes);
+    SSL_SESSION_free(kept);
+    tear_down();
+}
+
 /* ---- a server's cache keeps its sessions, to the end of the process or of its context ---- */
 
 static void handshake_with_server_cache(long number)
@@ -583,6 +642,7 @@ static const struct corpus_case cases[] = {
     {"held_issue", held_issue},
     {"session", session},
     {"handshakes", handshakes},
+    {"resumption", resumption},
     {"chain", chain},
     {"shared_wire", shared_wire},
     {"list", list},
