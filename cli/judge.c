@@ -5,10 +5,9 @@
 
 #define GUESS_MAX      24u                    /* an explanation that costs more explains nothing */
 #define STALE_NS       (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define FLOW_MANY      16u /* references that one buffer was given at one place */
-#define USUAL          16u /* siblings that make a way the usual one */
-#define GONE_EACH      19u /* are gone for each that need not be in use either */
-#define GONE_EACH_BARE 3u  /* the same for one that is barely held */
+#define USUAL          16u                    /* siblings that make a way the usual one */
+#define GONE_EACH      19u                    /* are gone for each that need not be in use either */
+#define GONE_EACH_BARE 3u                     /* the same for one that is barely held */
 
 struct bl_decision *bl_judge_add(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -314,13 +313,14 @@ static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
 
 /* Were references taken at one place again and again, without any release? It is those that add up,
  * and whoever has the buffer need not have forgotten it: nothing else is kept in `left`. */
-static bool keep_flows(const struct bl_item *items, uint32_t count, uint64_t *left)
+static bool keep_flows(const struct bl_judge *judge, uint32_t pattern, const struct bl_item *items,
+                       uint32_t count, uint64_t *left)
 {
     bool is_any = false;
     for (uint32_t i = 0; i < count; i++)
-        is_any |= items[i].kind == BL_ITEM_RETAIN && left[i] >= FLOW_MANY;
+        is_any |= left[i] > 0 && bl_paths_is_flow(judge, pattern, &items[i]);
     for (uint32_t i = 0; i < count && is_any; i++)
-        if (items[i].kind != BL_ITEM_RETAIN || left[i] < FLOW_MANY)
+        if (!bl_paths_is_flow(judge, pattern, &items[i]))
             left[i] = 0;
     return is_any;
 }
@@ -345,7 +345,8 @@ static int blame_open_ends(struct bl_judge *judge, struct bl_decision decision, 
     find_own_releases(live, pairs, pair_count, expected);
     decision.is_open = true;
     decision.likeness = has_release ? BL_LIKENESS_GUESSED : BL_LIKENESS_EQUAL;
-    bool is_flow = !has_release && keep_flows(items, live->item_count, left);
+    bool is_flow =
+        !has_release && keep_flows(judge, decision.pattern, items, live->item_count, left);
     if (!has_release && !is_flow && birth && !has_siblings && !is_lasting(judge, birth)) {
         /* one thing was forgotten, not each of its references */
         decision.verdict = never;

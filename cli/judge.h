@@ -262,6 +262,9 @@ bool bl_paths_is_open(const struct bl_judge *judge, uint32_t pattern);
  * to different acquires: they are to be told by themselves. Returns whether there are any. */
 bool bl_paths_find_torn(struct bl_judge *judge);
 bool bl_paths_is_torn(const struct bl_judge *judge, uint32_t pattern);
+/* Has a live pattern no release, and are references taken at an item of it again and again, by this
+ * buffer or by another one of its path? */
+bool bl_paths_is_flow(const struct bl_judge *judge, uint32_t pattern, const struct bl_item *item);
 /* How the history of a live pattern ends. */
 enum bl_ends bl_paths_ends(const struct bl_judge *judge, uint32_t pattern);
 /* One mistake explains more than two: of the acquires that may lack a release in all buffers of a

@@ -11,6 +11,8 @@
  *    given back when the next one pushes it out, or at the end);
  *  - what was retained and given back again and again, without any release that each buffer had
  *    once, is kept: of a pool;
+ *  - where one buffer was given many references at a place, and none was ever given back, it is the
+ *    references taken there that add up, also of buffers that were given few;
  *  - of the acquires that may lack a release in all buffers of the path, one does (bl_paths_agree);
  *  - others that are not quite like them, which were made at the same place, may show what is
  *    missing. If that is one thing for some and another for others, they are alike by the helpers
@@ -26,6 +28,7 @@
 #define PATTERNS_MAX 512u /* of one path */
 #define NOISE        64u  /* one in so many buffers may be otherwise */
 #define USES_LEAST   6u   /* of what is kept to be used */
+#define FLOW_MANY    16u  /* references that one buffer was given at one place */
 
 struct path {
     size_t first; /* in order */
@@ -33,6 +36,7 @@ struct path {
     bool is_kept;
     bool is_torn;
     uint32_t blamed; /* chain of an acquire that a guess blamed; 0: none did */
+    uint32_t flow;   /* of the retain by which one buffer has most, and many; 0: none has */
 };
 
 struct bl_paths {
@@ -429,6 +433,37 @@ static bool is_kept(const struct table *table)
     return true;
 }
 
+static bool has_release(const struct bl_judge *judge, const struct bl_pattern *live)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (items[i].kind == BL_ITEM_RELEASE)
+            return true;
+    return false;
+}
+
+/* The chain of the retain by which a buffer of a path that none was released of has most
+ * references, and many; 0: there is none. */
+static uint32_t find_flow(const struct bl_judge *judge, const uint32_t *numbers, size_t count)
+{
+    uint64_t most = 0;
+    uint32_t flow = 0;
+    for (size_t p = 0; p < count; p++) {
+        const struct bl_pattern *live = &judge->histories->live[numbers[p]];
+        const struct bl_item *items = bl_pattern_items(judge->histories, live);
+        if (has_release(judge, live))
+            continue;
+        for (uint32_t i = 0; i < live->item_count; i++) {
+            if (items[i].kind != BL_ITEM_RETAIN || items[i].units < FLOW_MANY ||
+                items[i].units <= most)
+                continue;
+            most = items[i].units;
+            flow = items[i].whole;
+        }
+    }
+    return flow;
+}
+
 static int compare_completed(const void *left, const void *right, void *context)
 {
     const struct bl_histories *all = context;
@@ -482,6 +517,7 @@ int bl_paths_learn(struct bl_judge *judge)
             continue;
         done = learn_path(judge, table, false);
         path->is_kept = is_kept(table);
+        path->flow = find_flow(judge, &paths->order[path->first], path->count);
     }
     free(table);
     return done ? 0 : -1;
@@ -500,6 +536,14 @@ void bl_paths_destroy(struct bl_paths *paths)
 bool bl_paths_is_open(const struct bl_judge *judge, uint32_t pattern)
 {
     return judge->paths->path_of[pattern] != 0;
+}
+
+bool bl_paths_is_flow(const struct bl_judge *judge, uint32_t pattern, const struct bl_item *item)
+{
+    uint32_t path = judge->paths->path_of[pattern];
+    if (item->kind != BL_ITEM_RETAIN || has_release(judge, &judge->histories->live[pattern]))
+        return false;
+    return item->units >= FLOW_MANY || (path && judge->paths->all[path - 1].flow == item->whole);
 }
 
 bool bl_paths_is_torn(const struct bl_judge *judge, uint32_t pattern)

@@ -29,9 +29,10 @@
  * whoever holds the buffer may have? */
 static bool is_flow(const struct bl_judge *judge, const struct bl_decision *decision)
 {
+    const struct bl_item *item = &judge->histories->items[decision->item];
     return decision->units >= SINGLETONS_MANY ||
-           (decision->units >= FLOW_LEAST &&
-            decision->units < judge->histories->items[decision->item].units);
+           (decision->units >= FLOW_LEAST && decision->units < item->units) ||
+           bl_paths_is_flow(judge, decision->pattern, item);
 }
 
 /* Are they buffers that references are taken of again and again? How much memory they are says

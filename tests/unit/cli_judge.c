@@ -45,6 +45,29 @@ START_TEST(of_one_buffer_who_gave_back_nearly_all_lacks_nothing_where_another_la
 }
 END_TEST
 
+START_TEST(what_adds_up_on_one_buffer_adds_up_on_others_of_its_pool)
+{
+    for (unsigned often = 5; often <= 20; often += 15) {
+        struct world *w = make_world();
+        uint32_t fill = at(w, w->main_frame, 0x100);
+        uint32_t keep = at(w, w->loop, 0x210);
+        for (unsigned i = 0; i < 24; i++) {
+            struct synth_op ops[] = {ALLOC(fill), RETAIN(keep)};
+            ops[1].folded = i % 2 ? often : 9;
+            ops[1].time_ns = END - SECOND;
+            synth_object(w->synth, w->class, 1000, START + i * MILLI, ops, 2);
+        }
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(at(w, w->loop, 0x300)), LAST(at(w, w->loop, 0x310))));
+        judge(w);
+        if (often == 20)
+            ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x210)->count, 24);
+        else
+            ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 24);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(two_references_of_one_line_that_the_same_buffers_lack_are_one_finding)
 {
     struct world *w = make_world();
@@ -712,6 +735,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests,
                    of_one_buffer_who_gave_back_nearly_all_lacks_nothing_where_another_lacks_more);
+    tcase_add_test(tests, what_adds_up_on_one_buffer_adds_up_on_others_of_its_pool);
     tcase_add_test(tests, two_references_of_one_line_that_the_same_buffers_lack_are_one_finding);
     tcase_add_test(tests, what_siblings_keep_to_their_end_is_missed_where_they_have_not_ended);
     tcase_add_test(tests, a_live_buffer_that_was_released_too_often_is_accused_of_that_alone);
