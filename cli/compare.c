@@ -116,8 +116,11 @@ static void match(struct bl_compare *compare, const struct bl_pattern *live,
 {
     const struct bl_item *a = bl_pattern_items(compare->histories, live);
     const struct bl_item *b = bl_pattern_items(compare->histories, completed);
-    for (uint32_t i = 0; i < live->item_count; i++)
+    for (uint32_t i = 0; i < live->item_count; i++) {
         d->extra[i] = a[i].kind == BL_ITEM_OVER_RELEASE ? 0 : a[i].units;
+        d->given[i] = BL_COMPARE_NONE;
+        d->given_units[i] = 0;
+    }
     for (uint32_t j = 0; j < completed->item_count; j++) {
         d->missing[j] = b[j].kind == BL_ITEM_OVER_RELEASE ? 0 : b[j].units;
         d->mate[j] = BL_COMPARE_NONE;
@@ -577,9 +580,18 @@ static void sort_options(struct option *options, size_t count)
     }
 }
 
+static void note_given(struct bl_difference *d, const struct option *option, uint64_t units)
+{
+    if (option->from_side != 0 || option->to_side != 0 || units <= d->given_units[option->from])
+        return;
+    d->given[option->from] = option->to;
+    d->given_units[option->from] = units;
+}
+
 /* Explains what is left in pairs, the cheapest first; returns what it cost, or any cost above the
  * limit when it would come to more. */
-static uint32_t explain(struct bl_compare *compare, const struct sides *sides, uint32_t limit)
+static uint32_t explain(struct bl_compare *compare, const struct sides *sides, uint32_t limit,
+                        struct bl_difference *d)
 {
     uint32_t cost = 0;
     uint32_t least = least_cost(compare, sides);
@@ -596,6 +608,7 @@ static uint32_t explain(struct bl_compare *compare, const struct sides *sides, u
         *from -= units;
         *to -= units;
         cost += units > 0 ? option->cost : 0;
+        note_given(d, option, units);
     }
     return compare->dear_count > 0 && is_explicable(sides) ? limit + 1 : cost;
 }
@@ -632,7 +645,7 @@ void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *li
     d->is_beginning = d->is_part && is_beginning(sides.items[1], completed, d);
     d->guess_cost = d->match_cost;
     if (d->match_cost <= limit)
-        d->guess_cost += explain(compare, &sides, limit - d->match_cost);
+        d->guess_cost += explain(compare, &sides, limit - d->match_cost, d);
     d->cost = d->guess_cost;
     for (unsigned side = 0; side < 2; side++)
         for (uint32_t i = 0; i < sides.counts[side]; i++)

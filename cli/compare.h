@@ -59,6 +59,10 @@ struct bl_difference {
     uint64_t extra[BL_HISTORY_ITEMS];   /* by item of the live one: units only it has */
     uint64_t missing[BL_HISTORY_ITEMS]; /* by item of the completed one: units only it has */
     uint32_t mate[BL_HISTORY_ITEMS];    /* completed item to live item, or BL_COMPARE_NONE */
+    /* live acquire to live release: what was explained by each other on that side, with most units;
+     * BL_COMPARE_NONE */
+    uint32_t given[BL_HISTORY_ITEMS];
+    uint64_t given_units[BL_HISTORY_ITEMS];
     uint32_t match_cost; /* of things done at the same site, but called from elsewhere */
     uint32_t guess_cost; /* of what was not equal and had to be explained; includes match_cost */
     uint32_t cost;       /* of the whole explanation, with what is left over; 0: equal */

@@ -280,6 +280,24 @@ static enum bl_rival rival_of_guess(struct bl_judge *judge, uint32_t pattern, ui
     return rival;
 }
 
+/* What siblings did not take at all was put down to a release that they did not make either, by how
+ * near those are: could that as well have given back what is blamed, and the other one lack its
+ * own?
+ */
+static enum bl_rival rival_of_given(const struct bl_judge *judge, const struct bl_pattern *live,
+                                    const struct bl_difference *d, uint32_t blamed)
+{
+    const struct bl_item *items = bl_pattern_items(judge->histories, live);
+    enum bl_rival rival = BL_RIVAL_NONE;
+    for (uint32_t i = 0; i < live->item_count; i++) {
+        struct bl_pair pair = {.acquire = i, .release = d->given[i], .units = d->given_units[i]};
+        if (d->given[i] != BL_COMPARE_NONE && !is_lasting(judge, &items[i]))
+            rival =
+                bl_rivals_stronger(rival, bl_rivals_of_open(judge->compare, items, &pair, blamed));
+    }
+    return rival;
+}
+
 /* Blames what the best comparison leaves over. Returns 0 without having blamed anything when it
  * explains nothing, 1 when it has, -1 without memory. */
 static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
@@ -301,7 +319,8 @@ static int blame_difference(struct bl_judge *judge, struct bl_decision decision,
         if (charge.units[i] == 0 || is_lasting(judge, &items[i]))
             continue;
         is_any = true;
-        decision.rival = charge.rival[i];
+        decision.rival =
+            bl_rivals_stronger(charge.rival[i], rival_of_given(judge, live, &study->difference, i));
         if (decision.is_guessed)
             decision.rival =
                 bl_rivals_stronger(decision.rival, rival_of_guess(judge, decision.pattern, i));

@@ -68,6 +68,32 @@ START_TEST(what_adds_up_on_one_buffer_adds_up_on_others_of_its_pool)
 }
 END_TEST
 
+/* Siblings were retained at 0x120 only, and at 0x110 as well. What was released at the end can have
+ * been either's, unless it is in the same part of the program as one of them. */
+START_TEST(what_siblings_did_not_take_may_have_lacked_the_release_as_well)
+{
+    for (unsigned is_near = 0; is_near < 2; is_near++) {
+        struct world *w = make_world();
+        uint32_t serve = at(w, w->loop, 0x30);
+        uint32_t make = at(w, serve, 0x100);
+        uint32_t one = at(w, is_near ? at(w, serve, 0x40) : serve, 0x110);
+        uint32_t other = at(w, serve, 0x120);
+        uint32_t own = at(w, serve, 0x130);
+        uint32_t pushed = at(w, at(w, serve, 0x50), 0x150);
+        uint32_t drained =
+            is_near ? at(w, at(w, serve, 0x40), 0x160) : at(w, at(w, w->main_frame, 0x60), 0x160);
+        live(w, 20, START + SECOND, END - SECOND,
+             OPS(ALLOC(make), RETAIN(one), RETAIN(other), RELEASE(own), RELEASE(drained)));
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(make), RETAIN(other), RELEASE(own), LAST(pushed)));
+        judge(w);
+        const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x120);
+        ck_assert_uint_eq(group->count, 20);
+        ck_assert_int_eq(group->finding->rival == BL_RIVAL_ANY, !is_near);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(two_references_of_one_line_that_the_same_buffers_lack_are_one_finding)
 {
     struct world *w = make_world();
@@ -736,6 +762,7 @@ int main(void)
     tcase_add_test(tests,
                    of_one_buffer_who_gave_back_nearly_all_lacks_nothing_where_another_lacks_more);
     tcase_add_test(tests, what_adds_up_on_one_buffer_adds_up_on_others_of_its_pool);
+    tcase_add_test(tests, what_siblings_did_not_take_may_have_lacked_the_release_as_well);
     tcase_add_test(tests, two_references_of_one_line_that_the_same_buffers_lack_are_one_finding);
     tcase_add_test(tests, what_siblings_keep_to_their_end_is_missed_where_they_have_not_ended);
     tcase_add_test(tests, a_live_buffer_that_was_released_too_often_is_accused_of_that_alone);
