@@ -320,6 +320,8 @@ static void add_finding(struct collect *collect, const struct bl_group *group)
         leak.indirect_count += finding->parts[i].count;
         leak.indirect_bytes += finding->parts[i].bytes;
     }
+    leak.indirect_count += finding->other_parts.count;
+    leak.indirect_bytes += finding->other_parts.bytes;
     /* the group's own numbers, in the proportions of its tests */
     struct bl_leak_share share = {.process = collect->process,
                                   .test = gathered.share_count == 1 ? gathered.shares[0].test

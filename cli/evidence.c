@@ -270,6 +270,7 @@ void bl_evidence_note_parts(struct bl_finding *finding)
     size_t used = strlen(finding->note);
     for (size_t i = 0; i < finding->part_count; i++)
         estimate += finding->parts[i].estimate;
+    estimate += finding->other_parts.estimate;
     if (estimate == 0 || finding->verdict == BL_VERDICT_UNRELEASED)
         return;
     snprintf(

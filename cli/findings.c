@@ -237,6 +237,8 @@ static bool is_class_shown(const struct bl_judge *judge, const struct bl_group *
     bool is_shown = bl_judge_shows(judge, group->class_number);
     for (size_t i = 0; i < group->finding->part_count; i++)
         is_shown |= bl_judge_shows(judge, group->finding->parts[i].class_number);
+    for (uint32_t number = 0; number < BL_CLASSES_MAX; number++)
+        is_shown |= bl_finding_has_other(group->finding, number) && bl_judge_shows(judge, number);
     return is_shown;
 }
 
@@ -261,8 +263,10 @@ static void add_part(struct bl_finding *finding, const struct bl_judge *judge,
     for (size_t i = 0; i < finding->part_count; i++)
         if (finding->parts[i].class_number == class_number)
             part = &finding->parts[i];
-    if (!part && finding->part_count == BL_FINDING_PARTS)
-        return;
+    if (!part && finding->part_count == BL_FINDING_PARTS) {
+        finding->other_part_classes |= 1ull << class_number % BL_CLASSES_MAX;
+        part = &finding->other_parts;
+    }
     if (!part) {
         part = &finding->parts[finding->part_count++];
         *part = (struct bl_part){.class_number = class_number};

@@ -291,6 +291,12 @@ static json_t *make_parts(const struct bl_view *view, const struct bl_finding *f
                              "count", whole_number(finding->parts[i].count), "bytes",
                              whole_number(finding->parts[i].bytes), "estimate",
                              whole_number(finding->parts[i].estimate)));
+    if (finding->other_parts.count > 0)
+        json_array_append_new(array, json_pack("{s:n, s:i, s:o, s:o, s:o}", "class", "classes",
+                                               (int)bl_finding_other_classes(finding), "count",
+                                               whole_number(finding->other_parts.count), "bytes",
+                                               whole_number(finding->other_parts.bytes), "estimate",
+                                               whole_number(finding->other_parts.estimate)));
     return array;
 }
 

@@ -291,6 +291,11 @@ static void write_more(const struct bl_pen *pen, const struct bl_group *group)
                 bl_text_count(count, finding->parts[i].count),
                 bl_model_class_name(pen->view->model, finding->parts[i].class_number),
                 bl_text_bytes(bytes, finding->parts[i].bytes));
+    if (finding->other_parts.count > 0)
+        fprintf(pen->out, "     %-22s %s of %u more class%s, %s\n", "",
+                bl_text_count(count, finding->other_parts.count), bl_finding_other_classes(finding),
+                bl_finding_other_classes(finding) == 1 ? "" : "es",
+                bl_text_bytes(bytes, finding->other_parts.bytes));
     if (finding->shared > 0)
         fprintf(pen->out,
                 "     %-22s %s of these lack%s another release as well and %s shown there too\n",

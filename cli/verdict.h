@@ -62,7 +62,7 @@ struct bl_reference {
 };
 
 #define BL_FINDING_REFERENCES 16
-#define BL_FINDING_PARTS      8
+#define BL_FINDING_PARTS      12
 
 /* Buffers of another class that a leaked one holds, and that go with it. */
 struct bl_part {
@@ -114,9 +114,11 @@ struct bl_finding {
     size_t reference_count;
     struct bl_part parts[BL_FINDING_PARTS];
     size_t part_count;
-    uint64_t held_beside; /* so many like these are parts of other findings */
-    bool may_be_held;     /* and most of these may be as well, if those hold more than siblings */
-    char text[512];       /* the evidence in words */
+    struct bl_part other_parts;  /* of all further classes together */
+    uint64_t other_part_classes; /* which they are, a bit for each number */
+    uint64_t held_beside;        /* so many like these are parts of other findings */
+    bool may_be_held; /* and most of these may be as well, if those hold more than siblings */
+    char text[512];   /* the evidence in words */
     enum bl_rival rival;
     bool is_ended;   /* the process has, in whatever way */
     bool is_doubted; /* an over-release of what may have lived: calls were missed */
@@ -124,6 +126,18 @@ struct bl_finding {
     bool are_latest; /* each is the last of its place, where one ends before the next is made */
     char note[384];  /* what limits it; "" */
 };
+
+static_assert(BL_CLASSES_MAX <= 64, "a bit for each class");
+
+static inline bool bl_finding_has_other(const struct bl_finding *finding, uint32_t class_number)
+{
+    return finding->other_part_classes >> class_number % BL_CLASSES_MAX & 1;
+}
+
+static inline unsigned bl_finding_other_classes(const struct bl_finding *finding)
+{
+    return (unsigned)__builtin_popcountll(finding->other_part_classes);
+}
 
 /* "missing-release", as in the JSON. */
 const char *bl_verdict_name(enum bl_verdict verdict);

@@ -1278,6 +1278,38 @@ START_TEST(what_a_leaked_owner_holds_is_folded_under_it)
 }
 END_TEST
 
+/* Of how many classes it may be. */
+START_TEST(all_that_a_leaked_owner_holds_is_in_the_totals)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    uint64_t count = 0;
+    uint64_t bytes = 0;
+    live(w, 50, START + SECOND, END - SECOND,
+         OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x150)), RELEASE(at(w, w->loop, 0x180))));
+    for (uint32_t i = 0; i < BL_FINDING_PARTS + 3; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "part-%u", i);
+        uint32_t number = synth_class(w->synth, name);
+        synth_refcounted(w->synth, number, "libbuf.so*");
+        live_in(w, number, 50, START + SECOND, END - SECOND, OPS(ALLOC(inside(w, make, 0x33 + i))));
+    }
+    done(w, 800, 1 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    const struct bl_finding *finding = only(w, BL_VERDICT_MISSING_RELEASE, 0x150)->finding;
+    ck_assert_uint_eq(finding->part_count, BL_FINDING_PARTS);
+    ck_assert_uint_eq(bl_finding_other_classes(finding), 3);
+    ck_assert_uint_eq(finding->other_parts.count, 150);
+    for (size_t i = 0; i < finding->part_count; i++) {
+        count += finding->parts[i].count;
+        bytes += finding->parts[i].bytes;
+    }
+    ck_assert_uint_eq(count + finding->other_parts.count, 50 * (BL_FINDING_PARTS + 3));
+    ck_assert_uint_eq(bytes + finding->other_parts.bytes, 50000ull * (BL_FINDING_PARTS + 3));
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_was_collected_with_its_owner_is_its_part)
 {
     struct world *w = make_world();
@@ -2261,6 +2293,7 @@ static void add_second_half(TCase *tests)
     tcase_add_test(tests, what_came_with_a_fork_is_judged_in_the_parent);
     tcase_add_test(tests, at_exit_the_buffers_of_busy_threads_are_in_use);
     tcase_add_test(tests, what_a_leaked_owner_holds_is_folded_under_it);
+    tcase_add_test(tests, all_that_a_leaked_owner_holds_is_in_the_totals);
     tcase_add_test(tests, what_was_collected_with_its_owner_is_its_part);
     tcase_add_test(tests, what_merely_looks_like_a_part_is_not_folded);
     tcase_add_test(tests, what_siblings_left_to_their_owners_is_left_to_it);
