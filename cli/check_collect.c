@@ -235,6 +235,8 @@ static enum bl_leak_op op_of(enum bl_item_kind kind)
 
 struct gathered {
     enum bl_leak_reach reach;
+    uint64_t lost;
+    uint64_t held;
     struct bl_leak_share *shares;
     size_t share_count;
 };
@@ -256,7 +258,7 @@ static void share_out(struct gathered *gathered, const struct collect *collect, 
         .process = collect->process, .test = test, .count = 1, .bytes = bytes};
 }
 
-/* Lost when any is; held when all that are known are. */
+/* Lost when any is; held when all that are known are. What they hold is counted as parts. */
 static void gather(const struct collect *collect, const struct bl_finding *finding,
                    struct gathered *gathered)
 {
@@ -264,12 +266,15 @@ static void gather(const struct collect *collect, const struct bl_finding *findi
     const struct bl_tracked *objects = bl_reader_objects(collect->reader, &count);
     *gathered = (struct gathered){.reach = BL_LEAK_UNKNOWN};
     for (size_t i = 0; i < count; i++) {
-        if (bl_pairing_finding_of(collect->inspection->pairing, i) != finding)
+        if (bl_pairing_finding_of(collect->inspection->pairing, i) != finding ||
+            bl_pairing_is_part(collect->inspection->pairing, i))
             continue;
         uint32_t block = bl_reach_find(collect->reaches, objects[i].object.address);
         enum bl_leak_reach reach = block ? reach_of(collect, block) : BL_LEAK_UNKNOWN;
         if (reach == BL_LEAK_LOST || gathered->reach == BL_LEAK_UNKNOWN)
             gathered->reach = reach;
+        gathered->lost += reach == BL_LEAK_LOST;
+        gathered->held += reach == BL_LEAK_HELD;
         share_out(gathered, collect, objects[i].object.thread,
                   objects[i].object.word >> BL_LIVE_SIZE_SHIFT);
     }
@@ -306,7 +311,9 @@ static void add_finding(struct collect *collect, const struct bl_group *group)
         .kind = finding->verdict == BL_VERDICT_OVER_RELEASE ? BL_LEAK_OVER_RELEASE : BL_LEAK_LEFT,
         .op = op_of(finding->blame_kind),
         .reach = gathered.reach,
-        .held_by = held_by(collect, &group->reach),
+        .lost_count = gathered.lost,
+        .held_count = gathered.held,
+        .held_by = gathered.held > 0 ? held_by(collect, &group->reach) : NULL,
         .confidence = finding->confidence,
         .refs = finding->refs_max,
         .blame = make_stack(collect, finding->blame_frame),
@@ -368,25 +375,53 @@ static void add_sum(struct collect *collect, struct heap_key key, uint64_t bytes
     sum->follower_bytes += followers.bytes;
 }
 
-/* A lost block that is a counted buffer's memory is told by that buffer's name, unless the buffer
+/* A lost block that is a counted buffer's memory is told by that buffer's name. False: the buffer
  * is accused already. */
-static void add_lost(struct collect *collect, uint32_t number, const struct bl_live *live)
+static bool find_key(const struct collect *collect, uint32_t number, const struct bl_live *live,
+                     struct heap_key *ret_key, uint64_t *ret_bytes)
 {
-    struct heap_key key = {.class_number = live->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK,
-                           .stack = live->stack,
-                           .test = test_name_of(collect, live->thread)};
-    uint64_t bytes = live->word >> BL_LIVE_SIZE_SHIFT;
+    *ret_key =
+        (struct heap_key){.class_number = live->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK,
+                          .stack = live->stack,
+                          .test = test_name_of(collect, live->thread)};
+    *ret_bytes = live->word >> BL_LIVE_SIZE_SHIFT;
     if (number < collect->block_count && collect->object_of[number] > 0) {
         size_t count;
         size_t index = collect->object_of[number] - 1;
         const struct bl_object *object = &bl_reader_objects(collect->reader, &count)[index].object;
         if (collect->accused_in[number] > 0)
-            return;
-        key.class_number = object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK;
-        key.stack = object->stack;
-        bytes = object->word >> BL_LIVE_SIZE_SHIFT;
+            return false;
+        ret_key->class_number = object->word >> BL_LIVE_CLASS_SHIFT & BL_LIVE_CLASS_MASK;
+        ret_key->stack = object->stack;
+        *ret_bytes = object->word >> BL_LIVE_SIZE_SHIFT;
     }
-    add_sum(collect, key, bytes, bl_reach_followers(collect->reaches, number));
+    return true;
+}
+
+static void add_lost(struct collect *collect, uint32_t number, const struct bl_live *live)
+{
+    struct heap_key key;
+    uint64_t bytes;
+    if (find_key(collect, number, live, &key, &bytes))
+        add_sum(collect, key, bytes, bl_reach_followers(collect->reaches, number));
+}
+
+/* What is accused itself is not told once more as lost with the block that leads to it. */
+static void leave_out_accused(const struct collect *collect, uint32_t number, uint32_t leader,
+                              uint64_t bytes)
+{
+    const struct bl_live *live = bl_reach_live(collect->reaches, leader);
+    struct heap_sum *sum = NULL;
+    struct heap_key key;
+    uint64_t its_bytes;
+    if (number >= collect->block_count || collect->accused_in[number] == 0 || !live ||
+        !find_key(collect, leader, live, &key, &its_bytes))
+        return;
+    HASH_FIND(hh, collect->sums, &key, sizeof(key), sum);
+    if (!sum || sum->followers == 0)
+        return;
+    sum->followers--;
+    sum->follower_bytes -= bytes < sum->follower_bytes ? bytes : sum->follower_bytes;
 }
 
 static bool is_heap(const struct collect *collect, const struct bl_live *live)
@@ -418,6 +453,12 @@ static void sum_heap(struct collect *collect)
         process->unknown_bytes +=
             reach.state == BL_REACH_UNKNOWN ? live[i].word >> BL_LIVE_SIZE_SHIFT : 0;
     }
+    for (size_t i = 0; i < count; i++) {
+        struct bl_reach_of reach = bl_reach_of(collect->reaches, numbers[i]);
+        if (reach.state == BL_REACH_LOST && reach.leader != numbers[i])
+            leave_out_accused(collect, numbers[i], reach.leader,
+                              live[i].word >> BL_LIVE_SIZE_SHIFT);
+    }
 }
 
 static void add_heap_leak(struct collect *collect, const struct heap_sum *sum)
@@ -434,6 +475,7 @@ static void add_heap_leak(struct collect *collect, const struct heap_sum *sum)
         .kind = BL_LEAK_LEFT,
         .op = BL_LEAK_ALLOC,
         .reach = BL_LEAK_LOST,
+        .lost_count = sum->count,
         .confidence = 1,
         .indirect_count = sum->followers,
         .indirect_bytes = sum->follower_bytes,

@@ -117,6 +117,8 @@ static json_t *make_group(const struct bl_check *check, const struct bl_leak *le
     json_object_set_new(group, "id", json_string(leak->id));
     json_object_set_new(group, "key", json_string(leak->key));
     json_object_set_new(group, "functions", make_functions(leak));
+    json_object_set_new(group, "lost_count", bl_check_json_number(leak->lost_count));
+    json_object_set_new(group, "held_count", bl_check_json_number(leak->held_count));
     json_object_set_new(group, "indirect_count", bl_check_json_number(leak->indirect_count));
     json_object_set_new(group, "indirect_bytes", bl_check_json_number(leak->indirect_bytes));
     json_object_set_new(group, "held_by", bl_check_json_text(leak->held_by));

@@ -124,10 +124,14 @@ static json_t *make_message(const struct bl_leak *leak)
 {
     char headline[512];
     char text[1024];
+    char held[BL_TEXT_NUMBER];
+    char some[64] = "";
     bl_check_headline(leak, headline, sizeof(headline));
-    snprintf(text, sizeof(text), "%s%s%s%s%s", headline, leak->text ? ": " : "",
-             leak->text ? leak->text : "", leak->held_by ? "; held by " : "",
-             leak->held_by ? leak->held_by : "");
+    if (leak->held_by && leak->lost_count > 0)
+        snprintf(some, sizeof(some), "%s of them ", bl_text_count(held, leak->held_count));
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s%s", headline, leak->text ? ": " : "",
+             leak->text ? leak->text : "", leak->held_by ? "; " : "", some,
+             leak->held_by ? "held by " : "", leak->held_by ? leak->held_by : "");
     return json_pack("{s:s}", "text", text);
 }
 

@@ -142,9 +142,38 @@ static void write_fate(const struct pen *pen, const struct bl_leak *leak)
                 leak->suppressed_by->line, leak->suppressed_by->text);
 }
 
+/* Of leaks of one place some may be lost and others held. */
+static const char *what_is_wrong(const struct bl_leak *leak, char *room, size_t size)
+{
+    char lost[BL_TEXT_NUMBER];
+    if (leak->kind == BL_LEAK_OVER_RELEASE)
+        return " too often";
+    if (leak->kind == BL_LEAK_GROWING)
+        return ", more with each iteration";
+    if (leak->reach != BL_LEAK_LOST)
+        return ", and not given back";
+    if (leak->held_count == 0)
+        return ", and nothing leads to it any more";
+    snprintf(room, size, ", and nothing leads to %s of them any more",
+             bl_text_count(lost, leak->lost_count));
+    return room;
+}
+
+static void write_held_by(const struct pen *pen, const struct bl_leak *leak)
+{
+    char held[BL_TEXT_NUMBER];
+    if (!leak->held_by)
+        return;
+    fprintf(pen->out, "     %-16s ", "held by");
+    if (leak->lost_count > 0)
+        fprintf(pen->out, "(%s of them) ", bl_text_count(held, leak->held_count));
+    fprintf(pen->out, "%s\n", leak->held_by);
+}
+
 static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t number)
 {
     char headline[512];
+    char wrong[96];
     static const char *const words[] = {"", " · allowed", " · known", " · suppressed",
                                         " · not counted: held, and may be given back yet"};
     bl_check_headline(leak, headline, sizeof(headline));
@@ -154,11 +183,7 @@ static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t
             leak->baseline == BL_LEAK_NEW && pen->check->baseline_path ? " · new" : "",
             style(pen, BL_STYLE_PLAIN));
     static const char *const ops[] = {"allocated here", "retained here", "released here"};
-    fprintf(pen->out, "     %s%s%s:\n", ops[leak->op],
-            leak->kind == BL_LEAK_OVER_RELEASE ? " too often"
-            : leak->kind == BL_LEAK_GROWING    ? ", more with each iteration"
-            : leak->reach == BL_LEAK_LOST      ? ", and nothing leads to it any more"
-                                               : ", and not given back",
+    fprintf(pen->out, "     %s%s%s:\n", ops[leak->op], what_is_wrong(leak, wrong, sizeof(wrong)),
             leak->has_more_stacks ? " (one of several stacks)" : "");
     write_stack(pen, &leak->blame);
     if (leak->text)
@@ -167,8 +192,7 @@ static void write_leak(const struct pen *pen, const struct bl_leak *leak, size_t
         write_site(pen, "allocated at", &leak->alloc);
     write_site(pen, "expected release", &leak->expected);
     write_assembled(pen, leak);
-    if (leak->held_by)
-        fprintf(pen->out, "     %-16s %s\n", "held by", leak->held_by);
+    write_held_by(pen, leak);
     write_tests(pen, leak);
     write_processes(pen, leak);
     write_runs(pen, leak);

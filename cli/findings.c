@@ -244,20 +244,20 @@ static bool is_class_shown(const struct bl_judge *judge, const struct bl_group *
 
 /* An accusation is never replaced by less. */
 static void note_finding(const struct bl_judge *judge, const struct bl_finding *finding,
-                         const struct bl_decision *decision)
+                         const struct bl_decision *decision, uint32_t as_part)
 {
     for (size_t k = 0; k < decision->object_count; k++) {
         uint32_t index = judge->histories->objects[decision->first_object + k].index;
-        uint32_t known = judge->finding_of[index];
+        uint32_t known = judge->finding_of[index] & ~BL_JUDGE_AS_PART;
         if (known == 0 || judge->findings[known - 1].verdict == BL_VERDICT_UNRELEASED)
-            judge->finding_of[index] = (uint32_t)(finding - judge->findings) + 1;
+            judge->finding_of[index] = ((uint32_t)(finding - judge->findings) + 1) | as_part;
     }
 }
 
 static void add_part(struct bl_finding *finding, const struct bl_judge *judge,
                      const struct bl_decision *decision)
 {
-    note_finding(judge, finding, decision);
+    note_finding(judge, finding, decision, BL_JUDGE_AS_PART);
     uint32_t class_number = bl_decision_class(judge, decision);
     struct bl_part *part = NULL;
     for (size_t i = 0; i < finding->part_count; i++)
@@ -450,7 +450,7 @@ static void make_finding(struct bl_judge *judge, size_t first, size_t end, struc
     if (finding->is_uncounted)
         finding->refs_min = finding->refs_max = 0;
     for (size_t i = first; i < end; i++)
-        note_finding(judge, finding, &judge->decisions[i]);
+        note_finding(judge, finding, &judge->decisions[i], 0);
     collect_references(judge, first, end, finding);
     if (bl_decision_is_accused(decision)) {
         struct bl_scope scope = bl_counts_scope(judge->counts, decision->chain, decision->item);

@@ -31,7 +31,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BL_JUDGE_NONE UINT32_MAX
+/* In finding_of: as a part of what one of its buffers holds. */
+#define BL_JUDGE_AS_PART 0x80000000u
+#define BL_JUDGE_NONE    UINT32_MAX
 /* Owners are looked for twice. As many decisions as there were may be split off by who holds what
  * (splits_left), and either time each that was not made by its owners' number may be split once. */
 #define BL_SPLITTING_ROOM 5u
@@ -127,7 +129,7 @@ struct bl_judge {
 
     struct bl_counts *counts;
     uint32_t *object_groups; /* per history object: accused groups it is in */
-    uint32_t *finding_of;    /* by index in bl_reader_objects: see bl_pairing_finding_of */
+    uint32_t *finding_of;    /* by index in bl_reader_objects: + 1, and BL_JUDGE_AS_PART */
     struct bl_finding *findings;
     size_t finding_count;
     struct bl_group *groups;

@@ -433,8 +433,9 @@ void bl_check_headline(const struct bl_leak *leak, char *out, size_t size)
     char more[160] = "";
     char indirect[BL_TEXT_NUMBER];
     if (leak->indirect_count > 0)
-        snprintf(more, sizeof(more), " and %s more lost with them, %s",
+        snprintf(more, sizeof(more), " and %s more %s, %s",
                  bl_text_count(indirect, leak->indirect_count),
+                 leak->held_count > 0 ? "that they hold" : "lost with them",
                  bl_text_bytes(bytes, leak->indirect_bytes));
     bool is_plain = strcmp(leak->verdict, "unreleased") == 0;
     const char *reach = bl_leak_reach_name(leak->reach);

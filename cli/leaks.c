@@ -170,6 +170,8 @@ static void merge(struct bl_leak *known, const struct bl_leak *leak)
                 !passes(&leak->blame, known->blame.frames[i].function);
     }
     known->has_more_stacks |= leak->has_more_stacks;
+    known->lost_count += leak->lost_count;
+    known->held_count += leak->held_count;
     known->indirect_count += leak->indirect_count;
     known->indirect_bytes += leak->indirect_bytes;
     known->count_per_iteration += leak->count_per_iteration;

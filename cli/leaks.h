@@ -86,7 +86,9 @@ struct bl_leak {
     uint64_t count;
     uint64_t bytes;
     uint64_t refs;           /* references of each at most; 0: it has no count */
-    uint64_t indirect_count; /* buffers that are lost with these */
+    uint64_t lost_count;     /* of them: nothing leads to these */
+    uint64_t held_count;     /* something leads to these; of the others it is not known */
+    uint64_t indirect_count; /* buffers that they hold, or that are lost with them */
     uint64_t indirect_bytes;
     uint64_t runs_seen; /* runs of the command that left some */
     uint64_t run_least; /* of one of those */

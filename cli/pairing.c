@@ -192,5 +192,11 @@ const struct bl_finding *bl_pairing_finding_of(const struct bl_pairing *pairing,
 {
     if (!pairing->finding_of || object >= pairing->object_count || pairing->finding_of[object] == 0)
         return NULL;
-    return &pairing->findings[pairing->finding_of[object] - 1];
+    return &pairing->findings[(pairing->finding_of[object] & ~BL_JUDGE_AS_PART) - 1];
+}
+
+bool bl_pairing_is_part(const struct bl_pairing *pairing, size_t object)
+{
+    return pairing->finding_of && object < pairing->object_count &&
+           pairing->finding_of[object] & BL_JUDGE_AS_PART;
 }

@@ -48,5 +48,7 @@ void bl_pairing_destroy(struct bl_pairing *pairing);
 /* The finding that a live object is in, by its index in bl_reader_objects; of what a leaked buffer
  * holds that buffer's. NULL: none. */
 const struct bl_finding *bl_pairing_finding_of(const struct bl_pairing *pairing, size_t object);
+/* Is it there as one of the finding's parts only? */
+bool bl_pairing_is_part(const struct bl_pairing *pairing, size_t object);
 
 #endif
