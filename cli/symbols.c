@@ -465,11 +465,14 @@ static void collect_ranges(struct module *module, Dwarf *dwarf)
         qsort(module->ranges, module->range_count, sizeof(*module->ranges), compare_ranges);
 }
 
+/* libdwfl takes code that no unit covers, as that of the C runtime's start, for the unit's before
+ * it.
+ */
 static Dwarf_Die *find_unit(struct module *module, Dwarf_Addr address, Dwarf_Addr *ret_bias,
                             Dwarf_Die *storage)
 {
     Dwarf_Die *unit = dwfl_module_addrdie(module->file, address, ret_bias);
-    if (unit)
+    if (unit && dwarf_haspc(unit, address - *ret_bias) > 0)
         return unit;
     Dwarf *dwarf = dwfl_module_getdwarf(module->file, ret_bias);
     if (!dwarf)

@@ -9,6 +9,7 @@
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 static struct bl_error error;
@@ -246,6 +247,34 @@ START_TEST(a_file_that_was_not_there_is_looked_for_again)
 }
 END_TEST
 
+/* Linked before the code of the C runtime, which has no debug information. */
+static __attribute__((noinline, section(".text.startup"))) int placed_before_the_start(void)
+{
+    return __LINE__;
+}
+
+START_TEST(code_without_debug_information_has_no_line_of_the_code_before_it)
+{
+    struct self self = this_program();
+    struct synth *synth = synth_create();
+    uint32_t module =
+        synth_module(synth, self.path, self.build_id, self.build_id_length, BL_MODULE_MAIN);
+    uint32_t frame = synth_frame(synth, 0, module, getauxval(AT_ENTRY) - self.bias + 1);
+    struct bl_reader *reader = NULL;
+    struct bl_symbols *symbols = symbols_of(synth, &reader);
+    size_t count = 0;
+    ck_assert_int_gt(placed_before_the_start(), 0);
+    const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(found->function, "_start");
+    ck_assert_ptr_null(found->file);
+    ck_assert_int_eq(found->line, 0);
+    bl_symbols_destroy(symbols);
+    bl_reader_destroy(reader);
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(of_many_files_the_latest_are_kept)
 {
     struct self self = this_program();
@@ -396,6 +425,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, inlined_frames_have_function_file_and_line);
     tcase_add_test(tests, inlined_calls_have_numbers);
+    tcase_add_test(tests, code_without_debug_information_has_no_line_of_the_code_before_it);
     tcase_add_test(tests, a_return_address_belongs_to_the_call_before_it);
     tcase_add_test(tests, what_was_looked_up_is_handed_on_under_another_number);
     tcase_add_test(tests, a_file_that_was_not_there_is_looked_for_again);
