@@ -116,7 +116,10 @@ static int compare_pieces(const void *left, const void *right)
 {
     const struct piece *a = left;
     const struct piece *b = right;
-    return a->start < b->start ? -1 : a->start > b->start;
+    if (a->start != b->start)
+        return a->start < b->start ? -1 : 1;
+    /* code that has two names, in assembly: libdw finds the first, and of equal ones we the last */
+    return a->function > b->function ? -1 : a->function < b->function;
 }
 
 static struct unit *find_unit(struct bl_inlines *inlines, Dwarf_Die *die)
@@ -241,6 +244,27 @@ static size_t find_calls(const struct unit *known, Dwarf_Die *unit, Dwarf_Addr a
     for (size_t i = 0; i < count; i++)
         calls[i] = dwarf_dieoffset(&inlined[count - 1 - i]);
     return count;
+}
+
+size_t bl_inlines_functions(struct bl_inlines *inlines, Dwarf_Die *unit, Dwarf_Addr address,
+                            Dwarf_Die out[BL_INLINES_MAX + 1])
+{
+    const struct unit *known = find_unit(inlines, unit);
+    Dwarf_Off offset;
+    size_t count = 0;
+    if (!known || !find_function(known, address, &offset) ||
+        !dwarf_offdie(dwarf_cu_getdwarf(unit->cu), offset, &out[0]))
+        return 0;
+    Dwarf_Die scope = out[0];
+    while (count < BL_INLINES_MAX && enter(&scope, address))
+        if (dwarf_tag(&scope) == DW_TAG_inlined_subroutine)
+            out[++count] = scope;
+    for (size_t i = 0; i < (count + 1) / 2; i++) {
+        Dwarf_Die outer = out[i];
+        out[i] = out[count - i];
+        out[count - i] = outer;
+    }
+    return count + 1;
 }
 
 /* NULL without memory. */

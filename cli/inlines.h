@@ -29,5 +29,9 @@ void bl_inlines_destroy(struct bl_inlines *inlines); /* NULL ok */
  * ret_count. Never NULL where that is not 0; 0 without memory. */
 const uint64_t *bl_inlines_find(struct bl_inlines *inlines, Dwarf_Die *unit, Dwarf_Addr address,
                                 size_t *ret_count);
+/* The functions at an address, innermost first, each put into the next by the compiler; at most
+ * BL_INLINES_MAX + 1. 0: none is known. */
+size_t bl_inlines_functions(struct bl_inlines *inlines, Dwarf_Die *unit, Dwarf_Addr address,
+                            Dwarf_Die out[BL_INLINES_MAX + 1]);
 
 #endif

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCOPES_MAX 64
+#define SCOPES_MAX (BL_INLINES_MAX + 1)
 
 #define STORE_MAX 96 /* modules; those that nobody uses go, the longest unused first */
 
@@ -528,8 +528,10 @@ static bool is_function(Dwarf_Die *die)
            tag == DW_TAG_entry_point;
 }
 
-/* The chain of functions at an address, innermost first: each inlined one into the next. */
-static size_t find_functions(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die *out, size_t max)
+/* The chain of functions at an address, innermost first: each inlined one into the next. libdw goes
+ * through the whole unit for this: for functions inside others only, which inlines.h does not know.
+ */
+static size_t search_functions(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die *out, size_t max)
 {
     Dwarf_Die *scopes = NULL;
     Dwarf_Die *inner = NULL;
@@ -551,6 +553,15 @@ static size_t find_functions(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die *out
     free(around);
     free(scopes);
     return found;
+}
+
+static size_t find_functions(struct module *module, Dwarf_Die *unit, Dwarf_Addr address,
+                             Dwarf_Die out[SCOPES_MAX])
+{
+    if (!module->inlines)
+        module->inlines = bl_inlines_create();
+    size_t found = module->inlines ? bl_inlines_functions(module->inlines, unit, address, out) : 0;
+    return found > 0 ? found : search_functions(unit, address, out, SCOPES_MAX);
 }
 
 static const char *raw_symbol(struct module *module, Dwarf_Addr address, GElf_Off *ret_inside,
@@ -586,7 +597,7 @@ static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct en
         entry->symbols[0].file = bl_readable_file(unit, file);
         dwarf_lineno(line, &entry->symbols[0].line);
     }
-    size_t count = find_functions(unit, address - bias, functions, SCOPES_MAX);
+    size_t count = find_functions(module, unit, address - bias, functions);
     struct bl_symbol *grown =
         count > 1 ? realloc(entry->symbols, count * sizeof(*grown)) : entry->symbols;
     if (!grown || count == 0)
