@@ -52,6 +52,10 @@ static void compare(const struct bl_symbol_index *index, Dwfl_Module *file, GElf
     GElf_Off inside_b = 0;
     const char *found = bl_symbol_index_find(index, file, address, &inside_a, &a);
     const char *wanted = dwfl_module_addrinfo(file, address, &inside_b, &b, NULL, NULL, NULL);
+    /* Before a global label without a size libdwfl does not look for local symbols, which have one:
+     * _edata, where the linker puts data right there. */
+    if (wanted && b.st_size == 0 && found && a.st_size > 0)
+        return;
     ck_assert_pstr_eq(found, wanted);
     if (!wanted)
         return;
