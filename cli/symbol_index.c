@@ -1,8 +1,8 @@
 #include "symbol_index.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NOT_IN_MEMORY ((GElf_Word)-1) /* the section, as libdwfl tells it */
 
@@ -130,4 +130,43 @@ const char *bl_symbol_index_find(const struct bl_symbol_index *index, Dwfl_Modul
         return dwfl_module_addrinfo(file, address, ret_inside, ret_symbol, NULL, NULL, NULL);
     *ret_inside = address - item->start;
     return dwfl_module_getsym_info(file, item->number, ret_symbol, &start, NULL, NULL, NULL);
+}
+
+/* The better of two names for one function: what is not reserved, then what has more of the inner
+ * one. */
+static bool is_better(const char *name, const char *best)
+{
+    if (!*best || bl_symbol_index_is_reserved(name) != bl_symbol_index_is_reserved(best))
+        return !*best || !bl_symbol_index_is_reserved(name);
+    return strlen(name) > strlen(best);
+}
+
+/* Without its version, if it is exported. */
+static bool read_exported(Dwfl_Module *file, int number, char *out, size_t size)
+{
+    GElf_Sym symbol;
+    GElf_Addr start;
+    const char *name = dwfl_module_getsym_info(file, number, &symbol, &start, NULL, NULL, NULL);
+    int binding = GELF_ST_BIND(symbol.st_info);
+    size_t length = name ? strcspn(name, "@") : 0;
+    if (length == 0 || length >= size || (binding != STB_GLOBAL && binding != STB_WEAK) ||
+        GELF_ST_VISIBILITY(symbol.st_other) != STV_DEFAULT)
+        return false;
+    memcpy(out, name, length);
+    out[length] = '\0';
+    return true;
+}
+
+const char *bl_symbol_index_public(const struct bl_symbol_index *index, Dwfl_Module *file,
+                                   GElf_Addr address, const char *inner, char *out, size_t size)
+{
+    char name[256];
+    *out = '\0';
+    if (!index || !bl_symbol_index_is_reserved(inner))
+        return NULL;
+    for (size_t i = position_of(index, address); i > 0 && index->items[i - 1].start == address; i--)
+        if (read_exported(file, index->items[i - 1].number, name, sizeof(name)) &&
+            strlen(name) < size && strstr(inner, name) && is_better(name, out))
+            memcpy(out, name, strlen(name) + 1);
+    return *out && strcmp(out, inner) != 0 ? out : NULL;
 }

@@ -12,6 +12,7 @@
 #define BL_SYMBOL_INDEX_H
 
 #include <elfutils/libdwfl.h>
+#include <stdbool.h>
 
 struct bl_symbol_index;
 
@@ -22,5 +23,17 @@ void bl_symbol_index_destroy(struct bl_symbol_index *index); /* NULL ok */
 /* The raw name of the symbol at an address of the module as libdwfl has it; NULL: there is none. */
 const char *bl_symbol_index_find(const struct bl_symbol_index *index, Dwfl_Module *file,
                                  GElf_Addr address, GElf_Off *ret_inside, GElf_Sym *ret_symbol);
+
+/* A name that C reserves for libraries, and no mangled one of C++. */
+static inline bool bl_symbol_index_is_reserved(const char *name)
+{
+    return name[0] == '_' && name[1] != 'Z';
+}
+
+/* What users call the function at an address that its library calls `inner`: an exported symbol
+ * there, whose name is in that (__libc_malloc is malloc). Only where the inner name is reserved.
+ * NULL: there is none. */
+const char *bl_symbol_index_public(const struct bl_symbol_index *index, Dwfl_Module *file,
+                                   GElf_Addr address, const char *inner, char *out, size_t size);
 
 #endif

@@ -573,6 +573,20 @@ static const char *raw_symbol(struct module *module, Dwarf_Addr address, GElf_Of
     return bl_symbol_index_find(module->index, module->file, address, ret_inside, ret_symbol);
 }
 
+/* The name to be shown of a function that begins at an address: its own, if users have no other. */
+static char *name_to_show(struct module *module, Dwarf_Addr start, const char *name)
+{
+    char room[256];
+    if (!bl_symbol_index_is_reserved(name))
+        return bl_readable_name(name);
+    if (!module->has_index)
+        module->index = bl_symbol_index_create(module->file);
+    module->has_index = true;
+    const char *shown =
+        bl_symbol_index_public(module->index, module->file, start, name, room, sizeof(room));
+    return bl_readable_name(shown ? shown : name);
+}
+
 /* Name of the ELF symbol that covers an address; NULL when none does. */
 static char *elf_symbol(struct module *module, Dwarf_Addr address)
 {
@@ -580,7 +594,19 @@ static char *elf_symbol(struct module *module, Dwarf_Addr address)
     GElf_Sym symbol;
     const char *name = raw_symbol(module, address, &offset, &symbol);
     bool covers = name && *name && (symbol.st_size == 0 || offset < symbol.st_size);
-    return covers ? bl_readable_name(name) : NULL;
+    return covers ? name_to_show(module, address - offset, name) : NULL;
+}
+
+static char *function_name(struct module *module, Dwarf_Addr bias, Dwarf_Die *function,
+                           bool is_inlined)
+{
+    Dwarf_Addr start;
+    const char *name = die_name(function);
+    if (!name)
+        return NULL;
+    return !is_inlined && dwarf_entrypc(function, &start) == 0
+               ? name_to_show(module, start + bias, name)
+               : bl_readable_name(name);
 }
 
 static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct entry *entry)
@@ -610,9 +636,8 @@ static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct en
                                       .offset = grown[0].offset};
     entry->count = count;
     for (size_t i = 0; i < count; i++) {
-        const char *name = die_name(&functions[i]);
-        grown[i].function = name ? bl_readable_name(name) : NULL;
         grown[i].inlined = i + 1 < count;
+        grown[i].function = function_name(module, bias, &functions[i], grown[i].inlined);
         if (i + 1 < count)
             place_of_call(unit, &functions[i], &grown[i + 1]);
     }

@@ -350,6 +350,29 @@ START_TEST(a_library_without_debug_information_gives_its_exported_names)
 }
 END_TEST
 
+/* Whatever libc calls them itself, in its debug information or beside the names that it exports. */
+START_TEST(functions_of_libc_have_the_names_that_users_know)
+{
+    static const char *const names[] = {"printf", "malloc", "calloc", "strdup", "fopen"};
+    struct link_map *map = dlopen("libc.so.6", RTLD_NOW);
+    ck_assert_ptr_nonnull(map);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct synth *synth = synth_create();
+        uintptr_t address = (uintptr_t)dlsym(map, names[i]) - map->l_addr;
+        uint32_t module = synth_module(synth, map->l_name, NULL, 0, 0);
+        uint32_t frame = synth_frame(synth, 0, module, address + 1);
+        struct bl_reader *reader = NULL;
+        struct bl_symbols *symbols = symbols_of(synth, &reader);
+        size_t count;
+        const struct bl_symbol *found = bl_symbols_frame(symbols, frame, &count);
+        ck_assert_str_eq(found[count - 1].function, names[i]);
+        bl_symbols_destroy(symbols);
+        bl_reader_destroy(reader);
+        synth_destroy(synth);
+    }
+}
+END_TEST
+
 START_TEST(cxx_names_are_demangled)
 {
     struct synth *synth = synth_create();
@@ -432,6 +455,7 @@ int main(void)
     tcase_add_test(tests, of_many_files_the_latest_are_kept);
     tcase_add_test(tests, another_build_gives_no_names);
     tcase_add_test(tests, a_library_without_debug_information_gives_its_exported_names);
+    tcase_add_test(tests, functions_of_libc_have_the_names_that_users_know);
     tcase_add_test(tests, cxx_names_are_demangled);
     tcase_add_test(tests, paths_that_are_no_files_are_left_alone);
     tcase_add_test(tests, only_a_call_through_a_register_is_one_through_a_pointer);
