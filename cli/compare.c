@@ -221,11 +221,10 @@ static bool sort_siblings(struct bl_compare *compare)
     return true;
 }
 
-/* Those of a class that were born at a site. */
-static const uint32_t *find_born(const struct bl_compare *compare, enum ending ending,
-                                 uint32_t class_number, uint32_t site, size_t *ret_count)
+/* Where those of a class begin that were born at the site, or at one after it. */
+static size_t first_at(const struct bl_compare *compare, const struct list *list,
+                       uint32_t class_number, uint32_t site)
 {
-    const struct list *list = &compare->lists[ending];
     size_t low = 0;
     size_t high = list->count;
     while (low < high) {
@@ -237,6 +236,15 @@ static const uint32_t *find_born(const struct bl_compare *compare, enum ending e
         else
             high = middle;
     }
+    return low;
+}
+
+/* Those of a class that were born at a site. */
+static const uint32_t *find_born(const struct bl_compare *compare, enum ending ending,
+                                 uint32_t class_number, uint32_t site, size_t *ret_count)
+{
+    const struct list *list = &compare->lists[ending];
+    size_t low = first_at(compare, list, class_number, site);
     size_t end = low;
     for (; end < list->count; end++) {
         const struct bl_pattern *pattern = &compare->histories->completed[list->numbers[end]];
@@ -266,6 +274,21 @@ bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_nu
     size_t count;
     find_born(compare, UNSEEN, class_number, site, &count);
     return count > 0;
+}
+
+bool bl_compare_mostly_unseen(const struct bl_compare *compare, uint32_t class_number)
+{
+    uint64_t ended[ENDINGS] = {0};
+    for (enum ending ending = 0; ending < ENDINGS; ending++) {
+        const struct list *list = &compare->lists[ending];
+        for (size_t i = first_at(compare, list, class_number, 0); i < list->count; i++) {
+            const struct bl_pattern *one = &compare->histories->completed[list->numbers[i]];
+            if (one->class_number != class_number)
+                break;
+            ended[ending] += one->count;
+        }
+    }
+    return ended[UNSEEN] > ended[RELEASED];
 }
 
 bool bl_compare_has_ended(const struct bl_compare *compare, uint32_t site)

@@ -50,6 +50,9 @@ bool bl_compare_left_to_owners(const struct bl_compare *compare, uint32_t class_
 bool bl_compare_ended_unseen(const struct bl_compare *compare, uint32_t class_number,
                              uint32_t birth_site);
 
+/* Have more buffers of the class ended in a way that was not seen than were seen released? */
+bool bl_compare_mostly_unseen(const struct bl_compare *compare, uint32_t class_number);
+
 /* Has anything that was acquired at a site ended well? */
 bool bl_compare_has_ended(const struct bl_compare *compare, uint32_t site);
 

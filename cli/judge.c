@@ -547,7 +547,8 @@ static bool are_calls_missed(const struct bl_judge *judge, const struct bl_patte
 {
     const struct bl_class *class = bl_reader_class(judge->reader, live->class_number);
     const struct bl_item *birth = bl_pattern_birth(judge->histories, live);
-    if (class && class->flags & BL_CLASS_PARTIAL && !has_siblings)
+    if (!has_siblings && ((class && class->flags & BL_CLASS_PARTIAL) ||
+                          bl_compare_mostly_unseen(judge->compare, live->class_number)))
         return true;
     return birth && bl_compare_ended_unseen(judge->compare, live->class_number,
                                             bl_callers_site(judge->callers, birth->callers));

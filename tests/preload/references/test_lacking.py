@@ -76,7 +76,20 @@ def grabbed_and_twice(report):
     assert len(lacks(report)) == 1, report.json['hooks']
 
 
-def cases(some):
+def unjudged(report, count, every):
+    """Where all end by what is not seen. Else it is known how others ended."""
+    accused = report.accused()
+    assert not accused if every == 1 else len(accused) <= 1, accused
+    assert report.table('thing')['live_count'] == count, report.table('thing')
+
+
+def forgotten(report, count):
+    [group] = report.accused()
+    assert group['count'] == count, group
+    assert group['verdict'] in ('missing-release', 'never-released'), group
+
+
+def cases(some, every):
     """What is claimed, of which library, what its profile lacks, what is done, what is told."""
     grab, open_, drop = 'thing_grab', 'thing_open', 'thing_drop'
     return [
@@ -87,6 +100,10 @@ def cases(some):
         ('what was opened unseen where another had ended is no dead one', 'lacking', (open_,),
          'open', opened),
         ('what was dropped unseen is not forgotten', 'lacking', (drop,), 'drop', nothing),
+        ('what others are released by is missing: nobody tells what this one lacks', 'lacking',
+         (drop,), 'forget', lambda report: unjudged(report, some, every)),
+        ('forgotten, and the profile is whole', 'lacking', (), 'forget',
+         lambda report: forgotten(report, some)),
         ('released twice, by a whole profile', 'lacking', (), 'twice',
          lambda report: only(report, some, 'twice', True)),
         ('released twice, and the profile lacks what is not called', 'lacking', (grab, open_),
@@ -116,7 +133,7 @@ def claim(text, library, level, missing, what, every, check):
 def claims():
     for level in (0, 2):
         for every in (1, 7):
-            for text, library, missing, what, check in cases((COUNT + every - 1) // every):
+            for text, library, missing, what, check in cases((COUNT + every - 1) // every, every):
                 yield claim(text, library, level, missing, what, every, check)
         for text, missing, what, every, check in INSIDE:
             yield claim(text, 'lacking-inside', level, missing, what, every, check)

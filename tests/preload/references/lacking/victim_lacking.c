@@ -27,6 +27,20 @@ static __attribute__((noinline)) void finish_twice(struct thing *thing)
     thing_unref(thing); /* @twice */
 }
 
+static __attribute__((noinline)) void finish_by_drop(struct thing *thing)
+{
+    thing_ref(thing);
+    thing_drop(thing);
+    thing_drop(thing);
+}
+
+static __attribute__((noinline)) void forget(void)
+{
+    struct thing *thing = thing_new();
+    thing_ref(thing); /* @forget */
+    thing_drop(thing);
+}
+
 /* The references that are grabbed and dropped have nothing wrong about them. */
 static void live(const char *what, int is_other, int number)
 {
@@ -57,6 +71,9 @@ static void live(const char *what, int is_other, int number)
         thing_ref(thing);
         thing_drop(thing);
         finish(thing);
+    } else if (strcmp(what, "forget") == 0) {
+        finish_by_drop(thing);
+        forget();
     } else if (strcmp(what, "twice") == 0) {
         finish_twice(thing);
     } else if (strcmp(what, "grab-twice") == 0) {
