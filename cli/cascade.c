@@ -53,6 +53,11 @@ struct search {
     size_t choice_work;
 };
 
+static size_t count_of(const struct bl_judge *judge)
+{
+    return judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
+}
+
 static struct bl_kind kind_of(const struct search *search, const struct bl_decision *decision)
 {
     return bl_releases_kind(search->releases, bl_decision_class(search->judge, decision),
@@ -77,15 +82,6 @@ bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t o
 }
 
 /* ---- released by the owner's release ---- */
-
-/* What is not accused only because its birth was not seen is leaked where what holds it is. */
-static bool is_leaked(const struct bl_judge *judge, uint32_t number)
-{
-    const struct bl_decision *decision = &judge->decisions[number];
-    while (decision->ground == BL_GROUND_UNSEEN && decision->owner != BL_JUDGE_NONE)
-        decision = &judge->decisions[decision->owner];
-    return bl_decision_is_accused(decision);
-}
 
 /* A release that a part lacks, and one that it would have happened inside of. */
 struct place {
@@ -193,7 +189,7 @@ static uint32_t find_releaser_at(struct search *search, uint32_t number, struct 
             continue;
         uint64_t more = add_holdable(search, &decisions[number], &decisions[j], place, holdable);
         search->is_owner[j] = more > 0;
-        if (more > 0 && (!is_accused || is_leaked(search->judge, j)))
+        if (more > 0 && (!is_accused || bl_decision_is_leaked(search->judge, j)))
             bl_choice_add(&choice, j, more);
     }
     return choose(search, &decisions[number], &choice);
@@ -352,40 +348,51 @@ static void ask_for_maker(const struct search *search, struct bl_made *made, uin
 {
     struct bl_decision *decision = &search->judge->decisions[number];
     bool is_estimate = decision->owner != BL_JUDGE_NONE && decision->is_estimate;
-    bool is_inside;
     if (!bl_decision_may_be_part(decision) || (decision->owner != BL_JUDGE_NONE && !is_estimate))
         return;
-    uint32_t maker = bl_made_find(made, number, &is_inside);
-    if (maker == BL_JUDGE_NONE || (is_estimate && !is_inside))
+    struct bl_maker maker = bl_made_find(made, number);
+    if (maker.owner == BL_JUDGE_NONE || (is_estimate && !maker.is_inside))
         return;
-    decision->owner = maker;
+    decision->owner = maker.owner;
     decision->is_estimate = false;
     decision->held_beside = 0;
 }
 
-/* What lies between, and is known by that alone, is asked first. */
-static void ask_for_releasers(struct search *search, bool are_unseen)
+/* What lies between, and is known by that alone, is asked first; what nothing like it has ended of
+ * yet, so that the release that it lacks is another kind's, last. */
+enum turn { TURN_UNSEEN, TURN_KNOWN, TURN_UNKNOWN };
+
+static enum turn turn_of(const struct search *search, const struct bl_decision *decision)
+{
+    if (decision->ground == BL_GROUND_UNSEEN)
+        return TURN_UNSEEN;
+    return bl_releases_know(search->releases, kind_of(search, decision)) ? TURN_KNOWN
+                                                                         : TURN_UNKNOWN;
+}
+
+static void ask_for_releasers(struct search *search, enum turn turn)
 {
     struct bl_judge *judge = search->judge;
     for (uint32_t i = 0; i < search->count; i++)
-        if (is_to_be_asked(&judge->decisions[i]) &&
-            (judge->decisions[i].ground == BL_GROUND_UNSEEN) == are_unseen) {
+        if (is_to_be_asked(&judge->decisions[i]) && turn_of(search, &judge->decisions[i]) == turn) {
             uint32_t owner = find_releaser(search, i);
             judge->decisions[i].owner = owner; /* they can have been moved */
         }
 }
 
 /* Two that were born together may each seem to be made inside the call that made the other: so
- * whose release gives back which of them is asked first, of all. */
+ * whose release gives back which of them is asked first, of all that this is known of. */
 static void find_owners(struct search *search)
 {
     struct bl_judge *judge = search->judge;
-    ask_for_releasers(search, true);
-    ask_for_releasers(search, false);
-    struct bl_made *made = bl_made_create(judge, search->count);
-    for (uint32_t i = 0; made && i < search->count; i++)
+    ask_for_releasers(search, TURN_UNSEEN);
+    ask_for_releasers(search, TURN_KNOWN);
+    uint32_t count = (uint32_t)count_of(judge); /* with those that were split off */
+    struct bl_made *made = bl_made_create(judge, count);
+    for (uint32_t i = 0; made && i < count; i++)
         ask_for_maker(search, made, i);
     bl_made_destroy(made);
+    ask_for_releasers(search, TURN_UNKNOWN);
 }
 
 /* ---- released later than by the owner's release ---- */
@@ -411,8 +418,36 @@ static bool is_released_after(const struct bl_judge *judge, const struct bl_deci
     return false;
 }
 
+/* Was a reference taken by the library itself, and does no history that ended well tell who is to
+ * give it back? Then it goes with another one that an owner has, of the same objects or of others
+ * that were born as they were. */
+static bool is_the_librarys(const struct bl_judge *judge, const struct bl_decision *decision)
+{
+    const struct bl_item *item = &judge->histories->items[decision->item];
+    return decision->is_open && decision->expected == BL_JUDGE_NONE &&
+           item->kind == BL_ITEM_RETAIN && bl_callers_entry(judge->callers, item->callers) != 0;
+}
+
+static bool are_born_alike(const struct bl_judge *judge, const struct bl_decision *a,
+                           const struct bl_decision *b)
+{
+    const struct bl_item *birth = bl_decision_birth(judge, a);
+    const struct bl_item *its = bl_decision_birth(judge, b);
+    return birth && its && birth->stack != 0 && birth->stack == its->stack &&
+           bl_decision_class(judge, a) == bl_decision_class(judge, b);
+}
+
 /* An owner that ends what is below it gives it back twice: what it took, and what its maker left to
  * it. The second time may be long after its own release, when nobody is inside it any more. */
+static bool goes_with(const struct bl_judge *judge, const struct bl_decision *held,
+                      const struct bl_decision *other)
+{
+    bool are_same = other->pattern == held->pattern && other->first_object == held->first_object &&
+                    other->object_count == held->object_count;
+    return (are_same && is_released_after(judge, held, other)) ||
+           ((are_same || are_born_alike(judge, held, other)) && is_the_librarys(judge, other));
+}
+
 static void follow_owners(struct bl_judge *judge, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -421,19 +456,19 @@ static void follow_owners(struct bl_judge *judge, size_t count)
             continue;
         for (size_t k = 0; k < count; k++) {
             struct bl_decision *other = &judge->decisions[k];
-            if (other->pattern == held->pattern && other->first_object == held->first_object &&
-                other->object_count == held->object_count && other->owner == BL_JUDGE_NONE &&
-                bl_decision_is_accused(other) &&
-                !bl_decision_is_owned_by(judge, held->owner, (uint32_t)k) &&
-                is_released_after(judge, held, other))
-                other->owner = held->owner;
+            if (other->owner != BL_JUDGE_NONE || !bl_decision_is_accused(other) ||
+                bl_decision_is_owned_by(judge, held->owner, (uint32_t)k) ||
+                !goes_with(judge, held, other))
+                continue;
+            other->owner = held->owner;
+            other->is_estimate |= is_the_librarys(judge, other);
         }
     }
 }
 
 void bl_cascade_find(struct bl_judge *judge)
 {
-    size_t count = judge->decision_count < DECISIONS_MAX ? judge->decision_count : DECISIONS_MAX;
+    size_t count = count_of(judge);
     struct search search = {
         .judge = judge,
         .releases = bl_releases_create(judge->histories, judge->reader, judge->callers),
@@ -443,58 +478,8 @@ void bl_cascade_find(struct bl_judge *judge)
     bl_held_find(judge, search.releases, count);
     if (search.releases && search.is_owner)
         find_owners(&search);
-    follow_owners(judge, count);
+    follow_owners(judge, count_of(judge));
     bl_releases_destroy(search.releases);
     free(search.is_owner);
     resolve(judge, judge->decision_count);
-}
-
-size_t bl_cascade_take(struct bl_judge *judge, struct bl_decision *parts,
-                       struct bl_decision *owners)
-{
-    size_t kept = 0;
-    size_t taken = 0;
-    for (size_t i = 0; i < judge->decision_count; i++) {
-        struct bl_decision *decision = &judge->decisions[i];
-        if (decision->owner == BL_JUDGE_NONE)
-            continue;
-        parts[taken] = *decision;
-        owners[taken++] = judge->decisions[decision->owner];
-    }
-    for (size_t i = 0; i < judge->decision_count; i++)
-        if (judge->decisions[i].owner == BL_JUDGE_NONE)
-            judge->decisions[kept++] = judge->decisions[i];
-    judge->decision_count = kept;
-    return taken;
-}
-
-/* Is the owner of a part still accused? */
-static bool is_owner_accused(const struct bl_judge *judge, const struct bl_decision *owner)
-{
-    for (size_t i = 0; i < judge->decision_count; i++) {
-        const struct bl_decision *decision = &judge->decisions[i];
-        if (decision->pattern == owner->pattern && decision->item == owner->item &&
-            bl_decision_is_accused(decision))
-            return true;
-    }
-    return false;
-}
-
-size_t bl_cascade_return(struct bl_judge *judge, struct bl_decision *parts,
-                         struct bl_decision *owners, size_t count)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (is_owner_accused(judge, &owners[i])) {
-            parts[kept] = parts[i];
-            owners[kept++] = owners[i];
-            continue;
-        }
-        /* there is room: this is where they came from */
-        struct bl_decision *decision = &judge->decisions[judge->decision_count++];
-        *decision = parts[i];
-        decision->owner = BL_JUDGE_NONE;
-        bl_decision_settle(judge, decision, BL_GROUND_PART);
-    }
-    return kept;
 }

@@ -5,9 +5,10 @@
  * left.c tells it which of them are in use, gone.c which nobody has any more;
  * paths.c tells it what the buffers of one path show together, agree.c compares the guesses,
  * turns.c takes back what is only not due yet. owned.c, held.c and cascade.c, which made.c and
- * splitting.c help, fold what a leaked buffer holds under it, grouping.c puts decisions that blame
- * the same acquire together, settle.c takes back what only looks guilty, course.c tells it how a
- * group came to be, hands.c what was in use at the end, findings.c writes each group up.
+ * splitting.c help, find what a leaked buffer holds, taken.c folds it under that, grouping.c puts
+ * decisions that blame the same acquire together, settle.c takes back what only looks guilty,
+ * course.c tells it how a group came to be, hands.c what was in use at the end, findings.c writes
+ * each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -184,6 +185,15 @@ static inline bool bl_decision_is_owned_by(const struct bl_judge *judge, uint32_
     while (decision != BL_JUDGE_NONE && decision != owner)
         decision = judge->decisions[decision].owner;
     return decision == owner;
+}
+
+/* What is not accused only because its birth was not seen is leaked where what holds it is. */
+static inline bool bl_decision_is_leaked(const struct bl_judge *judge, uint32_t number)
+{
+    const struct bl_decision *decision = &judge->decisions[number];
+    while (decision->ground == BL_GROUND_UNSEEN && decision->owner != BL_JUDGE_NONE)
+        decision = &judge->decisions[decision->owner];
+    return bl_decision_is_accused(decision);
 }
 
 static inline uint32_t bl_judge_site(const struct bl_judge *judge, const struct bl_item *item)

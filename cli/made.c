@@ -116,20 +116,59 @@ static void mark_callers(struct bl_made *made, uint32_t stack)
     }
 }
 
-/* Was the reference taken inside the call that made the owner, or by the same call of the library,
- * and deeper in it? */
-static bool is_taken_inside(const struct bl_made *made, const struct bl_item *part,
-                            const struct bl_item *owner, bool *ret_is_inside)
+static size_t depth_of(const struct bl_judge *judge, uint32_t stack)
+{
+    size_t depth = 0;
+    while (stack && depth < BL_MODEL_FRAMES_MAX) {
+        const struct bl_frame *frame = bl_reader_frame(judge->reader, stack);
+        stack = frame ? frame->parent : 0;
+        depth++;
+    }
+    return depth;
+}
+
+/* How deep in the stack the call is that took a reference and that an owner was made in, if that
+ * is one of the library; else 0. */
+static size_t find_common_call(const struct bl_made *made, const struct bl_item *taken,
+                               const struct bl_item *first)
+{
+    const struct bl_judge *judge = made->judge;
+    uint32_t site = bl_judge_site(judge, taken);
+    uint32_t stack = first->stack;
+    if (site == 0 || site != bl_judge_site(judge, first) ||
+        bl_callers_entry(judge->callers, first->callers) == 0)
+        return 0;
+    for (size_t i = 0; stack && made->callers[stack] != made->mark && i < BL_MODEL_FRAMES_MAX; i++)
+        stack = bl_reader_frame(judge->reader, stack)->parent;
+    size_t depth = depth_of(judge, stack);
+    return depth > depth_of(judge, site) ? depth : 0;
+}
+
+/* How a part was taken where its owner was made. */
+enum nesting {
+    NESTING_INSIDE, /* before the call that makes the owner had returned */
+    NESTING_DEEPER, /* in the same call of the library, and deeper in it */
+    NESTING_NONE,
+};
+
+/* What the user called may do one thing after the other, which hold nothing of each other: where
+ * the owner was made deeper in it, a call inside has to be common to them. */
+static enum nesting nesting_of(const struct bl_made *made, const struct bl_item *part,
+                               const struct bl_item *owner)
 {
     const struct bl_callers *callers = made->judge->callers;
     size_t depth;
-    *ret_is_inside = made->callers[owner->stack] == made->mark;
-    if (*ret_is_inside)
-        return true;
+    if (made->callers[owner->stack] == made->mark)
+        return NESTING_INSIDE;
     const struct bl_caller *inner = bl_callers_frames(callers, part->callers, &depth);
     uint32_t site = inner->frame;
+    uint32_t inside = inner->inside;
     const struct bl_caller *outer = bl_callers_frames(callers, owner->callers, &depth);
-    return site && site == outer->frame && outer->inside > 0 && inner->inside > outer->inside;
+    if (site == 0 || site != outer->frame || outer->inside == 0 || inside == 0)
+        return NESTING_NONE;
+    bool is_deeper =
+        inside > outer->inside && (outer->inside == 1 || find_common_call(made, part, owner) > 0);
+    return is_deeper ? NESTING_DEEPER : NESTING_NONE;
 }
 
 /* Is a decision about buffers that were born on the same stack as another one's? Those are of one
@@ -238,8 +277,9 @@ static bool are_dealt_out(const struct bl_made *made, const struct births *parts
         for (size_t k = 0; k < each; k++) {
             const struct born *part = &parts->all[i * each + k];
             uint32_t distance = is_before ? owner->birth - part->birth : part->birth - owner->birth;
-            if (part->thread != owner->thread || (double)distance > apart ||
-                !is_one_call(made, is_before ? part : owner, is_before ? owner : part))
+            if (part->thread != owner->thread || (double)distance > apart)
+                return false;
+            if (!is_one_call(made, is_before ? part : owner, is_before ? owner : part))
                 return false;
         }
     }
@@ -281,16 +321,25 @@ static bool are_born_together(const struct bl_made *made, uint32_t part, uint32_
     return together;
 }
 
-static uint32_t find(struct bl_made *made, uint32_t number, bool is_wanted_inside)
+/* One that only its unseen birth excuses excuses nobody. */
+static bool may_own(const struct bl_made *made, uint32_t number, uint32_t owner)
+{
+    const struct bl_judge *judge = made->judge;
+    return bl_decision_may_own(judge, number, owner) && !is_alike(made, number, owner) &&
+           (judge->decisions[owner].ground != BL_GROUND_UNSEEN ||
+            bl_decision_is_leaked(judge, owner));
+}
+
+static uint32_t find(struct bl_made *made, uint32_t number, enum nesting wanted)
 {
     const struct bl_judge *judge = made->judge;
     const struct bl_item *taken = &judge->histories->items[judge->decisions[number].item];
     for (uint32_t j = 0; taken->stack && j < made->count; j++) {
-        const struct bl_item *birth = bl_decision_birth(judge, &judge->decisions[j]);
-        bool is_inside;
-        if (bl_decision_may_own(judge, number, j) && birth->stack != 0 &&
-            !is_alike(made, number, j) && is_taken_inside(made, taken, birth, &is_inside) &&
-            is_inside == is_wanted_inside &&
+        const struct bl_decision *owner = &judge->decisions[j];
+        const struct bl_item *birth = bl_decision_birth(judge, owner);
+        bool is_inside = wanted == NESTING_INSIDE;
+        if (may_own(made, number, j) && birth->stack != 0 &&
+            nesting_of(made, taken, birth) == wanted &&
             (are_born_together(made, number, j, false, is_inside) ||
              are_born_together(made, number, j, true, is_inside)))
             return j;
@@ -298,11 +347,89 @@ static uint32_t find(struct bl_made *made, uint32_t number, bool is_wanted_insid
     return BL_JUDGE_NONE;
 }
 
-uint32_t bl_made_find(struct bl_made *made, uint32_t number, bool *ret_is_inside)
+/* ---- retained by the call that makes the owner ---- */
+
+/* The first thing that was seen of an owner: its birth or, where that was not seen, what the
+ * library did then. */
+static const struct bl_item *first_seen(const struct bl_judge *judge, uint32_t number)
+{
+    const struct bl_histories *all = judge->histories;
+    const struct bl_pattern *live = &all->live[judge->decisions[number].pattern];
+    const struct bl_item *items = bl_pattern_items(all, live);
+    const struct bl_item *first = NULL;
+    for (uint32_t i = 0; i < live->item_count; i++)
+        if (items[i].stack != 0 && (!first || items[i].order < first->order))
+            first = &items[i];
+    return first;
+}
+
+/* Was an owner of its own made for each of the parts, by the same thread, before the next one was
+ * made on average? */
+static bool are_followed(const struct births *parts, const struct births *owners, double apart)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < parts->count; i++, at++) {
+        while (at < owners->count && compare_born(&owners->all[at], &parts->all[i]) < 0)
+            at++;
+        if (at == owners->count || owners->all[at].thread != parts->all[i].thread ||
+            (double)(owners->all[at].birth - parts->all[i].birth) > apart)
+            return false;
+    }
+    return parts->count > 0;
+}
+
+/* Has each owner as many of the references to one object, or each part an owner of its own? */
+static bool has_each_its_own(const struct bl_made *made, uint32_t number, uint32_t owner)
+{
+    const struct bl_judge *judge = made->judge;
+    const struct bl_decision *part = &judge->decisions[number];
+    size_t count = judge->decisions[owner].object_count;
+    if (part->object_count == 1 && part->units > 1)
+        return count > 1 && part->units % count == 0;
+    struct births parts = {NULL, 0};
+    struct births owners = {NULL, 0};
+    bool has = collect(made, number, false, &parts) && collect(made, owner, true, &owners) &&
+               owners.count > 1 &&
+               are_followed(&parts, &owners,
+                            births_apart(judge, &judge->decisions[owner], &owners) *
+                                (double)count_threads(&owners));
+    free(parts.all);
+    free(owners.all);
+    return has;
+}
+
+/* A library that retains something in the call that it makes an owner in keeps that in the owner.
+ * Of several owners the one that is made deepest in it. */
+static uint32_t find_keeper(struct bl_made *made, uint32_t number)
+{
+    const struct bl_judge *judge = made->judge;
+    const struct bl_item *taken = &judge->histories->items[judge->decisions[number].item];
+    uint32_t found = BL_JUDGE_NONE;
+    size_t deepest = 0;
+    if (taken->kind != BL_ITEM_RETAIN || bl_callers_entry(judge->callers, taken->callers) == 0)
+        return BL_JUDGE_NONE;
+    for (uint32_t j = 0; j < made->count; j++) {
+        if (!may_own(made, number, j))
+            continue;
+        const struct bl_item *first = first_seen(judge, j);
+        size_t depth = first ? find_common_call(made, taken, first) : 0;
+        if (depth > deepest && has_each_its_own(made, number, j)) {
+            deepest = depth;
+            found = j;
+        }
+    }
+    return found;
+}
+
+struct bl_maker bl_made_find(struct bl_made *made, uint32_t number)
 {
     const struct bl_judge *judge = made->judge;
     mark_callers(made, judge->histories->items[judge->decisions[number].item].stack);
-    uint32_t found = find(made, number, true);
-    *ret_is_inside = found != BL_JUDGE_NONE;
-    return *ret_is_inside ? found : find(made, number, false);
+    struct bl_maker maker = {.owner = find(made, number, NESTING_INSIDE), .is_inside = true};
+    if (maker.owner != BL_JUDGE_NONE)
+        return maker;
+    maker = (struct bl_maker){.owner = find(made, number, NESTING_DEEPER)};
+    if (maker.owner == BL_JUDGE_NONE)
+        maker.owner = find_keeper(made, number);
+    return maker;
 }

@@ -415,6 +415,29 @@ static void buffer_pool(void)
     gst_object_unref(pool);
 }
 
+/* ---- a pad is handed out with a reference, and holds the template that it was made from ---- */
+
+CORPUS_FUNCTION static GstPadDirection direction_of(GstElement *element, bool is_hasty)
+{
+    GstPad *pad = gst_element_get_static_pad(element, "sink"); /* @static-pad */
+    GstPadDirection direction = GST_PAD_DIRECTION(pad);
+    if (!is_hasty)
+        gst_object_unref(pad);
+    return direction;
+}
+
+static void request_with_element(long number)
+{
+    GstElement *element = gst_element_factory_make("identity", NULL);
+    CORPUS_NEED(element && direction_of(element, corpus_is_unlucky(number)) == GST_PAD_SINK);
+    gst_object_unref(element);
+}
+
+static void static_pad(void)
+{
+    corpus_serve(request_with_element);
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"early_return_to_end", early_return_to_end},
@@ -431,6 +454,7 @@ static const struct corpus_case cases[] = {
     {"clean_pipeline", clean_pipeline},
     {"state_change", state_change},
     {"buffer_pool", buffer_pool},
+    {"static_pad", static_pad},
 };
 
 int main(int argc, char **argv)

@@ -61,6 +61,15 @@ CASES = [
     Case('clean: a thread of GStreamer still changes the state of its pipeline at the end',
          'state_change', 3000),
     Case('clean: a pool whose buffers rise again, and writable copies', 'buffer_pool', 5000),
+    Case('all pads that were handed out are forgotten, and hold the template of all of them',
+         'static_pad', 60, 1, leaks=[
+             Leak('missing-release', 'g-object', 'static-pad', 60, of=60,
+                  holds={'g-array': 60, 'g-object': 1})]),
+    Case('a pad that was handed out is forgotten one time in ten',
+         'static_pad', 200, 10, leaks=[
+             Leak('missing-release', 'g-object', 'static-pad', 20, of=200,
+                  holds={'g-array': 20, 'g-object': 1})]),
+    Case('clean: pads that are handed out', 'static_pad', 200),
 ]
 
 if __name__ == '__main__':

@@ -46,6 +46,15 @@ CASES = [
                   holds={'openssl-pkey': 60, 'openssl-x509': 20, 'openssl-bio': 30,
                          'openssl-session': 20, 'openssl-ssl-ctx': 1})]),
     Case('clean: connections that resume sessions', 'resumption', 60),
+    Case('all sessions that were looked at are forgotten, and hold certificates and their keys',
+         'looks', 60, 1, leaks=[
+             Leak('missing-release', 'openssl-session', 'look-at-session', 30,
+                  holds={'openssl-x509': 31, 'openssl-pkey': 31})]),
+    Case('all certificates of peers are forgotten, and hold their keys',
+         'peer', 60, 1, leaks=[
+             Leak('missing-release', 'openssl-x509', 'peer', 60, of=60,
+                  holds={'openssl-pkey': 60})]),
+    Case('clean: sessions that are looked at', 'looks', 60),
     Case('of a chain only the first is given back one time in ten',
          'chain', 3000, 10, leaks=[
              Leak('missing-release', 'openssl-bio', 'chained', 300, of=3000, release='chain-end',

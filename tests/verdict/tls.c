@@ -539,12 +539,14 @@ CORPUS_FUNCTION static void exchange(const struct pair *pair)
     CORPUS_NEED(SSL_read(pair->client, text, sizeof(text)) == 5);
 }
 
-CORPUS_FUNCTION static void look_at_session(SSL *connection)
+CORPUS_FUNCTION static void look_at_session(SSL *connection, bool is_hasty)
 {
-    SSL_SESSION_free(SSL_get1_session(connection));
+    SSL_SESSION *session = SSL_get1_session(connection); /* @look-at-session */
+    if (!is_hasty)
+        SSL_SESSION_free(session);
 }
 
-static void request_that_resumes(long number)
+static void resume(long number, bool is_forgotten, bool is_hasty)
 {
     BIO *near = NULL;
     BIO *far = NULL;
@@ -558,21 +560,41 @@ static void request_that_resumes(long number)
         SSL_set_session(pair.client, kept);
     exchange(&pair);
     SSL_free(pair.server);
-    if (corpus_is_unlucky(number))
+    if (is_forgotten)
         return;
-    look_at_session(pair.client);
+    look_at_session(pair.client, is_hasty);
     SSL_shutdown(pair.client);
     SSL_free(pair.client); /* @resuming-end */
 }
 
-static void resumption(void)
+static void request_that_resumes(long number)
+{
+    resume(number, corpus_is_unlucky(number), false);
+}
+
+static void request_that_looks(long number)
+{
+    resume(number, false, corpus_is_unlucky(number));
+}
+
+static void run_with_kept_session(void (*request)(long number))
 {
     set_up();
     SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(client, keep_session);
-    corpus_serve(request_that_resumes);
+    corpus_serve(request);
     SSL_SESSION_free(kept);
     tear_down();
+}
+
+static void resumption(void)
+{
+    run_with_kept_session(request_that_resumes);
+}
+
+static void looks(void)
+{
+    run_with_kept_session(request_that_looks);
 }
 
 /* ---- a server's cache keeps its sessions, to the end of the process or of its context ---- */
@@ -643,6 +665,7 @@ static const struct corpus_case cases[] = {
     {"session", session},
     {"handshakes", handshakes},
     {"resumption", resumption},
+    {"looks", looks},
     {"chain", chain},
     {"shared_wire", shared_wire},
     {"list", list},
