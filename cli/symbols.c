@@ -597,6 +597,16 @@ static char *elf_symbol(struct module *module, Dwarf_Addr address)
     return covers ? name_to_show(module, address - offset, name) : NULL;
 }
 
+/* Of a function in several pieces the first is where it begins; the compiler names no other place.
+ */
+static bool find_start(Dwarf_Die *function, Dwarf_Addr *ret_start)
+{
+    Dwarf_Addr base;
+    Dwarf_Addr end;
+    return dwarf_entrypc(function, ret_start) == 0 ||
+           dwarf_ranges(function, 0, &base, ret_start, &end) > 0;
+}
+
 static char *function_name(struct module *module, Dwarf_Addr bias, Dwarf_Die *function,
                            bool is_inlined)
 {
@@ -604,9 +614,8 @@ static char *function_name(struct module *module, Dwarf_Addr bias, Dwarf_Die *fu
     const char *name = die_name(function);
     if (!name)
         return NULL;
-    return !is_inlined && dwarf_entrypc(function, &start) == 0
-               ? name_to_show(module, start + bias, name)
-               : bl_readable_name(name);
+    return !is_inlined && find_start(function, &start) ? name_to_show(module, start + bias, name)
+                                                       : bl_readable_name(name);
 }
 
 static void fill_from_dwarf(struct module *module, Dwarf_Addr address, struct entry *entry)

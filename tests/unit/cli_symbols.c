@@ -353,7 +353,8 @@ END_TEST
 /* Whatever libc calls them itself, in its debug information or beside the names that it exports. */
 START_TEST(functions_of_libc_have_the_names_that_users_know)
 {
-    static const char *const names[] = {"printf", "malloc", "calloc", "strdup", "fopen"};
+    static const char *const names[] = {"printf", "malloc", "calloc",        "strdup",
+                                        "fopen",  "puts",   "pthread_create"};
     struct link_map *map = dlopen("libc.so.6", RTLD_NOW);
     ck_assert_ptr_nonnull(map);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
