@@ -166,12 +166,14 @@ size_t bl_grouping_sort(struct bl_judge *judge, struct bl_decision *parts,
 {
     bl_owned_find(judge);
     bl_cascade_find(judge);
+    bl_keepers_find(judge);
     size_t taken = bl_cascade_take(judge, parts, owners);
     settle_all(judge);
     size_t part_count = bl_owned_restore(judge, parts, owners, taken);
     if (part_count < taken) {
         bl_owned_find(judge); /* what lies between may be leaked itself */
         bl_cascade_find(judge);
+        bl_keepers_find(judge);
         keep_beyond_owners(judge);
         part_count += bl_cascade_take(judge, parts + part_count, owners + part_count);
         settle_all(judge);

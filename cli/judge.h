@@ -295,6 +295,9 @@ bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t o
 /* Names the owner of each decision whose objects are held by those of another one, unless it is
  * known; none without memory. */
 void bl_cascade_find(struct bl_judge *judge);
+/* The same of those that lack one of several references, by what the library took as it made
+ * another buffer: see keepers.c. After bl_cascade_find. */
+void bl_keepers_find(struct bl_judge *judge);
 /* Whether objects that have an owner are left to it, and not judged. */
 bool bl_owned_is_left(const struct bl_judge *judge, const struct bl_pattern *live,
                       bool has_siblings);

@@ -490,6 +490,8 @@ static bool take_back(struct turns *turns, size_t number)
     rest->given_in_turn = turns->given;
     rest->sibling_longest_ns = turns->longest_ns;
     rest->is_unmatched = false;
+    if (bl_decision_is_accused(rest))
+        rest->verdict = BL_VERDICT_MISSING_RELEASE;
     return true;
 }
 

@@ -578,6 +578,30 @@ END_TEST
 
 /* ---- who is left alone ---- */
 
+/* The library takes a reference of what a child is made of, and keeps it while the child lives. */
+START_TEST(what_was_taken_as_another_was_made_is_kept_by_that_one_while_it_lives)
+{
+    for (unsigned have_ended = 0; have_ended < 2; have_ended++) {
+        struct world *w = make_world();
+        uint32_t child = at(w, w->loop, 0x120);
+        live(w, 1000, START + SECOND, END - SECOND,
+             OPS(ALLOC(at(w, w->loop, 0x100)), RETAIN(at(w, w->loop, 0x110)),
+                 RETAIN(inside(w, child, 0x900)), RELEASE(at(w, w->loop, 0x130)),
+                 RELEASE(at(w, w->loop, 0x140))));
+        live(w, have_ended ? 100 : 1000, START + SECOND + 2 * MILLI, END - SECOND + 2 * MILLI,
+             OPS(ALLOC(child), RETAIN(at(w, w->loop, 0x150)), RELEASE(at(w, w->loop, 0x160))));
+        done(w, 900, 2 * MILLI,
+             OPS(ALLOC(at(w, w->main_frame, 0x400)), LAST(at(w, w->main_frame, 0x410))));
+        judge(w);
+        const struct bl_group *group = find(w, BL_VERDICT_MISSING_RELEASE, 0x150);
+        ck_assert_uint_eq(group->count, have_ended ? 100 : 1000);
+        ck_assert_uint_eq(accusations(w), have_ended ? 2 : 1);
+        ck_assert_uint_eq(group->finding->part_count, have_ended ? 0 : 1);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well)
 {
     struct world *w = make_world();
@@ -788,6 +812,7 @@ int main(void)
         what_some_siblings_left_to_their_owners_is_a_part_of_leaked_ones_that_it_was_born_near_to);
     tcase_add_test(tests,
                    what_was_not_seen_to_be_born_is_a_link_between_a_leaked_owner_and_its_parts);
+    tcase_add_test(tests, what_was_taken_as_another_was_made_is_kept_by_that_one_while_it_lives);
     tcase_add_test(tests, one_in_use_that_lost_another_reference_does_not_lack_its_end_as_well);
     tcase_add_test(tests, only_a_thread_that_was_at_work_at_exit_may_have_been_about_to_release);
     tcase_add_test(tests, a_pool_that_filled_late_is_steady_where_that_was_seen_in_time);
