@@ -110,6 +110,13 @@ static const char *text_of(const struct bl_finding *finding)
     return ground_texts[finding->ground];
 }
 
+/* How long 99 of 100 lived at most; no clock is finer. */
+static const char *write_lifetime(char text[BL_TEXT_NUMBER], const struct bl_finding *finding)
+{
+    uint64_t p99_ns = finding->sibling_p99_ns;
+    return bl_text_age(text, p99_ns > 1000000 ? p99_ns : 1000000);
+}
+
 static void write_stale(struct bl_finding *finding)
 {
     char a[BL_TEXT_NUMBER];
@@ -119,7 +126,7 @@ static void write_stale(struct bl_finding *finding)
     snprintf(finding->text, TEXT_MAX,
              "%s of %s that passed here; 99%% of %s that were released lived less than %s",
              bl_text_count(a, finding->leaked), bl_text_count(b, finding->passed),
-             bl_text_count(c, finding->siblings), bl_text_age(age, finding->sibling_p99_ns));
+             bl_text_count(c, finding->siblings), write_lifetime(age, finding));
 }
 
 static void write_leaked(struct bl_finding *finding, size_t used, const char *where,
@@ -142,7 +149,32 @@ static void write_leaked(struct bl_finding *finding, size_t used, const char *wh
 bool bl_evidence_is_suspect(enum bl_ground ground)
 {
     return ground == BL_GROUND_STEADY || ground == BL_GROUND_FILLING || ground == BL_GROUND_ONCE ||
-           ground == BL_GROUND_SET_UP || ground == BL_GROUND_FEW || ground == BL_GROUND_HANDS;
+           ground == BL_GROUND_SET_UP || ground == BL_GROUND_FEW || ground == BL_GROUND_HANDS ||
+           ground == BL_GROUND_OLD;
+}
+
+/* Much older than siblings became, but not for so long that it would be told as stale. */
+static size_t write_far_behind(struct bl_finding *finding)
+{
+    char count[BL_TEXT_NUMBER];
+    char age[BL_TEXT_NUMBER];
+    char limit[BL_TEXT_NUMBER];
+    size_t used = (size_t)snprintf(
+        finding->text, TEXT_MAX,
+        "left behind by younger ones: 99%% of %s that were released lived less than %s; but ",
+        bl_text_count(count, finding->siblings), write_lifetime(age, finding));
+    if (used >= TEXT_MAX)
+        return used;
+    bl_text_age(limit, bl_judge_far_ns(finding->sibling_p99_ns));
+    return used +
+           (size_t)snprintf(
+               finding->text + used, TEXT_MAX - used,
+               finding->is_killed
+                   ? "the process was killed before they had been idle for %s: what it would "
+                     "have released later looks the same"
+                   : "they have not been idle for %s, and what is kept for some seconds looks "
+                     "the same: a later report can tell",
+               limit);
 }
 
 /* Why nobody is accused, and how it looks at the acquire that would be. */
@@ -151,10 +183,12 @@ static void write_ground(struct bl_finding *finding)
     char a[BL_TEXT_NUMBER];
     char b[BL_TEXT_NUMBER];
     bool is_released = finding->ground == BL_GROUND_STEADY && finding->siblings > 0;
-    size_t used = (size_t)snprintf(finding->text, TEXT_MAX, "%s%s", text_of(finding),
-                                   is_released ? ", or forgotten only then: others that were made "
-                                                 "there were released"
-                                               : "");
+    size_t used = finding->ground == BL_GROUND_OLD && bl_finding_is_far_behind(finding)
+                      ? write_far_behind(finding)
+                      : (size_t)snprintf(finding->text, TEXT_MAX, "%s%s", text_of(finding),
+                                         is_released ? ", or forgotten only then: others that were "
+                                                       "made there were released"
+                                                     : "");
     if (!finding->suspect_frame || used + 2 >= TEXT_MAX)
         return;
     used += (size_t)snprintf(finding->text + used, TEXT_MAX - used, " (");

@@ -209,6 +209,7 @@ static void add_buffers(struct bl_judge *judge, size_t first, size_t end, struct
                            : 0;
     group->youngest_ns =
         judge->model->now_ns > youngest_birth_ns ? judge->model->now_ns - youngest_birth_ns : 0;
+    finding->oldest_ns = group->oldest_ns;
     if (finding->ground == BL_GROUND_INHERITED) {
         group->inherited = group->count;
         group->inherited_bytes = group->bytes;

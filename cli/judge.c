@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESS_MAX      24u                    /* an explanation that costs more explains nothing */
-#define STALE_NS       (10 * BL_JUDGE_SECOND) /* nothing younger is called stale */
-#define USUAL          16u                    /* siblings that make a way the usual one */
-#define GONE_EACH      19u                    /* are gone for each that need not be in use either */
-#define GONE_EACH_BARE 3u                     /* the same for one that is barely held */
+#define GUESS_MAX      24u /* an explanation that costs more explains nothing */
+#define USUAL          16u /* siblings that make a way the usual one */
+#define GONE_EACH      19u /* are gone for each that need not be in use either */
+#define GONE_EACH_BARE 3u  /* the same for one that is barely held */
 
 struct bl_decision *bl_judge_add(struct bl_judge *judge, struct bl_decision decision)
 {
@@ -491,6 +490,20 @@ static bool is_latest(const struct bl_judge *judge, const struct bl_decision *de
            bl_order_lag(&study->order, object->birth_ns, object->birth) == 0 && !object->is_gone;
 }
 
+/* What was left behind, but is not stale yet. */
+static int leave_the_old(struct bl_judge *judge, const struct bl_decision *decision, size_t first,
+                         size_t count)
+{
+    if (leave_in_peace(judge, decision->pattern, first, count, BL_GROUND_OLD) < 0)
+        return -1;
+    if (count == 0)
+        return 0;
+    struct bl_decision *old = &judge->decisions[judge->decision_count - 1];
+    old->siblings = decision->siblings;
+    old->sibling_p99_ns = decision->sibling_p99_ns;
+    return 0;
+}
+
 /* The objects began as siblings did that ended well. */
 static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
                            const struct bl_study *study)
@@ -510,11 +523,9 @@ static int judge_beginning(struct bl_judge *judge, struct bl_decision decision,
         first += decision.object_count;
         old -= (int64_t)decision.object_count;
         decision.first_object = first;
-        uint64_t far_ns = 10 * study->p99_ns;
-        far_ns = far_ns > STALE_NS ? far_ns : STALE_NS;
-        size_t stale = put_first(judge, first, (size_t)old, study, far_ns, is_idle);
-        if (leave_in_peace(judge, decision.pattern, first + stale, (size_t)old - stale,
-                           BL_GROUND_OLD) < 0)
+        size_t stale =
+            put_first(judge, first, (size_t)old, study, bl_judge_far_ns(study->p99_ns), is_idle);
+        if (leave_the_old(judge, &decision, first + stale, (size_t)old - stale) < 0)
             return -1;
         decision.object_count = stale;
         decision.verdict = BL_VERDICT_STALE;

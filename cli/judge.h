@@ -66,6 +66,15 @@ struct bl_study {
     bool is_cut;         /* too much work */
 };
 
+/* What nothing was done with for so long is called stale, where 99 of 100 siblings lived less than
+ * that. However long the others have outlived them: what a session keeps for some seconds is on the
+ * same way as what ends in a millisecond, and until the first of those ends nothing tells them
+ * from leaks. */
+static inline uint64_t bl_judge_far_ns(uint64_t p99_ns)
+{
+    return 10 * p99_ns > 10 * BL_JUDGE_SECOND ? 10 * p99_ns : 10 * BL_JUDGE_SECOND;
+}
+
 /* One reason to accuse the objects of one pattern, or to leave them in peace. */
 struct bl_decision {
     uint32_t pattern;

@@ -52,6 +52,9 @@ static const char *ground_of(const struct bl_group *group)
         return "in use or forgotten when the process was killed";
     if (group->finding && group->finding->is_ended && group->finding->ground == BL_GROUND_IN_USE)
         return "in use at the end";
+    if (group->finding && group->finding->ground == BL_GROUND_OLD &&
+        bl_finding_is_far_behind(group->finding))
+        return "left behind, but not for long";
     return group->finding ? texts[group->finding->ground] : NULL;
 }
 

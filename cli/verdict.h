@@ -25,7 +25,7 @@ enum bl_ground {
     BL_GROUND_IN_USE,
     BL_GROUND_HANDS, /* at the end a thread was at work on what the same call made */
     BL_GROUND_YOUNG,
-    BL_GROUND_OLD, /* older than siblings became, but not by much */
+    BL_GROUND_OLD, /* older than siblings became, but not by much, or not for long */
     BL_GROUND_STEADY,
     BL_GROUND_FILLING, /* ever fewer of them */
     BL_GROUND_ONCE,    /* each the only one on its path */
@@ -97,6 +97,7 @@ struct bl_finding {
     uint64_t taken;
     uint64_t siblings; /* completed ones that the verdict was drawn from */
     uint64_t sibling_p99_ns;
+    uint64_t oldest_ns;
     bool is_growing; /* its site's memory grows, and it with it */
     uint64_t shared; /* buffers that are in another finding as well: two references are missing */
     uint32_t expected_frame;    /* where siblings give the reference back; 0: unknown */
@@ -137,6 +138,12 @@ static inline bool bl_finding_has_other(const struct bl_finding *finding, uint32
 static inline unsigned bl_finding_other_classes(const struct bl_finding *finding)
 {
     return (unsigned)__builtin_popcountll(finding->other_part_classes);
+}
+
+/* Of BL_GROUND_OLD: are they much older, but only for seconds? */
+static inline bool bl_finding_is_far_behind(const struct bl_finding *finding)
+{
+    return finding->siblings > 0 && finding->oldest_ns >= 10 * finding->sibling_p99_ns;
 }
 
 /* "missing-release", as in the JSON. */

@@ -661,6 +661,28 @@ START_TEST(a_little_older_than_siblings_is_no_accusation)
 }
 END_TEST
 
+START_TEST(what_was_left_behind_for_seconds_is_told_with_how_long_siblings_lived)
+{
+    for (unsigned is_killed = 0; is_killed < 2; is_killed++) {
+        struct world *w = make_world();
+        uint32_t make = at(w, w->loop, 0x100);
+        w->is_killed = is_killed;
+        if (!is_killed)
+            make_live(w);
+        live(w, 40, END - 9 * SECOND, END - 2 * SECOND, OPS(ALLOC(make)));
+        done(w, 2000, 5 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+        judge(w);
+        const struct bl_group *group = left_alone(w, BL_GROUND_OLD);
+        ck_assert_uint_eq(group->count, 40);
+        ck_assert_ptr_nonnull(strstr(group->finding->text, "left behind"));
+        ck_assert_ptr_nonnull(strstr(group->finding->text, "99% of 2,000"));
+        ck_assert_ptr_nonnull(strstr(group->finding->text, "(40 of 2,040 that passed there"));
+        ck_assert_int_eq(strstr(group->finding->text, "was killed") != NULL, is_killed);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(a_cache_that_replaces_its_entries_is_in_use)
 {
     struct world *w = make_world();
@@ -2252,6 +2274,7 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, leaked_ones_are_counted_without_those_in_flight);
     tcase_add_test(tests, far_older_than_siblings_on_their_way_is_stale);
     tcase_add_test(tests, a_little_older_than_siblings_is_no_accusation);
+    tcase_add_test(tests, what_was_left_behind_for_seconds_is_told_with_how_long_siblings_lived);
     tcase_add_test(tests, a_cache_that_replaces_its_entries_is_in_use);
     tcase_add_test(tests, the_last_of_a_ring_are_in_use_at_the_end);
     tcase_add_test(tests, of_a_killed_process_is_said_what_cannot_be_told);
