@@ -182,6 +182,16 @@ static void write_sweeps(const struct bl_pen *pen)
     fputc('\n', pen->out);
 }
 
+/* Was a snapshot asked for that the process did not live to see? A snapshot's own copy of the
+ * requests is of the moment before it was answered. */
+static bool is_request_lost(const struct bl_view *view)
+{
+    const struct bl_header *header = view->header;
+    return header->snapshot_number == 0 && view->model->state != BL_PROCESS_RUNNING &&
+           (header->signal_requests != header->signal_served ||
+            header->dump_requests != header->dump_served);
+}
+
 /* What the numbers above do not contain, before anybody draws conclusions from them. */
 static void write_losses(const struct bl_pen *pen)
 {
@@ -194,6 +204,7 @@ static void write_losses(const struct bl_pen *pen)
     for (unsigned i = 0; i < BL_LOSSES_MAX; i++)
         any |= view->header->losses[i];
     any |= view->header->frame_sweeps;
+    any |= is_request_lost(view);
     if (any == 0 && !(view->header->flags & BL_FLAG_INEXACT))
         return;
     fprintf(pen->out, "\nlosses and limits:\n");
@@ -231,6 +242,9 @@ static void write_losses(const struct bl_pen *pen)
     if (view->header->flags & BL_FLAG_INEXACT)
         write_warning(pen, "copied while the program ran on: single buffers may be missing or "
                            "already released");
+    if (is_request_lost(view))
+        write_warning(pen, "the last snapshot that was asked for was not made: the process ended "
+                           "meanwhile; this is how it ended");
     write_sweeps(pen);
     if (damage > 0)
         write_warning(pen, "the file is damaged: %s reference%s in it point%s nowhere",

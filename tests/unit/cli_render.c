@@ -117,6 +117,28 @@ START_TEST(losses_sampling_and_inheritance_are_said)
 }
 END_TEST
 
+START_TEST(a_snapshot_that_the_process_did_not_live_to_see_is_told)
+{
+    static const struct {
+        uint32_t state, asked, served;
+    } cases[] = {{BL_STATE_EXITED, 2, 1}, {BL_STATE_EXITED, 1, 1}, {BL_STATE_RUNNING, 2, 1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct synth *synth = scene_gateway();
+        synth->header.state = cases[i].state;
+        synth->header.snapshot_number = cases[i].state == BL_STATE_RUNNING;
+        synth->header.snapshot_reason = BL_REASON_SIGNAL;
+        synth->header.snapshot_ns = END;
+        synth->header.signal_requests = cases[i].asked;
+        synth->header.signal_served = cases[i].served;
+        char *text = report_of(synth, &(struct bl_report_options){0});
+        ck_assert_int_eq(strstr(text, "the last snapshot that was asked for was not made") != NULL,
+                         i == 0);
+        free(text);
+        synth_destroy(synth);
+    }
+}
+END_TEST
+
 START_TEST(groups_by_size_thread_and_age_are_named)
 {
     struct synth *synth = scene_gateway();
@@ -314,6 +336,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_report_looks_as_agreed);
     tcase_add_test(tests, losses_sampling_and_inheritance_are_said);
+    tcase_add_test(tests, a_snapshot_that_the_process_did_not_live_to_see_is_told);
     tcase_add_test(tests, groups_by_size_thread_and_age_are_named);
     tcase_add_test(tests, match_keeps_only_stacks_that_have_it);
     tcase_add_test(tests, verdicts_look_as_agreed);
