@@ -237,7 +237,7 @@ static void write_note(struct bl_finding *finding, const char *class_name)
     else if (finding->kept < FEW)
         snprintf(finding->note, sizeof(finding->note), "little evidence: only %s buffer%s",
                  bl_text_count(a, finding->leaked), finding->leaked == 1 ? "" : "s");
-    else if (finding->blame_kind == BL_ITEM_RETAIN && finding->kept >= finding->taken && !is_own)
+    else if (finding->kept >= finding->taken && !is_own)
         snprintf(
             finding->note, sizeof(finding->note),
             "no reference taken here was ever given back: always forgotten, or kept by a cache "

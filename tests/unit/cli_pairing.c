@@ -471,6 +471,7 @@ START_TEST(what_no_path_ever_releases_is_never_released)
     ck_assert_uint_eq(group->count, 77);
     ck_assert_uint_eq(group->finding->other_passed, 1000);
     ck_assert_double_gt(group->finding->confidence, 0.9);
+    ck_assert_ptr_nonnull(strstr(group->finding->note, "kept by a cache that is never emptied"));
     finish(w);
 }
 END_TEST
