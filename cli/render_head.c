@@ -243,8 +243,9 @@ static void write_losses(const struct bl_pen *pen)
         write_warning(pen, "copied while the program ran on: single buffers may be missing or "
                            "already released");
     if (is_request_lost(view))
-        write_warning(pen, "the last snapshot that was asked for was not made: the process ended "
-                           "meanwhile; this is how it ended");
+        write_warning(pen,
+                      "the process ended while a snapshot was asked for, which may be missing: "
+                      "this is how it ended");
     write_sweeps(pen);
     if (damage > 0)
         write_warning(pen, "the file is damaged: %s reference%s in it point%s nowhere",

@@ -398,6 +398,24 @@ static void say_end(void)
     bl_say(&t);
 }
 
+/* Whoever sent the signal looks for a snapshot, which the helper thread has no time for any more.
+ */
+static void say_unanswered(void)
+{
+    char buffer[2 * BL_DIR_PATH_MAX + 512];
+    struct bl_text t;
+    say_prefix(&t, buffer, sizeof buffer);
+    bl_text_str(&t, "ended while a snapshot was asked for; see how it ended with: bufleak report ");
+    if (bl_dir_is_second()) { /* where a PID is not looked for */
+        bl_text_str(&t, ledger_dir);
+        bl_text_str(&t, "/");
+        bl_text_str(&t, bl_ledger_name());
+    } else {
+        bl_text_u64(&t, bl_header->pid);
+    }
+    bl_say(&t);
+}
+
 /* ---- end ---- */
 
 bool bl_process_is_self(void)
@@ -439,6 +457,8 @@ static void mark_exit(enum bl_exit_kind kind, int status, bool reaches)
     if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
         return;
     bool first = bl_load_relaxed(&bl_header->state) != BL_STATE_EXITED;
+    bool is_asked =
+        bl_load_acquire(&bl_header->signal_requests) != bl_load_acquire(&bl_header->signal_served);
     if (first)
         check_counts();
     if (first && reaches && bl_track_conf.reach_at_exit)
@@ -448,6 +468,8 @@ static void mark_exit(enum bl_exit_kind kind, int status, bool reaches)
     bl_header->end_ns = bl_clock_read(CLOCK_MONOTONIC);
     bl_store_release(&bl_header->state, BL_STATE_EXITED);
     bl_snapshot_abandon();
+    if (first && is_asked)
+        say_unanswered();
     if (first)
         say_end();
 }

@@ -129,6 +129,18 @@ def bad_signal():
         expect(f"'signal={bad}'" in err and 'accepted: a signal name' in err, f'stderr: {err}')
 
 
+def ended_meanwhile():
+    """Of a signal just before the end there is a snapshot or a word."""
+    for _ in range(20):
+        with ledger_directory() as directory:
+            result = run(['/bin/sh', '-c', 'kill -USR1 $$; exit 3'],
+                         environment(directory, 'quiet=0'))
+            expect_equal(status_of(result), 3, 'the end')
+            expect(ledger.find(directory)[1] or
+                   'ended while a snapshot was asked for' in result.stderr,
+                   f'no snapshot, and no word but {result.stderr!r}')
+
+
 def inherited_ignore():
     """A process that starts with the signal ignored sees it so, and answers."""
     def act(target, directory):
@@ -150,4 +162,4 @@ def inherited_ignore():
 if __name__ == '__main__':
     raise SystemExit(main([make(what) for what in SITUATIONS] + [
         blocked_everywhere, blocked_and_handled, both_happen, other_signal, real_time_signal,
-        no_signal, bad_signal, inherited_ignore]))
+        no_signal, bad_signal, ended_meanwhile, inherited_ignore]))
