@@ -213,7 +213,8 @@ static bool collect(struct turns *turns, const struct bl_decision *decision)
     }
     if (!add_turns(turns, decision->first_object, decision->object_count, blamed, NULL))
         return false;
-    qsort(turns->all, turns->count, sizeof(*turns->all), compare_taken);
+    if (turns->count > 1)
+        qsort(turns->all, turns->count, sizeof(*turns->all), compare_taken);
     for (size_t i = 0; i < turns->count; i++) {
         turns->all[i].rank = (uint32_t)i + 1;
         if (turns->all[i].given_ns == 0)
