@@ -718,6 +718,12 @@ static uint32_t pair_tie(const struct bl_compare *compare, const struct bl_item 
     return tie + 2 * BL_HISTORY_ITEMS + latest_first(acquire, release);
 }
 
+struct bl_fork bl_compare_fork(const struct bl_compare *compare, const struct bl_item *a,
+                               const struct bl_item *b)
+{
+    return bl_callers_fork(compare->callers, a->callers, b->callers);
+}
+
 static size_t collect_pairs(struct bl_compare *compare, const struct bl_item *items, uint32_t total,
                             enum bl_ends ends)
 {

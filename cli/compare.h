@@ -104,6 +104,10 @@ bool bl_compare_learn(struct bl_compare *compare, const struct bl_item *acquire,
 uint32_t bl_compare_apart(const struct bl_compare *compare, const struct bl_item *acquire,
                           const struct bl_item *release);
 
+/* Where the callers of two things part. */
+struct bl_fork bl_compare_fork(const struct bl_compare *compare, const struct bl_item *a,
+                               const struct bl_item *b);
+
 /* Is it known for certain that this release gives back what was acquired there? */
 bool bl_compare_is_learned(const struct bl_compare *compare, const struct bl_item *acquire,
                            const struct bl_item *release);

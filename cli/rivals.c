@@ -12,6 +12,20 @@ enum bl_rival bl_rivals_stronger(enum bl_rival a, enum bl_rival b)
     return a > b ? a : b;
 }
 
+/* What came later, from elsewhere, may give back what either of two took: nothing ties it to one
+ * of them. Is that so of a release, and does the other one's tell little as well? One that is made
+ * deeper in the calls than its acquire lies behind some call that was given the buffer: the caller
+ * may have handed on a reference that he was given, and kept the one that he took. */
+static bool are_untied(const struct bl_compare *compare, const struct bl_item *a,
+                       const struct bl_item *r, const struct bl_item *b, const struct bl_item *s)
+{
+    struct bl_fork ar = bl_compare_fork(compare, a, r);
+    struct bl_fork br = bl_compare_fork(compare, b, r);
+    struct bl_fork bs = bl_compare_fork(compare, b, s);
+    return ar.shared == br.shared && ar.shared < bl_compare_fork(compare, a, b).shared &&
+           bs.b_frames > bs.a_frames;
+}
+
 /* Would it be as likely by structure if each of two acquires were given back by the other's
  * release? That who makes a buffer gives it back himself and last is a better habit than others,
  * where it is kept. */
@@ -24,8 +38,9 @@ static enum bl_rival exchange(const struct bl_compare *compare, const struct bl_
     const struct bl_item *s = &items[other->release];
     if (bl_compare_is_learned(compare, a, r) || bl_compare_is_learned(compare, b, s) ||
         r->order < b->order || s->order < a->order ||
-        callers_apart(compare, a, s) + callers_apart(compare, b, r) >
-            callers_apart(compare, a, r) + callers_apart(compare, b, s))
+        (callers_apart(compare, a, s) + callers_apart(compare, b, r) >
+             callers_apart(compare, a, r) + callers_apart(compare, b, s) &&
+         !are_untied(compare, a, r, b, s)))
         return BL_RIVAL_NONE;
     bool is_habit = b->kind == BL_ITEM_ALLOC && r->site != s->site;
     return is_habit ? BL_RIVAL_BIRTH : BL_RIVAL_ANY;

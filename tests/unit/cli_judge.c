@@ -94,6 +94,30 @@ START_TEST(what_siblings_did_not_take_may_have_lacked_the_release_as_well)
 }
 END_TEST
 
+/* A stage retains what it is given, and hands it on. A later callback, which siblings had, and the
+ * next stage give back one reference each: nothing shows which. Where the stage itself gives back
+ * one, that is its own. */
+START_TEST(a_later_release_is_tied_to_no_acquire_before_a_stage_that_hands_on)
+{
+    for (unsigned is_own = 0; is_own < 2; is_own++) {
+        struct world *w = make_world();
+        uint32_t serve = at(w, w->loop, 0x30);
+        uint32_t make = at(w, serve, 0x100);
+        uint32_t stage = at(w, serve, 0x110);
+        uint32_t taken = at(w, stage, 0x200);
+        uint32_t given = is_own ? at(w, stage, 0x220) : at(w, at(w, stage, 0x220), 0x300);
+        uint32_t later = at(w, at(w, w->main_frame, 0x60), 0x400);
+        live(w, 20, START + SECOND, END - SECOND, OPS(ALLOC(make), RETAIN(taken), RELEASE(given)));
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(make), RETAIN(taken), RELEASE(given), LAST(later)));
+        judge(w);
+        const struct bl_group *group = only(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+        ck_assert_uint_eq(group->count, 20);
+        ck_assert_int_eq(group->finding->rival == BL_RIVAL_ANY, !is_own);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(two_references_of_one_line_that_the_same_buffers_lack_are_one_finding)
 {
     struct world *w = make_world();
@@ -787,6 +811,7 @@ int main(void)
                    of_one_buffer_who_gave_back_nearly_all_lacks_nothing_where_another_lacks_more);
     tcase_add_test(tests, what_adds_up_on_one_buffer_adds_up_on_others_of_its_pool);
     tcase_add_test(tests, what_siblings_did_not_take_may_have_lacked_the_release_as_well);
+    tcase_add_test(tests, a_later_release_is_tied_to_no_acquire_before_a_stage_that_hands_on);
     tcase_add_test(tests, two_references_of_one_line_that_the_same_buffers_lack_are_one_finding);
     tcase_add_test(tests, what_siblings_keep_to_their_end_is_missed_where_they_have_not_ended);
     tcase_add_test(tests, a_live_buffer_that_was_released_too_often_is_accused_of_that_alone);
