@@ -483,8 +483,12 @@ static bool take_back(struct turns *turns, size_t number)
         (turns->given < GIVEN_LEAST && turns->given * GIVEN_SHARE < decision.object_count))
         return true;
     int64_t forgotten = find_forgotten(turns, &decision);
-    if (forgotten < 0 || ((size_t)forgotten < decision.object_count &&
-                          !leave_others(turns, number, (size_t)forgotten)))
+    if (forgotten < 0)
+        return false;
+    /* where none waits there are no turns, and what others gave back tells nothing of these */
+    if ((size_t)forgotten == decision.object_count)
+        return true;
+    if (!leave_others(turns, number, (size_t)forgotten))
         return false;
     struct bl_decision *rest = &turns->judge->decisions[number];
     rest->expected = turns->release;
