@@ -225,6 +225,17 @@ static bool collect(struct turns *turns, const struct bl_decision *decision)
 
 /* ---- what they tell ---- */
 
+/* Were most given back while others were still taken? What is taken first, all of it, and given
+ * back when that is over, has no turns: what is left then is no next one. */
+static bool are_there_turns(const struct turns *turns)
+{
+    uint64_t last_ns = turns->count > 0 ? turns->all[turns->count - 1].taken_ns : 0;
+    size_t meanwhile = 0;
+    for (size_t i = 0; i < turns->count; i++)
+        meanwhile += turns->all[i].given_ns > 0 && turns->all[i].given_ns <= last_ns;
+    return 2 * meanwhile >= turns->given;
+}
+
 /* How many references had been taken at a moment, at most. */
 static uint32_t taken_until(const struct turns *turns, uint64_t moment_ns)
 {
@@ -480,7 +491,8 @@ static bool take_back(struct turns *turns, size_t number)
     if (!collect(turns, &decision))
         return false;
     if (turns->given < 2 ||
-        (turns->given < GIVEN_LEAST && turns->given * GIVEN_SHARE < decision.object_count))
+        (turns->given < GIVEN_LEAST && turns->given * GIVEN_SHARE < decision.object_count) ||
+        !are_there_turns(turns))
         return true;
     int64_t forgotten = find_forgotten(turns, &decision);
     if (forgotten < 0)
