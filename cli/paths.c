@@ -318,7 +318,8 @@ struct rest {
 static bool learn_singles(struct bl_judge *judge, const struct table *table, struct rest *rest)
 {
     for (uint32_t i = 0; i < table->acquires.count; i++) {
-        uint32_t releases = find_equal(table, true, rest->releases, single(i));
+        uint32_t releases =
+            is_in(rest->acquires, i) ? find_equal(table, true, rest->releases, single(i)) : 0;
         if (__builtin_popcount(releases) != 1)
             continue;
         struct choice given = single((uint32_t)__builtin_ctz(releases));
@@ -408,10 +409,66 @@ static bool assume(struct bl_judge *judge, const struct table *table, struct res
     return true;
 }
 
+/* The releases of one call of the caller's, some of them through pointers; 0: there is only one, or
+ * an earlier one of them was asked. */
+static uint32_t releases_of_call(const struct table *table, uint32_t release)
+{
+    const struct side *side = &table->releases;
+    uint32_t set = 0;
+    bool may_call_back = false;
+    for (uint32_t j = 0; j < side->count; j++) {
+        if (side->items[j]->call != side->items[release]->call)
+            continue;
+        if (j < release)
+            return 0;
+        set |= 1u << j;
+        may_call_back |= side->may_call_back[j];
+    }
+    return may_call_back && __builtin_popcount(set) > 1 ? set : 0;
+}
+
+/* Did nearly all buffers do one thing as often as some releases together? */
+static bool are_together_equal(const struct table *table, uint32_t acquire, uint32_t releases)
+{
+    uint64_t all = 0;
+    uint64_t unequal = 0;
+    for (size_t p = 0; p < table->pattern_count; p++) {
+        uint64_t taken = table->acquires.units[p][acquire];
+        uint64_t given = 0;
+        for (uint32_t j = 0; j < table->releases.count; j++)
+            given += is_in(releases, j) ? table->releases.units[p][j] : 0;
+        all += taken > 0 || given > 0 ? table->buffers[p] : 0;
+        unequal += taken != given ? table->buffers[p] : 0;
+    }
+    return all > 0 && unequal * NOISE <= all;
+}
+
+/* What the library calls through pointers inside one call is mostly its own, as where it empties a
+ * list: then all that was released there is what one acquire took, and no part of it another's. */
+static bool learn_calls(struct bl_judge *judge, const struct table *table, struct rest *rest)
+{
+    for (uint32_t j = 0; j < table->releases.count; j++) {
+        uint32_t releases = releases_of_call(table, j);
+        uint32_t acquires = 0;
+        for (uint32_t i = 0; releases && i < table->acquires.count; i++)
+            acquires |= are_together_equal(table, i, releases) ? 1u << i : 0;
+        if (__builtin_popcount(acquires) != 1)
+            continue;
+        uint32_t acquire = (uint32_t)__builtin_ctz(acquires);
+        rest->acquires &= ~acquires;
+        rest->releases &= ~releases;
+        for (uint32_t k = 0; k < table->releases.count; k++)
+            if (is_in(releases, k) && !learn(judge, table, single(acquire), single(k), true))
+                return false;
+    }
+    return true;
+}
+
 static bool learn_path(struct bl_judge *judge, const struct table *table, bool has_ended)
 {
     struct rest rest = {~0u, ~0u};
-    if (!learn_singles(judge, table, &rest) || !learn_twos(judge, table, &rest))
+    if (!learn_calls(judge, table, &rest) || !learn_singles(judge, table, &rest) ||
+        !learn_twos(judge, table, &rest))
         return false;
     return has_ended || assume(judge, table, &rest);
 }
