@@ -37,7 +37,7 @@ void bl_nesting_destroy(struct bl_nesting *nesting)
     struct method *method;
     struct method *next;
     HASH_ITER (hh, nesting->methods, method, next) {
-        HASH_DEL(nesting->methods, method);
+        HASH_DEL(nesting->methods, method); // NOLINT(clang-analyzer-unix.Malloc): the next is known
         free(method);
     }
     free(nesting);
