@@ -3,13 +3,17 @@
 detector and async-profiler, and what each of them says about the same planted mistakes.
 
 One client and backend, and a proxy of ten filters in a virtual machine for each variant, all up at
-the same time. After a warm-up the proxies are loaded in turns; CPU time is all that the kernel
-charged to the proxy's process meanwhile, divided by the requests answered. Clients run on the last
-processor, proxies on the first. Of what the tools say, counted is which of three mistakes, each made
-once in 1,000 requests, they name by class and line, and which other filters.
+the same time. Proxies are warm when their compilers have nothing to do any more. Then they are loaded
+in turns, a tenth of a second each and every time in another order, so that what else the machine
+does meets all of them alike; compared are neighbours in time. CPU time is all that the kernel charged
+to the proxy's process meanwhile, divided by the requests answered. Clients run on the last processor,
+proxies on the first; the clients' thread never sleeps, as what it costs to wake it would be the
+proxy's. Of what the tools say, counted is which of three mistakes, each made once in 1,000 requests,
+they name by class and line, and which other filters.
 """
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -30,6 +34,10 @@ PARANOID = 'Netty paranoid'
 PROFILER = 'async-profiler nativemem'
 TARGET = 1.25
 PARANOID_TARGET = 6
+SLICES = 10             # of a round
+WARM_BATCH = 10000      # requests
+WARM_BATCHES_MOST = 60
+WARM_SHARE = 0.03       # of the CPU time, that the compilers may take
 # where the mistakes are: by class, the file and the mark of the line
 MISTAKES = {'CacheBodyFilter': 'cached here', 'AuditFilter': 'audited here',
             'SessionFilter': 'held here'}
@@ -62,6 +70,17 @@ class Proxy(proxy.Program):
         """Of all its threads, those that have ended included."""
         return time.clock_gettime_ns((~self.pid << 3) | 2)
 
+    def compilers_ns(self):
+        """Of the threads that compile; some end, and their time with them."""
+        spent = 0
+        for thread in Path(f'/proc/{self.pid}/task').iterdir():
+            try:
+                if 'Compile' in (thread / 'comm').read_text():
+                    spent += int((thread / 'schedstat').read_text().split()[0])
+            except OSError:
+                continue
+        return spent
+
     def complaints(self):
         self.errors.seek(0)
         return self.errors.read()
@@ -77,7 +96,9 @@ class Bench:
         libs = maven.libraries(proxy.SOURCES / 'pom.xml', CACHE)
         self.class_path = maven.class_path(maven.compiled(proxy.SOURCES, libs, CACHE, 8), libs)
         self.load = proxy.Program(['taskset', '-c', str((os.cpu_count() or 1) - 1), 'java',
-                                   '-Xmx128m', '-cp', self.class_path, 'gw.Load'],
+                                   '-Xmx128m', '-Dgw.poll=true',
+                                   '-Dio.netty.selectorAutoRebuildThreshold=0', # it returns at once
+                                   '-cp', self.class_path, 'gw.Load'],
                                   common.clean_environment())
         self.load.wait_port()
 
@@ -109,27 +130,46 @@ class Bench:
         """Of a slow one fewer, so that a round takes each about as long."""
         return self.options.requests // (8 if name == PARANOID else 1)
 
+    def warm_up(self, one):
+        """Returns the share of the CPU time that its compilers take yet."""
+        few = 10 if one.name == PARANOID else 1
+        self.send(one, self.options.warm_up // few)
+        for _ in range(WARM_BATCHES_MOST):
+            before = one.cpu_ns(), one.compilers_ns()
+            self.send(one, WARM_BATCH // few)
+            share = max(0, one.compilers_ns() - before[1]) / (one.cpu_ns() - before[0])
+            if share < WARM_SHARE:
+                break
+        return share
+
+    def cost_of(self, one):
+        """Microseconds a request, of a slice."""
+        requests = max(1, self.requests_of(one.name) // SLICES)
+        before = one.cpu_ns()
+        self.send(one, requests)
+        return (one.cpu_ns() - before) / requests / 1000
+
     def measure(self, directory):
-        results = {}
+        """The costs of each variant's slices, and what the compilers took at the end of the warm-up."""
+        costs = {}
+        compiling = {}
         running = []
+        order = random.Random(1)
         try:
             for name, options in self.variants(directory).items():
                 running.append(self.start(name, options, directory))
+                costs[name] = []
             for one in running:
                 common.progress(f'warming up: {one.name}')
-                self.send(one, self.options.warm_up // (10 if one.name == PARANOID else 1))
-            for turn in range(self.options.rounds):
-                for one in running:
-                    common.progress(f'round {turn + 1} of {self.options.rounds}: {one.name}')
-                    before = one.cpu_ns()
-                    requests = self.requests_of(one.name)
-                    self.send(one, requests)
-                    cost = (one.cpu_ns() - before) / requests / 1000
-                    results.setdefault(one.name, []).append(cost)
+                compiling[one.name] = self.warm_up(one)
+            for turn in range(self.options.rounds * SLICES):
+                common.progress(f'round {turn // SLICES + 1} of {self.options.rounds}')
+                for one in order.sample(running, len(running)):
+                    costs[one.name].append(self.cost_of(one))
         finally:
             for one in running:
                 one.close()
-        return results
+        return costs, compiling
 
     def hear(self, directory):
         """What each says about the same mistakes."""
@@ -226,21 +266,38 @@ def start_times(rounds):
     return {name: common.median(values) for name, values in times.items()}
 
 
+def compare(costs, others):
+    """How many times as much as the others' at the same time: the median, and between what the
+    medians of 95 in 100 samples of the same slices are (bootstrap)."""
+    ratios = [cost / other for cost, other in zip(costs, others)]
+    chance = random.Random(1)
+    medians = sorted(common.median(chance.choices(ratios, k=len(ratios))) for _ in range(1000))
+    return common.median(ratios), medians[25], medians[974]
+
+
+def judged(low, high, target):
+    if high <= target:
+        return 'met'
+    return 'MISSED' if low > target else 'not told apart, take more rounds'
+
+
 def show(report):
     machine = report['machine']
     print(f"{machine['cpus']} processors, {machine['cpu']}, load {machine['load_1m']}\n")
-    plain = common.median(report['cpu_us']['plain'])
     rows = []
     for name, costs in report['cpu_us'].items():
-        cost = common.median(costs)
-        rows.append([name, f'{cost:.1f} us', f'{cost / plain:.2f}',
-                     ' '.join(f'{c:.1f}' for c in costs)])
-    common.show_table(['CPU per request', 'median', 'of plain', 'rounds'], rows)
-    ours = common.median(report['cpu_us']['bufleak'])
-    paranoid = common.median(report['cpu_us'][PARANOID])
-    verdict = 'met' if ours / plain <= TARGET and paranoid / ours >= PARANOID_TARGET else 'MISSED'
-    print(f'\nbufleak {ours / plain:.2f} of plain (at most {TARGET}), paranoid {paranoid / ours:.1f} '
-          f'times bufleak (at least {PARANOID_TARGET}): {verdict}')
+        times, low, high = report['of_plain'][name]
+        rounds = [common.median(costs[i:i + SLICES]) for i in range(0, len(costs), SLICES)]
+        rows.append([name, f'{common.median(costs):.1f} us', f'{times:.2f}', f'{low:.2f} to {high:.2f}',
+                     f"{report['compiling'][name] * 100:.1f} %", ' '.join(f'{c:.1f}' for c in rounds)])
+    common.show_table(['CPU per request', 'median', 'of plain', '95 in 100', 'compiling', 'rounds'],
+                      rows)
+    times, low, high = report['of_plain']['bufleak']
+    paranoid, paranoid_low, paranoid_high = report['paranoid_of_bufleak']
+    print(f'\nbufleak {times:.2f} of plain, {low:.2f} to {high:.2f} (at most {TARGET}): '
+          f'{judged(low, high, TARGET)}')
+    print(f'paranoid {paranoid:.1f} times bufleak (at least {PARANOID_TARGET}): '
+          f'{judged(1 / paranoid_high, 1 / paranoid_low, 1 / PARANOID_TARGET)}')
     print(f"hello world: {report['hello_ms']['plain']:.0f} ms, under bufleak "
           f"{report['hello_ms']['bufleak']:.0f} ms (at most 60 more)\n")
     for name, heard in report['heard'].items():
@@ -255,9 +312,9 @@ def show(report):
 def parse():
     parser = common.parser(__doc__)
     parser.add_argument('--requests', type=common.positive, default=20000, metavar='N',
-                        help='of a round (default 20000)')
-    parser.add_argument('--warm-up', type=common.positive, default=200000, metavar='N',
-                        help='requests before, until all is compiled (default 200000)')
+                        help=f'of a round, in {SLICES} turns (default 20000)')
+    parser.add_argument('--warm-up', type=common.positive, default=100000, metavar='N',
+                        help='requests before, at least: until the compilers rest (default 100000)')
     parser.add_argument('--mistakes', type=common.positive, default=40000, metavar='N',
                         help='requests with mistakes (default 40000)')
     parser.add_argument('--connections', type=common.positive, default=32, metavar='N')
@@ -271,7 +328,10 @@ def main():
     bench = Bench(options)
     try:
         with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
-            report['cpu_us'] = bench.measure(directory)
+            costs, report['compiling'] = bench.measure(directory)
+        report['cpu_us'] = costs
+        report['of_plain'] = {name: compare(of, costs['plain']) for name, of in costs.items()}
+        report['paranoid_of_bufleak'] = compare(costs[PARANOID], costs['bufleak'])
         report['hello_ms'] = start_times(options.rounds)
         with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
             report['heard'] = bench.hear(directory)

@@ -12,21 +12,29 @@ import io.netty.handler.codec.http.*;
 import io.netty.handler.timeout.ReadTimeoutException;
 import io.netty.handler.timeout.ReadTimeoutHandler;
 import java.net.InetSocketAddress;
+import java.nio.channels.spi.SelectorProvider;
 import java.util.Scanner;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * The backend, which sends back what it gets, and the clients. Says the backend's port; a line
  * "PORT REQUESTS CONNECTIONS BYTES" on stdin sends so many requests and says how they were answered.
  * A server that has no memory left may neither answer nor close the connection.
+ *
+ * With -Dgw.poll=true the thread never sleeps: what its peer then pays for a message does not depend
+ * on whether it had to be woken.
  */
 public final class Load {
     private static final int BODY_MAX = 1 << 20;
     private static final int PATIENCE_SECONDS = Integer.getInteger("gw.patience", 60);
 
     public static void main(String[] args) throws Exception {
-        EventLoopGroup group = new NioEventLoopGroup(1);
+        EventLoopGroup group = Boolean.getBoolean("gw.poll")
+            ? new NioEventLoopGroup(1, (Executor) null, SelectorProvider.provider(),
+                                    () -> (look, hasTasks) -> look.get())
+            : new NioEventLoopGroup(1);
         Channel backend = new ServerBootstrap()
             .group(group)
             .channel(NioServerSocketChannel.class)
