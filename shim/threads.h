@@ -116,11 +116,17 @@ struct bl_java_interpreted {
     uint64_t position;
     uint64_t variables;
 };
+#define BL_JAVA_FORESEEN 11u
+/* A chain that the thread met, and what followed it the last time: threads do the same over and
+ * over. A hint, whatever it says. */
 struct bl_java_known {
     uint64_t hash; /* of the chain */
     uint32_t value;
-    uint32_t next; /* place of what was met after it */
-};
+    uint32_t next;                 /* place of what was met after it */
+    uint16_t standing;             /* so many of its frames, outermost first, stood then */
+    uint16_t fresh;                /* so many others came; 0: unknown */
+    uint32_t at[BL_JAVA_FORESEEN]; /* where, outermost first: words from the stack's high end */
+} BL_ALIGNED(64);
 
 struct bl_java_passing; /* jvm/java_assembly.c */
 
