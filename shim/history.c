@@ -565,21 +565,32 @@ static uint32_t new_lifecycle_locked(const struct bl_object *o, uint8_t class_nu
     return n;
 }
 
-/* 0: it is not known. A thread remembers the records of its latest: one that has been evicted, and
- * is another's since, shows it. */
+/* Where the thread found it the last time: one that has been evicted, and is another's since, shows
+ * it. */
+BL_INLINE bool is_where_found(const struct bl_lived *lived, uint64_t hash)
+{
+    if (lived->hash != hash || lived->record >= lifecycle_used)
+        return false;
+    const struct bl_lifecycle *c = lifecycle_at(lived->record);
+    return c->hash == hash && c->count > 0;
+}
+
+/* 0: it is not known. A thread remembers the records of its latest, two at a place, the later one
+ * first. */
 static uint32_t find_lifecycle_locked(uint64_t hash)
 {
     struct bl_thread_state *t = bl_tls.thread;
-    struct bl_lived *lived = t ? &t->lived[hash >> 32 & (BL_LIVED - 1)] : NULL;
-    if (BL_LIKELY(lived && lived->hash == hash && lived->record < lifecycle_used)) {
-        const struct bl_lifecycle *c = lifecycle_at(lived->record);
-        if (BL_LIKELY(c->hash == hash && c->count > 0))
-            return lived->record;
-    }
+    struct bl_lived *lived = t ? &t->lived[hash >> 32 & (BL_LIVED - 2)] : NULL;
+    if (BL_LIKELY(lived && is_where_found(&lived[0], hash)))
+        return lived[0].record;
+    if (BL_LIKELY(lived && is_where_found(&lived[1], hash)))
+        return lived[1].record;
     struct lifecycle_entry *e = NULL;
     HASH_FIND(hh, lifecycles, &hash, sizeof hash, e);
-    if (e && lived)
-        *lived = (struct bl_lived){.hash = hash, .record = e->record};
+    if (e && lived) {
+        lived[1] = lived[0];
+        lived[0] = (struct bl_lived){.hash = hash, .record = e->record};
+    }
     return e ? e->record : 0;
 }
 

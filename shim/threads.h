@@ -21,7 +21,7 @@
 #define BL_FLIGHTS     16u
 #define BL_NOTED       128u
 #define BL_FOUND       128u
-#define BL_LIVED       64u
+#define BL_LIVED       128u
 #define BL_WALKED      16u
 #define BL_JAVA_FRAMES 256u
 #define BL_JAVA_MEMO   512u
