@@ -3,10 +3,11 @@
 detector and async-profiler, and what each of them says about the same planted mistakes.
 
 One client and backend, and a proxy of ten filters in a virtual machine for each variant, all up at
-the same time. Proxies are warm when their compilers have nothing to do any more. Then they are loaded
-in turns, a tenth of a second each and every time in another order, so that what else the machine
-does meets all of them alike; compared are neighbours in time. CPU time is all that the kernel charged
-to the proxy's process meanwhile, divided by the requests answered. Clients run on the last processor,
+the same time. Proxies are warm when their compilers have nothing to do any more. Then they are
+loaded in turns, a tenth of a second each and every time in another order, so that what else the
+machine does meets all of them alike; compared are neighbours in time. All of it again with other
+machines, as each compiles the same code its own way. CPU time is all that the kernel charged to the
+proxy's process meanwhile, divided by the requests answered. Clients run on the last processor,
 proxies on the first; the clients' thread never sleeps, as what it costs to wake it would be the
 proxy's. Of what the tools say, counted is which of three mistakes, each made once in 1,000 requests,
 they name by class and line, and which other filters.
@@ -150,7 +151,8 @@ class Bench:
         return (one.cpu_ns() - before) / requests / 1000
 
     def measure(self, directory):
-        """The costs of each variant's slices, and what the compilers took at the end of the warm-up."""
+        """Of one virtual machine for each variant: the costs of its slices, and what its compilers
+        took at the end of the warm-up."""
         costs = {}
         compiling = {}
         running = []
@@ -170,6 +172,15 @@ class Bench:
             for one in running:
                 one.close()
         return costs, compiling
+
+    def measure_all(self):
+        """The same of several machines, one after the other: each compiles the same code its own
+        way."""
+        measured = []
+        for _ in range(self.options.machines):
+            with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
+                measured.append(self.measure(directory))
+        return measured
 
     def hear(self, directory):
         """What each says about the same mistakes."""
@@ -266,19 +277,20 @@ def start_times(rounds):
     return {name: common.median(values) for name, values in times.items()}
 
 
-def compare(costs, others):
-    """How many times as much as the others' at the same time: the median, and between what the
-    medians of 95 in 100 samples of the same slices are (bootstrap)."""
-    ratios = [cost / other for cost, other in zip(costs, others)]
-    chance = random.Random(1)
-    medians = sorted(common.median(chance.choices(ratios, k=len(ratios))) for _ in range(1000))
-    return common.median(ratios), medians[25], medians[974]
+def compare(measured, name, other):
+    """How many times as much as the other at the same time: the median of all slices, and of each
+    pair of machines."""
+    of_each = [[cost / base for cost, base in zip(costs[name], costs[other])] for costs, _ in measured]
+    return {'median': common.median(sum(of_each, [])), 'machines': [common.median(r) for r in of_each]}
 
 
-def judged(low, high, target):
-    if high <= target:
+def judged(ratio, target):
+    """All machines on one side of what is wanted, or is it too early to say?"""
+    if max(ratio['machines']) <= target:
         return 'met'
-    return 'MISSED' if low > target else 'not told apart, take more rounds'
+    if min(ratio['machines']) > target:
+        return 'MISSED'
+    return f"{'met' if ratio['median'] <= target else 'MISSED'} by the median, not by each machine"
 
 
 def show(report):
@@ -286,18 +298,18 @@ def show(report):
     print(f"{machine['cpus']} processors, {machine['cpu']}, load {machine['load_1m']}\n")
     rows = []
     for name, costs in report['cpu_us'].items():
-        times, low, high = report['of_plain'][name]
-        rounds = [common.median(costs[i:i + SLICES]) for i in range(0, len(costs), SLICES)]
-        rows.append([name, f'{common.median(costs):.1f} us', f'{times:.2f}', f'{low:.2f} to {high:.2f}',
-                     f"{report['compiling'][name] * 100:.1f} %", ' '.join(f'{c:.1f}' for c in rounds)])
-    common.show_table(['CPU per request', 'median', 'of plain', '95 in 100', 'compiling', 'rounds'],
+        ratio = report['of_plain'][name]
+        rows.append([name, f'{common.median(sum(costs, [])):.1f} us', f"{ratio['median']:.2f}",
+                     ' '.join(f'{r:.2f}' for r in ratio['machines']),
+                     ' '.join(f'{common.median(c):.1f}' for c in costs),
+                     f"{max(report['compiling'][name]) * 100:.1f} %"])
+    common.show_table(['CPU per request', 'median', 'of plain', 'of each machine', 'us', 'compiling'],
                       rows)
-    times, low, high = report['of_plain']['bufleak']
-    paranoid, paranoid_low, paranoid_high = report['paranoid_of_bufleak']
-    print(f'\nbufleak {times:.2f} of plain, {low:.2f} to {high:.2f} (at most {TARGET}): '
-          f'{judged(low, high, TARGET)}')
-    print(f'paranoid {paranoid:.1f} times bufleak (at least {PARANOID_TARGET}): '
-          f'{judged(1 / paranoid_high, 1 / paranoid_low, 1 / PARANOID_TARGET)}')
+    ours = report['of_plain']['bufleak']
+    paranoid = report['bufleak_of_paranoid']
+    print(f"\nbufleak {ours['median']:.2f} of plain (at most {TARGET}): {judged(ours, TARGET)}")
+    print(f"paranoid {1 / paranoid['median']:.1f} times bufleak (at least {PARANOID_TARGET}): "
+          f'{judged(paranoid, 1 / PARANOID_TARGET)}')
     print(f"hello world: {report['hello_ms']['plain']:.0f} ms, under bufleak "
           f"{report['hello_ms']['bufleak']:.0f} ms (at most 60 more)\n")
     for name, heard in report['heard'].items():
@@ -311,6 +323,8 @@ def show(report):
 
 def parse():
     parser = common.parser(__doc__)
+    parser.add_argument('--machines', type=common.positive, default=3, metavar='N',
+                        help='virtual machines of each variant, one after the other (default 3)')
     parser.add_argument('--requests', type=common.positive, default=20000, metavar='N',
                         help=f'of a round, in {SLICES} turns (default 20000)')
     parser.add_argument('--warm-up', type=common.positive, default=100000, metavar='N',
@@ -327,11 +341,12 @@ def main():
     report = {'machine': common.machine(), 'rounds': options.rounds}
     bench = Bench(options)
     try:
-        with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
-            costs, report['compiling'] = bench.measure(directory)
-        report['cpu_us'] = costs
-        report['of_plain'] = {name: compare(of, costs['plain']) for name, of in costs.items()}
-        report['paranoid_of_bufleak'] = compare(costs[PARANOID], costs['bufleak'])
+        measured = bench.measure_all()
+        names = list(measured[0][0])
+        report['cpu_us'] = {name: [costs[name] for costs, _ in measured] for name in names}
+        report['compiling'] = {name: [shares[name] for _, shares in measured] for name in names}
+        report['of_plain'] = {name: compare(measured, name, 'plain') for name in names}
+        report['bufleak_of_paranoid'] = compare(measured, 'bufleak', PARANOID)
         report['hello_ms'] = start_times(options.rounds)
         with tempfile.TemporaryDirectory(prefix='bufleak-bench.') as directory:
             report['heard'] = bench.hear(directory)
