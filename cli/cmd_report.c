@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char help[] =
     "Usage: bufleak report [OPTIONS] [PID|LEDGER|SNAPSHOT]\n"
@@ -15,19 +16,48 @@ static const char help[] =
     "  --live                the process as it is now, also when there are snapshots\n"
     "  --snapshot N          that snapshot\n"
     "  --per FUNCTION        growth for each call of it (started with "
-    "per=FUNCTION)\n" BL_REPORT_HELP "  --help                this text\n";
+    "per=FUNCTION)\n"
+    "  --format FORMAT       text (default), json, or for flame graphs folded: a line for each\n"
+    "                        allocation stack, with its unreleased bytes\n"
+    "  --weight WHAT         bytes (default) or count: the number on a folded line\n" BL_REPORT_HELP
+    "  --help                this text\n";
 
 static const struct option long_options[] = {{"help", no_argument, NULL, BL_ARGS_HELP},
                                              {"live", no_argument, NULL, BL_ARGS_OWN},
                                              {"snapshot", required_argument, NULL, BL_ARGS_OWN + 1},
+                                             {"weight", required_argument, NULL, BL_ARGS_OWN + 2},
                                              BL_REPORT_LONG_OPTIONS,
                                              {NULL, 0, NULL, 0}};
 
 struct request {
     struct bl_target_choice choice;
     struct bl_report_options report;
+    bool has_weight;
+    bool has_group;
     bool wants_help;
 };
+
+#define FORMAT BL_ARGS_REPORT
+#define GROUP  (BL_ARGS_REPORT + 1)
+
+static int take_format(struct request *request, struct bl_error *error)
+{
+    if (bl_report_take_stacks(&request->report, optarg) ||
+        bl_report_take_option(&request->report, FORMAT, optarg, error) == 0)
+        return 0;
+    bl_args_bad_value(error, "--format", optarg, "text, json or folded");
+    return BL_CODE_USAGE;
+}
+
+static int take_weight(struct request *request, struct bl_error *error)
+{
+    request->has_weight = true;
+    request->report.counts_buffers = strcmp(optarg, "count") == 0;
+    if (request->report.counts_buffers || strcmp(optarg, "bytes") == 0)
+        return 0;
+    bl_args_bad_value(error, "--weight", optarg, "bytes or count");
+    return BL_CODE_USAGE;
+}
 
 static int take_option(struct request *request, int code, char **argv, struct bl_error *error)
 {
@@ -49,11 +79,36 @@ static int take_option(struct request *request, int code, char **argv, struct bl
         }
         bl_args_bad_value(error, "--snapshot", optarg, "a number from 1");
         return BL_CODE_USAGE;
+    case BL_ARGS_OWN + 2:
+        return take_weight(request, error);
+    case FORMAT:
+        return take_format(request, error);
     default:
+        request->has_group = request->has_group || code == GROUP;
         if (bl_report_take_option(&request->report, code, optarg, error) < 0)
             return BL_CODE_USAGE;
         return 0;
     }
+}
+
+/* Stacks for other programs are neither grouped nor shown beside anything else. */
+static int settle_stacks(struct request *request, struct bl_error *error)
+{
+    struct bl_report_options *report = &request->report;
+    if (request->has_weight && report->stacks != BL_REPORT_FOLDED)
+        return bl_error_set(error, "--weight goes with --format folded only");
+    if (!report->stacks)
+        return 0;
+    const char *unfit = request->has_group   ? "--group"
+                        : report->has_buffer ? "--buffer"
+                        : report->show_tree  ? "--tree"
+                        : report->show_hooks ? "--hooks"
+                        : report->per        ? "--per"
+                                             : NULL;
+    if (unfit)
+        return bl_error_set(error, "%s does not go with --format folded", unfit);
+    report->model.group_by = BL_GROUP_STACK;
+    return 0;
 }
 
 static int parse(struct request *request, int argc, char **argv, struct bl_error *error)
@@ -73,6 +128,8 @@ static int parse(struct request *request, int argc, char **argv, struct bl_error
         bl_error_set(error, "--live and --snapshot exclude each other");
         return BL_CODE_USAGE;
     }
+    if (settle_stacks(request, error) < 0)
+        return BL_CODE_USAGE;
     request->choice.argument = optind < argc ? argv[optind] : NULL;
     return 0;
 }

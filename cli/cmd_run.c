@@ -38,7 +38,7 @@ static const char help[] =
     "  --no-at-exit          do nothing at exit\n"
     "  --profiles LIST       profiles of buffer classes, by name or path (default auto)\n"
     "  --no-quiet            let the tracked program announce its snapshots on "
-    "stderr\n" BL_REPORT_HELP "  --help                this text\n"
+    "stderr\n" BL_REPORT_FORMAT_HELP BL_REPORT_HELP "  --help                this text\n"
     "\n"
     "BUFLEAK_OPTIONS of the environment is kept where no option replaces it.\n";
 

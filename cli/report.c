@@ -61,6 +61,12 @@ static int take_match(struct bl_report_options *options, const char *value, stru
     return 0;
 }
 
+bool bl_report_take_stacks(struct bl_report_options *options, const char *format)
+{
+    options->stacks = strcmp(format, "folded") == 0 ? BL_REPORT_FOLDED : BL_REPORT_NO_STACKS;
+    return options->stacks != BL_REPORT_NO_STACKS;
+}
+
 static int take_format(struct bl_report_options *options, const char *value, struct bl_error *error)
 {
     options->is_json = strcmp(value, "json") == 0;
@@ -145,6 +151,8 @@ static int render(FILE *out, const struct bl_inspection *inspection,
                   const struct bl_report_options *options, struct bl_error *error)
 {
     const struct bl_view *view = &inspection->view;
+    if (options->stacks == BL_REPORT_FOLDED)
+        return bl_render_folded(out, view, options->counts_buffers, error);
     if (options->has_buffer)
         return bl_render_buffer(out, view, options->buffer, options->is_json, error);
     if (options->show_tree)
@@ -164,7 +172,7 @@ struct bl_inspect_options bl_report_inspect_options(const struct bl_report_optio
         .symbol_path_count = options->symbol_path_count,
     };
     memcpy(inspect_options.symbol_paths, options->symbol_paths, sizeof(options->symbol_paths));
-    if (!options->has_top)
+    if (!options->has_top && !options->stacks)
         inspect_options.model.top = options->is_json ? TOP_JSON : TOP_TEXT;
     return inspect_options;
 }
@@ -174,7 +182,8 @@ int bl_report_write(FILE *out, const struct bl_target *target,
 {
     struct bl_inspection inspection;
     struct bl_inspect_options inspect_options = bl_report_inspect_options(options);
-    inspect_options.judges = !options->summary_only && !options->has_buffer && !options->show_tree;
+    inspect_options.judges =
+        !options->summary_only && !options->has_buffer && !options->show_tree && !options->stacks;
     inspect_options.balances = options->show_tree && !options->has_buffer;
     if (bl_inspect(&inspection, target, &inspect_options, error) < 0)
         return -1;

@@ -14,10 +14,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* Instead of a report: the unreleased buffers of each stack, for programs that draw them. */
+enum bl_report_stacks { BL_REPORT_NO_STACKS, BL_REPORT_FOLDED };
+
 struct bl_report_options {
     struct bl_model_options model;
     const char *match; /* NULL: all stacks */
     bool is_json;
+    enum bl_report_stacks stacks; /* then the model's group_by is BL_GROUP_STACK */
+    bool counts_buffers;          /* folded: not their bytes */
     bool show_hooks;
     bool summary_only;
     bool has_top; /* model.top was given */
@@ -58,8 +63,8 @@ struct bl_report_options {
         "full", no_argument, NULL, BL_ARGS_REPORT + 14                                             \
     }
 
+#define BL_REPORT_FORMAT_HELP "  --format text|json    how to write the report (default text)\n"
 #define BL_REPORT_HELP                                                                             \
-    "  --format text|json    how to write the report (default text)\n"                             \
     "  --group BY            site (default), stack, module, size, thread or age\n"                 \
     "  --class NAME          only this class of buffers\n"                                         \
     "  --min-age AGE         only buffers at least this old: 250ms, 10s, 5m, 2h, 7d\n"             \
@@ -78,6 +83,9 @@ struct bl_report_options {
  * for a value that is not accepted. */
 int bl_report_take_option(struct bl_report_options *options, int code, const char *value,
                           struct bl_error *error);
+
+/* Takes a --format that only a report has; false: it is not one of those. */
+bool bl_report_take_stacks(struct bl_report_options *options, const char *format);
 
 /* What bl_inspect is to be told; `judges` is for the caller to set. */
 struct bl_inspect_options bl_report_inspect_options(const struct bl_report_options *options);

@@ -56,4 +56,9 @@ int bl_render_tree(FILE *out, const struct bl_view *view, const struct bl_balanc
 /* Fails only without memory. */
 int bl_render_json(FILE *out, const struct bl_view *view, struct bl_error *error);
 
+/* Of groups by stack: a line for each, with its bytes or the number of its buffers. Fails only
+ * without memory. */
+int bl_render_folded(FILE *out, const struct bl_view *view, bool counts_buffers,
+                     struct bl_error *error);
+
 #endif

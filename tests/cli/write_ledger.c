@@ -3,6 +3,8 @@
  *   write_ledger FILE huge             a million live buffers on 100,000 stacks
  *   write_ledger FILE profile          with the hooks of a profile
  *   write_ledger FILE histories        a million buffers with 4,000 different histories
+ *   write_ledger FILE sizeless         three buffers of no bytes
+ *   write_ledger FILE hostile          with names that mean something to readers of reports
  *   write_ledger FILE gateway|incident a scene of ledger_scenes.h */
 #include "ledger_scenes.h"
 
@@ -87,6 +89,15 @@ static void add_histories(struct synth *synth, uint32_t program)
     }
 }
 
+/* What ends a name, a line or an element for those who read a report by program. */
+static void add_hostile(struct synth *synth)
+{
+    uint32_t class = synth_class(synth, "a;b <script>alert(1)</script>");
+    uint32_t module = synth_module(synth, "/x/lib \"&';\n\x1b[31m<b>.so", "\x01", 1, 0);
+    uint32_t stack = synth_frame(synth, synth_frame(synth, 0, module, 0x10), module, 0x20);
+    synth_live(synth, class, 70, stack, 0, 2000000000);
+}
+
 static bool write_scene(const char *path, const char *name)
 {
     struct synth *synth = strcmp(name, "gateway") == 0    ? scene_gateway()
@@ -112,6 +123,11 @@ int main(int argc, char **argv)
         add_huge(synth, heap, program);
     else if (argc > 2 && strcmp(argv[2], "histories") == 0)
         add_histories(synth, program);
+    else if (argc > 2 && strcmp(argv[2], "sizeless") == 0)
+        for (uint64_t i = 0; i < 3; i++)
+            synth_live(synth, heap, 0, synth_frame(synth, 0, program, 0x1000), 0, 2000000000 + i);
+    else if (argc > 2 && strcmp(argv[2], "hostile") == 0)
+        add_hostile(synth);
     else
         add_small(synth, heap, program);
     if (argc > 2 && strcmp(argv[2], "profile") == 0)

@@ -79,6 +79,11 @@ START_TEST(the_report_looks_as_agreed)
     struct synth *synth = scene_gateway();
     compare("exited.txt", synth, (struct bl_report_options){0});
     compare("exited.json", synth, (struct bl_report_options){.is_json = true});
+    struct bl_report_options folded = {.stacks = BL_REPORT_FOLDED,
+                                       .model.group_by = BL_GROUP_STACK};
+    compare("exited.folded", synth, folded);
+    folded.counts_buffers = true;
+    compare("exited-count.folded", synth, folded);
     struct bl_report_options by_stack = {
         .model.group_by = BL_GROUP_STACK, .model.top = 2, .has_top = true, .show_hooks = true};
     compare("stacks-top.txt", synth, by_stack);
