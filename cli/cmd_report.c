@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: bufleak report [OPTIONS] [PID|LEDGER|SNAPSHOT]\n"
@@ -17,8 +18,8 @@ static const char help[] =
     "  --snapshot N          that snapshot\n"
     "  --per FUNCTION        growth for each call of it (started with "
     "per=FUNCTION)\n"
-    "  --format FORMAT       text (default), json, or for flame graphs folded: a line for each\n"
-    "                        allocation stack, with its unreleased bytes\n"
+    "  --format FORMAT       text (default), json, or the unreleased bytes of each stack for\n"
+    "                        other programs: folded for flame graphs, a line each, or pprof\n"
     "  --weight WHAT         bytes (default) or count: the number on a folded line\n" BL_REPORT_HELP
     "  --help                this text\n";
 
@@ -45,7 +46,7 @@ static int take_format(struct request *request, struct bl_error *error)
     if (bl_report_take_stacks(&request->report, optarg) ||
         bl_report_take_option(&request->report, FORMAT, optarg, error) == 0)
         return 0;
-    bl_args_bad_value(error, "--format", optarg, "text, json or folded");
+    bl_args_bad_value(error, "--format", optarg, "text, json, folded or pprof");
     return BL_CODE_USAGE;
 }
 
@@ -106,7 +107,11 @@ static int settle_stacks(struct request *request, struct bl_error *error)
                         : report->per        ? "--per"
                                              : NULL;
     if (unfit)
-        return bl_error_set(error, "%s does not go with --format folded", unfit);
+        return bl_error_set(error, "%s does not go with --format %s", unfit,
+                            report->stacks == BL_REPORT_PPROF ? "pprof" : "folded");
+    if (report->stacks == BL_REPORT_PPROF && isatty(STDOUT_FILENO))
+        return bl_error_set(error, "a compressed profile is not for a terminal: give it a file, as "
+                                   "in `bufleak report --format pprof > leaks.pb.gz`");
     report->model.group_by = BL_GROUP_STACK;
     return 0;
 }

@@ -32,24 +32,14 @@ static void write_frame(FILE *out, const struct bl_symbol *symbol)
         fprintf(out, "+0x%llx", (unsigned long long)symbol->offset);
 }
 
-/* What a stack that is not whole begins with; "" for others. */
-static const char *missing_root(const struct bl_view *view, const uint32_t *frames, size_t count)
-{
-    const struct bl_frame *outermost =
-        count > 0 ? bl_reader_frame(view->reader, frames[count - 1]) : NULL;
-    if (!outermost)
-        return ";[no stack]";
-    if (outermost->module & BL_FRAME_TRUNCATED)
-        return ";[cut at the depth]";
-    return outermost->module & BL_FRAME_UNROOTED ? ";[no unwind information]" : "";
-}
-
 static void write_stack(FILE *out, const struct bl_view *view, const struct bl_group *group)
 {
     uint32_t frames[BL_MODEL_FRAMES_MAX];
     size_t count = bl_model_stack(view->reader, group->stack, frames, BL_MODEL_FRAMES_MAX);
+    const char *missing = bl_view_missing_root(view, frames, count);
     write_name(out, bl_model_class_name(view->model, group->class_number));
-    fputs(missing_root(view, frames, count), out);
+    if (missing)
+        fprintf(out, ";%s", missing);
     while (count-- > 0) {
         size_t inlined = 0;
         const struct bl_symbol *symbols = bl_symbols_frame(view->symbols, frames[count], &inlined);

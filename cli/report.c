@@ -63,7 +63,9 @@ static int take_match(struct bl_report_options *options, const char *value, stru
 
 bool bl_report_take_stacks(struct bl_report_options *options, const char *format)
 {
-    options->stacks = strcmp(format, "folded") == 0 ? BL_REPORT_FOLDED : BL_REPORT_NO_STACKS;
+    options->stacks = strcmp(format, "folded") == 0  ? BL_REPORT_FOLDED
+                      : strcmp(format, "pprof") == 0 ? BL_REPORT_PPROF
+                                                     : BL_REPORT_NO_STACKS;
     return options->stacks != BL_REPORT_NO_STACKS;
 }
 
@@ -153,6 +155,8 @@ static int render(FILE *out, const struct bl_inspection *inspection,
     const struct bl_view *view = &inspection->view;
     if (options->stacks == BL_REPORT_FOLDED)
         return bl_render_folded(out, view, options->counts_buffers, error);
+    if (options->stacks == BL_REPORT_PPROF)
+        return bl_render_pprof(out, view, error);
     if (options->has_buffer)
         return bl_render_buffer(out, view, options->buffer, options->is_json, error);
     if (options->show_tree)

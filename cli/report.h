@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 /* Instead of a report: the unreleased buffers of each stack, for programs that draw them. */
-enum bl_report_stacks { BL_REPORT_NO_STACKS, BL_REPORT_FOLDED };
+enum bl_report_stacks { BL_REPORT_NO_STACKS, BL_REPORT_FOLDED, BL_REPORT_PPROF };
 
 struct bl_report_options {
     struct bl_model_options model;

@@ -73,3 +73,14 @@ const char *bl_view_state(const struct bl_view *view)
 {
     return bl_view_state_name(view->model->state);
 }
+
+const char *bl_view_missing_root(const struct bl_view *view, const uint32_t *frames, size_t count)
+{
+    const struct bl_frame *outermost =
+        count > 0 ? bl_reader_frame(view->reader, frames[count - 1]) : NULL;
+    if (!outermost)
+        return "[no stack]";
+    if (outermost->module & BL_FRAME_TRUNCATED)
+        return "[cut at the depth]";
+    return outermost->module & BL_FRAME_UNROOTED ? "[no unwind information]" : NULL;
+}

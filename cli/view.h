@@ -41,6 +41,10 @@ const char *bl_view_state_name(enum bl_process_state state);
 void bl_view_moment(char *out, size_t size, const struct bl_header *header,
                     enum bl_process_state state);
 
+/* What stands for the outer frames that a stack lacks, in lists of its frames; NULL: it is whole.
+ */
+const char *bl_view_missing_root(const struct bl_view *view, const uint32_t *frames, size_t count);
+
 void bl_render_text(FILE *out, const struct bl_view *view);
 
 struct bl_balance;
@@ -60,5 +64,8 @@ int bl_render_json(FILE *out, const struct bl_view *view, struct bl_error *error
  * without memory. */
 int bl_render_folded(FILE *out, const struct bl_view *view, bool counts_buffers,
                      struct bl_error *error);
+
+/* Of groups by stack: a compressed profile. Fails only without memory. */
+int bl_render_pprof(FILE *out, const struct bl_view *view, struct bl_error *error);
 
 #endif

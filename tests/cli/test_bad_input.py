@@ -172,6 +172,8 @@ class BadUsage(CliTest):
                 ('--weight', ['report', '--format', 'folded', '--weight', 'grams']),
                 ('--weight goes with', ['report', '--weight', 'count']),
                 ('--weight goes with', ['report', '--format', 'folded', '--weight', 'count', '--format', 'json']),
+                ('--weight goes with', ['report', '--format', 'pprof', '--weight', 'count']),
+                ('--tree does not go with --format pprof', ['report', '--format', 'pprof', '--tree']),
                 ('--group does not go', ['report', '--format', 'folded', '--group', 'site']),
                 ('--tree does not go', ['report', '--format', 'folded', '--tree']),
                 ('--buffer does not go', ['report', '--buffer', '0x10', '--format', 'folded']),

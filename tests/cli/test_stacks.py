@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """What report writes for programs that draw stacks, read as those programs read it."""
+import gzip
+import os
+import pty
 import re
 import subprocess
 
-from common import WRITER, CliTest, main
+from common import CLI, LIMIT, WRITER, CliTest, main
 
 
 class StackTest(CliTest):
@@ -78,6 +81,146 @@ class Folded(StackTest):
         self.assertEqual(self.folded(ledger, errors='bufleak: 3 buffers without a known size left '
                                      'out; --weight count has all\n'), {})
         self.assertEqual(set(self.folded('--weight', 'count', ledger).values()), {3})
+
+
+def number(data, at):
+    """A varint; and where it ends."""
+    value = shift = 0
+    while data[at] & 0x80:
+        value |= (data[at] & 0x7f) << shift
+        at, shift = at + 1, shift + 7
+    return value | data[at] << shift, at + 1
+
+
+def message(data):
+    """A protocol buffer's fields by number, each a list; of every kind that profile.proto has."""
+    fields, at = {}, 0
+    while at < len(data):
+        tag, at = number(data, at)
+        value, at = number(data, at)
+        if tag & 7 == 2:
+            value, at = data[at:at + value], at + value
+        else:
+            assert tag & 7 == 0, tag
+        fields.setdefault(tag >> 3, []).append(value)
+    return fields
+
+
+def packed(values):
+    found = []
+    for data in values:
+        at = 0
+        while at < len(data):
+            value, at = number(data, at)
+            found.append(value)
+    return found
+
+
+class Profile:
+    """Read by the numbers in pprof's own profile.proto, not by ours."""
+
+    def __init__(self, data):
+        fields = message(gzip.decompress(data))
+        self.strings = [s.decode('utf-8') for s in fields[6]]
+        assert self.strings[0] == ''
+        self.types = [tuple(self.text(message(t), n) for n in (1, 2)) for t in fields[1]]
+        self.default_type = self.text(fields, 14)
+        self.duration_ns = fields[10][0]
+        self.mappings = {}
+        for mapping in map(message, fields.get(3, [])):
+            self.mappings[mapping[1][0]] = {
+                'start': mapping.get(2, [0])[0], 'limit': mapping.get(3, [0])[0],
+                'file': self.text(mapping, 5), 'build_id': self.text(mapping, 6)}
+        functions = {f[1][0]: (self.text(f, 2), self.text(f, 4)) for f in map(message, fields.get(5, []))}
+        self.locations = {}
+        for location in map(message, fields[4]):
+            lines = [message(l) for l in location.get(4, [])]
+            self.locations[location[1][0]] = {
+                'mapping': self.mappings.get(location.get(2, [0])[0]), 'address': location.get(3, [0])[0],
+                'lines': [(*functions[l[1][0]], l.get(2, [0])[0]) for l in lines]}
+        self.samples = []
+        for sample in map(message, fields[2]):
+            labels = {self.text(l, 1): self.text(l, 2) for l in map(message, sample[3])}
+            self.samples.append(([self.locations[n] for n in packed(sample[1])], packed(sample[2]), labels))
+
+    def text(self, fields, field):
+        return self.strings[fields.get(field, [0])[0]]
+
+
+class Pprof(StackTest):
+    def profile(self, *arguments):
+        done = subprocess.run([CLI, 'report', '--format', 'pprof', *map(str, arguments)], env=self.env,
+                              capture_output=True, timeout=LIMIT, check=True)
+        return Profile(done.stdout)
+
+    def test_a_stack_of_a_program_is_a_sample_with_addresses_functions_and_lines(self):
+        victim = self.victim()
+        victim.do('leak 1204 100')
+        report = self.report('--group', 'stack', victim.pid)
+        profile = self.profile(victim.pid)
+        self.assertEqual(profile.types, [('objects', 'count'), ('space', 'bytes')])
+        self.assertEqual(profile.default_type, 'space')
+        self.assertGreater(profile.duration_ns, 0)
+        self.assertTrue(profile.mappings[1]['file'].endswith('/cli_victim'), profile.mappings)
+        group = self.group_of(report, 'leak_blocks')
+        [(stack, values, labels)] = [s for s in profile.samples if s[1][0] == 1204]
+        self.assertEqual((values[1], labels), (120400, {'class': 'heap'}))
+        lines = [line for location in stack for line in location['lines']]
+        self.assertEqual(lines, [(f['function'], f['file'] or '', f['line'] or 0)
+                                 for f in group['alloc']['frames'] if f['function']])
+        innermost = group['alloc']['frames'][0]
+        self.assertEqual(stack[0]['mapping']['build_id'], innermost['build_id'])
+        # within the call, which is before the return address
+        self.assertEqual(stack[0]['address'] - stack[0]['mapping']['start'], innermost['offset'] - 1)
+        for location in stack:
+            self.assertLessEqual(location['mapping']['start'], location['address'])
+            self.assertLess(location['address'], location['mapping']['limit'])
+
+    def test_nothing_is_counted_twice_or_left_out(self):
+        for kind in 'gateway', 'incident', 'sizeless':
+            ledger = self.ledger(kind)
+            groups = self.report('--group', 'stack', '--top', 0, ledger)['groups']
+            samples = self.profile(ledger).samples
+            self.assertEqual(sorted((s[2]['class'], *s[1]) for s in samples),
+                             sorted((g['class'], g['count'], g['bytes']) for g in groups))
+
+    def test_filters_are_those_of_the_report(self):
+        ledger = self.ledger('incident')
+        self.assertEqual([s[1] for s in self.profile('--class', 'heap', ledger).samples], [[1, 64]])
+        self.assertEqual([s[1][0] for s in self.profile('--match', 'libgst', ledger).samples], [1205])
+
+    def test_what_has_no_function_is_left_for_pprof_to_look_up(self):
+        profile = self.profile(self.ledger('incident'))
+        self.assertEqual({m['build_id'] for m in profile.mappings.values()}, {'0123', '45'})
+        self.assertFalse([l for l in profile.locations.values() if l['lines']])
+
+    def test_java_methods_have_no_address(self):
+        [(stack, values, _)] = self.profile(self.ledger('managed')).samples
+        self.assertEqual(stack, [{'mapping': None, 'address': 0,
+                                  'lines': [('app.Cache.put', 'Cache.java', 39)]}])
+        self.assertEqual(values, [1, 8192])
+
+    def test_a_stack_that_is_not_whole_says_so(self):
+        roots = [s[0][-1]['lines'] for s in self.profile(self.ledger('gateway')).samples]
+        self.assertIn([('[no stack]', '', 0)], roots)
+        self.assertIn([('[cut at the depth]', '', 0)], roots)
+
+    def test_names_are_as_they_are(self):
+        profile = self.profile(self.ledger('hostile'))
+        self.assertEqual(profile.samples[0][2], {'class': 'a;b <script>alert(1)</script>'})
+
+    def test_a_million_buffers_are_written(self):
+        self.assertEqual(len(self.profile(self.ledger('huge')).samples), 100000)
+
+    def test_it_is_not_for_a_terminal(self):
+        ledger = self.ledger()
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        done = subprocess.run([CLI, 'report', '--format', 'pprof', ledger], env=self.env, stdout=theirs,
+                              stderr=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
+        os.close(theirs)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn('give it a file', done.stderr)
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@
  *   write_ledger FILE histories        a million buffers with 4,000 different histories
  *   write_ledger FILE sizeless         three buffers of no bytes
  *   write_ledger FILE hostile          with names that mean something to readers of reports
+ *   write_ledger FILE managed          a block that a Java method took
  *   write_ledger FILE gateway|incident a scene of ledger_scenes.h */
 #include "ledger_scenes.h"
 
@@ -98,6 +99,15 @@ static void add_hostile(struct synth *synth)
     synth_live(synth, class, 70, stack, 0, 2000000000);
 }
 
+static void add_managed(struct synth *synth, uint32_t heap)
+{
+    static const char name[] = "app.Cache.put\0Cache.java";
+    uint32_t package = synth_module(synth, "app", NULL, 0, BL_MODULE_MANAGED);
+    uint64_t method = synth_name(synth, name, sizeof(name) - 1) | 39ull << 32;
+    uint32_t frame = synth_frame(synth, 0, package | BL_FRAME_MANAGED, method);
+    synth_live(synth, heap, 8192, frame, 0, 2000000000);
+}
+
 static bool write_scene(const char *path, const char *name)
 {
     struct synth *synth = strcmp(name, "gateway") == 0    ? scene_gateway()
@@ -126,6 +136,8 @@ int main(int argc, char **argv)
     else if (argc > 2 && strcmp(argv[2], "sizeless") == 0)
         for (uint64_t i = 0; i < 3; i++)
             synth_live(synth, heap, 0, synth_frame(synth, 0, program, 0x1000), 0, 2000000000 + i);
+    else if (argc > 2 && strcmp(argv[2], "managed") == 0)
+        add_managed(synth, heap);
     else if (argc > 2 && strcmp(argv[2], "hostile") == 0)
         add_hostile(synth);
     else
