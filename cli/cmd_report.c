@@ -18,8 +18,8 @@ static const char help[] =
     "  --snapshot N          that snapshot\n"
     "  --per FUNCTION        growth for each call of it (started with "
     "per=FUNCTION)\n"
-    "  --format FORMAT       text (default), json, or the unreleased bytes of each stack for\n"
-    "                        other programs: folded for flame graphs, a line each, or pprof\n"
+    "  --format FORMAT       text (default), json, html (a page), or the unreleased bytes of\n"
+    "                        each stack: folded (a line each, for flame graphs) or pprof\n"
     "  --weight WHAT         bytes (default) or count: the number on a folded line\n" BL_REPORT_HELP
     "  --help                this text\n";
 
@@ -43,10 +43,10 @@ struct request {
 
 static int take_format(struct request *request, struct bl_error *error)
 {
-    if (bl_report_take_stacks(&request->report, optarg) ||
+    if (bl_report_take_own_format(&request->report, optarg) ||
         bl_report_take_option(&request->report, FORMAT, optarg, error) == 0)
         return 0;
-    bl_args_bad_value(error, "--format", optarg, "text, json, folded or pprof");
+    bl_args_bad_value(error, "--format", optarg, "text, json, html, folded or pprof");
     return BL_CODE_USAGE;
 }
 
@@ -92,27 +92,45 @@ static int take_option(struct request *request, int code, char **argv, struct bl
     }
 }
 
+static const char *format_name(const struct bl_report_options *report)
+{
+    return report->is_html                      ? "html"
+           : report->stacks == BL_REPORT_PPROF  ? "pprof"
+           : report->stacks == BL_REPORT_FOLDED ? "folded"
+                                                : NULL;
+}
+
+/* The option that asks for something else than this format is; NULL: none does. */
+static const char *find_unfit(const struct request *request)
+{
+    const struct bl_report_options *report = &request->report;
+    if (report->has_buffer || report->show_tree)
+        return report->has_buffer ? "--buffer" : "--tree";
+    if (report->is_html) /* a whole report */
+        return NULL;
+    return request->has_group   ? "--group"
+           : report->show_hooks ? "--hooks"
+           : report->per        ? "--per"
+                                : NULL;
+}
+
 /* Stacks for other programs are neither grouped nor shown beside anything else. */
-static int settle_stacks(struct request *request, struct bl_error *error)
+static int settle_format(struct request *request, struct bl_error *error)
 {
     struct bl_report_options *report = &request->report;
+    const char *format = format_name(report);
     if (request->has_weight && report->stacks != BL_REPORT_FOLDED)
         return bl_error_set(error, "--weight goes with --format folded only");
-    if (!report->stacks)
+    if (!format)
         return 0;
-    const char *unfit = request->has_group   ? "--group"
-                        : report->has_buffer ? "--buffer"
-                        : report->show_tree  ? "--tree"
-                        : report->show_hooks ? "--hooks"
-                        : report->per        ? "--per"
-                                             : NULL;
+    const char *unfit = find_unfit(request);
     if (unfit)
-        return bl_error_set(error, "%s does not go with --format %s", unfit,
-                            report->stacks == BL_REPORT_PPROF ? "pprof" : "folded");
+        return bl_error_set(error, "%s does not go with --format %s", unfit, format);
     if (report->stacks == BL_REPORT_PPROF && isatty(STDOUT_FILENO))
         return bl_error_set(error, "a compressed profile is not for a terminal: give it a file, as "
                                    "in `bufleak report --format pprof > leaks.pb.gz`");
-    report->model.group_by = BL_GROUP_STACK;
+    if (report->stacks)
+        report->model.group_by = BL_GROUP_STACK;
     return 0;
 }
 
@@ -133,7 +151,7 @@ static int parse(struct request *request, int argc, char **argv, struct bl_error
         bl_error_set(error, "--live and --snapshot exclude each other");
         return BL_CODE_USAGE;
     }
-    if (settle_stacks(request, error) < 0)
+    if (settle_format(request, error) < 0)
         return BL_CODE_USAGE;
     request->choice.argument = optind < argc ? argv[optind] : NULL;
     return 0;

@@ -7,7 +7,6 @@
  * does. Lines do not end within a name, as names are printable (symbols.h). The class is the
  * outermost frame: classes can be layers of the same memory and do not add up.
  */
-#include "text.h"
 #include "view.h"
 
 #include <stdlib.h>
@@ -80,34 +79,24 @@ static void write_lines(FILE *out, struct line *lines, size_t count)
     }
 }
 
-static void say_without_bytes(uint64_t count)
-{
-    char number[BL_TEXT_NUMBER];
-    if (count > 0)
-        bl_say("%s buffer%s without a known size left out; --weight count has all",
-               bl_text_count(number, count), count == 1 ? "" : "s");
-}
-
 int bl_render_folded(FILE *out, const struct bl_view *view, bool counts_buffers,
-                     struct bl_error *error)
+                     uint64_t *ret_left_out, struct bl_error *error)
 {
     const struct bl_model *model = view->model;
     struct line *lines = calloc(model->shown + 1, sizeof(*lines));
     size_t count = 0;
-    uint64_t without_bytes = 0;
+    *ret_left_out = 0;
     int outcome = lines ? 0 : -1;
     for (size_t i = 0; outcome == 0 && i < model->shown; i++) {
         const struct bl_group *group = &model->groups[i];
         lines[count].number = counts_buffers ? group->count : group->bytes;
         if (lines[count].number == 0)
-            without_bytes += group->count;
+            *ret_left_out += group->count;
         else
             outcome = make_line(view, group, &lines[count++]);
     }
-    if (outcome == 0) {
+    if (outcome == 0)
         write_lines(out, lines, count);
-        say_without_bytes(without_bytes);
-    }
     for (size_t i = 0; i < count; i++)
         free(lines[i].text);
     free(lines);

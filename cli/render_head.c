@@ -338,17 +338,28 @@ static void write_execs(const struct bl_pen *pen)
     }
 }
 
-void bl_render_text_head(const struct bl_pen *pen)
+static void write_notes(const struct bl_pen *pen)
 {
-    write_title(pen);
-    write_sampling(pen);
-    write_classes(pen);
     bl_render_text_outlook(pen->out, pen->view);
     bl_render_text_marks(pen->out, pen->view);
     bl_render_text_reach(pen);
     write_losses(pen);
     write_hooks(pen);
     write_execs(pen);
+}
+
+void bl_render_text_head(const struct bl_pen *pen)
+{
+    write_title(pen);
+    write_sampling(pen);
+    write_classes(pen);
+    write_notes(pen);
+}
+
+void bl_render_text_notes(const struct bl_pen *pen)
+{
+    write_sampling(pen);
+    write_notes(pen);
 }
 
 void bl_render_text_title(FILE *out, const struct bl_view *view)

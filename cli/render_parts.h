@@ -17,6 +17,13 @@ struct bl_pen;
 
 /* All that stands before the groups. */
 void bl_render_text_head(const struct bl_pen *pen);
+/* What the head has beside the first line and the table of classes. */
+void bl_render_text_notes(const struct bl_pen *pen);
+/* One group, with its stack. */
+void bl_render_text_group(const struct bl_pen *pen, size_t index);
+/* What follows the groups that were shown so: the others from number `first` on, a line each, and
+ * what is not shown at all. */
+void bl_render_text_others(const struct bl_pen *pen, size_t first);
 /* A stack from a frame on outward; folds_runtime: ends the line that was begun, with the function
  * of the C library and the like that was called in place of its frames. */
 void bl_render_text_frames(const struct bl_pen *pen, uint32_t stack, bool folds_runtime);

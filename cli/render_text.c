@@ -376,21 +376,20 @@ static void write_finding(const struct bl_pen *pen, size_t index)
     bl_render_text_held_by(pen, group);
 }
 
-static void write_groups(const struct bl_pen *pen)
+void bl_render_text_group(const struct bl_pen *pen, size_t index)
+{
+    if (pen->view->model->groups[index].finding)
+        write_finding(pen, index);
+    else
+        write_group(pen, index);
+}
+
+void bl_render_text_others(const struct bl_pen *pen, size_t first)
 {
     const struct bl_model *model = pen->view->model;
     char count[BL_TEXT_NUMBER];
     char bytes[BL_TEXT_NUMBER];
-    size_t full = model->shown;
-    if (!pen->view->show_all)
-        full = bl_render_text_verdicts(model);
-    for (size_t i = 0; i < full; i++) {
-        if (model->groups[i].finding)
-            write_finding(pen, i);
-        else
-            write_group(pen, i);
-    }
-    bl_render_text_rest(pen->out, pen->view, full);
+    bl_render_text_rest(pen->out, pen->view, first);
     if (model->group_count == 0)
         fprintf(pen->out, "\nno unreleased buffers to show%s\n",
                 bl_reader_lost_bytes(pen->view->reader) > 0 ? " in what is left of the file" : "");
@@ -409,6 +408,15 @@ static void write_groups(const struct bl_pen *pen)
                 "\nno names from %s: the file is not the one the program loaded "
                 "(build-id differs)\n",
                 path);
+}
+
+static void write_groups(const struct bl_pen *pen)
+{
+    const struct bl_model *model = pen->view->model;
+    size_t full = pen->view->show_all ? model->shown : bl_render_text_verdicts(model);
+    for (size_t i = 0; i < full; i++)
+        bl_render_text_group(pen, i);
+    bl_render_text_others(pen, full);
 }
 
 void bl_render_text(FILE *out, const struct bl_view *view)

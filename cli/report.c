@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define TOP_TEXT 20
+#define TOP_HTML 100
 #define TOP_JSON 1000
 
 static int take_group(struct bl_report_options *options, const char *value, struct bl_error *error)
@@ -61,12 +62,14 @@ static int take_match(struct bl_report_options *options, const char *value, stru
     return 0;
 }
 
-bool bl_report_take_stacks(struct bl_report_options *options, const char *format)
+bool bl_report_take_own_format(struct bl_report_options *options, const char *format)
 {
+    options->is_json = false;
+    options->is_html = strcmp(format, "html") == 0;
     options->stacks = strcmp(format, "folded") == 0  ? BL_REPORT_FOLDED
                       : strcmp(format, "pprof") == 0 ? BL_REPORT_PPROF
                                                      : BL_REPORT_NO_STACKS;
-    return options->stacks != BL_REPORT_NO_STACKS;
+    return options->stacks || options->is_html;
 }
 
 static int take_format(struct bl_report_options *options, const char *value, struct bl_error *error)
@@ -149,18 +152,49 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
     }
 }
 
-static int render(FILE *out, const struct bl_inspection *inspection,
+static int render_folded(FILE *out, const struct bl_view *view,
+                         const struct bl_report_options *options, struct bl_error *error)
+{
+    char number[BL_TEXT_NUMBER];
+    uint64_t left_out;
+    if (bl_render_folded(out, view, options->counts_buffers, &left_out, error) < 0)
+        return -1;
+    if (left_out > 0)
+        bl_say("%s buffer%s without a known size left out; --weight count has all",
+               bl_text_count(number, left_out), left_out == 1 ? "" : "s");
+    return 0;
+}
+
+/* The page has all stacks besides, whatever it groups by. */
+static int render_html(FILE *out, const struct bl_inspection *inspection,
+                       const struct bl_target *target, const struct bl_report_options *options,
+                       struct bl_error *error)
+{
+    struct bl_inspection stacks;
+    struct bl_inspect_options inspect_options = bl_report_inspect_options(options);
+    inspect_options.model.group_by = BL_GROUP_STACK;
+    inspect_options.model.top = 0;
+    if (bl_inspect(&stacks, target, &inspect_options, error) < 0)
+        return -1;
+    int outcome = bl_render_html(out, &inspection->view, &stacks.view, error);
+    bl_inspection_deinit(&stacks);
+    return outcome;
+}
+
+static int render(FILE *out, const struct bl_inspection *inspection, const struct bl_target *target,
                   const struct bl_report_options *options, struct bl_error *error)
 {
     const struct bl_view *view = &inspection->view;
     if (options->stacks == BL_REPORT_FOLDED)
-        return bl_render_folded(out, view, options->counts_buffers, error);
+        return render_folded(out, view, options, error);
     if (options->stacks == BL_REPORT_PPROF)
         return bl_render_pprof(out, view, error);
     if (options->has_buffer)
         return bl_render_buffer(out, view, options->buffer, options->is_json, error);
     if (options->show_tree)
         return bl_render_tree(out, view, inspection->balance, options->is_json, error);
+    if (options->is_html)
+        return render_html(out, inspection, target, options, error);
     if (options->is_json)
         return bl_render_json(out, view, error);
     bl_render_text(out, view);
@@ -177,7 +211,9 @@ struct bl_inspect_options bl_report_inspect_options(const struct bl_report_optio
     };
     memcpy(inspect_options.symbol_paths, options->symbol_paths, sizeof(options->symbol_paths));
     if (!options->has_top && !options->stacks)
-        inspect_options.model.top = options->is_json ? TOP_JSON : TOP_TEXT;
+        inspect_options.model.top = options->is_json   ? TOP_JSON
+                                    : options->is_html ? TOP_HTML
+                                                       : TOP_TEXT;
     return inspect_options;
 }
 
@@ -198,7 +234,7 @@ int bl_report_write(FILE *out, const struct bl_target *target,
     inspection.view.summary_only = options->summary_only;
     inspection.view.show_all = options->show_all;
     inspection.view.show_full = options->show_full || options->model.group_by == BL_GROUP_STACK;
-    int outcome = render(out, &inspection, options, error);
+    int outcome = render(out, &inspection, target, options, error);
     bl_inspection_deinit(&inspection);
     return outcome;
 }

@@ -21,6 +21,7 @@ struct bl_report_options {
     struct bl_model_options model;
     const char *match; /* NULL: all stacks */
     bool is_json;
+    bool is_html;
     enum bl_report_stacks stacks; /* then the model's group_by is BL_GROUP_STACK */
     bool counts_buffers;          /* folded: not their bytes */
     bool show_hooks;
@@ -85,7 +86,7 @@ int bl_report_take_option(struct bl_report_options *options, int code, const cha
                           struct bl_error *error);
 
 /* Takes a --format that only a report has; false: it is not one of those. */
-bool bl_report_take_stacks(struct bl_report_options *options, const char *format);
+bool bl_report_take_own_format(struct bl_report_options *options, const char *format);
 
 /* What bl_inspect is to be told; `judges` is for the caller to set. */
 struct bl_inspect_options bl_report_inspect_options(const struct bl_report_options *options);

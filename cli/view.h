@@ -60,12 +60,16 @@ int bl_render_tree(FILE *out, const struct bl_view *view, const struct bl_balanc
 /* Fails only without memory. */
 int bl_render_json(FILE *out, const struct bl_view *view, struct bl_error *error);
 
-/* Of groups by stack: a line for each, with its bytes or the number of its buffers. Fails only
- * without memory. */
+/* Of groups by stack: a line for each, with its bytes or the number of its buffers; buffers of
+ * stacks without any are left out. Fails only without memory. */
 int bl_render_folded(FILE *out, const struct bl_view *view, bool counts_buffers,
-                     struct bl_error *error);
+                     uint64_t *ret_left_out, struct bl_error *error);
 
 /* Of groups by stack: a compressed profile. Fails only without memory. */
 int bl_render_pprof(FILE *out, const struct bl_view *view, struct bl_error *error);
+
+/* A page; `stacks`: the same by stack. Fails only without memory. */
+int bl_render_html(FILE *out, const struct bl_view *view, const struct bl_view *stacks,
+                   struct bl_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""What report writes for programs that draw stacks, read as those programs read it."""
+"""What report writes for other programs, read as those programs read it."""
 import gzip
+import html.parser
 import os
 import pty
 import re
@@ -221,6 +222,112 @@ class Pprof(StackTest):
         os.close(theirs)
         self.assertEqual(done.returncode, 2)
         self.assertIn('give it a file', done.stderr)
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would make of it, and anything that a report has no use for."""
+
+    TAGS = set('html head meta title style body h1 h2 p table tr th td svg polyline details summary pre div '
+               'span'.split())
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.bars, self.lines, self.unfolded = [], {}, [], [], 0
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        assert tag in self.TAGS, tag
+        attributes = dict(attributes)
+        assert set(attributes) <= set('lang charset http-equiv content name class width height viewbox points '
+                                      'open style title'.split()), attributes
+        if tag != 'meta':
+            self.open.append(tag)
+        self.text.setdefault(tag, []).append('')
+        self.unfolded += 'open' in attributes
+        if tag == 'polyline':
+            self.lines.append([tuple(map(float, p.split(','))) for p in attributes['points'].split()])
+        if tag == 'div' and 'style' in attributes:
+            self.width = float(re.fullmatch(r'width:([0-9.]+)%', attributes['style'])[1])
+        if tag == 'span':
+            assert re.fullmatch(r'background:hsl\(\d+ 75% 70%\)', attributes['style']), attributes
+            self.bars.append((self.open.count('div') // 2, attributes['title'], self.width))
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.text[self.open[-1]][-1] += data
+
+    def handle_decl(self, decl):
+        assert decl == 'DOCTYPE html'
+
+    def handle_comment(self, data):
+        raise AssertionError(data)
+
+
+class Html(StackTest):
+    def page(self, *arguments):
+        text = self.bufleak('report', '--format', 'html', *arguments).stdout
+        self.assertNotRegex(text, r'(?i)https?:|url\(|@import|javascript')
+        self.assertIn("default-src 'none'", text)
+        return Page(text)
+
+    def test_it_says_what_the_text_says(self):
+        for kind in 'gateway', 'incident':
+            ledger = self.ledger(kind)
+            text = self.bufleak('report', '--all', ledger).stdout
+            page = self.page(ledger)
+            titles = page.text['summary']
+            self.assertEqual(titles, re.findall(r'(?m)^\d+\. .*$', text))
+            self.assertEqual(page.text['h1'], page.text['title'])
+            self.assertEqual(page.text['h1'][0], text.splitlines()[0])
+            for block in page.text['pre']:
+                self.assertIn(block.strip('\n'), text)
+            self.assertEqual(page.unfolded, min(3, len(titles)))
+
+    def test_the_table_has_the_classes(self):
+        page = self.page(self.ledger('incident'))
+        cells = page.text['td']
+        self.assertEqual(cells[7:], ['gst-buffer', '1,205', '1.18 MiB', '-', '', '20,426', '19,221'])
+
+    def test_growth_is_a_line_that_rises(self):
+        [line] = self.page(self.ledger('growing')).lines
+        self.assertGreater(len(line), 20)
+        self.assertEqual(line, sorted(line, key=lambda p: (p[0], -p[1])))
+        self.assertEqual((line[0][0], line[-1]), (0, (220, 0)))
+
+    def test_the_flame_graph_has_all_bytes_and_each_caller_once(self):
+        bars = self.page(self.ledger('prefixes')).bars
+        self.assertEqual([(depth, title) for depth, title, _ in bars],
+                         [(1, 'heap: 400 B, 100.0%'),
+                          (2, 'gateway+0x1: 200 B, 50.0%'), (3, 'gateway+0x5: 100 B, 25.0%'),
+                          (2, 'gateway+0x10: 200 B, 50.0%'), (3, 'gateway+0x5: 100 B, 25.0%')])
+        self.assertEqual([width for _, _, width in bars], [100, 50, 50, 50, 50])
+
+    def test_filters_hold_for_the_graph_too(self):
+        bars = self.page('--class', 'heap', '--top', 1, self.ledger('incident')).bars
+        self.assertEqual({title.split(': ')[1] for _, title, _ in bars}, {'64 B, 100.0%'})
+
+    def test_names_are_text_and_nothing_else(self):
+        page = self.page(self.ledger('hostile'))
+        self.assertIn('a;b <script>alert(1)</script>', page.text['td'])
+        self.assertIn('lib "&\':??[31m<b>.so+0x20', page.text['span'])
+        self.assertIn('lib "&\';??[31m<b>.so+0x20', page.text['pre'][0])
+
+    def test_a_million_buffers_are_a_page(self):
+        page = self.page(self.ledger('huge'))
+        self.assertEqual(page.bars[0][1:], ('heap: 61.04 MiB, 100.0%', 100))
+
+    def test_without_buffers_there_is_a_page(self):
+        page = self.page('--min-age', '7d', self.ledger())
+        self.assertEqual((page.bars, page.text['pre']), ([], ['no unreleased buffers to show\n']))
 
 
 if __name__ == '__main__':

@@ -6,6 +6,8 @@
  *   write_ledger FILE sizeless         three buffers of no bytes
  *   write_ledger FILE hostile          with names that mean something to readers of reports
  *   write_ledger FILE managed          a block that a Java method took
+ *   write_ledger FILE growing          memory in time, for a minute
+ *   write_ledger FILE prefixes         frames whose names begin with those of others
  *   write_ledger FILE gateway|incident a scene of ledger_scenes.h */
 #include "ledger_scenes.h"
 
@@ -108,6 +110,27 @@ static void add_managed(struct synth *synth, uint32_t heap)
     synth_live(synth, heap, 8192, frame, 0, 2000000000);
 }
 
+static void add_growing(struct synth *synth, uint32_t heap, uint32_t program)
+{
+    struct bl_sample samples[60];
+    uint32_t series = synth_series(synth, BL_SERIES_CLASS, heap, 0, SCENE_SECOND);
+    for (uint32_t i = 0; i < 60; i++)
+        samples[i] = (struct bl_sample){
+            .bytes = 1000 * (i + 1), .total = 10 * (i + 1), .count = 10 * (i + 1), .after = i};
+    synth_samples(synth, series, 0, SCENE_SECOND, SCENE_SECOND, samples, 60);
+    add_small(synth, heap, program);
+}
+
+static void add_prefixes(struct synth *synth, uint32_t heap, uint32_t program)
+{
+    uint32_t one = synth_frame(synth, 0, program, 0x1);
+    uint32_t sixteen = synth_frame(synth, 0, program, 0x10);
+    uint32_t stacks[] = {one, sixteen, synth_frame(synth, sixteen, program, 0x5),
+                         synth_frame(synth, one, program, 0x5)};
+    for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++)
+        synth_live(synth, heap, 100, stacks[i], 0, 2000000000 + i);
+}
+
 static bool write_scene(const char *path, const char *name)
 {
     struct synth *synth = strcmp(name, "gateway") == 0    ? scene_gateway()
@@ -138,6 +161,10 @@ int main(int argc, char **argv)
             synth_live(synth, heap, 0, synth_frame(synth, 0, program, 0x1000), 0, 2000000000 + i);
     else if (argc > 2 && strcmp(argv[2], "managed") == 0)
         add_managed(synth, heap);
+    else if (argc > 2 && strcmp(argv[2], "growing") == 0)
+        add_growing(synth, heap, program);
+    else if (argc > 2 && strcmp(argv[2], "prefixes") == 0)
+        add_prefixes(synth, heap, program);
     else if (argc > 2 && strcmp(argv[2], "hostile") == 0)
         add_hostile(synth);
     else
