@@ -71,12 +71,22 @@ static bool is_shared(const struct bl_judge *judge, const struct bl_decision *de
     return bl_decision_kept(judge, decision) > 1 && decision->object_count == 1;
 }
 
+/* Does the ledger say what the owner's buffers hold, and of none of the part's who holds it? Then
+ * nobody of that class does: a slice has the one buffer that it is a slice of, and no other. */
+static bool is_held_by_nobody(const struct bl_decision *part, const struct bl_decision *owner)
+{
+    return owner->is_named_holder && !part->names_holder;
+}
+
 bool bl_decision_may_own(const struct bl_judge *judge, uint32_t part, uint32_t owner)
 {
     return bl_decision_may_be_part(&judge->decisions[owner]) &&
            (bl_decision_is_accused(&judge->decisions[part]) ||
             !is_shared(judge, &judge->decisions[owner])) &&
            judge->decisions[owner].pattern != judge->decisions[part].pattern &&
+           !(bl_decision_class(judge, &judge->decisions[part]) ==
+                 bl_decision_class(judge, &judge->decisions[owner]) &&
+             is_held_by_nobody(&judge->decisions[part], &judge->decisions[owner])) &&
            bl_decision_birth(judge, &judge->decisions[owner]) &&
            !bl_decision_is_owned_by(judge, owner, part);
 }

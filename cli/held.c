@@ -299,6 +299,26 @@ static void visit(const struct search *search, uint32_t part)
     find_holders(search, part);
 }
 
+/* ---- what the ledger would have said ---- */
+
+/* Of every buffer that is held by one that is named by any the ledger would say so: where one is
+ * told what it holds, it is told all of that class. */
+static void note_names(struct search *search)
+{
+    for (size_t i = 0; i < search->decisions; i++) {
+        struct bl_decision *decision = &search->judge->decisions[i];
+        for (size_t k = 0; k < decision->object_count; k++) {
+            const struct bl_object *object = object_of(search->judge, decision, k);
+            if (!(object->flags & BL_OBJECT_HOLDER))
+                continue;
+            decision->names_holder = true;
+            const struct handle *handle = find_handle(search, (uint32_t)object->field);
+            if (handle)
+                search->judge->decisions[handle->decision].is_named_holder = true;
+        }
+    }
+}
+
 void bl_held_find(struct bl_judge *judge, const struct bl_releases *releases, size_t decisions)
 {
     struct search search = {.judge = judge,
@@ -306,6 +326,8 @@ void bl_held_find(struct bl_judge *judge, const struct bl_releases *releases, si
                             .decisions = decisions,
                             .is_visited = calloc(decisions + 1, sizeof(*search.is_visited))};
     search.handles = collect_handles(judge, decisions, &search.handle_count);
+    if (search.handles)
+        note_names(&search);
     for (uint32_t i = 0; search.handles && search.is_visited && i < decisions; i++)
         visit(&search, i);
     free(search.handles);

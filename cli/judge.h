@@ -108,6 +108,8 @@ struct bl_decision {
     bool may_be_held;     /* these too, unless the leaked ones hold no more than siblings did */
     bool is_estimate;     /* how many its owners hold is not known, only about how many */
     bool is_repeated;     /* its objects are in another decision that counts more */
+    bool is_named_holder; /* by what is live: the ledger says what it holds */
+    bool names_holder;    /* one of its buffers at least */
 };
 
 struct bl_judge {

@@ -314,6 +314,39 @@ static void holds(struct world *w, uint32_t holder, uint32_t held)
     object(w, held)->field = (int32_t)object(w, holder)->address;
 }
 
+/* Slices of buffers that are told with them; others were made where those were, and all of that
+ * place ended inside the end of a slice. */
+START_TEST(what_no_buffer_is_named_to_hold_is_told_beside_what_the_leaked_ones_hold)
+{
+    const uint32_t forgotten[] = {20, 70};
+    for (size_t i = 0; i < 2; i++) {
+        struct world *w = make_world();
+        uint32_t slice = at(w, w->loop, 0x100);
+        uint32_t read = at(w, w->loop, 0x200);
+        uint32_t held = inside(w, slice, 0x44);
+        uint32_t end = at(w, w->loop, 0x180);
+        uint32_t passed_on = at(w, w->loop, 0x280);
+        uint32_t first = next_object(w);
+        live(w, 80, START + SECOND, END - SECOND, OPS(ALLOC(slice)));
+        live(w, 80, START + SECOND, END - SECOND,
+             OPS(ALLOC(read), RETAIN(held), RELEASE(passed_on)));
+        for (uint32_t k = 0; k < 80; k++)
+            holds(w, first + k, first + 80 + k);
+        live(w, forgotten[i], START + 2 * SECOND, END - SECOND, OPS(ALLOC(read)));
+        done(w, 5000, 2 * MILLI, OPS(ALLOC(slice), LAST(end)));
+        done(w, 5000, 2 * MILLI,
+             OPS(ALLOC(read), RETAIN(held), RELEASE(passed_on), LAST(inside(w, end, 0x55))));
+        judge(w);
+        const struct bl_group *group = find(w, BL_VERDICT_MISSING_RELEASE, 0x100);
+        ck_assert_uint_eq(group->count, 80);
+        ck_assert_uint_eq(group->finding->parts[0].count, 80);
+        ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x200)->count, forgotten[i]);
+        ck_assert_uint_eq(accusations(w), 2);
+        finish(w);
+    }
+}
+END_TEST
+
 /* Each owner holds one of what is made at 0x300, and that one of what is made at 0x400. */
 START_TEST(what_owners_of_two_kinds_hold_goes_with_either)
 {
@@ -827,6 +860,7 @@ int main(void)
         tests,
         what_leaked_ones_may_hold_beyond_their_siblings_is_little_evidence_unless_born_elsewhere);
     tcase_add_test(tests, what_a_few_leaked_ones_hold_goes_with_them_and_the_others_are_accused);
+    tcase_add_test(tests, what_no_buffer_is_named_to_hold_is_told_beside_what_the_leaked_ones_hold);
     tcase_add_test(tests, what_owners_of_two_kinds_hold_goes_with_either);
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_only_if_it_is_made_with_each);
     tcase_add_test(tests, what_is_made_in_one_call_is_a_part_however_long_that_takes);
