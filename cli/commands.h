@@ -7,6 +7,7 @@
 
 int bl_cmd_check(int argc, char **argv, struct bl_error *error);
 int bl_cmd_diff(int argc, char **argv, struct bl_error *error);
+int bl_cmd_export(int argc, char **argv, struct bl_error *error);
 int bl_cmd_report(int argc, char **argv, struct bl_error *error);
 int bl_cmd_dump(int argc, char **argv, struct bl_error *error);
 int bl_cmd_mark(int argc, char **argv, struct bl_error *error);

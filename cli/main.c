@@ -16,6 +16,7 @@ static const char help[] =
     "  report [TARGET]     show what is unreleased\n"
     "  top [TARGET]        watch a program live\n"
     "  diff A B            show what changed between two moments, processes or builds\n"
+    "  export [TARGET]     write the facts as JSON lines, for other programs\n"
     "  dump [PID]          have a running program write a snapshot, without a signal\n"
     "  mark PID NAME       set a mark in a running program, to compare with later\n"
     "  ps                  list tracked programs and their ledgers; --prune removes old ones\n"
@@ -35,9 +36,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct bl_error *error);
 } commands[] = {
-    {"run", bl_cmd_run},   {"check", bl_cmd_check}, {"report", bl_cmd_report},
-    {"top", bl_cmd_top},   {"diff", bl_cmd_diff},   {"dump", bl_cmd_dump},
-    {"mark", bl_cmd_mark}, {"ps", bl_cmd_ps},       {"profiles", bl_cmd_profiles},
+    {"run", bl_cmd_run},       {"check", bl_cmd_check}, {"report", bl_cmd_report},
+    {"top", bl_cmd_top},       {"diff", bl_cmd_diff},   {"dump", bl_cmd_dump},
+    {"mark", bl_cmd_mark},     {"ps", bl_cmd_ps},       {"profiles", bl_cmd_profiles},
+    {"export", bl_cmd_export},
 };
 
 static int run_command(int argc, char **argv, struct bl_error *error)

@@ -24,7 +24,7 @@ static const char *op_text(uint16_t op)
     return names[op <= BL_OP_FREED ? op : 0];
 }
 
-static const char *op_name(uint16_t op)
+const char *bl_render_json_op(uint16_t op)
 {
     static const char *const names[] = {"?",         "alloc",        "retain", "release",
                                         "end",       "over-release", "resize", "transfer",
@@ -179,13 +179,14 @@ static json_t *make_object(const struct bl_view *view, const struct bl_tracked *
     json_t *buffer = make_buffer(view, object->word, object->address, object->birth_ns);
     json_t *history = json_array();
     for (size_t i = count; i-- > 0;)
-        json_array_append_new(
-            history, json_pack("{s:s, s:i, s:o, s:i, s:o, s:o, s:o}", "op", op_name(events[i].op),
-                               "delta", (int)events[i].delta, "times", integer(events[i].folded),
-                               "count_after", (int)events[i].count_after, "after_birth_ns",
-                               integer(since(events[i].time_ns, object->birth_ns)), "thread",
-                               make_thread(view, events[i].thread), "frames",
-                               bl_render_json_frames(view, events[i].stack)));
+        json_array_append_new(history,
+                              json_pack("{s:s, s:i, s:o, s:i, s:o, s:o, s:o}", "op",
+                                        bl_render_json_op(events[i].op), "delta",
+                                        (int)events[i].delta, "times", integer(events[i].folded),
+                                        "count_after", (int)events[i].count_after, "after_birth_ns",
+                                        integer(since(events[i].time_ns, object->birth_ns)),
+                                        "thread", make_thread(view, events[i].thread), "frames",
+                                        bl_render_json_frames(view, events[i].stack)));
     json_object_set_new(buffer, "refs", json_integer(object->refs));
     json_object_set_new(buffer, "own_count",
                         object->flags & BL_OBJECT_FIELD ? json_integer(object->field)

@@ -352,7 +352,7 @@ static json_t *make_finding(const struct bl_view *view, const struct bl_group *g
     return object;
 }
 
-static json_t *make_losses(const struct bl_view *view)
+json_t *bl_render_json_losses(const struct bl_view *view)
 {
     json_t *losses = json_object();
     for (unsigned i = 0; i < BL_LOSS_COUNT; i++)
@@ -426,7 +426,7 @@ static bool write_document(FILE *out, const struct bl_view *view)
     done =
         done && bl_render_json_put(out, "],\n\"groups_total\": ", whole_number(model->group_count));
     done = done && bl_render_json_series(out, view) && bl_render_json_memory(out, view) &&
-           bl_render_json_put(out, ",\n\"losses\": ", make_losses(view));
+           bl_render_json_put(out, ",\n\"losses\": ", bl_render_json_losses(view));
     if (done && view->reaches && bl_reaches_run(view->reaches))
         done = bl_render_json_put(out, ",\n\"reach\": ", bl_render_json_reach(view));
     if (done && view->header->java.walks > 0)

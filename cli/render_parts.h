@@ -97,6 +97,9 @@ json_t *bl_render_json_key(const struct bl_view *view, const struct bl_group *gr
 json_t *bl_render_json_assembled(const struct bl_view *view, const struct bl_group *group);
 json_t *bl_render_json_growth(const struct bl_growth *growth); /* NULL: not followed */
 json_t *bl_render_json_place(const struct bl_view *view, uint32_t frame);
+json_t *bl_render_json_losses(const struct bl_view *view);
+/* "retain": an operation's name. */
+const char *bl_render_json_op(uint16_t op);
 
 /* Writes text and then a value, which is given up; for documents that are never in memory as a
  * whole. False when there was no memory for the value, which is NULL then. */

@@ -68,6 +68,15 @@ int bl_render_folded(FILE *out, const struct bl_view *view, bool counts_buffers,
 /* Of groups by stack: a compressed profile. Fails only without memory. */
 int bl_render_pprof(FILE *out, const struct bl_view *view, struct bl_error *error);
 
+struct bl_export_options {
+    const char *class_name; /* NULL: all */
+    uint64_t min_age_ns;    /* of buffers */
+};
+
+/* The facts as JSON lines. Fails only without memory. */
+int bl_render_export(FILE *out, const struct bl_view *view, const struct bl_export_options *options,
+                     struct bl_error *error);
+
 /* A page; `stacks`: the same by stack. Fails only without memory. */
 int bl_render_html(FILE *out, const struct bl_view *view, const struct bl_view *stacks,
                    struct bl_error *error);

@@ -183,6 +183,12 @@ class BadUsage(CliTest):
                 ('--buffer does not go', ['report', '--buffer', '0x10', '--format', 'folded']),
                 ('--hooks does not go', ['report', '--format', 'folded', '--hooks']),
                 ('--per does not go', ['report', '--format', 'folded', '--per', 'serve']),
+                ('--format', ['export', '--format', 'xml']),
+                ('unknown option --top', ['export', '--top', '3']),
+                ('--min-age', ['export', '--min-age', 'old']),
+                ('--snapshot', ['export', '--snapshot', '0']),
+                ('exclude', ['export', '--live', '--snapshot', '1']),
+                ('one target', ['export', 'a', 'b']),
                 ('--match', ['report', '--match', '(']),
                 ('--snapshot', ['report', '--snapshot', '0']),
                 ('exclude', ['report', '--live', '--snapshot', '1']),
@@ -204,7 +210,7 @@ class BadUsage(CliTest):
                 self.refuse(expected, *arguments, code=2)
 
     def test_help_and_version(self):
-        for command in ('run', 'report', 'dump', 'ps'):
+        for command in ('run', 'report', 'export', 'dump', 'ps'):
             out = self.bufleak(command, '--help').stdout
             self.assertTrue(out.startswith(f'Usage: bufleak {command}'))
             self.assertTrue(all(len(line) <= 100 for line in out.splitlines()))
