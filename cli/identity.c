@@ -2,11 +2,13 @@
 
 #include "plain_name.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_MAX 4096
+#define KEY_MAX    4096
+#define RUN_DIGITS 9u /* a date has eight */
 
 /* Without what a compiler appends to the parts of a function (see also origin.c). */
 static size_t length_without_suffix(const char *function)
@@ -22,12 +24,34 @@ static size_t length_without_suffix(const char *function)
     return length;
 }
 
+/* How long is a number at `at` that a run gave a file to have its name for itself? Programs that
+ * carry libraries in an archive write them to such files: libfoo6417420445290064693616.so, or a
+ * UUID. No version has that many digits in a row. 0: there is none. */
+static size_t length_of_run_number(const char *at)
+{
+    static const char uuid[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    size_t digits = strspn(at, "0123456789");
+    size_t same = 0;
+    while (uuid[same] && (uuid[same] == '-' ? at[same] == '-' : isxdigit((unsigned char)at[same])))
+        same++;
+    if (!uuid[same])
+        return same;
+    return digits >= RUN_DIGITS ? digits : 0;
+}
+
 /* "gw", "libfoo.so"; libtool runs "lt-gw" for gw. */
 static void name_module(char *out, size_t size, const char *module)
 {
-    const char *base = strncmp(module, "lt-", 3) == 0 ? module + 3 : module;
-    const char *version = strstr(base, ".so.");
-    snprintf(out, size, "%.*s", version ? (int)(version - base) + 3 : (int)strlen(base), base);
+    const char *at = strncmp(module, "lt-", 3) == 0 ? module + 3 : module;
+    const char *version = strstr(at, ".so.");
+    const char *end = version ? version + 3 : at + strlen(at);
+    size_t used = 0;
+    while (at < end && used + 1 < size) {
+        size_t number = length_of_run_number(at);
+        out[used++] = number ? '#' : *at;
+        at += number ? number : 1;
+    }
+    out[used] = '\0';
 }
 
 struct chain {
@@ -47,9 +71,15 @@ static bool is_adapter(const struct bl_leak_frame *frame)
     return frame->function && strncmp(frame->function, prefix, sizeof(prefix) - 1) == 0;
 }
 
+/* Code that is in no file, as a machine's own: its address is another one in each run. */
+static bool is_nowhere(const struct bl_leak_frame *frame)
+{
+    return !frame->function && strcmp(frame->module, "?") == 0;
+}
+
 static void push(struct chain *chain, const struct bl_leak_frame *frame)
 {
-    if (chain->count == BL_IDENTITY_CHAIN || is_adapter(frame) ||
+    if (chain->count == BL_IDENTITY_CHAIN || is_adapter(frame) || is_nowhere(frame) ||
         (chain->count > 0 && is_same_function(chain->frames[chain->count - 1], frame)))
         return;
     chain->frames[chain->count++] = frame;

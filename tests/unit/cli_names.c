@@ -1,10 +1,12 @@
 #include "cli_check.h"
 
+#include "identity.h"
 #include "nesting.h"
 #include "plain_name.h"
 #include "script.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void is_plain(const char *name, const char *expected, bool is_own)
@@ -125,6 +127,40 @@ START_TEST(a_script_is_what_an_interpreter_was_told_to_run)
 }
 END_TEST
 
+/* A library without names that was called from a machine's own code. */
+static void keeps_id(const char *one, const char *other, uint64_t address, bool is_kept)
+{
+    struct bl_error error = {0};
+    struct bl_leaks *leaks;
+    const char *const modules[] = {one, other};
+    const char *ids[2];
+    ck_assert_int_eq(bl_leaks_create(&leaks, &error), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct bl_leak_frame frames[] = {
+            {.module = modules[i], .path = modules[i], .offset = 0x2d85e},
+            {.module = "?", .path = "?", .offset = address + i * 4096},
+        };
+        struct bl_leak leak = {.class_name = "heap", .blame = {frames, 2}};
+        bl_identity_make(leaks, &leak);
+        ids[i] = leak.id;
+        free(leak.functions);
+    }
+    ck_assert_msg((strcmp(ids[0], ids[1]) == 0) == is_kept, "%s %s", one, other);
+    bl_leaks_destroy(leaks);
+}
+
+START_TEST(a_file_that_a_run_named_for_itself_is_the_same_in_the_next)
+{
+    keeps_id("libssl_x86_6417420445290064693616.so", "libssl_x86_645290064693616.so", 1, true);
+    keeps_id("db-3.45-0b0c1d2e-1111-4aaa-8bbb-0123456789ab-libdb.so",
+             "db-3.45-ffffffff-2222-4aaa-9bbb-ba9876543210-libdb.so", 1, true);
+    keeps_id("gw", "gw", 0x7fa7389455ba, true);
+    keeps_id("libgw-20240101.so", "libgw-20240102.so", 1, false);
+    keeps_id("libgw2.so", "libgw3.so", 1, false);
+    keeps_id("libgw123456789.so", "libgx123456789.so", 1, false);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli_names");
@@ -135,6 +171,7 @@ int main(void)
     tcase_add_test(tests, a_lambda_of_java_stands_in_the_source_of_another_method);
     tcase_add_test(tests, what_does_not_tell_where_its_source_stands_stands_alone);
     tcase_add_test(tests, a_script_is_what_an_interpreter_was_told_to_run);
+    tcase_add_test(tests, a_file_that_a_run_named_for_itself_is_the_same_in_the_next);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
