@@ -1,5 +1,6 @@
 #include "compare.h"
 
+#include "detour.h"
 #include "learned.h"
 #include "ways.h"
 
@@ -127,6 +128,7 @@ static void match(struct bl_compare *compare, const struct bl_pattern *live,
     }
     d->match_cost = 0;
     d->other_ways = 0;
+    d->is_led_on = true;
     for (int level = 0; level <= levels; level++) {
         uint32_t first = 0; /* of the same kind: items are ordered by it */
         for (uint32_t i = 0; i < live->item_count; i++) {
@@ -141,6 +143,9 @@ static void match(struct bl_compare *compare, const struct bl_pattern *live,
                 d->extra[i] -= units;
                 d->missing[j] -= units;
                 d->mate[j] = i;
+                d->is_led_on =
+                    d->is_led_on && (level < 2 || a[i].kind == BL_ITEM_ALLOC ||
+                                     bl_detour_is(compare->callers, b[j].callers, a[i].callers));
                 d->match_cost += level == 2 ? SITE_COST : 0;
                 d->other_ways += level > 0;
             }
@@ -663,8 +668,12 @@ void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *li
         .pair_costs = {find_pair_costs(compare, live), find_pair_costs(compare, completed)}};
     match(compare, live, completed, 2, d);
     d->is_part = true;
-    for (uint32_t i = 0; i < live->item_count; i++)
+    for (uint32_t i = 0; i < live->item_count; i++) {
         d->is_part &= d->extra[i] == 0;
+        d->is_led_on &= d->extra[i] == 0 || sides.items[0][i].kind != BL_ITEM_RELEASE;
+    }
+    for (uint32_t j = 0; j < completed->item_count; j++)
+        d->is_led_on &= d->missing[j] == 0;
     d->is_beginning = d->is_part && is_beginning(sides.items[1], completed, d);
     d->guess_cost = d->match_cost;
     if (d->match_cost <= limit)

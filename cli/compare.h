@@ -72,11 +72,15 @@ struct bl_difference {
     uint32_t other_ways; /* of what was set against each other, how much was done on another way
                           * through the library, or called from elsewhere */
     bool is_part;        /* the live one did nothing that the completed one did not */
+    bool is_led_on;      /* the live one did all that the completed one did, on the same way or a
+                          * longer one from the same place (detour.h), but for the birth;
+                          * beside that it took references, and gave none back */
     bool is_beginning;   /* is_part, and all that is missing came later */
 };
 
 /* One whose cost is above the limit need not be worked out to its end: then of ret_difference only
- * match_cost, other_ways, is_part and is_beginning hold, and that cost is above the limit. */
+ * match_cost, other_ways, is_part, is_led_on and is_beginning hold, and that cost is above the
+ * limit. */
 void bl_compare_patterns(struct bl_compare *compare, const struct bl_pattern *live,
                          const struct bl_pattern *completed, uint32_t limit,
                          struct bl_difference *ret_difference);

@@ -394,13 +394,15 @@ static int accuse(struct bl_judge *judge, struct bl_decision decision, const str
     if (decision.object_count == 0)
         return 0;
     bool is_guess = study->difference.guess_cost > 0 && bl_paths_is_open(judge, decision.pattern);
+    decision.is_led_on = is_guess && study->difference.is_led_on;
     /* others can be alike only by helpers that serve all: then they contradict each other */
-    if (study->best && !(is_guess && bl_paths_is_torn(judge, decision.pattern))) {
+    if (study->best &&
+        !(is_guess && !decision.is_led_on && bl_paths_is_torn(judge, decision.pattern))) {
         decision.is_guessed = is_guess;
         int outcome = blame_difference(judge, decision, study);
         if (outcome != 0)
             return outcome < 0 ? -1 : 0;
-        decision.is_guessed = false;
+        decision.is_guessed = decision.is_led_on = false;
     }
     return blame_open_ends(judge, decision, study->sibling_count > 0);
 }

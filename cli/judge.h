@@ -94,6 +94,7 @@ struct bl_decision {
     bool is_open;    /* blamed by its own history: no other one tells */
     bool is_guessed; /* nothing ended well on its path; blamed by others that are not quite like it
                       */
+    bool is_led_on;  /* that, and those did the same but for what is blamed: bl_difference */
     enum bl_rival rival;
     uint32_t chain; /* of the group */
     uint32_t owner; /* decision whose objects hold these, or BL_JUDGE_NONE */

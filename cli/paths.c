@@ -16,7 +16,9 @@
  *  - of the acquires that may lack a release in all buffers of the path, one does (bl_paths_agree);
  *  - others that are not quite like them, which were made at the same place, may show what is
  *    missing. If that is one thing for some and another for others, they are alike by the helpers
- *    alone that serve them all, and the path is told by itself (bl_paths_find_torn).
+ *    alone that serve them all, and the path is told by itself (bl_paths_find_torn). Not so where
+ *    all that the others did was done to these as well, at the end of the same calls (detour.h):
+ *    then each user that was added to it is a mistake of its own.
  *
  * Buffers that are still in use disturb that little, as long as they are few.
  */
@@ -616,14 +618,16 @@ bool bl_paths_find_torn(struct bl_judge *judge)
     for (size_t i = 0; i < judge->decision_count; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         uint32_t number = paths->path_of[decision->pattern];
-        if (number && decision->is_guessed && bl_decision_is_accused(decision))
+        if (number && decision->is_guessed && !decision->is_led_on &&
+            bl_decision_is_accused(decision))
             paths->all[number - 1].blamed = judge->histories->items[decision->item].whole;
     }
     for (size_t i = 0; i < judge->decision_count; i++) {
         const struct bl_decision *decision = &judge->decisions[i];
         uint32_t number = paths->path_of[decision->pattern];
         struct path *path = number ? &paths->all[number - 1] : NULL;
-        if (!path || !path->blamed || path->is_torn || !bl_decision_is_accused(decision))
+        if (!path || !path->blamed || path->is_torn || decision->is_led_on ||
+            !bl_decision_is_accused(decision))
             continue;
         path->is_torn = judge->histories->items[decision->item].whole != path->blamed;
         is_any |= path->is_torn;
