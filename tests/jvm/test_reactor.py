@@ -14,6 +14,8 @@ FILE = SOURCES / "chains" / "Chains.java"
 BODIES = 2000
 REACTOR = ("3.3.8.RELEASE", "3.8.6")
 ROUTES = ("orders", "users", "items")
+# How often who subscribes to a route is asked for more of its bodies; ten times: it makes them all.
+RELAYS = (("2", "2", "2", "10"), ("0", "10", "0", "10"))
 
 
 def line_of(mark):
@@ -66,6 +68,26 @@ def check(tap, mode, version, directory):
               stacks)
     tap.equal(found["losses"]["assemblies_dropped"], 0, f"{what}: all that was said is kept")
     return program.pid
+
+
+def check_relayed(tap, version, asked):
+    """Which thread makes a body is a matter of chance, and no matter which: what was retained is missed
+    there. Where one makes all of those that are given back, the others have only each other on their way."""
+    what = f"Reactor {version}, bodies asked of the subscriber {', '.join(asked)} times"
+    libs = maven.libraries(SOURCES / "pom.xml", CACHE, **{"reactor.version": version})
+    classes = maven.compiled(SOURCES / "chains", libs, CACHE, 8)
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        env = {**os.environ, "LD_PRELOAD": str(SHIM), "BUFLEAK_DIR": directory, "BUFLEAK_OPTIONS": "quiet=1"}
+        program = subprocess.Popen(["java", "-Xmx256m", "-cp", maven.class_path(classes, libs),
+                                    "chains.Chains", "checkpoint", str(BODIES), *asked], env=env, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        _, said = program.communicate(timeout=120)
+        tap.claim(program.returncode == 0, f"{what}: the program ends", said[-1000:])
+        found = report(directory, program.pid)
+    groups = [g for g in accusations(found) if g["class"] == "netty-bytebuf"]
+    tap.claim(sum(g["count"] for g in groups) == len(ROUTES) * BODIES and
+              all(g["blame"]["op"] == "retain" for g in groups),
+              f"{what}: where they were retained {len(ROUTES) * BODIES:,} bodies are missed", summary(found))
 
 
 def check_compared(tap, directory, before, after):
@@ -124,6 +146,8 @@ def main():
                 if version == REACTOR[-1]:
                     check_compared(tap, directory, pids["none"], pids["debug"])
                     check_watched(tap, directory, pids["debug"])
+            for asked in RELAYS:
+                check_relayed(tap, version, asked)
         check_command(tap, REACTOR[-1])
     except maven.Unavailable as why:
         tap.claim(False, "the libraries are there", why)

@@ -3,6 +3,9 @@ package chains;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
 import java.time.Duration;
+import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Hooks;
 import reactor.core.scheduler.Scheduler;
@@ -11,13 +14,22 @@ import reactor.core.scheduler.Schedulers;
 /**
  * Three routes that keep each body and never give it back, and one that does. The operators that do it call library
  * code alone, on another thread than the one that assembled them: no stack has a line of this file.
- * Usage: Chains none|debug|checkpoint COUNT
+ * Usage: Chains none|debug|checkpoint COUNT [ASKED ASKED ASKED ASKED], see Relay; else who makes them is left to chance
  */
 public final class Chains {
     private static final Scheduler SCHEDULER = Schedulers.newSingle("route");
 
+    private static Relay relay;
+
+    private static ByteBuf body(int number) {
+        if (relay != null) {
+            relay.make(number);
+        }
+        return PooledByteBufAllocator.DEFAULT.buffer(1024);
+    }
+
     private static Flux<ByteBuf> bodies(int count) {
-        return Flux.range(0, count).map(i -> PooledByteBufAllocator.DEFAULT.buffer(1024)).publishOn(SCHEDULER);
+        return Flux.range(0, count).map(Chains::body).publishOn(SCHEDULER);
     }
 
     /** The checkpoint comes after the retain. */
@@ -38,20 +50,30 @@ public final class Chains {
         return named ? kept.checkpoint("route items", true) : kept; // items named
     }
 
-    private static void run(Flux<ByteBuf> route) {
-        route.doOnNext(ByteBuf::release).blockLast(Duration.ofSeconds(60));
+    private static void run(Flux<ByteBuf> route, String asked) throws Exception {
+        Flux<ByteBuf> used = route.doOnNext(ByteBuf::release);
+        if (asked == null) {
+            used.blockLast(Duration.ofSeconds(60));
+            return;
+        }
+        CompletableFuture<Void> done = new CompletableFuture<>();
+        relay = new Relay(Integer.parseInt(asked));
+        used.subscribe(body -> relay.use(), done::completeExceptionally, () -> done.complete(null));
+        relay.leave();
+        done.get(60, TimeUnit.SECONDS);
     }
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
         boolean named = arguments[0].equals("checkpoint");
         int count = Integer.parseInt(arguments[1]);
         if (arguments[0].equals("debug")) {
             Hooks.onOperatorDebug();
         }
-        run(orders(count, named));
-        run(users(count, named));
-        run(items(count, named));
-        run(bodies(count));
+        String[] asked = Arrays.copyOfRange(arguments, 2, 6);
+        run(orders(count, named), asked[0]);
+        run(users(count, named), asked[1]);
+        run(items(count, named), asked[2]);
+        run(bodies(count), asked[3]);
         SCHEDULER.dispose();
     }
 }
