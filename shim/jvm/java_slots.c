@@ -16,8 +16,21 @@ static struct slot {
     const uint64_t *at;
     const void *wanted; /* what the whole process sees under that name */
 } slots[SLOTS_MAX];
-static size_t slot_count;
+static uint32_t
+    slot_count; /* release: those below are written. The helper thread may look already */
 static uint32_t is_listed; /* atomic */
+
+static void add_slot(const char *name, uint64_t at)
+{
+    uint32_t count = bl_load_relaxed(&slot_count);
+    if (count == SLOTS_MAX)
+        return;
+    slots[count] = (struct slot){.name = name,
+                                 // NOLINTNEXTLINE(performance-no-int-to-ptr)
+                                 .at = (const uint64_t *)(uintptr_t)at,
+                                 .wanted = dlsym(RTLD_DEFAULT, name)};
+    bl_store_release(&slot_count, count + 1);
+}
 
 static void note_slots(const struct bl_hook_object *object, const struct bl_hook_dynamic *dynamic,
                        const ElfW(Rela) * relocations, uint64_t bytes)
@@ -30,11 +43,9 @@ static void note_slots(const struct bl_hook_object *object, const struct bl_hook
         if ((type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) || slot % sizeof(uint64_t))
             continue;
         const char *name = dynamic->strings + dynamic->symbols[ELF64_R_SYM(r->r_info)].st_name;
-        for (size_t i = 0; i < BL_ARRAY_LENGTH(names) && slot_count < SLOTS_MAX; i++)
+        for (size_t i = 0; i < BL_ARRAY_LENGTH(names); i++)
             if (strcmp(name, names[i]) == 0)
-                // NOLINTNEXTLINE(performance-no-int-to-ptr)
-                slots[slot_count++] = (struct slot){names[i], (const uint64_t *)(uintptr_t)slot,
-                                                    dlsym(RTLD_DEFAULT, names[i])};
+                add_slot(names[i], slot);
     }
 }
 
@@ -87,7 +98,8 @@ static void list(const char *name, const struct link_map *stranger)
 
 void bl_java_slots_look(void)
 {
-    for (size_t i = 0; i < slot_count && !bl_load_relaxed(&is_listed); i++) {
+    uint32_t count = bl_load_acquire(&slot_count);
+    for (uint32_t i = 0; i < count && !bl_load_relaxed(&is_listed); i++) {
         const struct link_map *stranger = stranger_in(&slots[i]);
         if (stranger && !__atomic_exchange_n(&is_listed, 1, __ATOMIC_RELAXED))
             list(slots[i].name, stranger);

@@ -7,7 +7,8 @@
  * ever. libjvm's own slots tell it: what is in them is what the whole process sees under that name,
  * or still the way there. The first other thing is listed as a hook of the heap, with its library.
  *
- * Threads: arm under the loader's serialization, before the machine runs; look any.
+ * Threads: arm under the loader's serialization, before the machine runs; look any, also
+ * meanwhile.
  * Needs the guard. Signal context: no. Errors: nothing is noticed.
  */
 #ifndef BL_JAVA_SLOTS_H
