@@ -61,7 +61,11 @@ CASES = [
           'ring_for_each_thread', 32, 20000, threads=4),
     clean('a ring for each of four threads, one after another', 'rings_in_turn', 32, threads=4),
     clean('a ring of 64', 'ring_held_twice', 64),
-    clean('a place for one that is emptied first, slowly', 'slow_slot', 1, 150),
+    # a processor that is taken away while the place is empty makes it look as if there was not
+    # always one
+    Case('clean: a place for one that is emptied first, slowly', 'slow_slot', 150,
+         leaks=[Leak('missing-release', 'g-bytes', 'body', 1, of=150, release='end',
+                     confidence=(0, 0.4), note='the last one made there', is_chance=True)]),
     clean('bursts', 'fourth_burst', 0),
     clean('the last batch, half full', 'batches', 50, 5050),
     clean('what is in a queue to another thread', 'handed_over', 20),
