@@ -99,6 +99,7 @@ class Bench:
         self.load = proxy.Program(['taskset', '-c', str((os.cpu_count() or 1) - 1), 'java',
                                    '-Xmx128m', '-Dgw.poll=true',
                                    '-Dio.netty.selectorAutoRebuildThreshold=0', # it returns at once
+                                   LEVEL + 'disabled', # it is not what is measured
                                    '-cp', self.class_path, 'gw.Load'],
                                   common.clean_environment())
         self.load.wait_port()
