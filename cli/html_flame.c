@@ -144,8 +144,8 @@ static size_t read_stacks(struct flame *flame, char *text)
 int bl_html_flame(FILE *out, char *stacks)
 {
     size_t lines = 0;
-    for (const char *at = stacks; (at = strchr(at, '\n')); at++)
-        lines++;
+    for (const char *at = stacks; *at; at++)
+        lines += *at == '\n';
     struct flame flame = {.out = out, .stacks = calloc(lines + 1, sizeof(*flame.stacks))};
     if (!flame.stacks)
         return -1;

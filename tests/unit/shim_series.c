@@ -37,6 +37,7 @@ static uint32_t decode(const struct bl_samples *b, struct bl_coarse_sample *out)
     bool is_sound;
     uint32_t count = bl_samples_decode(b, out, &is_sound);
     ck_assert(is_sound);
+    ck_assert_uint_ne(count, 0);
     return count;
 }
 
