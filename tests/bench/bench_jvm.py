@@ -3,8 +3,8 @@
 detector and async-profiler, and what each of them says about the same planted mistakes.
 
 One client and backend, and a proxy of ten filters in a virtual machine for each variant, all up at
-the same time. Proxies are warm when their compilers have nothing to do any more. Then they are
-loaded in turns, a tenth of a second each and every time in another order, so that what else the
+the same time. They are warmed up by many small loads, as each load begins with new connections, until
+their compilers have nothing to do any more. Then they are loaded in turns, a tenth of a second each and every time in another order, so that what else the
 machine does meets all of them alike; compared are neighbours in time. All of it again with other
 machines, as each compiles the same code its own way. CPU time is all that the kernel charged to the
 proxy's process meanwhile, divided by the requests answered. Clients run on the last processor,
@@ -36,8 +36,8 @@ PROFILER = 'async-profiler nativemem'
 TARGET = 1.25
 PARANOID_TARGET = 6
 SLICES = 10             # of a round
-WARM_BATCH = 10000      # requests
-WARM_BATCHES_MOST = 60
+WARM_LOAD = 250         # requests: what a connection takes to open and close gets warm as well
+WARM_ROUNDS_MOST = 60
 WARM_SHARE = 0.03       # of the CPU time, that the compilers may take
 # where the mistakes are: by class, the file and the mark of the line
 MISTAKES = {'CacheBodyFilter': 'cached here', 'AuditFilter': 'audited here',
@@ -133,46 +133,44 @@ class Bench:
         return self.options.requests // (8 if name == PARANOID else 1)
 
     def warm_up(self, one):
-        """Returns the share of the CPU time that its compilers take yet."""
         few = 10 if one.name == PARANOID else 1
-        self.send(one, self.options.warm_up // few)
-        for _ in range(WARM_BATCHES_MOST):
-            before = one.cpu_ns(), one.compilers_ns()
-            self.send(one, WARM_BATCH // few)
-            share = max(0, one.compilers_ns() - before[1]) / (one.cpu_ns() - before[0])
-            if share < WARM_SHARE:
+        for _ in range(self.options.warm_up // few // WARM_LOAD):
+            self.send(one, WARM_LOAD)
+        for _ in range(WARM_ROUNDS_MOST):
+            turns = [self.turn_of(one) for _ in range(SLICES)]
+            if compilers_share(turns) < WARM_SHARE:
                 break
-        return share
 
-    def cost_of(self, one):
-        """Microseconds a request, of a slice."""
+    def turn_of(self, one):
+        """Microseconds a request that a slice takes, and that the compilers take meanwhile."""
         requests = max(1, self.requests_of(one.name) // SLICES)
-        before = one.cpu_ns()
+        before = one.cpu_ns(), one.compilers_ns()
         self.send(one, requests)
-        return (one.cpu_ns() - before) / requests / 1000
+        spent = one.cpu_ns() - before[0], max(0, one.compilers_ns() - before[1])
+        return [ns / requests / 1000 for ns in spent]
 
     def measure(self, directory):
-        """Of one virtual machine for each variant: the costs of its slices, and what its compilers
-        took at the end of the warm-up."""
-        costs = {}
-        compiling = {}
+        """Of one virtual machine for each variant: the costs of its slices, and the share of its
+        compilers in them."""
+        turns = {}
         running = []
         order = random.Random(1)
         try:
             for name, options in self.variants(directory).items():
                 running.append(self.start(name, options, directory))
-                costs[name] = []
+                turns[name] = []
             for one in running:
                 common.progress(f'warming up: {one.name}')
-                compiling[one.name] = self.warm_up(one)
+                self.warm_up(one)
             for turn in range(self.options.rounds * SLICES):
                 common.progress(f'round {turn // SLICES + 1} of {self.options.rounds}')
                 for one in order.sample(running, len(running)):
-                    costs[one.name].append(self.cost_of(one))
+                    turns[one.name].append(self.turn_of(one))
         finally:
             for one in running:
                 one.close()
-        return costs, compiling
+        return ({name: [cost for cost, _ in of_one] for name, of_one in turns.items()},
+                {name: compilers_share(of_one) for name, of_one in turns.items()})
 
     def measure_all(self):
         """The same of several machines, one after the other: each compiles the same code its own
@@ -202,6 +200,10 @@ class Bench:
 
     def close(self):
         self.load.kill()
+
+
+def compilers_share(turns):
+    return sum(compilers for _, compilers in turns) / sum(cost for cost, _ in turns)
 
 
 def proxy_error(one, answer):
