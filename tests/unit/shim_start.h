@@ -94,6 +94,24 @@ START_UNUSED static unsigned scaled(unsigned rounds)
     return factor > 0 ? (unsigned)(rounds * factor) + 1 : rounds;
 }
 
+/* The long forms are asked for. */
+START_UNUSED static bool is_long(void)
+{
+    const char *value = getenv("BL_TEST_LONG");
+    return value && *value == '1';
+}
+
+/* For a test in which one thread goes on for millions of rounds: ThreadSanitizer looks for what
+ * threads do to each other, so it plays that in the long form only. */
+START_UNUSED static bool is_left_to_other_builds(void)
+{
+#ifdef __SANITIZE_THREAD__
+    return !is_long();
+#else
+    return false;
+#endif
+}
+
 START_UNUSED static int run_suite(const char *name, const TTest *const *tests, size_t count)
 {
     Suite *suite = suite_create(name);
