@@ -155,7 +155,7 @@ def stopped_by_a_debugger():
             print('# ptrace is not allowed here', flush=True)
             return
         os.waitpid(program.process.pid, of_all_kinds)
-        found = tools.run([tools.CLI, 'dump', '--reach', '--timeout', '60s', str(program.process.pid)],
+        found = tools.run([tools.CLI, 'dump', '--reach', '--timeout', '3s', str(program.process.pid)],
                           tools.clean_environment(BUFLEAK_DIR=program.directory.name))
         expect(found.returncode == 1 and 'did not answer' in found.stderr, found.stderr)
         libc.ptrace(detach, program.process.pid, 0, 0)
