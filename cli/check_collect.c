@@ -100,6 +100,8 @@ static struct bl_leak_frame make_frame(const struct collect *collect,
                                   .offset = symbol->offset,
                                   .line = symbol->line,
                                   .is_inlined = symbol->inlined,
+                                  .is_managed = symbol->is_managed,
+                                  .is_bytecode = symbol->is_bytecode,
                                   .is_runtime = bl_model_is_runtime(symbol->path),
                                   .is_system = is_system(collect, symbol)};
 }

@@ -466,8 +466,13 @@ void bl_check_place(const struct bl_check *check, const struct bl_leak_frame *fr
                     size_t size)
 {
     const char *file = bl_check_relative(check, frame->file);
-    if (frame->function && file)
+    if (frame->function && frame->is_bytecode)
+        snprintf(out, size, "%s (%s%sbytecode %llu)", frame->function, file ? file : "",
+                 file ? ", " : "", (unsigned long long)frame->offset);
+    else if (frame->function && file)
         snprintf(out, size, "%s (%s:%d)", frame->function, file, frame->line);
+    else if (frame->function && frame->is_managed)
+        snprintf(out, size, "%s", frame->function);
     else if (frame->function)
         snprintf(out, size, "%s (%s+0x%llx)", frame->function, frame->module,
                  (unsigned long long)frame->offset);

@@ -24,10 +24,12 @@ struct bl_leak_frame {
     const char *path;     /* of the module */
     uint64_t offset;      /* in the module's ELF addresses */
     int line;
-    bool is_inlined; /* into the next */
-    bool is_runtime; /* code that allocates for others: libc, libstdc++, allocators */
-    bool is_system;  /* of a library that the system brings */
-    bool is_apart;   /* not all stacks of the leak pass its function */
+    bool is_inlined;  /* into the next */
+    bool is_managed;  /* of a Java method */
+    bool is_bytecode; /* of one without lines: the offset is the index of its bytecode */
+    bool is_runtime;  /* code that allocates for others: libc, libstdc++, allocators */
+    bool is_system;   /* of a library that the system brings */
+    bool is_apart;    /* not all stacks of the leak pass its function */
 };
 
 struct bl_leak_stack {

@@ -18,6 +18,19 @@ struct frame_line {
     char where[640];
 };
 
+/* Of a Java method without a line: native methods have none, and some class files none at all. */
+static void name_managed(const struct bl_symbol *symbol, char *out, size_t size)
+{
+    const char *file = symbol->file ? symbol->file : "";
+    if (symbol->line > 0)
+        snprintf(out, size, "line %d", symbol->line);
+    else if (symbol->is_bytecode)
+        snprintf(out, size, "%s%sbytecode %llu", file, *file ? ", " : "",
+                 (unsigned long long)symbol->offset);
+    else
+        snprintf(out, size, "%s", file);
+}
+
 static void describe(const struct bl_symbol *symbol, struct frame_line *line)
 {
     unsigned long long offset = symbol->offset;
@@ -28,8 +41,8 @@ static void describe(const struct bl_symbol *symbol, struct frame_line *line)
     if (symbol->file && symbol->line > 0)
         snprintf(line->where, sizeof(line->where), "%s:%d%s", symbol->file, symbol->line,
                  symbol->inlined ? " (inlined)" : "");
-    else if (symbol->file && symbol->is_managed) /* a native method has no line */
-        snprintf(line->where, sizeof(line->where), "%s", symbol->file);
+    else if (symbol->is_managed)
+        name_managed(symbol, line->where, sizeof(line->where));
     else if (symbol->function)
         snprintf(line->where, sizeof(line->where), "%s+0x%llx%s", symbol->module, offset,
                  symbol->inlined ? " (inlined)" : "");
@@ -221,15 +234,20 @@ void bl_render_text_place(const struct bl_view *view, uint32_t frame, char *what
 void bl_render_text_site(const struct bl_view *view, uint32_t frame, char *out, size_t size)
 {
     size_t inlined;
+    char where[640] = "";
     const struct bl_symbol *symbol =
         frame ? bl_symbols_frame(view->symbols, frame, &inlined) : NULL;
+    if (symbol && symbol->is_managed)
+        name_managed(symbol, where, sizeof(where));
     if (!symbol)
         snprintf(out, size, "(no stack was recorded)");
     else if (symbol->file && symbol->line > 0)
         snprintf(out, size, "%s:%d%s%s%s", symbol->file, symbol->line, symbol->function ? " (" : "",
                  symbol->function ? symbol->function : "", symbol->function ? ")" : "");
-    else if (symbol->file && symbol->is_managed)
-        snprintf(out, size, "%s (%s)", symbol->file, symbol->function ? symbol->function : "?");
+    else if (*where)
+        snprintf(out, size, "%s (%s)", where, symbol->function ? symbol->function : "?");
+    else if (symbol->is_managed)
+        snprintf(out, size, "%s", symbol->function ? symbol->function : "?");
     else
         snprintf(out, size, "%s+0x%llx%s%s%s", symbol->module, (unsigned long long)symbol->offset,
                  symbol->function ? " (" : "", symbol->function ? symbol->function : "",

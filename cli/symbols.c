@@ -666,7 +666,12 @@ static void fill_managed(struct bl_symbols *symbols, const struct place *place,
     symbol->function = bl_readable_bytes(name, end ? (size_t)(end - name) : length);
     if (end && end + 1 < name + length)
         symbol->file = bl_readable_bytes(end + 1, (size_t)(name + length - end - 1));
-    symbol->line = (int)(place->offset >> 32 & INT_MAX);
+    uint32_t at = (uint32_t)(place->offset >> 32);
+    symbol->is_bytecode = at & BL_FRAME_BYTECODE;
+    if (symbol->is_bytecode)
+        symbol->offset = at & ~BL_FRAME_BYTECODE;
+    else
+        symbol->line = (int)(at & INT_MAX);
 }
 
 static void drop_system_headers(struct entry *entry)

@@ -27,12 +27,13 @@ struct bl_symbol {
     const char *function; /* NULL: unknown */
     const char *file;     /* NULL: unknown */
     int line;
-    bool inlined;
-    bool is_managed; /* of a Java method */ /* into the next of the same frame */
-    const char *module;                     /* base name; "?" when unknown */
-    const char *path;                       /* of the module */
-    const char *build_id;                   /* in hexadecimal, "" when it has none */
-    uint64_t offset;                        /* in the module's ELF addresses */
+    bool inlined;         /* into the next of the same frame */
+    bool is_managed;      /* of a Java method */
+    bool is_bytecode;     /* of one without lines: the offset is the index of its bytecode */
+    const char *module;   /* base name; "?" when unknown */
+    const char *path;     /* of the module */
+    const char *build_id; /* in hexadecimal, "" when it has none */
+    uint64_t offset;      /* in the module's ELF addresses */
 };
 
 /* `process`: the running writer of the ledger, or NULL. */

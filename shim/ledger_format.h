@@ -442,6 +442,10 @@ static_assert(sizeof(struct bl_module) == 96, "module layout");
 #define BL_FRAME_MANAGED                                                                           \
     0x08000000u /* of a Java method: the offset's lower half is in NAMES, "CLASS.METHOD\0FILE"     \
                  * with the class's full name, its upper half the line, 0 = unknown */
+/* In the upper half: not a line, but the bytecode's index, of a method whose class file has no
+ * lines (jlink --strip-debug, ProGuard). Without it all calls in such a method would be one place.
+ */
+#define BL_FRAME_BYTECODE 0x80000000u
 
 /* One node of the stack trie. A stack is named by its innermost frame; the parent is the caller.
  * A frame means the same for as long as any record of the ledger refers to it, and for a while

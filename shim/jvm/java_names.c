@@ -341,11 +341,13 @@ static void keep_method(const struct method *copy)
         bl_arena_free(m, sizeof *m);
 }
 
-/* 0: unknown. Entries need not be sorted. */
+/* As in bl_frame. Entries need not be sorted. */
 static uint32_t line_at(const struct method *m, jlocation at)
 {
     uint32_t number = 0;
     int32_t best = -1;
+    if (m->line_count == 0 && at >= 0) /* a native method is at -1 */
+        return BL_FRAME_BYTECODE | (uint32_t)(at & UINT16_MAX);
     for (uint32_t i = 0; at >= 0 && i < m->line_count; i++) {
         if (m->lines[i].start <= at && (int32_t)m->lines[i].start > best) {
             best = m->lines[i].start;

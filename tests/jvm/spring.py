@@ -51,10 +51,11 @@ class Gateway:
     """The gateway, its backend and its clients, all up."""
 
     def __init__(self, cache, shim, directory, fixed, java="java", settings="", options=(),
-                 command=(), **versions):
+                 command=(), start=None, **versions):
+        """start: the words after the options that say what to run, if it is not our own jar."""
         netty = maven.libraries(PROXY_SOURCES / "pom.xml", cache)
         load_path = maven.class_path(maven.compiled(PROXY_SOURCES, netty, cache, 8), netty)
-        jar = make_jar(cache, **versions)
+        start = start or ["-jar", str(make_jar(cache, **versions))]
         self.lines = []
         self.listening = threading.Event()
         self.load = self.process = None
@@ -70,7 +71,7 @@ class Gateway:
             self.process = subprocess.Popen(
                 [*command, java, "-Xmx256m", f"-XX:MaxDirectMemorySize={DIRECT_MEMORY}",
                  f"-Dio.netty.maxDirectMemory={DIRECT_MEMORY}",
-                 *(COUNTING if machines.version_of(java) > 8 else ()), *options, "-jar", str(jar),
+                 *(COUNTING if machines.version_of(java) > 8 else ()), *options, *start,
                  "--server.port=0", "--server.address=127.0.0.1", "--spring.main.banner-mode=off",
                  f"--backend=http://127.0.0.1:{self.load.port}",
                  f"--fixed={str(fixed).lower()}", "--stop-at-end-of-input=true"],
