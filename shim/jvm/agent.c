@@ -25,7 +25,10 @@
 #define PATH_BYTES    512u
 #define OPTION_FRAMES "-XX:+PreserveFramePointer"
 #define OPTION_AGENT  "-agentlib:bufleak" /* Agent_OnLoad_bufleak, in the process itself */
+#define OPTION_CACHE  "-XX:AOTMode=off"   /* the cache stays as it is, and unread */
+#define OPTIONS_ADDED 3u                  /* at most */
 #define FLAG_FRAMES   "PreserveFramePointer"
+#define FLAG_CACHE    "AOTMode"
 #define OFFSETS_BYTES (65536u * sizeof(uint32_t))
 #define OWN_BYTES     1024u /* what a reader takes */
 #define NETTY         "io/netty"
@@ -485,20 +488,23 @@ static const char *objection_to_machine(void)
 static void add_options(JavaVMInitArgs *args)
 {
     size_t count = (size_t)args->nOptions;
-    size_t bytes = (count + 2) * sizeof(JavaVMOption);
+    size_t bytes = (count + OPTIONS_ADDED) * sizeof(JavaVMOption);
     JavaVMOption *options = bl_arena_map(bytes);
+    jint added = 0;
     if (!options)
         return;
-    options[0].optionString = (char *)(uintptr_t)OPTION_AGENT;
-    options[1].optionString = (char *)(uintptr_t)OPTION_FRAMES;
+    options[added++].optionString = (char *)(uintptr_t)OPTION_AGENT;
+    options[added++].optionString = (char *)(uintptr_t)OPTION_FRAMES;
+    if (bl_java_options_cache(args) && bl_hotspot_flag(FLAG_CACHE))
+        options[added++].optionString = (char *)(uintptr_t)OPTION_CACHE;
     if (count > 0)
-        memcpy(options + 2, args->options, count * sizeof *options);
+        memcpy(options + added, args->options, count * sizeof *options);
     started.args = args;
     started.options = args->options;
     started.count = args->nOptions;
     started.bytes = bytes;
     args->options = options;
-    args->nOptions += 2;
+    args->nOptions += added;
 }
 
 static void before_create(void *context, const struct bl_hook_call *call)

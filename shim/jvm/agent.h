@@ -5,8 +5,9 @@
  * java, another launcher, a program that embeds it. libjvm's JNI_CreateJavaVM is hooked as the
  * library arrives, and two options are put before those the caller gives: the agent, by the name
  * under which the machine finds it in the process itself, and frame pointers (java_stack.h). The
- * environment, the command line and what the program sees of its options stay as they were; nothing
- * is written to stderr. A machine that does not know them both is left alone.
+ * A third has it load classes from their jars where it would take them from an AOT cache, before
+ * agents are asked. The environment, the command line and what the program sees of its options stay
+ * as they were; nothing is written to stderr. A machine that does not know them both is left alone.
  *
  * Until a class of Netty's loads the agent looks at names only. Then the class is rewritten
  * (bytebuf_class.h) and netty-bytebuf appears in the ledger, or the reason why it does not.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import machines
 from test_matrix import MODES, NETTY, check
-from test_proxy import BUILD, CACHE, SHIM, Tap, maven, report
+from test_proxy import BUILD, CACHE, SHIM, Tap, accusations, maven, report
 
 HERE = Path(__file__).resolve().parent
 SHAPES = HERE / "agent"
@@ -135,13 +135,22 @@ def archives(tap, classes, newest):
     if not kept:
         return
     try:
-        with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
-            (status, said), pid = run_with(directory, True, newest[1], f"-XX:AOTCache={kept}", "-cp",
-                                           class_path, "leaky.Leaky")
-            tap.claim(status == 0 and "bufleak" not in said, "a program from an AOT cache runs", (status, said))
-            why = reason(report(directory, pid))
-            tap.claim(why and "AOT cache" in why,
-                      "a program from an AOT cache: the report says why there is no netty-bytebuf", why)
+        for mode in ([], ["-XX:AOTMode=on"]):
+            what = " ".join(["a program with an AOT cache", *mode])
+            with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+                (status, said), pid = run_with(directory, True, newest[1], *mode, f"-XX:AOTCache={kept}",
+                                               "-cp", class_path, "leaky.Leaky")
+                found = report(directory, pid)
+            tap.claim(status == 0 and "bufleak" not in said and "[warning]" not in said,
+                      f"{what}: it runs", (status, said))
+            if mode:
+                why = reason(found)
+                tap.claim(why and "AOT cache" in why,
+                          f"{what}: the report says why there is no netty-bytebuf", why)
+            else:
+                tap.equal([(g["verdict"], g["count"]) for g in accusations(found)
+                           if g["class"] == "netty-bytebuf"], [("missing-release", 7)],
+                          f"{what}: its classes come from their jars, and the leak is named")
     finally:
         kept.unlink()
 
