@@ -14,14 +14,19 @@
 #define NEAR_PERCENT 90u
 #define FAR_PERCENT  75u
 
+/* A place is of who claimed it until it is taken, then of who reads. The reader gives it back when
+ * the class is gone with its loader: a server that replaces its applications would soon have none
+ * left. */
+enum place { PLACE_FREE, PLACE_CLAIMED, PLACE_TAKEN };
+
 static struct counter {
-    jclass class;  /* weak */
-    uint32_t name; /* in the ledger's names; 0: they had no room, or not yet entered */
+    uint32_t place; /* atomic; release */
+    jclass class;   /* weak; what a free place has of it goes when it is claimed again */
+    uint32_t name;  /* in the ledger's names; 0: they had no room, or not yet entered */
     bool is_jdk;
     bool was_near;
     char text[NAME_BYTES];
 } counters[BL_DIRECT_MAX];
-static uint32_t count; /* atomic; release */
 
 static bool ends_with(const char *name, size_t length, const char *end)
 {
@@ -40,32 +45,48 @@ bool bl_java_pools_is_counter(const char *name, size_t length)
     return is_jdk(name, length) || ends_with(name, length, NETTY_CLASS);
 }
 
-static bool is_known(JNIEnv *env, jclass class, uint32_t n)
+static bool is_known(JNIEnv *env, jclass class)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if ((*env)->IsSameObject(env, counters[i].class, class))
+    for (uint32_t i = 0; i < BL_DIRECT_MAX; i++)
+        if (bl_load_acquire(&counters[i].place) == PLACE_TAKEN &&
+            (*env)->IsSameObject(env, counters[i].class, class))
             return true;
     return false;
 }
 
-/* The last place is the JDK's, whichever comes first. */
+/* The first place is the JDK's. Threads may load several copies of Netty at once. */
+static struct counter *claim_place(bool jdk)
+{
+    for (uint32_t i = jdk ? 0 : 1; i < (jdk ? 1 : BL_DIRECT_MAX); i++) {
+        uint32_t free_place = PLACE_FREE;
+        if (__atomic_compare_exchange_n(&counters[i].place, &free_place, PLACE_CLAIMED, false,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return &counters[i];
+    }
+    return NULL;
+}
+
 void bl_java_pools_add(JNIEnv *env, jclass class, const char *name, size_t length)
 {
-    static bool has_jdk;
-    uint32_t n = bl_load_relaxed(&count);
     bool jdk = is_jdk(name, length);
-    if (n + (has_jdk || jdk ? 0 : 1) >= BL_DIRECT_MAX || is_known(env, class, n))
-        return;
-    struct counter *c = &counters[n];
+    struct counter *c = is_known(env, class) ? NULL : claim_place(jdk);
     struct bl_text t;
-    *c = (struct counter){.class = (*env)->NewWeakGlobalRef(env, class), .is_jdk = jdk};
-    if (!c->class)
+    if (!c)
         return;
+    if (c->class)
+        (*env)->DeleteWeakGlobalRef(env, c->class);
+    c->class = (*env)->NewWeakGlobalRef(env, class);
+    c->name = 0;
+    c->is_jdk = jdk;
+    c->was_near = false;
+    if (!c->class) {
+        bl_store_release(&c->place, PLACE_FREE);
+        return;
+    }
     bl_text_init(&t, c->text, sizeof c->text);
     for (size_t i = 0; i < length; i++)
         bl_text_bytes(&t, name[i] == '/' ? "." : &name[i], 1);
-    has_jdk |= jdk;
-    bl_store_release(&count, n + 1);
+    bl_store_release(&c->place, PLACE_TAKEN);
 }
 
 /* ---- reading ---- */
@@ -170,28 +191,32 @@ static void publish_limit(void)
     bl_store_relaxed(&bl_header->direct_limit_bytes, netty ? netty : jdk);
 }
 
+static void read_one(jvmtiEnv *vm, JNIEnv *env, struct counter *c, struct bl_direct *to)
+{
+    struct bl_direct read = {0};
+    jclass class = (*env)->NewLocalRef(env, c->class);
+    if (!class || !is_initialised(vm, class))
+        bl_store_release(&to->kind, BL_DIRECT_NONE);
+    else if (c->is_jdk ? read_jdk(env, class, &read) : read_netty(env, class, &read))
+        publish(c, to, &read);
+    if (class)
+        (*env)->DeleteLocalRef(env, class);
+    else
+        bl_store_release(&c->place, PLACE_FREE);
+}
+
 void bl_java_pools_read(jvmtiEnv *vm, JNIEnv *env)
 {
-    uint32_t n = bl_load_acquire(&count);
-    for (uint32_t i = 0; i < n; i++) {
-        struct counter *c = &counters[i];
-        struct bl_direct read = {0};
-        jclass class = (*env)->NewLocalRef(env, c->class);
-        if (!class || !is_initialised(vm, class))
-            bl_store_release(&bl_header->direct[i].kind, BL_DIRECT_NONE);
-        else if (c->is_jdk ? read_jdk(env, class, &read) : read_netty(env, class, &read))
-            publish(c, &bl_header->direct[i], &read);
-        if (class)
-            (*env)->DeleteLocalRef(env, class);
-    }
+    for (uint32_t i = 0; i < BL_DIRECT_MAX; i++)
+        if (bl_load_acquire(&counters[i].place) == PLACE_TAKEN)
+            read_one(vm, env, &counters[i], &bl_header->direct[i]);
     publish_limit();
 }
 
 bool bl_java_pools_is_near_limit(void)
 {
     bool is_near = false;
-    uint32_t n = bl_load_acquire(&count);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < BL_DIRECT_MAX; i++) {
         const struct bl_direct *d = &bl_header->direct[i];
         uint64_t limit = d->kind == BL_DIRECT_NONE ? 0 : d->limit_bytes;
         if (!limit)

@@ -8,9 +8,9 @@
  * java.nio.Bits, which is what the pool's bean does; never before those classes are initialised by
  * the program.
  *
- * Owns: bl_header.direct. Threads: add under any one of Java's at a time, in order; read by one at
- * a time, attached to the machine. Needs the guard, as internal. Errors: a class that does not look
- * as it should is left out.
+ * Owns: bl_header.direct. Threads: add by any of Java's; read by one at a time, attached to the
+ * machine. Needs the guard, as internal. Errors: a class that does not look as it should is left
+ * out.
  */
 #ifndef BL_JAVA_POOLS_H
 #define BL_JAVA_POOLS_H

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The ways in which people put a gateway on a machine: Spring Boot's jar with jars inside, and modules
-of Java's, also linked into a runtime of their own."""
+of Java's, also linked into a runtime of their own, and applications that a server replaces."""
 import re
 import shutil
 import subprocess
@@ -13,12 +13,14 @@ import machines
 import spring
 from test_agent import environment, reports, run
 from test_current import RELEASE, SIZE as CURRENT_SIZE
+from test_proxy import dump
 from test_spring import (CACHE, CLI, CONNECTIONS, HERE, SHIM, Tap, accusations, maven, names_the_filter,
-                         netty_counter, place, report, snapshot, summary)
+                         netty_counter, report, snapshot, summary)
 
 APP = HERE / "deployments" / "app"
 MODULE = "deployed/deployed.Deployed"
 FORGOTTEN = 10
+REPLACED = 5 # there is place for the counters of four
 REQUESTS = 500
 BOOT = "2.3.2.RELEASE"
 QUICK = ["-XX:TieredStopAtLevel=1"] # it is up in half the time
@@ -137,10 +139,53 @@ def check_modules(tap):
               f"{what}: and people are shown it", text)
 
 
+# ---- applications that are replaced ----
+
+def check_replaced(tap):
+    """Each application's Netty is gone with its loader before the next comes; the last one stays."""
+    classes, needed = build_module()
+    path = ":".join([f"{classes}/", *map(str, sorted(needed.glob("*.jar")))])
+    server = maven.compiled(HERE / "deployments" / "server", CACHE, CACHE, 8)
+    with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
+        program = subprocess.Popen([JDK / "bin" / "java", "-Xmx128m", "-Dio.netty.leakDetection.level=disabled",
+                                    "-cp", server, "webapps.Server", path], env=environment(directory), text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def tell(line):
+            program.stdin.write(line + "\n")
+            program.stdin.flush()
+            return program.stdout.readline()
+
+        def counters():
+            dump(directory, program.pid) # its collection frees what only native code knows
+            return [d["name"] for d in dump(directory, program.pid)["memory"].get("direct", [])]
+        try:
+            program.stdout.readline()
+            had = []
+            for _ in range(REPLACED):
+                had.append("netty" in counters())
+                tell("undeploy")
+                had.append("netty" in counters())
+                tell("deploy")
+            program.stdin.close()
+            status = program.wait(60)
+        finally:
+            program.kill()
+        found = report(directory, program.pid)
+    accused = culprit(found)
+    tap.claim(status == 0 and [a[:2] for a in accused] == [("missing-release", (REPLACED + 1) * FORGOTTEN)],
+              f"an application that was replaced {REPLACED} times: what all of them forgot is told", summary(found))
+    tap.equal(had, [True, False] * REPLACED, "and each one's counter of direct memory was there while it was")
+    counter = netty_counter(found)
+    tap.claim(counter and counter["counts"] and counter["bytes"] > 0,
+              "and the counter of the last one's Netty is read", found["memory"].get("direct"))
+
+
 def main():
     tap = Tap()
     try:
         check_modules(tap)
+        check_replaced(tap)
         found = machines.available(CACHE)
         current = {"java": found[max(found)], "boot": RELEASE["boot.version"], "size": CURRENT_SIZE, **RELEASE}
         check_boot_jar(tap, f"a jar of Spring Boot {BOOT}", found.get(8, "java"), BOOT, 4096)
