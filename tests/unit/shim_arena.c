@@ -34,7 +34,7 @@ START_TEST(blocks_are_aligned_and_do_not_overlap_through_random_use)
 {
     static struct block blocks[BLOCKS];
     uint64_t seed = 1;
-    for (unsigned round = 0; round < scaled(40000); round++) {
+    for (unsigned round = 0; round < scaled(alone(40000)); round++) {
         struct block *b = &blocks[next_random(&seed) % BLOCKS];
         if (b->at) {
             check_filled(b);

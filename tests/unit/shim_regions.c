@@ -82,7 +82,7 @@ static void step(uint64_t *random, uint64_t birth)
 START_TEST(random_maps_and_unmaps_agree_with_a_bitmap_of_pages)
 {
     uint64_t random = 5;
-    unsigned steps = scaled(60000);
+    unsigned steps = scaled(alone(60000));
     start_ledger();
     for (unsigned i = 1; i <= steps; i++) {
         step(&random, i);

@@ -112,6 +112,12 @@ START_UNUSED static bool is_left_to_other_builds(void)
 #endif
 }
 
+/* Rounds of one thread, of which some will do there. */
+START_UNUSED static unsigned alone(unsigned rounds)
+{
+    return is_left_to_other_builds() ? rounds / 20 : rounds;
+}
+
 START_UNUSED static int run_suite(const char *name, const TTest *const *tests, size_t count)
 {
     Suite *suite = suite_create(name);
