@@ -1,6 +1,5 @@
 package buffers;
 
-import io.grpc.Framework;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.CompositeByteBuf;
@@ -9,6 +8,7 @@ import io.netty.buffer.Unpooled;
 import io.netty.buffer.UnpooledByteBufAllocator;
 import io.netty.buffer.UnpooledHeapByteBuf;
 import io.netty.util.IllegalReferenceCountException;
+import io.opentelemetry.Observed;
 import java.lang.reflect.Method;
 import java.util.HashMap;
 import java.util.Map;
@@ -80,7 +80,7 @@ public final class Corpus {
     }
 
     private static void framework(boolean bad) {
-        ByteBuf body = Framework.read(POOLED); // @framework
+        ByteBuf body = Observed.read(POOLED); // @framework
         if (bad)
             return;
         body.release();
