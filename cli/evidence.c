@@ -55,6 +55,9 @@ static const char *const ground_texts[BL_GROUND_COUNT] = {
     [BL_GROUND_HANDS] =
         "a thread was still at work at the end, last on them or on what was made by "
         "the same call, which it may hold",
+    [BL_GROUND_CUT_OFF] =
+        "part of work that the end of the process cut off: at the end something was still being "
+        "made in each, or each was alone of its kind in what it was allocated in",
     [BL_GROUND_YOUNG] = "too young to be judged: nothing that the same was done with has ended yet",
     [BL_GROUND_OLD] = "older than released ones with the same operations became, but not by much",
     [BL_GROUND_STEADY] = "all made early and none since, while the program went on: a pool, a "
@@ -150,7 +153,7 @@ bool bl_evidence_is_suspect(enum bl_ground ground)
 {
     return ground == BL_GROUND_STEADY || ground == BL_GROUND_FILLING || ground == BL_GROUND_ONCE ||
            ground == BL_GROUND_SET_UP || ground == BL_GROUND_FEW || ground == BL_GROUND_HANDS ||
-           ground == BL_GROUND_OLD;
+           ground == BL_GROUND_OLD || ground == BL_GROUND_CUT_OFF;
 }
 
 /* Much older than siblings became, but not for so long that it would be told as stale. */

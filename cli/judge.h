@@ -7,8 +7,8 @@
  * turns.c takes back what is only not due yet. owned.c, held.c and cascade.c, which made.c and
  * splitting.c help, find what a leaked buffer holds, taken.c folds it under that, grouping.c puts
  * decisions that blame the same acquire together, settle.c takes back what only looks guilty,
- * course.c tells it how a group came to be, hands.c what was in use at the end, findings.c writes
- * each group up.
+ * course.c tells it how a group came to be, hands.c what was in use at the end, cut_off.c which
+ * work the end cut off, findings.c writes each group up.
  */
 #ifndef BL_JUDGE_H
 #define BL_JUDGE_H
@@ -132,8 +132,9 @@ struct bl_judge {
     uint64_t guard_ns; /* younger ones without siblings are not judged */
     uint64_t activity_end_ns;
     uint32_t main_thread;
-    struct bl_paths *paths; /* what buffers that came on one path tell together: paths.c */
-    struct bl_hands *hands; /* NULL: nobody has asked */
+    struct bl_paths *paths;     /* what buffers that came on one path tell together: paths.c */
+    struct bl_hands *hands;     /* NULL: nobody has asked */
+    struct bl_cut_off *cut_off; /* NULL: nobody has asked */
 
     struct bl_decision *decisions;
     size_t decision_count;

@@ -1,5 +1,6 @@
 #include "pairing.h"
 
+#include "cut_off.h"
 #include "hands.h"
 #include "judge.h"
 
@@ -169,6 +170,7 @@ int bl_pairing_create(struct bl_pairing **ret_pairing, const struct bl_reader *r
     free(judge.decisions);
     bl_counts_destroy(judge.counts);
     bl_hands_destroy(judge.hands);
+    bl_cut_off_destroy(judge.cut_off);
     bl_paths_destroy(judge.paths);
     free(judge.object_groups);
     free(judge.groups);

@@ -24,6 +24,7 @@ static const char *ground_of(const struct bl_group *group)
     static const char *const texts[BL_GROUND_COUNT] = {
         [BL_GROUND_IN_USE] = "in use",
         [BL_GROUND_HANDS] = "in a thread's hands at the end",
+        [BL_GROUND_CUT_OFF] = "of work that the end cut off",
         [BL_GROUND_YOUNG] = "too young to be judged",
         [BL_GROUND_OLD] = "older than others, but not by much",
         [BL_GROUND_STEADY] = "made early and none since",

@@ -3,6 +3,7 @@
  * sets up. Judged is the whole group that is blamed on one acquire.
  */
 #include "activity.h"
+#include "cut_off.h"
 #include "hands.h"
 #include "judge.h"
 
@@ -450,6 +451,8 @@ static enum bl_ground ground_of(struct bl_judge *judge, size_t first, size_t end
         return BL_GROUND_IN_USE;
     if (may_be_held && bl_hands_hold(judge, first, end))
         return BL_GROUND_HANDS;
+    if (may_be_held && bl_cut_off_has(judge, first, end))
+        return BL_GROUND_CUT_OFF;
     if (verdict == BL_VERDICT_NEVER_RELEASED && are_made_before_use(judge, first, end))
         return BL_GROUND_STEADY;
     /* nor does a cache or a pool have what is gone, whenever that was made */

@@ -23,7 +23,8 @@ enum bl_verdict {
 enum bl_ground {
     BL_GROUND_ACCUSED, /* it is called more */
     BL_GROUND_IN_USE,
-    BL_GROUND_HANDS, /* at the end a thread was at work on what the same call made */
+    BL_GROUND_HANDS,   /* at the end a thread was at work on what the same call made */
+    BL_GROUND_CUT_OFF, /* part of work that the end of the process cut off */
     BL_GROUND_YOUNG,
     BL_GROUND_OLD, /* older than siblings became, but not by much, or not for long */
     BL_GROUND_STEADY,

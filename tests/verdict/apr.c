@@ -4,6 +4,7 @@
 #include <apr_buckets.h>
 #include <apr_general.h>
 #include <apr_pools.h>
+#include <pthread.h>
 
 static apr_pool_t *root;
 
@@ -221,6 +222,129 @@ static void brigade_in_root(void)
     apr_brigade_destroy(kept);
 }
 
+/* ---- connections that are open when the server is told to stop; threads serve them in turn ----
+ */
+
+enum { CONNECTIONS = 2 };
+
+struct connection {
+    apr_pool_t *pool;
+    apr_bucket_alloc_t *buckets;
+    apr_bucket *network; /* until the next request */
+};
+
+static struct connection connections[CONNECTIONS];
+static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turn_over = PTHREAD_COND_INITIALIZER;
+static long turns;
+
+CORPUS_FUNCTION static void open_connection(struct connection *connection)
+{
+    CORPUS_NEED(apr_pool_create(&connection->pool, root) == APR_SUCCESS); /* @connection */
+    connection->buckets = apr_bucket_alloc_create(connection->pool);
+}
+
+CORPUS_FUNCTION static apr_bucket *new_network(const struct connection *connection)
+{
+    return apr_bucket_immortal_create("bytes", 5, connection->buckets); /* @network */
+}
+
+CORPUS_FUNCTION static void close_network(struct connection *connection)
+{
+    apr_bucket_destroy(connection->network); /* @network-end */
+    connection->network = NULL;
+}
+
+CORPUS_FUNCTION static void close_connection(struct connection *connection)
+{
+    apr_pool_destroy(connection->pool); /* @connection-end */
+    connection->pool = NULL;
+}
+
+static void read_request(struct connection *connection, bool is_hasty)
+{
+    if (!connection->pool)
+        open_connection(connection);
+    if (connection->network && !is_hasty)
+        close_network(connection);
+    connection->network = new_network(connection);
+}
+
+static void wait_turn(long number)
+{
+    CORPUS_NEED(pthread_mutex_lock(&turn_lock) == 0);
+    while (turns != number - 1)
+        CORPUS_NEED(pthread_cond_wait(&turn_over, &turn_lock) == 0);
+}
+
+static void end_turn(void)
+{
+    turns++;
+    CORPUS_NEED(pthread_cond_broadcast(&turn_over) == 0);
+    CORPUS_NEED(pthread_mutex_unlock(&turn_lock) == 0);
+}
+
+static void start_connections(void (*request)(long number))
+{
+    CORPUS_NEED(apr_initialize() == APR_SUCCESS);
+    CORPUS_NEED(apr_pool_create(&root, NULL) == APR_SUCCESS);
+    corpus_serve(request);
+}
+
+/* The client of one of two connections is silent from the middle on. */
+static void request_until_silent(long number)
+{
+    wait_turn(number);
+    read_request(&connections[number > corpus.requests / 2 ? 1 : number % CONNECTIONS],
+                 corpus_is_unlucky(number));
+    end_turn();
+}
+
+static void silent_connection(void)
+{
+    start_connections(request_until_silent);
+    for (int i = 0; i < CONNECTIONS && corpus.every > 0; i++)
+        close_network(&connections[i]);
+}
+
+/* Two connections come late and are busy until the server is told to stop. The last that comes is
+ * ended at once, as there will be no next one; the two are not. */
+static void request_until_stop(long number)
+{
+    wait_turn(number);
+    if (number > corpus.requests / 2)
+        read_request(&connections[number % CONNECTIONS], false);
+    else
+        apr_pool_destroy(open_scratch(root));
+    if (number == corpus.requests) {
+        struct connection last = {.pool = NULL};
+        open_connection(&last);
+        close_connection(&last);
+    }
+    end_turn();
+}
+
+static void stopped(void)
+{
+    start_connections(request_until_stop);
+}
+
+/* One connection after another, each of which is ended, but for some. */
+static void request_and_close(long number)
+{
+    struct connection connection = {.pool = NULL};
+    wait_turn(number);
+    read_request(&connection, false);
+    if (!corpus_is_unlucky(number))
+        close_connection(&connection);
+    end_turn();
+}
+
+static void closed(void)
+{
+    start_connections(request_and_close);
+}
+
 static const struct corpus_case cases[] = {
     {"early_return", early_return},
     {"arena", arena},
@@ -230,6 +354,9 @@ static const struct corpus_case cases[] = {
     {"clean_up", clean_up},
     {"parts", parts},
     {"brigade_in_root", brigade_in_root},
+    {"silent_connection", silent_connection},
+    {"stopped", stopped},
+    {"closed", closed},
 };
 
 CORPUS_MAIN(cases)

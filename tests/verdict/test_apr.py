@@ -37,6 +37,19 @@ CASES = [
              Leak('missing-release', 'apr-brigade', 'brigade', 200, of=2000,
                   release='brigade-end')]),
     Case('clean: brigades in a pool that stays', 'brigade_in_root', 2000),
+    Case('clean: what a connection has in use that is open, and silent, at the end',
+         'silent_connection', 2000, threads=2),
+    Case('what connections have in use is forgotten one time in ten',
+         'silent_connection', 2000, 10, threads=2, leaks=[
+             Leak('missing-release', 'apr-bucket', 'network', 200, release='network-end')]),
+    Case('clean: pools of connections that were busy until the server stopped',
+         'stopped', 2000, threads=2),
+    Case('the pool of a connection is forgotten one time in a hundred, by two threads',
+         'closed', 600, 100, threads=2, leaks=[
+             Leak('missing-release', 'apr-pool', 'connection', 6, of=600,
+                  release='connection-end',
+                  holds={'apr-bucket': 6, 'apr-bucket-alloc': 6})]),
+    Case('clean: pools of connections by two threads', 'closed', 600, threads=2),
 ]
 
 if __name__ == '__main__':
