@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FEW          3u /* little evidence */
+#define FEW          3u  /* little evidence */
+#define NOT_MANY     10u /* left, of those that few others are compared with */
 #define TEXT_MAX     sizeof(((struct bl_finding *)0)->text)
 #define STALE_SHARE  0.5 /* they may still be released, unless ever more of them are not */
 #define LATEST_SHARE 0.5 /* what is kept until the next one comes looks the same */
@@ -240,6 +241,10 @@ static void write_note(struct bl_finding *finding, const char *class_name)
     else if (finding->kept < FEW)
         snprintf(finding->note, sizeof(finding->note), "little evidence: only %s buffer%s",
                  bl_text_count(a, finding->leaked), finding->leaked == 1 ? "" : "s");
+    else if (is_own && siblings_given(finding) < FEW && finding->kept < NOT_MANY)
+        snprintf(finding->note, sizeof(finding->note),
+                 "little evidence: only %s like them gave it back",
+                 bl_text_count(a, siblings_given(finding)));
     else if (finding->kept >= finding->taken && !is_own)
         snprintf(
             finding->note, sizeof(finding->note),

@@ -457,6 +457,25 @@ START_TEST(two_leaks_of_few_are_worded_as_little_evidence)
 }
 END_TEST
 
+/* So many are left of which two others were released: what is noted of that. */
+static void check_note(uint32_t left, const char *expected)
+{
+    struct world *w = make_world();
+    uint32_t make = at(w, w->loop, 0x100);
+    live(w, left, START + SECOND, END - SECOND, OPS(ALLOC(make)));
+    done(w, 2, 1 * MILLI, OPS(ALLOC(make), LAST(at(w, w->loop, 0x180))));
+    judge(w);
+    ck_assert_str_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->finding->note, expected);
+    finish(w);
+}
+
+START_TEST(two_to_compare_with_are_little_evidence_unless_many_are_left)
+{
+    check_note(4, "little evidence: only 2 like them gave it back");
+    check_note(40, "");
+}
+END_TEST
+
 /* ---- never released, over-released ---- */
 
 START_TEST(what_no_path_ever_releases_is_never_released)
@@ -2263,6 +2282,7 @@ static void add_first_half(TCase *tests)
     tcase_add_test(tests, a_birth_and_a_retain_that_fit_as_well_are_little_evidence);
     tcase_add_test(tests, a_retain_and_release_in_one_function_belong_together);
     tcase_add_test(tests, two_leaks_of_few_are_worded_as_little_evidence);
+    tcase_add_test(tests, two_to_compare_with_are_little_evidence_unless_many_are_left);
     tcase_add_test(tests, what_no_path_ever_releases_is_never_released);
     tcase_add_test(tests, a_buffer_that_was_forgotten_with_all_its_references_is_one_finding);
     tcase_add_test(tests, a_release_too_many_is_shown_with_the_last_good_one);
