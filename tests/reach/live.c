@@ -745,8 +745,9 @@ static void start_heap(void)
 /* ---- three blocks lost, five held ---- */
 
 static void *volatile five[5];
+static void *volatile first_of_run;
 
-static void *plant(void *unused)
+static __attribute__((noinline)) void plant(void)
 {
     struct chain *volatile first = NULL;
     for (int i = 0; i < 3; i++) {
@@ -758,6 +759,14 @@ static void *plant(void *unused)
     }
     for (int i = 0; i < 5; i++)
         five[i] = malloc(40);
+}
+
+/* Other allocators than libc's note where a run of blocks of one size begins, in mappings of their
+ * own: what is there looks held. */
+static void *plant_behind_another(void *unused)
+{
+    first_of_run = calloc(1, sizeof(struct chain)); /* no stale link to the next block */
+    plant();
     return unused;
 }
 
@@ -781,8 +790,8 @@ static void start_planted(void)
     struct sigaction action = {.sa_handler = on_any_child};
     pthread_t thread;
     sigaction(SIGCHLD, &action, NULL);
-    if (pthread_create(&thread, NULL, plant, NULL) != 0 || pthread_join(thread, NULL) != 0 ||
-        pipe(never) < 0)
+    if (pthread_create(&thread, NULL, plant_behind_another, NULL) != 0 ||
+        pthread_join(thread, NULL) != 0 || pipe(never) < 0)
         abort();
     start(read_forever, NULL);
     start(read_forever, NULL);
