@@ -157,6 +157,7 @@ def scenario(run):
         entry = run.ledgers.dump_and_wait(apache.parent)
         run.snapshot_is_good(entry, apache.parent, "dump", "bufleak dump of the parent")
     run.equal(run.box.wait_no_zombies(), [], "no zombie")
+    run.box.wait_closed(apache.port, apache.tls_port)
     os.kill(apache.parent, signal.SIGTERM)
     run.outcome.exits["parent"] = run.box.wait_exit(apache.parent)
     run.outcome.logs["error.log"] = compare.read_log(run.box.path("apache/error.log"), PIDS)

@@ -78,6 +78,7 @@ class Apache:
         self.run.expect(self.parent, *self.children)
 
     def stop(self):
+        self.box.wait_closed(self.port)
         os.kill(self.parent, signal.SIGTERM)
         self.run.equal(self.box.wait_exit(self.parent), 0, "apache2 ends well")
         self.run.read_output()

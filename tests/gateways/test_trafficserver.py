@@ -98,6 +98,7 @@ class TrafficServer:
         self.run.requests_counted("_ZN6HttpSM7destroyEv", [self.pid], total)
 
     def report_at_end(self):
+        self.box.wait_closed(self.port)
         os.kill(self.pid, signal.SIGTERM)
         self.run.equal(self.box.wait_exit(self.pid), 0, "traffic_server ends well")
         self.run.read_output()

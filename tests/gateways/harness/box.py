@@ -63,6 +63,18 @@ def program(name):
     return path
 
 
+# states of the kernel's table
+LISTENING = 0x0A
+OPEN = (0x01, 0x03, 0x08)  # established, being made, closed by the other side only
+
+
+def local_ports():
+    """(port, state) of every TCP socket over IPv4."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        yield int(words[1].split(":")[1], 16), int(words[3], 16)
+
+
 class Process:
     """One line of the process table, read once."""
 
@@ -209,11 +221,15 @@ class Box:
     def wait_listening(self, *ports, seconds=10.0):
         """Read from the kernel's table: a probing connection would show in logs and descriptors."""
         def listening():
-            lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-            found = {int(line.split()[1].split(":")[1], 16) for line in lines
-                     if line.split()[3] == "0A"}
-            return found.issuperset(ports)
+            return {port for port, state in local_ports() if state == LISTENING}.issuperset(ports)
         wait_for(listening, f"ports {ports} to listen", seconds)
+
+    def wait_closed(self, *ports, seconds=10.0):
+        """Until the gateway, too, has closed all connections that were made to the ports: what it
+        kept for one that is open when it stops is rightly not given back."""
+        def closed():
+            return not any(port in ports and state in OPEN for port, state in local_ports())
+        wait_for(closed, f"connections to ports {ports} to be closed", seconds)
 
     def zombies(self):
         """Dead processes that a process of the gateway does not collect."""
