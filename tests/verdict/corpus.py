@@ -353,5 +353,6 @@ def main(program, cases):
             print(f"{'not ok' if wrong else 'ok'} {number} - {case.name}: {case.claim}")
             for text in wrong:
                 print(f'# {text}')
+                print(f'{case.name}: {text}', file=sys.stderr)  # which is shown once more in the end
             sys.stdout.flush()
     return 1 if failed else 0

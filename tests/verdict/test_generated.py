@@ -259,6 +259,7 @@ def main():
         print(f"{'not ok' if wrong else 'ok'} {number} - seed {seed}")
         for text in wrong:
             print(f'# {text}')
+            print(f'seed {seed}: {text}', file=sys.stderr)  # which is shown once more in the end
         sys.stdout.flush()
     return 1 if failed else 0
 

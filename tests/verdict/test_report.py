@@ -409,6 +409,7 @@ def main():
         print(f"{'ok' if wrong is None else 'not ok'} {number} - {claim.__name__}")
         if wrong:
             print(f'# {wrong}')
+            print(f'{claim.__name__}: {wrong}', file=sys.stderr)  # which is shown once more in the end
         sys.stdout.flush()
     return 1 if failed else 0
 

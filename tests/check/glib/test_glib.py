@@ -147,6 +147,8 @@ def main():
             print(f'{"not ok" if wrong else "ok"} {number} - {command.of}')
             for text in (*wrong, note):
                 print('# ' + text.replace('\n', ' '), flush=True)
+            for text in wrong:  # which is shown once more in the end
+                print(f'{command.of}: {text}', file=sys.stderr, flush=True)
     return 1 if failed else 0
 
 
