@@ -120,7 +120,7 @@ def blocking_calls():
 
 def churn():
     """Under realloc, threads, dlopen, fork and poll nothing is called lost."""
-    with Program('churn-behind' if LONG else 'churn') as program:
+    with Program('churn-behind') as program:
         lost, degraded = ask_often(program, 10000 if LONG else 150)
         program.end()
     expect(lost == 0, f'{lost} times something was called lost')
