@@ -2,6 +2,8 @@
 
 #include "order.h"
 
+#include <math.h>
+
 static bool is_in(const struct bl_histories *histories, const struct bl_callers *callers,
                   const struct bl_circle *circle, const struct bl_pattern *pattern)
 {
@@ -62,14 +64,41 @@ struct bl_work bl_activity_at(const struct bl_histories *histories,
     return work;
 }
 
-double bl_activity_share_by(const struct bl_histories *histories, const struct bl_callers *callers,
-                            const struct bl_circle *circle, uint64_t birth_ns, uint32_t birth)
+static struct bl_order order_of(const struct bl_histories *histories,
+                                const struct bl_callers *callers, const struct bl_circle *circle)
 {
     struct bl_order order = {.count = 0};
     for (size_t i = 0; i < histories->completed_count; i++)
         if (is_in(histories, callers, circle, &histories->completed[i]))
             bl_order_add(&order, histories->completed[i].lifecycle);
-    double lag = bl_order_lag(&order, birth_ns, birth);
-    double span = (double)order.span + 1;
+    return order;
+}
+
+static double share_of_lag(const struct bl_order *order, double lag)
+{
+    double span = (double)order->span + 1;
     return lag < span ? 1 - lag / span : 0;
+}
+
+double bl_activity_share_by(const struct bl_histories *histories, const struct bl_callers *callers,
+                            const struct bl_circle *circle, uint64_t birth_ns, uint32_t birth)
+{
+    struct bl_order order = order_of(histories, callers, circle);
+    return share_of_lag(&order, bl_order_lag(&order, birth_ns, birth));
+}
+
+double bl_activity_share_until(const struct bl_histories *histories,
+                               const struct bl_callers *callers, const struct bl_circle *circle,
+                               uint64_t moment_ns)
+{
+    struct bl_order order = order_of(histories, callers, circle);
+    double lag = (double)order.span + 1;
+    if (order.count == 0 || order.newest_ns <= moment_ns)
+        return 1;
+    for (size_t i = 0; i < histories->object_count; i++) {
+        const struct bl_history_object *object = &histories->objects[i];
+        if (object->birth_ns <= moment_ns)
+            lag = fmin(lag, bl_order_lag(&order, object->birth_ns, object->birth));
+    }
+    return share_of_lag(&order, lag);
 }

@@ -38,6 +38,12 @@ struct bl_work {
 double bl_activity_share_by(const struct bl_histories *histories, const struct bl_callers *callers,
                             const struct bl_circle *circle, uint64_t birth_ns, uint32_t birth);
 
+/* The same share by the end of a tick of the clock, at least: until the youngest birth that is
+ * known to have been by then. */
+double bl_activity_share_until(const struct bl_histories *histories,
+                               const struct bl_callers *callers, const struct bl_circle *circle,
+                               uint64_t moment_ns);
+
 struct bl_work bl_activity_at(const struct bl_histories *histories,
                               const struct bl_callers *callers, const struct bl_circle *circle,
                               uint64_t start_ns, uint64_t moment_ns);

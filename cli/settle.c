@@ -103,16 +103,20 @@ static uint64_t find_last_taken(const struct bl_judge *judge, const struct bl_de
     return last_ns;
 }
 
-/* When the last of a group was born, or taken a reference of that others were taken before. */
-static uint64_t find_youngest(const struct bl_judge *judge, size_t first, size_t end)
+/* When the last of a group was born, or taken a reference of that others were taken before; and
+ * whether it was such a reference, or may have been. */
+static uint64_t find_youngest(const struct bl_judge *judge, size_t first, size_t end,
+                              bool *ret_is_taken)
 {
     uint64_t youngest_ns = bl_grouping_span(judge, first, end).youngest_birth_ns;
+    *ret_is_taken = false;
     for (size_t i = first; i < end; i++) {
         const struct bl_pattern *live = &judge->histories->live[judge->decisions[i].pattern];
-        if (!is_flow(judge, &judge->decisions[i]) || live->latest_ns <= youngest_ns)
+        if (!is_flow(judge, &judge->decisions[i]) || live->latest_ns < youngest_ns)
             continue;
         uint64_t taken_ns = find_last_taken(judge, &judge->decisions[i]);
         taken_ns = taken_ns > 0 ? taken_ns : live->latest_ns;
+        *ret_is_taken |= taken_ns >= youngest_ns;
         youngest_ns = taken_ns > youngest_ns ? taken_ns : youngest_ns;
     }
     return youngest_ns;
@@ -136,12 +140,15 @@ static const struct bl_history_object *find_youngest_object(const struct bl_judg
     return youngest;
 }
 
-/* The same share by the numbers of births, which a burst of work does not deceive; 0 where it is
- * not a birth that is asked for. */
+/* The same share by the numbers of births, which a burst of work does not deceive. A reference has
+ * no number, only a tick of the clock: whatever was born within that may have been there before
+ * it, in a short run all there was. */
 static double share_of_births(const struct bl_judge *judge, size_t first, size_t end,
-                              const struct bl_circle *circle, uint64_t youngest_ns)
+                              const struct bl_circle *circle, uint64_t youngest_ns, bool is_taken)
 {
     const struct bl_history_object *youngest = find_youngest_object(judge, first, end);
+    if (is_taken)
+        return bl_activity_share_until(judge->histories, judge->callers, circle, youngest_ns);
     if (!youngest || youngest->birth_ns != youngest_ns)
         return 0;
     return bl_activity_share_by(judge->histories, judge->callers, circle, youngest->birth_ns,
@@ -157,7 +164,8 @@ static double share_of_births(const struct bl_judge *judge, size_t first, size_t
 static double share_at_youngest(const struct bl_judge *judge, size_t first, size_t end)
 {
     uint64_t start_ns = bl_reader_header(judge->reader)->start_ns;
-    uint64_t youngest_ns = find_youngest(judge, first, end);
+    bool is_taken;
+    uint64_t youngest_ns = find_youngest(judge, first, end, &is_taken);
     const struct bl_item *birth = bl_decision_birth(judge, &judge->decisions[first]);
     struct bl_circle circle = {.is_of_class = true,
                                .class_number = bl_decision_class(judge, &judge->decisions[first]),
@@ -172,14 +180,14 @@ static double share_at_youngest(const struct bl_judge *judge, size_t first, size
             bl_activity_at(judge->histories, judge->callers, &circle, start_ns, youngest_ns);
         if (work.completed < WORK_LEAST)
             continue;
-        if (work.after < WORK_LEAST) {
+        double by_births = share_of_births(judge, first, end, &circle, youngest_ns, is_taken);
+        if (work.after < WORK_LEAST || (is_taken && by_births >= 1)) {
             if (wider != 1)
                 return 1;
             is_over = true;
             continue;
         }
-        double share = fmax(work.before / (work.before + work.after),
-                            share_of_births(judge, first, end, &circle, youngest_ns));
+        double share = fmax(work.before / (work.before + work.after), by_births);
         return is_over && share > START_UP_SHARE ? 1 : share;
     }
     if (youngest_ns < start_ns || judge->activity_end_ns - start_ns < TIME_LEAST)

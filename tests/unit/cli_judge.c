@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define TICK (START + MILLI) /* of the clock that stamps what is done */
+
 static struct bl_class *class_of(struct world *w)
 {
     return synth_record(w->synth, BL_SECTION_CLASSES, w->class);
@@ -820,6 +822,65 @@ START_TEST(what_was_used_while_others_were_made_is_no_pool)
 }
 END_TEST
 
+/* A pool whose buffers were used often in one tick of the clock; of most of them it was forgotten
+ * up to three times to give back the reference. Others were born from that tick until `last_ns`,
+ * and ended a tick later at most. */
+static void use_pool_within_tick(struct world *w, uint64_t last_ns)
+{
+    uint32_t fill = at(w, w->main_frame, 0x100);
+    uint32_t use = at(w, w->loop, 0x210);
+    uint32_t used = at(w, w->loop, 0x220);
+    for (unsigned i = 0; i < 24; i++) {
+        struct synth_op ops[] = {ALLOC(fill), RETAIN(use), RELEASE(used)};
+        ops[1].folded = 9 + i % 7;
+        ops[2].folded = 9 + i % 7 - i % 4;
+        for (size_t k = 0; k < 3; k++)
+            ops[k].time_ns = TICK;
+        synth_object(w->synth, w->class, 1000, TICK, ops, 3);
+        object(w, next_object(w) - 1)->birth = i + 1;
+    }
+    done_between(w, 400, 0, 4 * MILLI, TICK, last_ns + 4 * MILLI,
+                 OPS(ALLOC(at(w, w->loop, 0x300)), LAST(at(w, w->loop, 0x310))));
+    struct bl_lifecycle *life = synth_record(w->synth, BL_SECTION_LIFECYCLES, 1);
+    memset(life->histogram, 0, sizeof(life->histogram));
+    life->histogram[0] = 400;
+    life->newest_ns = last_ns;
+    life->newest = 424;
+    life->span = 400;
+}
+
+START_TEST(what_a_pool_lost_within_the_only_tick_of_the_work_was_not_lost_early)
+{
+    struct world *w = make_world();
+    use_pool_within_tick(w, TICK);
+    judge(w);
+    ck_assert_uint_eq(find(w, BL_VERDICT_MISSING_RELEASE, 0x210)->count, 18);
+    finish(w);
+    w = make_world();
+    use_pool_within_tick(w, TICK + 100 * MILLI);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 24);
+    finish(w);
+}
+END_TEST
+
+START_TEST(what_was_born_late_in_a_tick_tells_how_late_references_of_that_tick_may_be)
+{
+    for (unsigned is_late = 0; is_late < 2; is_late++) {
+        struct world *w = make_world();
+        use_pool_within_tick(w, TICK + 100 * MILLI);
+        synth_object(w->synth, w->class, 1000, TICK, OPS(ALLOC(at(w, w->main_frame, 0x400))));
+        object(w, next_object(w) - 1)->birth = is_late ? 410 : 30;
+        judge(w);
+        if (is_late)
+            ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x210)->count, 18);
+        else
+            ck_assert_uint_eq(left_alone(w, BL_GROUND_STEADY)->count, 24);
+        finish(w);
+    }
+}
+END_TEST
+
 START_TEST(what_a_library_set_up_and_its_user_retained_is_missed)
 {
     struct world *w = make_world();
@@ -880,6 +941,9 @@ int main(void)
                    a_pool_made_at_start_up_is_told_by_all_work_where_that_of_its_class_was_over);
     tcase_add_test(tests, many_that_were_alone_on_their_paths_are_singletons_if_they_come_no_more);
     tcase_add_test(tests, what_was_used_while_others_were_made_is_no_pool);
+    tcase_add_test(tests, what_a_pool_lost_within_the_only_tick_of_the_work_was_not_lost_early);
+    tcase_add_test(tests,
+                   what_was_born_late_in_a_tick_tells_how_late_references_of_that_tick_may_be);
     tcase_add_test(tests, what_a_library_set_up_and_its_user_retained_is_missed);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
