@@ -2,11 +2,17 @@
 """Whatever bufleak is given, it answers with one clear line and the right exit code."""
 import os
 import random
+import resource
 import struct
 import subprocess
-import time
 
-from common import CLI, WRITER, CliTest, main
+from common import CLI, LIMIT, WRITER, CliTest, main
+
+
+def processor_time():
+    """Of the programs that have ended, whatever else the machine has to do."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class BadFiles(CliTest):
@@ -54,7 +60,7 @@ class BadFiles(CliTest):
         # a true header before random bytes: refused or read, but never a crash
         for _ in range(30):
             junk = self.bytes[:4096] + rng.randbytes(len(self.bytes) - 4096)
-            done = subprocess.run([CLI, 'report', self.file(junk)], env=self.env, timeout=30,
+            done = subprocess.run([CLI, 'report', self.file(junk)], env=self.env, timeout=LIMIT,
                                   capture_output=True, text=True, check=False)
             self.assertIn(done.returncode, (0, 1))
             self.assertLessEqual(len(done.stderr.splitlines()), 1)
@@ -230,12 +236,12 @@ class BadUsage(CliTest):
         ledger = self.home / 'x.ledger'
         subprocess.run([WRITER, ledger, 'huge'], check=True)
         for grouped in ('site', 'stack'):
-            start = time.monotonic()
+            start = processor_time()
             report = self.report('--group', grouped, '--top', 20, ledger)
-            taken = time.monotonic() - start
+            taken = processor_time() - start
             self.assertEqual(report['classes'][0]['live_count'], 1000000)
             self.assertEqual(report['groups_total'], 100 if grouped == 'site' else 100000)
-            print(f'1,000,000 buffers on 100,000 stacks by {grouped}: {taken:.2f} s')
+            print(f'1,000,000 buffers on 100,000 stacks by {grouped}: {taken:.2f} s of a processor')
             self.assertLess(taken, 20)
 
     def test_a_million_histories_are_judged_and_none_is_lost(self):
