@@ -102,6 +102,13 @@ static bool is_not_busy(const struct bl_judge *judge, const struct bl_study *stu
     return age_of(judge, object) > limit_ns || !is_busy_thread(judge, object->thread);
 }
 
+static bool is_old(const struct bl_judge *judge, const struct bl_study *study,
+                   const struct bl_history_object *object, uint64_t limit_ns)
+{
+    (void)study;
+    return age_of(judge, object) > limit_ns;
+}
+
 static bool is_lagging(const struct bl_judge *judge, const struct bl_study *study,
                        const struct bl_history_object *object, uint64_t lag)
 {
@@ -463,7 +470,9 @@ int64_t bl_judge_find_left(struct bl_judge *judge, size_t first, size_t count,
         left = put_first(judge, first, left, study, often_ns, is_idle);
     if (are_all)
         left += put_first(judge, first + left, count - left, study, most_ns,
-                          judge->is_final ? is_not_busy : is_idle);
+                          !judge->is_final                                ? is_idle
+                          : bl_left_are_next(study, &found, count - left) ? is_old
+                                                                          : is_not_busy);
     left += put_first(judge, first + left, count - left, study, 0, is_gone);
     return (int64_t)(are_nearly_all_gone(judge, first, count, left) ? count : left);
 }

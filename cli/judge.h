@@ -262,12 +262,15 @@ struct bl_left {
     uint32_t lag;    /* all that lag as much or more are left behind */
     size_t count;    /* of them; 0: none is */
     size_t together; /* of them, born within as many births as all the others were */
+    size_t lagging;  /* of all that were asked about: a sibling that was born later has ended */
 };
 
 int bl_left_find(const struct bl_judge *judge, size_t first, size_t count,
                  const struct bl_study *study, struct bl_left *ret_left);
 /* Are the others, which are not far behind, left over as well? */
 bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left, size_t others);
+/* Are they the youngest, and no more than were in use at once on average? */
+bool bl_left_are_next(const struct bl_study *study, const struct bl_left *left, size_t others);
 
 /* Puts those of some objects first that are not in use, as siblings tell, and says whether any is
  * left behind. Returns how many they are; -1 without memory. */

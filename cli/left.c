@@ -6,8 +6,10 @@
  * has in use at any time, and all of about one moment: the last that it left.
  *
  * Of the others it is asked whether they are of the same kind. Where siblings end before the next
- * is born only the last one may be in use. Else a ring, a cache or a queue has them, unless as many
- * were left behind together before; of which one that is always there says nothing.
+ * is born only the last one may be in use; where just some do, as in a pipeline that runs dry now
+ * and then, as many of the youngest as were in use at once on average. Else a ring, a cache or a
+ * queue has them, unless as many were left behind together before; of which one that is always
+ * there says nothing.
  */
 #include "judge.h"
 
@@ -22,6 +24,7 @@
 #define CROWD        1.5 /* times the mean: no more than these are in use at once */
 #define PART         0.5 /* of a thread's even share: no fewer are, where it has a ring */
 #define PART_RING    1.5 /* times that, where the thread forgot others before */
+#define MANY_TIMES   8u  /* times as many ended, for an average to tell of these */
 #define RING_LEAST   4u  /* fewer of a thread's may be leaks as well */
 
 struct lagging {
@@ -171,8 +174,17 @@ int bl_left_find(const struct bl_judge *judge, size_t first, size_t count,
     if (count > 1)
         qsort(all, count, sizeof(*all), compare_lags);
     find(judge, all, count, study, lead, ret_left);
+    for (size_t i = 0; i < count; i++)
+        ret_left->lagging += all[i].lag > 0;
     free(all);
     return 0;
+}
+
+bool bl_left_are_next(const struct bl_study *study, const struct bl_left *left, size_t others)
+{
+    return !bl_order_is_overlapping(&study->order) && left->lagging == 0 &&
+           study->order.count >= (uint64_t)MANY_TIMES * others &&
+           (double)others <= bl_order_at_once(&study->order);
 }
 
 bool bl_left_are_others(const struct bl_study *study, const struct bl_left *left, size_t others)

@@ -881,6 +881,51 @@ START_TEST(what_was_born_late_in_a_tick_tells_how_late_references_of_that_tick_m
 }
 END_TEST
 
+/* 400 that ended well, each after so many others were born; most, but not nearly all, while another
+ * one ended. Twelve younger ones were only made, when those were over. */
+static void leave_the_youngest(struct world *w, uint64_t lived, bool is_overtaken, uint64_t when)
+{
+    uint32_t make = at(w, w->loop, 0x100);
+    done_between(w, 400, 0, 8 * MILLI, START, when,
+                 OPS(ALLOC(make), RETAIN(at(w, w->loop, 0x110)), RELEASE(at(w, w->loop, 0x120)),
+                     LAST(at(w, w->loop, 0x130))));
+    struct bl_lifecycle *life = synth_record(w->synth, BL_SECTION_LIFECYCLES, 1);
+    life->newest_ns = when;
+    life->newest = is_overtaken ? 412 : 400;
+    life->span = 400;
+    life->lived = 400 * lived;
+    life->outlasted = 284;
+    for (unsigned i = 0; i < 12; i++) {
+        synth_object(w->synth, w->class, 1000, when, OPS(ALLOC(make)));
+        object(w, next_object(w) - 1)->birth = 401 + i - (is_overtaken ? 20 : 0);
+    }
+}
+
+START_TEST(the_youngest_are_in_use_where_as_many_are_on_average)
+{
+    struct world *w = make_world();
+    leave_the_youngest(w, 22, false, END - MILLI);
+    judge(w);
+    ck_assert_uint_eq(left_alone(w, BL_GROUND_IN_USE)->count, 12);
+    finish(w);
+    w = make_world();
+    leave_the_youngest(w, 5, false, END - MILLI);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 12);
+    finish(w);
+    w = make_world();
+    leave_the_youngest(w, 22, true, END - MILLI);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 12);
+    finish(w);
+    w = make_world();
+    leave_the_youngest(w, 22, false, END - SECOND);
+    judge(w);
+    ck_assert_uint_eq(only(w, BL_VERDICT_MISSING_RELEASE, 0x100)->count, 12);
+    finish(w);
+}
+END_TEST
+
 START_TEST(what_a_library_set_up_and_its_user_retained_is_missed)
 {
     struct world *w = make_world();
@@ -944,6 +989,7 @@ int main(void)
     tcase_add_test(tests, what_a_pool_lost_within_the_only_tick_of_the_work_was_not_lost_early);
     tcase_add_test(tests,
                    what_was_born_late_in_a_tick_tells_how_late_references_of_that_tick_may_be);
+    tcase_add_test(tests, the_youngest_are_in_use_where_as_many_are_on_average);
     tcase_add_test(tests, what_a_library_set_up_and_its_user_retained_is_missed);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
