@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Frameworks that carry Netty: gRPC with its own copy of it, and Vert.x. Programs without a mistake
+"""Frameworks that carry Netty: gRPC with its own copy of it, Vert.x and LittleProxy. Programs without a mistake
 pass a check; what others forget is told by line and count. Where the line that took a buffer is the
 framework's own, the release that is missing is the program's."""
 import os
@@ -9,13 +9,15 @@ import sys
 import tempfile
 
 from proxy import counts_of
-from test_proxy import (CACHE, CLI, HERE, SHIM, Tap, accusations, class_of, maven, place, report,
-                        summary)
+from test_proxy import (CACHE, CLI, HERE, SHIM, Tap, accusations, class_of, cli, maven, place,
+                        report, summary)
 
 SOURCES = HERE / "frameworks"
 OVER = "twice"
 READ = "read by Netty"  # and given to the program, as others are that end elsewhere
-PROGRAMS = (("gRPC", "grpc.xml", "rpc", "Rpc"), ("Vert.x", "vertx.xml", "vertx", "Gateway"))
+PROGRAMS = (("gRPC", "grpc.xml", "rpc", "Rpc"), ("Vert.x", "vertx.xml", "vertx", "Gateway"),
+            ("LittleProxy", "littleproxy.xml", "littleproxy", "Forward"))
+FOLDED = {"LittleProxy": "org.littleshoot"}  # between the filter and Netty in each stack
 
 
 def lines_of(source):
@@ -61,6 +63,14 @@ def where(group, package):
     return line or (READ if is_read else place(group["blame"]))
 
 
+def check_folding(tap, what, directory, pid, mistakes):
+    text = cli(directory, "report", "--class", "netty-bytebuf", pid)
+    stacks = [line for line in text.splitlines() if line.startswith("       ")]
+    folded = [line for line in stacks if "frames of" in line and FOLDED[what] in line]
+    shown = [line for line in stacks if line.strip().startswith(FOLDED[what] + ".")]
+    tap.equal((len(folded), shown), (mistakes, []), f"{what}: its own frames are folded into one line")
+
+
 def check_leaking(tap, what, pom, package, name):
     lines = lines_of(SOURCES / package / f"{name}.java")
     with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
@@ -71,6 +81,8 @@ def check_leaking(tap, what, pom, package, name):
                                    stderr=subprocess.DEVNULL)
         said, _ = program.communicate(timeout=120)
         found = report(directory, program.pid)
+        if what in FOLDED:
+            check_folding(tap, what, directory, program.pid, len(set(lines.values())))
     counted = counts_of(said)
     tap.equal((program.returncode, counted.pop("wrong", None)), (0, 0), f"{what}: ends, all answers right")
     accused = [g for g in accusations(found) if g["class"] == "netty-bytebuf"]
