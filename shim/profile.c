@@ -402,7 +402,7 @@ static bool take_patterns(struct parser *p, char *list)
         if (memchr(word.start, '/', word.length) || memchr(word.start, '\0', word.length))
             return refuse(p, word, "", " is not a pattern for a file name without its directory");
         if (used + (used > 0) + word.length >= BL_PROFILE_LIST_MAX)
-            return refuse(p, word, "the patterns of the line take more than 255 bytes: ", "");
+            return refuse(p, word, "the patterns of the line take more than 511 bytes: ", "");
         if (used > 0)
             list[used++] = ' ';
         memcpy(list + used, word.start, word.length);

@@ -15,7 +15,7 @@
 
 #define BL_PROFILE_FILE_MAX    (256u << 10) /* bytes of a file; more is not a profile */
 #define BL_PROFILE_NAME_MAX    64u
-#define BL_PROFILE_LIST_MAX    256u
+#define BL_PROFILE_LIST_MAX    512u
 #define BL_PROFILE_CLASSES_MAX 62u /* of one file; the ledger holds 64, two are the heap's */
 #define BL_PROFILE_ARGS_MAX    38u
 #define BL_PROFILE_DEREFS_MAX  3u

@@ -4,6 +4,6 @@
 
 class netty-bytebuf
     library libjvm.so*
-    own io.netty* *.io.netty* reactor.* org.reactivestreams* io.reactivex* io.vertx* io.grpc* com.linecorp.armeria* io.micronaut* org.littleshoot* org.springframework* io.micrometer* io.opentelemetry* java.* javax.* jdk.* sun.* com.sun.* kotlin* scala.*
+    own io.netty* *.io.netty* reactor.* org.reactivestreams* io.reactivex* io.vertx* io.grpc* com.linecorp.armeria* io.micronaut* com.netflix.zuul* com.netflix.netty* org.littleshoot* io.lettuce* io.rsocket* ratpack.* org.mockserver* rx.* org.springframework* io.micrometer* io.opentelemetry* java.* javax.* jdk.* sun.* com.sun.* kotlin.* kotlinx.* scala.*
     bytecode
     end zero

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""Frameworks that carry Netty: gRPC with its own copy of it, Vert.x and LittleProxy. Programs without a mistake
-pass a check; what others forget is told by line and count. Where the line that took a buffer is the
-framework's own, the release that is missing is the program's."""
+"""Frameworks that carry Netty: gRPC with its own copy of it, Vert.x and LittleProxy. Programs without
+a mistake pass a check; what others forget is told by line and count. Where the line that took a
+buffer is the framework's own, the release that is missing is the program's."""
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from proxy import counts_of
 from test_proxy import (CACHE, CLI, HERE, SHIM, Tap, accusations, class_of, cli, maven, place,
@@ -38,9 +39,13 @@ def command(pom, package, name, *options):
 
 def check_clean(tap, what, *program):
     with tempfile.TemporaryDirectory(prefix="bufleak-jvm.") as directory:
-        done = subprocess.run([str(CLI), "check", "--", *command(*program)], text=True, timeout=120,
-                              env={**os.environ, "BUFLEAK_DIR": directory}, capture_output=True,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run([str(CLI), "check", "--keep", "--", *command(*program)], text=True,
+                              timeout=120, env={**os.environ, "TMPDIR": directory},
+                              capture_output=True, stdin=subprocess.DEVNULL)
+        followed = [class_of(report(directory, ledger), "netty-bytebuf")
+                    for ledger in Path(directory).glob("*/java.*.ledger")]
+    tap.claim(any(c and c["allocs"] > 0 for c in followed), f"{what}: its buffers were followed",
+              followed)
     counted = counts_of(done.stdout)
     tap.claim(counted and not any(counted.values()), f"{what}: the program does what it did", done.stdout)
     tap.claim(done.returncode == 0, f"{what}: a program without a mistake passes a check",
