@@ -154,35 +154,75 @@ static void write_group(const struct bl_pen *pen, size_t index)
 
 #define REFERENCES_SHOWN 6
 #define APART_MAX        1024
+#define SITE_MAX         1280
+
+/* A place as the report shows it: the references of all whose stacks differ only farther out. */
+struct shown_reference {
+    enum bl_item_kind kind;
+    uint32_t frame;
+    uint64_t count;
+    char apart[APART_MAX];
+};
+
+static bool look_alike(const struct bl_pen *pen, const struct shown_reference *a,
+                       const struct shown_reference *b)
+{
+    char one[SITE_MAX];
+    char other[SITE_MAX];
+    if (a->kind != b->kind || strcmp(a->apart, b->apart) != 0)
+        return false;
+    bl_render_text_site(pen->view, a->frame, one, sizeof(one));
+    bl_render_text_site(pen->view, b->frame, other, sizeof(other));
+    return strcmp(one, other) == 0;
+}
+
+/* The one that was put behind `count` others is added to the one that looks like it, if any does,
+ * which may be more frequent than those before it then. Returns how many there are. */
+static size_t show_reference(const struct bl_pen *pen, struct shown_reference *all, size_t count)
+{
+    size_t at = 0;
+    while (at < count && !look_alike(pen, &all[at], &all[count]))
+        at++;
+    if (at == count)
+        return count + 1;
+    all[at].count += all[count].count;
+    for (; at > 0 && all[at - 1].count < all[at].count; at--) {
+        struct shown_reference less = all[at - 1];
+        all[at - 1] = all[at];
+        all[at] = less;
+    }
+    return count;
+}
 
 static void write_references(const struct bl_pen *pen, const struct bl_finding *finding)
 {
+    struct shown_reference all[BL_FINDING_REFERENCES];
     const char *label = "other references";
-    size_t shown = 0;
-    size_t left = 0;
+    size_t count = 0;
     for (size_t i = 0; i < finding->reference_count; i++) {
         const struct bl_reference *reference = &finding->references[i];
-        char number[BL_TEXT_NUMBER];
-        char after[APART_MAX + BL_TEXT_NUMBER + 16];
         if (reference->is_blamed || reference->kind == BL_ITEM_ALLOC)
             continue;
-        if (shown == REFERENCES_SHOWN) {
-            left++;
-            continue;
-        }
-        bl_render_text_apart(pen->view, finding, reference->frame, reference->kind, after,
-                             APART_MAX);
-        size_t used = strlen(after);
-        snprintf(after + used, sizeof(after) - used, ", %s time%s",
-                 bl_text_count(number, reference->count), reference->count == 1 ? "" : "s");
-        bl_render_text_line(pen, label,
-                            reference->kind == BL_ITEM_RETAIN ? "retained at " : "released at ",
-                            reference->frame, after);
-        label = "";
-        shown++;
+        all[count].kind = reference->kind;
+        all[count].frame = reference->frame;
+        all[count].count = reference->count;
+        bl_render_text_apart(pen->view, finding, reference->frame, reference->kind,
+                             all[count].apart, APART_MAX);
+        count = show_reference(pen, all, count);
     }
-    if (left > 0)
-        fprintf(pen->out, "     %-22s and at %zu more place%s\n", "", left, left == 1 ? "" : "s");
+    for (size_t i = 0; i < count && i < REFERENCES_SHOWN; i++) {
+        char number[BL_TEXT_NUMBER];
+        char after[APART_MAX + BL_TEXT_NUMBER + 16];
+        snprintf(after, sizeof(after), "%s, %s time%s", all[i].apart,
+                 bl_text_count(number, all[i].count), all[i].count == 1 ? "" : "s");
+        bl_render_text_line(pen, label,
+                            all[i].kind == BL_ITEM_RETAIN ? "retained at " : "released at ",
+                            all[i].frame, after);
+        label = "";
+    }
+    if (count > REFERENCES_SHOWN)
+        fprintf(pen->out, "     %-22s and at %zu more place%s\n", "", count - REFERENCES_SHOWN,
+                count - REFERENCES_SHOWN == 1 ? "" : "s");
 }
 
 static const char *blame_text(const struct bl_finding *finding)

@@ -194,6 +194,49 @@ START_TEST(verdicts_look_as_agreed)
 }
 END_TEST
 
+/* Stacks that differ only farther out than any line shows. */
+static uint32_t far_apart(struct synth *synth, uint32_t module, uint32_t from, uint32_t site)
+{
+    uint32_t frame = synth_frame(synth, 0, module, 0x1000 + from);
+    for (uint32_t i = 0; i < 8; i++)
+        frame = synth_frame(synth, frame, module, 0x2000 + i);
+    return synth_frame(synth, frame, module, site);
+}
+
+START_TEST(places_that_look_the_same_are_one_line)
+{
+    struct synth *synth = synth_create();
+    uint32_t class = synth_class(synth, "gst-buffer");
+    uint32_t gw = synth_module(synth, "/opt/gone/gateway", "\x01\x23", 2, BL_MODULE_MAIN);
+    uint32_t thread = synth_thread(synth, 4250, "worker/0");
+    uint32_t make = far_apart(synth, gw, 0, 0x100);
+    uint32_t keep = far_apart(synth, gw, 0, 0x200);
+    uint32_t same[3];
+    for (uint32_t i = 0; i < 3; i++)
+        same[i] = far_apart(synth, gw, i, 0x300);
+    uint32_t another = far_apart(synth, gw, 0, 0x320);
+    synth_refcounted(synth, class, "libgst.so*");
+    for (uint32_t i = 0; i < 20; i++) {
+        uint64_t birth = (3 + i) * SECOND;
+        struct synth_op ops[] = {
+            {.op = BL_OP_ALLOC, .stack = make, .delta = 1, .time_ns = birth, .thread = thread},
+            {.op = BL_OP_RETAIN, .stack = keep, .delta = 1, .time_ns = birth + 1},
+            {.op = BL_OP_RELEASE,
+             .stack = i < 7 ? another : same[i % 3],
+             .delta = -1,
+             .time_ns = birth + 2}};
+        synth_object(synth, class, 64, birth, ops, 3);
+    }
+    char *text = report_of(synth, &(struct bl_report_options){0});
+    const char *many = strstr(text, "released at gateway+0x300, 13 times\n");
+    const char *few = strstr(text, "released at gateway+0x320, 7 times\n");
+    ck_assert_msg(many && few && many < few, "%s", text);
+    ck_assert_msg(!strstr(many + 1, "released at gateway+0x300"), "%s", text);
+    free(text);
+    synth_destroy(synth);
+}
+END_TEST
+
 START_TEST(json_has_every_key_of_the_schema)
 {
     static const char *const paths[][2] = {
@@ -344,6 +387,7 @@ int main(void)
     tcase_add_test(tests, groups_by_size_thread_and_age_are_named);
     tcase_add_test(tests, match_keeps_only_stacks_that_have_it);
     tcase_add_test(tests, verdicts_look_as_agreed);
+    tcase_add_test(tests, places_that_look_the_same_are_one_line);
     tcase_add_test(tests, json_has_every_key_of_the_schema);
     tcase_add_test(tests, limits_requests_marks_and_sweeps_are_in_the_json);
     tcase_add_test(tests, what_is_not_limited_is_null);
