@@ -440,19 +440,30 @@ static void check_counts(void)
     errno = saved;
 }
 
+/* What the program's calls have left below on the stack would still stand where our own frames have
+ * room that they do not use, or not yet, and be taken for pointers that it has. */
+#define WIPED_BYTES 1024u
+BL_NOINLINE static void wipe_stack_below(void)
+{
+    unsigned char below[WIPED_BYTES];
+    memset(below, 0, sizeof below);
+    __asm__ volatile("" : : "r"(below) : "memory");
+}
+
 /* Where the program calls from must be above on the stack, and unchanged in registers. */
-static void find_reach(void)
+BL_NOINLINE static void find_reach(void)
 {
     if (bl_tls.guard || bl_load_relaxed(bl_track_state) != BL_TRACK_ON)
         return;
     int saved = errno;
     bl_guard_enter_internal();
+    wipe_stack_below(); /* check_counts looked at buffers there */
     bl_reach_at_exit();
     bl_guard_leave_internal();
     errno = saved;
 }
 
-static void mark_exit(enum bl_exit_kind kind, int status, bool reaches)
+BL_NOINLINE static void mark_exit(enum bl_exit_kind kind, int status, bool reaches)
 {
     if (bl_load_relaxed(bl_track_state) == BL_TRACK_OFF || !bl_process_is_self())
         return;
@@ -476,6 +487,7 @@ static void mark_exit(enum bl_exit_kind kind, int status, bool reaches)
 
 void bl_process_mark_exit(enum bl_exit_kind kind, int status)
 {
+    wipe_stack_below();
     mark_exit(kind, status, kind != BL_EXIT_ABORT);
 }
 

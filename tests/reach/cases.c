@@ -854,6 +854,22 @@ static void by_underscore_exit(void)
     _exit(0);
 }
 
+/* The block's address stands all over the stack that is not in use any more. */
+static __attribute__((noinline)) void litter(void)
+{
+    void *volatile waste[512];
+    void *block = plant(100);
+    for (size_t i = 0; i < COUNT(waste); i++)
+        waste[i] = block;
+    __asm__ volatile("" : : "r"(waste) : "memory");
+}
+
+static void from_a_littered_stack(void)
+{
+    litter();
+    _exit(0);
+}
+
 static void by_quick_exit(void)
 {
     list();
@@ -986,6 +1002,7 @@ static const struct reach_case cases[] = {
     {"freed-at-exit", freed_at_exit, false},
     {"forgotten-at-exit", forgotten_at_exit, false},
     {"by-underscore-exit", by_underscore_exit, true},
+    {"from-a-littered-stack", from_a_littered_stack, true},
     {"by-quick-exit", by_quick_exit, true},
     {"in-a-forked-child", in_a_forked_child, false},
     {"by-a-thread", by_a_thread, true},

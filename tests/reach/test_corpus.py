@@ -20,6 +20,7 @@ TRUTH = {
     'by-closed-plugin': 1, 'ended': 2, 'ended-with-tls': 1, 'other-arena': 3, 'address-info': 3,
     'forgotten-at-exit': 1, 'by-underscore-exit': 3, 'by-quick-exit': 3, 'in-a-forked-child': 3,
     'string-lost': 2, 'shared-pointer': 1, 'aligned-new': 1, 'stale-copy': 1,
+    'from-a-littered-stack': 1,
 }
 
 # What each case is an example of.
@@ -39,7 +40,7 @@ KINDS = {
     'cyclic structures': ['ring', 'points-to-itself', 'doubly-linked', 'cycles-that-meet'],
     'dangling pointers': ['freed-holder', 'freed-big-holder', 'freed-by-realloc', 'heap-top',
                           'before-a-free-chunk', 'by-closed-plugin'],
-    'stale stacks': ['stale-copy', 'string-lost', 'ended'],
+    'stale stacks': ['stale-copy', 'from-a-littered-stack', 'string-lost', 'ended'],
     'stacks elsewhere': ['stack-in-a-block', 'on-alternate-stack', 'alternate-stack-alone',
                          'coroutine-in-a-block', 'coroutine-in-a-region'],
     'ways to end': ['freed-at-exit', 'forgotten-at-exit', 'by-underscore-exit', 'by-quick-exit'],
